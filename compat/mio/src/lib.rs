@@ -1,0 +1,3 @@
+//! `wakeful` under mio's name.
+#![deny(missing_docs)]
+pub use wakeful::*;
