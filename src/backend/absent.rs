@@ -1,0 +1,87 @@
+//! The backends that a target lacks, as types without a value.
+//!
+//! `backend/mod.rs` takes these names by a glob, and a module of the same name beats a glob: the present backend
+//! shadows its stand-in. So no variant and no arm needs a cfg, and an absent backend is no code.
+#![allow(dead_code)] // each stand-in is unused where the backend is present
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::select::Select;
+use super::watch::{Blocked, Tracking, WatchKey};
+use crate::os::RawIo;
+use crate::readiness::{Events, Interest, Token};
+
+macro_rules! absent {
+    ($($module:ident::$Name:ident),*) => {$(
+        pub(crate) mod $module {
+            use super::*;
+
+            pub(crate) enum $Name {}
+
+            impl Select for $Name {
+                const PRESENT: bool = false;
+
+                fn new() -> io::Result<Self> {
+                    Err(io::ErrorKind::Unsupported.into())
+                }
+
+                fn wait(&self, _: &mut Events, _: Option<Duration>) -> io::Result<()> {
+                    match *self {}
+                }
+
+                fn prepare_notify(&self) -> io::Result<()> {
+                    match *self {}
+                }
+
+                fn notify(&self) -> io::Result<()> {
+                    match *self {}
+                }
+
+                fn register(
+                    &self,
+                    _: RawIo,
+                    _: Tracking,
+                    _: Token,
+                    _: Interest,
+                ) -> io::Result<Option<WatchKey>> {
+                    match *self {}
+                }
+
+                fn reregister(
+                    &self,
+                    _: RawIo,
+                    _: Option<WatchKey>,
+                    _: Token,
+                    _: Interest,
+                ) -> io::Result<()> {
+                    match *self {}
+                }
+
+                fn deregister(&self, _: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+                    match *self {}
+                }
+
+                fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+                    match *self {}
+                }
+
+                fn abandon(&self, _: WatchKey) {
+                    match *self {}
+                }
+
+                #[cfg(unix)]
+                fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+                    match *self {}
+                }
+
+                fn describe(_: u32, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    Ok(())
+                }
+            }
+        }
+    )*};
+}
+
+absent!(epoll::Epoll, posix_poll::PosixPoll);

@@ -1,0 +1,187 @@
+//! epoll(7): edge-triggered by the kernel, which keeps the whole list. Nothing is kept here for a registration.
+
+mod sys;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use self::sys::{EpollEvent, KERNEL_BATCH};
+use super::select::{describe_bits, Select};
+use super::watch::{Blocked, Tracking, WatchKey};
+use super::Backend;
+use crate::os::{Notifier, RawIo};
+use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
+
+pub(crate) struct Epoll {
+    epoll: OwnedFd,
+    /// Opened when first needed: a `Poll` without a waker is one descriptor.
+    notifier: OnceLock<Notifier>,
+    /// Whether [`NOTIFIER`] may have come from a user's token: then the notifier is marked otherwise.
+    token_taken: AtomicBool,
+    /// Holds the second epoll by which the notifier is watched once its mark was taken.
+    nested: Mutex<Option<OwnedFd>>,
+}
+
+/// The data of the notifier's events. A user's token may well be the same number, see [`Epoll::give_up_mark`].
+const NOTIFIER: u64 = 0x6e6f_7469_6679_2121;
+
+impl Select for Epoll {
+    fn new() -> io::Result<Epoll> {
+        Ok(Epoll {
+            epoll: sys::create()?,
+            notifier: OnceLock::new(),
+            token_taken: AtomicBool::new(false),
+            nested: Mutex::new(None),
+        })
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let mut timeout = timeout;
+        loop {
+            let asked = events.spare().min(KERNEL_BATCH);
+            let mut found = 0;
+            sys::wait(self.epoll.as_fd(), asked, timeout, |raw| {
+                found += 1;
+                if !self.is_notifier(raw) {
+                    events.push(event(raw));
+                }
+            })
+            .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
+            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
+            if found < KERNEL_BATCH || events.spare() == 0 {
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
+        }
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        if self.notifier.get().is_some() {
+            return Ok(());
+        }
+        let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.notifier.get().is_none() {
+            let notifier = Notifier::new()?;
+            if self.token_taken.load(Ordering::Acquire) {
+                *nested = Some(self.watch_nested(&notifier)?);
+            } else {
+                sys::add(self.epoll.as_fd(), notifier.as_raw_fd(), sys::NOTIFIER_FLAGS, NOTIFIER)?;
+            }
+            // Under the lock, so nobody else has set it.
+            let _ = self.notifier.set(notifier);
+        }
+        Ok(())
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        match self.notifier.get() {
+            Some(notifier) => notifier.notify(),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn register(
+        &self,
+        io: RawIo,
+        _: Tracking,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<Option<WatchKey>> {
+        let data = self.data(token)?;
+        sys::add(self.epoll.as_fd(), io, sys::flags(interest), data)?;
+        Ok(None)
+    }
+
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
+        let data = self.data(token)?;
+        sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data)
+    }
+
+    fn deregister(&self, io: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+        sys::delete(self.epoll.as_fd(), io)
+    }
+
+    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self, _: WatchKey) {}
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe_bits(raw, &sys::NAMES, f)
+    }
+}
+
+impl Epoll {
+    /// The data that comes back with the events of `token`.
+    fn data(&self, token: Token) -> io::Result<u64> {
+        let data = token.0 as u64;
+        if data == NOTIFIER && !self.token_taken.load(Ordering::Acquire) {
+            self.give_up_mark()?;
+        }
+        Ok(data)
+    }
+
+    #[inline]
+    fn is_notifier(&self, raw: &EpollEvent) -> bool {
+        raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire)
+            || raw.flags() == sys::NESTED_NOTIFIED
+    }
+
+    /// A user's token is the notifier's mark: from now on the notifier is known by its flags.
+    ///
+    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be asked for by a word
+    /// that no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a
+    /// moment, and no notification is lost; one that the first epoll has queued already becomes a spurious event.
+    #[cold]
+    fn give_up_mark(&self) -> io::Result<()> {
+        let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(notifier), None) = (self.notifier.get(), nested.as_ref()) {
+            *nested = Some(self.watch_nested(notifier)?);
+            sys::delete(self.epoll.as_fd(), notifier.as_raw_fd())?;
+        }
+        self.token_taken.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn watch_nested(&self, notifier: &Notifier) -> io::Result<OwnedFd> {
+        let nested = sys::create()?;
+        sys::add(nested.as_fd(), notifier.as_raw_fd(), sys::NOTIFIER_FLAGS, NOTIFIER)?;
+        sys::add(self.epoll.as_fd(), nested.as_raw_fd(), sys::NESTED_FLAGS, NOTIFIER)?;
+        Ok(nested)
+    }
+}
+
+#[inline]
+fn event(raw: &EpollEvent) -> Event {
+    // Five of the six words are the low bits; the sixth is moved beside them.
+    let index = (raw.flags() & 0x1f) | ((raw.flags() & sys::WORDS.read_hangup) >> 8);
+    let readiness = MEANING[index as usize & (MEANING.len() - 1)];
+    Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
+}
+
+/// What each combination of words means: a look-up for each event instead of a dozen tests.
+static MEANING: [Readiness; 64] = {
+    let mut table = [Readiness::NONE; 64];
+    let mut index = 0;
+    while index < 64 {
+        let raw = (index & 0x1f) | ((index & 0x20) << 8);
+        table[index as usize] = sys::WORDS.readiness(raw);
+        index += 1;
+    }
+    table
+};
+
+/// The numbers are part of Linux's ABI, and illumos and Redox took them over.
+const _: () = {
+    let PollWords { input, output, priority, read_hangup, error, hangup } = sys::WORDS;
+    assert!(input | output | priority | error | hangup == 0x1f && read_hangup == 0x2000);
+};

@@ -1,0 +1,295 @@
+//! How readiness is got from a kernel: one folder for each way, one contract, one choice.
+
+mod absent;
+mod select;
+mod watch;
+
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
+mod epoll;
+#[cfg(unix)]
+mod posix_poll;
+
+pub(crate) use self::select::Select;
+pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::time::Duration;
+
+#[allow(unused_imports)] // a target that has every backend needs no stand-in
+use self::absent::*;
+use crate::os::RawIo;
+use crate::readiness::{Event, Events, Interest, Token};
+
+/// Priority data exists where the kernel's `EPOLLPRI` or `POLLPRI` can be asked for.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+impl Interest {
+    /// Tell when priority data waits, such as TCP's out-of-band byte or a change of a sysfs file. Linux and Android.
+    pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
+}
+
+/// Asynchronous file I/O is reported by the kqueues that know `EVFILT_AIO`.
+#[cfg(any(target_vendor = "apple", target_os = "dragonfly", target_os = "freebsd"))]
+impl Interest {
+    /// Tell when asynchronous file I/O (POSIX AIO) has completed. Apple, DragonFly BSD and FreeBSD.
+    pub const AIO: Interest = Interest::AIO_COMPLETION;
+}
+
+/// `EVFILT_LIO` is FreeBSD's.
+#[cfg(target_os = "freebsd")]
+impl Interest {
+    /// Tell when a list of asynchronous file I/O (`lio_listio`) has completed. FreeBSD.
+    pub const LIO: Interest = Interest::LIO_COMPLETION;
+}
+
+/// The table of backends, in the order in which the first present one becomes the default.
+macro_rules! selectors {
+    ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
+        /// A way to get readiness from a kernel. One program may use several at the same time.
+        ///
+        /// [`Poll::new`](crate::Poll::new) takes [`Backend::default`]; [`Poll::with_backend`](crate::Poll::with_backend)
+        /// takes any that is [available](Backend::available).
+        ///
+        /// ```
+        /// use wakeful::{Backend, Poll};
+        ///
+        /// # fn main() -> std::io::Result<()> {
+        /// for &backend in Backend::available() {
+        ///     let poll = Poll::with_backend(backend)?;
+        ///     assert_eq!(poll.backend(), backend);
+        /// }
+        /// assert_eq!("posix_poll".parse(), Ok(Backend::PosixPoll));
+        /// # Ok(())
+        /// # }
+        /// ```
+        #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Backend {
+            $($(#[$doc])* $Name,)*
+        }
+
+        impl Backend {
+            /// The name by which [`FromStr`] and the environment variable `WAKEFUL_BACKEND` know it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Backend::$Name => $text,)*
+                }
+            }
+
+            const ALL: &'static [Backend] = &[$(Backend::$Name,)*];
+
+            const fn is_present(self) -> bool {
+                match self {
+                    $(Backend::$Name => <$module::$Name as Select>::PRESENT,)*
+                }
+            }
+
+            fn describe(self, raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Backend::$Name => <$module::$Name as Select>::describe(raw, f),)*
+                }
+            }
+        }
+
+        /// A backend at work: the one place that chooses.
+        pub(crate) enum Selector {
+            $($Name($module::$Name),)*
+        }
+
+        impl Selector {
+            pub(crate) fn new(backend: Backend) -> io::Result<Selector> {
+                match backend {
+                    $(Backend::$Name => <$module::$Name as Select>::new().map(Selector::$Name),)*
+                }
+            }
+
+            pub(crate) fn backend(&self) -> Backend {
+                match self {
+                    $(Selector::$Name(_) => Backend::$Name,)*
+                }
+            }
+
+            #[inline]
+            pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.wait(events, timeout),)*
+                }
+            }
+
+            pub(crate) fn prepare_notify(&self) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.prepare_notify(),)*
+                }
+            }
+
+            pub(crate) fn notify(&self) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.notify(),)*
+                }
+            }
+
+            pub(crate) fn register(
+                &self,
+                io: RawIo,
+                tracking: Tracking,
+                token: Token,
+                interest: Interest,
+            ) -> io::Result<Option<WatchKey>> {
+                match self {
+                    $(Selector::$Name(selector) => selector.register(io, tracking, token, interest),)*
+                }
+            }
+
+            pub(crate) fn reregister(
+                &self,
+                io: RawIo,
+                key: Option<WatchKey>,
+                token: Token,
+                interest: Interest,
+            ) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.reregister(io, key, token, interest),)*
+                }
+            }
+
+            pub(crate) fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.deregister(io, key),)*
+                }
+            }
+
+            pub(crate) fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.rearm(key, blocked),)*
+                }
+            }
+
+            pub(crate) fn abandon(&self, key: WatchKey) {
+                match self {
+                    $(Selector::$Name(selector) => selector.abandon(key),)*
+                }
+            }
+
+            #[cfg(unix)]
+            pub(crate) fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+                match self {
+                    $(Selector::$Name(selector) => selector.descriptor(),)*
+                }
+            }
+        }
+    };
+}
+
+selectors! {
+    /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
+    Epoll(epoll, "epoll"),
+    /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
+    PosixPoll(posix_poll, "posix_poll"),
+}
+
+impl Backend {
+    /// The backends that this target has, the default one of the target first.
+    #[must_use]
+    pub fn available() -> &'static [Backend] {
+        // The order of the table is the order of preference, so what is present is filtered, not sorted.
+        const PRESENT: ([Backend; Backend::ALL.len()], usize) = {
+            let mut list = [Backend::ALL[0]; Backend::ALL.len()];
+            let (mut found, mut next) = (0, 0);
+            while next < Backend::ALL.len() {
+                if Backend::ALL[next].is_present() {
+                    list[found] = Backend::ALL[next];
+                    found += 1;
+                }
+                next += 1;
+            }
+            (list, found)
+        };
+        static LIST: [Backend; Backend::ALL.len()] = PRESENT.0;
+        &LIST[..PRESENT.1]
+    }
+
+    /// The backend that `WAKEFUL_BACKEND` names, else the build's default.
+    pub(crate) fn chosen() -> io::Result<Backend> {
+        match std::env::var_os(BACKEND_VARIABLE) {
+            None => Ok(Backend::default()),
+            Some(name) => name.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{BACKEND_VARIABLE}={name:?} is no backend of wakeful's"),
+                )
+            }),
+        }
+    }
+}
+
+/// Chooses the backend of [`Poll::new`](crate::Poll::new) without rebuilding.
+const BACKEND_VARIABLE: &str = "WAKEFUL_BACKEND";
+
+impl Default for Backend {
+    /// The best that this target has; `posix_poll` if built with `--cfg mio_unsupported_force_poll_poll`.
+    fn default() -> Backend {
+        if cfg!(mio_unsupported_force_poll_poll) && Backend::PosixPoll.is_present() {
+            Backend::PosixPoll
+        } else {
+            Backend::available()[0]
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Backend {
+    type Err = UnknownBackend;
+
+    fn from_str(name: &str) -> Result<Backend, UnknownBackend> {
+        Backend::ALL.iter().copied().find(|backend| backend.name() == name).ok_or(UnknownBackend(()))
+    }
+}
+
+/// A name that no [`Backend`] has.
+#[derive(Debug, PartialEq, Eq)]
+pub struct UnknownBackend(());
+
+impl fmt::Display for UnknownBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown backend; known are:")?;
+        for backend in Backend::ALL {
+            write!(f, " {backend}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownBackend {}
+
+/// Shows the kernel's flags by their names, which only the backends know.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Kernel(u8, u32);
+
+        impl fmt::Debug for Kernel {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match Backend::ALL.get(usize::from(self.0)) {
+                    Some(backend) => backend.describe(self.1, f),
+                    None => f.write_str("none"),
+                }
+            }
+        }
+
+        let (origin, raw) = self.raw();
+        f.debug_struct("Event")
+            .field("token", &self.token())
+            .field("readiness", &self.readiness())
+            .field("kernel", &Kernel(origin, raw))
+            .finish()
+    }
+}
+
+/// The origin of an event that no kernel made: a wake.
+pub(crate) const NO_KERNEL: u8 = u8::MAX;

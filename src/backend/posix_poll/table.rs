@@ -1,0 +1,353 @@
+use std::io;
+use std::mem;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
+
+use super::super::watch::{Look, Tracking, Watch, WatchKey};
+use super::super::Backend;
+use super::sys::{self, PollFd};
+use crate::os::FileIdentity;
+use crate::readiness::{Event, Events, Interest, Readiness, Token};
+
+/// Every registration, and the list that poll(2) is shown.
+///
+/// A registration keeps its slot for life, so that nothing moves; its place in the list is one further, since the
+/// notifier has the first.
+pub(super) struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// The slot of each registered descriptor, by number; descriptors are small.
+    by_fd: Vec<Option<u32>>,
+    list: Vec<PollFd>,
+    /// Whether the list is with a thread in poll(2).
+    is_lent: bool,
+    /// Slots that were changed while the list was lent.
+    changed: Vec<u32>,
+    /// Set with the first change that the thread in poll(2) must be woken for.
+    pub(super) sleeper_is_behind: bool,
+    /// Slots whose watch has a suspect.
+    suspects: Vec<u32>,
+    /// Kept for its memory: what the suspects are looked at with.
+    looks: Vec<PollFd>,
+    /// Where the last search for ready sources ended, so that a full `Events` starves none.
+    next: usize,
+}
+
+struct Slot {
+    generation: u32,
+    entry: Option<Entry>,
+}
+
+struct Entry {
+    fd: RawFd,
+    /// Tells a descriptor that was closed without a word from the next one with its number.
+    identity: FileIdentity,
+    watch: Watch,
+    /// Whether this slot is in `suspects`.
+    is_suspect: bool,
+}
+
+/// By what a registration is found.
+#[derive(Copy, Clone)]
+pub(super) enum Place {
+    Key(WatchKey),
+    Fd(RawFd),
+}
+
+impl Place {
+    pub(super) fn of(fd: RawFd, key: Option<WatchKey>) -> Place {
+        key.map_or(Place::Fd(fd), Place::Key)
+    }
+}
+
+impl Table {
+    pub(super) fn new(notifier: RawFd) -> Table {
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_fd: Vec::new(),
+            list: vec![PollFd::new(notifier, Interest::READABLE)],
+            is_lent: false,
+            changed: Vec::new(),
+            sleeper_is_behind: false,
+            suspects: Vec::new(),
+            looks: Vec::new(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn insert(
+        &mut self,
+        fd: RawFd,
+        tracking: Tracking,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<WatchKey> {
+        let identity = FileIdentity::of_watchable(fd)?;
+        if let Some(slot) = self.slot_of(fd) {
+            if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
+                return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
+            }
+            // Its descriptor was closed without a word, and this is the next one with that number.
+            self.vacate(slot);
+        }
+
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, entry: None });
+            (self.slots.len() - 1) as u32
+        });
+        let place = &mut self.slots[slot as usize];
+        place.entry =
+            Some(Entry { fd, identity, watch: Watch::new(token, interest, tracking), is_suspect: false });
+        let generation = place.generation;
+        if self.by_fd.len() <= fd as usize {
+            self.by_fd.resize(fd as usize + 1, None);
+        }
+        self.by_fd[fd as usize] = Some(slot);
+        self.refresh(slot);
+        Ok(WatchKey { slot, generation })
+    }
+
+    /// Changes a watch by `change`, and the list after it.
+    pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
+        let slot = self.find(place)?;
+        if let Some(entry) = &mut self.slots[slot as usize].entry {
+            change(&mut entry.watch);
+        }
+        self.refresh(slot);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
+        let slot = self.find(place)?;
+        self.vacate(slot);
+        Ok(())
+    }
+
+    /// Looks at the suspects, reports those that are due, and answers when to look again.
+    pub(super) fn look_at_suspects(&mut self, events: &mut Events) -> io::Result<Option<Duration>> {
+        if self.suspects.is_empty() {
+            return Ok(None);
+        }
+        let mut looks = mem::take(&mut self.looks);
+        looks.clear();
+        looks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
+            Some(Entry { fd, watch, .. }) => match watch.suspect() {
+                Some(suspect) => PollFd::new(*fd, suspect),
+                None => PollFd::NOTHING,
+            },
+            None => PollFd::NOTHING,
+        }));
+        let looked = sys::poll(&mut looks, Some(Duration::ZERO));
+        self.looks = looks;
+        looked?;
+
+        let now = Instant::now();
+        let mut again: Option<Instant> = None;
+        let mut index = 0;
+        while index < self.suspects.len() {
+            let slot = self.suspects[index];
+            let raw = self.looks[index].found();
+            // Without room for a report a look would be wasted: the next call looks again, at once.
+            if raw != 0 && events.spare() == 0 {
+                again = Some(now);
+                index += 1;
+                continue;
+            }
+            match self.look(slot, raw, now, events) {
+                Some(due) => {
+                    again = Some(again.map_or(due, |again| again.min(due)));
+                    index += 1;
+                }
+                None => {
+                    if let Some(entry) = &mut self.slots[slot as usize].entry {
+                        entry.is_suspect = false;
+                    }
+                    self.suspects.swap_remove(index);
+                    self.looks.swap_remove(index);
+                }
+            }
+        }
+        Ok(again.map(|again| again.saturating_duration_since(now)))
+    }
+
+    /// Gives the list to a thread that goes into poll(2).
+    pub(super) fn lend_list(&mut self) -> Vec<PollFd> {
+        self.is_lent = true;
+        mem::take(&mut self.list)
+    }
+
+    /// Takes the list back, and makes up for what has changed meanwhile.
+    pub(super) fn take_back(&mut self, list: Vec<PollFd>) {
+        self.list = list;
+        self.is_lent = false;
+        self.sleeper_is_behind = false;
+        let mut changed = mem::take(&mut self.changed);
+        for slot in changed.drain(..) {
+            self.refresh(slot);
+        }
+        self.changed = changed;
+    }
+
+    pub(super) fn was_notified(&self) -> bool {
+        self.list[0].found() != 0
+    }
+
+    /// Turns what poll(2) has found into events, as many as there is room for. poll(2) will find the others again.
+    pub(super) fn collect(&mut self, events: &mut Events) {
+        let count = self.list.len() - 1;
+        for step in 0..count {
+            let slot = (self.next + step) % count;
+            let raw = self.list[slot + 1].found();
+            if raw == 0 {
+                continue;
+            }
+            if events.spare() == 0 {
+                self.next = slot;
+                return;
+            }
+            self.answer(slot as u32, raw, events);
+        }
+        self.next = 0;
+    }
+
+    /// poll(2) has answered `raw` to what was armed.
+    fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
+        let Some(found) = self.readiness(slot, raw) else {
+            return self.vacate(slot);
+        };
+        if let Some(entry) = &mut self.slots[slot as usize].entry {
+            if let Some(reported) = entry.watch.ready(found) {
+                events.push(event(entry.watch.token(), reported, raw));
+            }
+        }
+        self.refresh(slot);
+    }
+
+    /// poll(2) has answered `raw` to what was suspect; the time of the next look, if there is to be one.
+    fn look(&mut self, slot: u32, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
+        let found = match raw {
+            0 => Readiness::NONE,
+            raw => match self.readiness(slot, raw) {
+                Some(found) => found,
+                None => {
+                    // The caller is walking through the suspects, and takes this one from them itself.
+                    self.slots[slot as usize].entry.as_mut()?.is_suspect = false;
+                    self.vacate(slot);
+                    return None;
+                }
+            },
+        };
+        let entry = self.slots[slot as usize].entry.as_mut()?;
+        let mut look = entry.watch.look(found, now);
+        if let Look::Report(reported) = look {
+            events.push(event(entry.watch.token(), reported, raw));
+            look = entry.watch.look(found, now);
+        }
+        self.refresh(slot);
+        match look {
+            Look::Later(due) => Some(due),
+            Look::Clear => None,
+            Look::Report(_) => Some(now),
+        }
+    }
+
+    /// What `raw` tells of a slot's source; `None` if the source is there no more.
+    fn readiness(&self, slot: u32, raw: u32) -> Option<Readiness> {
+        let entry = self.entry(slot)?;
+        if raw & sys::INVALID != 0 {
+            return None;
+        }
+        // An `IoSource` says when it goes, but a raw descriptor may have been closed without a word, and its number
+        // may have a new owner, who must not wake the old one's token.
+        if entry.watch.tracking() == Tracking::Levels
+            && FileIdentity::of(entry.fd).ok() != Some(entry.identity)
+        {
+            return None;
+        }
+        Some(sys::WORDS.readiness(raw))
+    }
+
+    fn find(&mut self, place: Place) -> io::Result<u32> {
+        let not_found = || io::Error::from_raw_os_error(sys::NOT_FOUND);
+        match place {
+            Place::Key(WatchKey { slot, generation }) => match self.slots.get(slot as usize) {
+                Some(found) if found.generation == generation && found.entry.is_some() => Ok(slot),
+                _ => Err(not_found()),
+            },
+            Place::Fd(fd) => {
+                let identity = FileIdentity::of(fd);
+                let slot = self.slot_of(fd).ok_or_else(|| match &identity {
+                    Ok(_) => not_found(),
+                    Err(_) => io::Error::from_raw_os_error(sys::BAD_DESCRIPTOR),
+                })?;
+                match identity {
+                    Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    // Closed without a word, like epoll forgets it; perhaps another has its number.
+                    Ok(_) => {
+                        self.vacate(slot);
+                        Err(not_found())
+                    }
+                    Err(e) => {
+                        self.vacate(slot);
+                        Err(e)
+                    }
+                }
+            }
+        }
+    }
+
+    fn slot_of(&self, fd: RawFd) -> Option<u32> {
+        let fd = usize::try_from(fd).ok()?;
+        self.by_fd.get(fd).copied().flatten()
+    }
+
+    fn entry(&self, slot: u32) -> Option<&Entry> {
+        self.slots[slot as usize].entry.as_ref()
+    }
+
+    fn vacate(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
+        if let Some(entry) = place.entry.take() {
+            place.generation = place.generation.wrapping_add(1);
+            self.by_fd[entry.fd as usize] = None;
+            if entry.is_suspect {
+                self.suspects.retain(|&suspect| suspect != slot);
+            }
+            self.free.push(slot);
+        }
+        self.refresh(slot);
+    }
+
+    /// Brings the list in line with a slot.
+    fn refresh(&mut self, slot: u32) {
+        let entry = self.slots[slot as usize].entry.as_mut();
+        if let Some(entry) = entry {
+            if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
+                self.suspects.push(slot);
+            }
+        }
+        if self.is_lent {
+            if self.changed.is_empty() {
+                self.sleeper_is_behind = true;
+            }
+            self.changed.push(slot);
+            return;
+        }
+        let index = slot as usize + 1;
+        if self.list.len() <= index {
+            self.list.resize(index + 1, PollFd::NOTHING);
+        }
+        self.list[index] = match self.entry(slot) {
+            Some(Entry { fd, watch, .. }) => match watch.armed() {
+                Some(armed) => PollFd::new(*fd, armed),
+                None => PollFd::NOTHING,
+            },
+            None => PollFd::NOTHING,
+        };
+    }
+}
+
+fn event(token: Token, readiness: Readiness, raw: u32) -> Event {
+    Event::new(token, readiness, Backend::PosixPoll as u8, raw)
+}

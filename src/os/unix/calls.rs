@@ -1,0 +1,61 @@
+//! libc's functions. On Linux, the ones on hot paths are shadowed by direct system calls.
+//!
+//! glibc's and musl's wrappers of blocking calls are cancellation points: in a process with more than one thread
+//! each call pays for two atomic operations around it (55-70 ns on glibc 2.36, a quarter of an empty
+//! `epoll_wait`). Nobody cancels a Rust thread, so these calls go around the wrapper through `syscall(2)`'s,
+//! which is none. The price: what interposes the wrappers (sanitizers, `LD_PRELOAD` tools) doesn't see the calls;
+//! build with `--cfg wakeful_libc_wrappers` to give them back.
+
+// A function of this module beats one that comes by a glob.
+pub(crate) use libc::*;
+
+/// Makes functions with the names and types of libc's that call the kernel themselves.
+///
+/// The architectures are those on which every kernel that Rust supports has these calls by number, with plain
+/// registers for arguments: 32-bit x86 and s390x got socket calls of their own only in Linux 4.3. Android's libc
+/// has no cancellation, and so nothing to go around.
+macro_rules! direct_calls {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $number:ident $(, $extra:expr)*;)*) => {$(
+        #[cfg(all(
+            target_os = "linux",
+            not(wakeful_libc_wrappers),
+            any(
+                all(
+                    target_pointer_width = "64",
+                    any(
+                        target_arch = "x86_64",
+                        target_arch = "aarch64",
+                        target_arch = "riscv64",
+                        target_arch = "loongarch64",
+                        target_arch = "powerpc64"
+                    )
+                ),
+                target_arch = "arm"
+            )
+        ))]
+        #[allow(dead_code)] // which ones are used depends on the features
+        #[inline]
+        pub(crate) unsafe fn $name($($arg: $type),*) -> $result {
+            // SAFETY: the same call with the same arguments as libc's function of this name, whose contract the
+            // caller keeps. Every argument fits in a `long`, as `syscall` wants it.
+            unsafe { libc::syscall(libc::$number, $($arg as c_long,)* $($extra as c_long),*) as $result }
+        }
+    )*};
+}
+
+direct_calls! {
+    fn read(fd: c_int, buf: *mut c_void, len: size_t) -> ssize_t = SYS_read;
+    fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t = SYS_write;
+    fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t = SYS_readv;
+    fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t = SYS_writev;
+    fn recvfrom(
+        fd: c_int, buf: *mut c_void, len: size_t, flags: c_int, addr: *mut sockaddr, addr_len: *mut socklen_t
+    ) -> ssize_t = SYS_recvfrom;
+    fn sendto(
+        fd: c_int, buf: *const c_void, len: size_t, flags: c_int, addr: *const sockaddr, addr_len: socklen_t
+    ) -> ssize_t = SYS_sendto;
+    fn accept4(fd: c_int, addr: *mut sockaddr, addr_len: *mut socklen_t, flags: c_int) -> c_int = SYS_accept4;
+    // Not every architecture has `epoll_wait`; without a signal mask this is the same.
+    fn epoll_wait(epfd: c_int, events: *mut epoll_event, max: c_int, timeout: c_int) -> c_int
+        = SYS_epoll_pwait, 0, 0;
+}

@@ -1,0 +1,48 @@
+use std::fs::{File, Metadata};
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{FromRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+
+/// Which file a descriptor stands for: tells a descriptor number from its next life.
+///
+/// Sockets, pipes and files each have an inode. What Linux makes from one shared inode (eventfd, timerfd,
+/// epoll, inotify) can't be told apart this way.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    /// The identity of what `fd` stands for.
+    pub(crate) fn of(fd: RawFd) -> io::Result<FileIdentity> {
+        metadata(fd).map(|file| FileIdentity::from(&file))
+    }
+
+    /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory is always
+    /// ready, which epoll refuses with the same error.
+    pub(crate) fn of_watchable(fd: RawFd) -> io::Result<FileIdentity> {
+        let file = metadata(fd)?;
+        if file.is_file() || file.is_dir() {
+            return Err(io::Error::from_raw_os_error(libc::EPERM));
+        }
+        Ok(FileIdentity::from(&file))
+    }
+}
+
+impl From<&Metadata> for FileIdentity {
+    fn from(file: &Metadata) -> FileIdentity {
+        FileIdentity { device: file.dev(), inode: file.ino() }
+    }
+}
+
+fn metadata(fd: RawFd) -> io::Result<Metadata> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: not negative, so a legal value; `File` only lends it to fstat(2), which answers EBADF for one that
+    // isn't open, and never closes it.
+    let file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
+    file.metadata()
+}

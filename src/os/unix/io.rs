@@ -1,0 +1,35 @@
+//! Reading and writing descriptors, on Linux without glibc's cancellation points.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::{calls, check};
+
+/// What one call takes: POSIX's `IOV_MAX` on every system that matters. More slices make a short read or write.
+const MAX_SLICES: usize = 1024;
+
+pub(crate) fn read(source: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    let fd = source.as_fd().as_raw_fd();
+    // SAFETY: `buf` is as long as stated.
+    check(unsafe { calls::read(fd, buf.as_mut_ptr().cast(), buf.len()) }).map(|n| n as usize)
+}
+
+pub(crate) fn write(source: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
+    let fd = source.as_fd().as_raw_fd();
+    // SAFETY: `buf` is as long as stated.
+    check(unsafe { calls::write(fd, buf.as_ptr().cast(), buf.len()) }).map(|n| n as usize)
+}
+
+pub(crate) fn read_vectored(source: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let fd = source.as_fd().as_raw_fd();
+    let count = bufs.len().min(MAX_SLICES) as libc::c_int;
+    // SAFETY: an `IoSliceMut` has the layout of an iovec; there are at least `count`.
+    check(unsafe { calls::readv(fd, bufs.as_mut_ptr().cast(), count) }).map(|n| n as usize)
+}
+
+pub(crate) fn write_vectored(source: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let fd = source.as_fd().as_raw_fd();
+    let count = bufs.len().min(MAX_SLICES) as libc::c_int;
+    // SAFETY: an `IoSlice` has the layout of an iovec; there are at least `count`.
+    check(unsafe { calls::writev(fd, bufs.as_ptr().cast(), count) }).map(|n| n as usize)
+}

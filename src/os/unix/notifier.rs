@@ -1,0 +1,151 @@
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::{calls, check};
+
+/// A descriptor that one thread makes readable to end another's sleep: an eventfd, else a pipe.
+#[derive(Debug)]
+pub(crate) struct Notifier {
+    reader: OwnedFd,
+    /// `None` for an eventfd, which is written where it is read.
+    writer: Option<OwnedFd>,
+}
+
+impl Notifier {
+    pub(crate) fn new() -> io::Result<Notifier> {
+        match eventfd() {
+            Ok(reader) => Ok(Notifier { reader, writer: None }),
+            // Descriptors have run out: a pipe needs two.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Err(e),
+            // No eventfd: another kernel, or a sandbox that hides it (gVisor's and Gramine's have).
+            Err(_) => Notifier::pipe(),
+        }
+    }
+
+    fn pipe() -> io::Result<Notifier> {
+        let (reader, writer) = pipe()?;
+        Ok(Notifier { reader, writer: Some(writer) })
+    }
+
+    /// Makes the descriptor readable, and tells an edge-triggered watcher so.
+    pub(crate) fn notify(&self) -> io::Result<()> {
+        match self.write() {
+            // Full: 2^64-2 notes, or a pipe's buffer. An edge needs a write, so make room and write again.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.drain();
+                self.write()
+            }
+            result => result,
+        }
+    }
+
+    /// Makes the descriptor unreadable until the next [`notify`](Notifier::notify).
+    pub(crate) fn drain(&self) {
+        let mut buf = [0u8; 128];
+        loop {
+            // SAFETY: `buf` is ours and as long as stated; the descriptor is open as long as `self`.
+            let n = unsafe { calls::read(self.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+            // One read empties an eventfd; a pipe may hold more than one buffer.
+            if self.writer.is_none() || n < buf.len() as isize {
+                return;
+            }
+        }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let writer = self.writer.as_ref().unwrap_or(&self.reader).as_raw_fd();
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: `one` is 8 bytes, as an eventfd wants it; the descriptor is open as long as `self`.
+        check(unsafe { calls::write(writer, one.as_ptr().cast(), one.len()) })?;
+        Ok(())
+    }
+}
+
+impl AsFd for Notifier {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+impl AsRawFd for Notifier {
+    fn as_raw_fd(&self) -> RawFd {
+        self.reader.as_raw_fd()
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: just made, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn eventfd() -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A pipe, both ends non-blocking and close-on-exec.
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: `fds` has room for the two descriptors.
+    check(unsafe { pipe_nonblocking(&mut fds) })?;
+    // SAFETY: just made, and nobody else's.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+#[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "haiku", target_os = "nto")))]
+unsafe fn pipe_nonblocking(fds: &mut [RawFd; 2]) -> libc::c_int {
+    // SAFETY: `fds` has room for the two descriptors.
+    unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) }
+}
+
+/// Without pipe2 the flags come a moment later: a fork between inherits the descriptors.
+#[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "haiku", target_os = "nto"))]
+unsafe fn pipe_nonblocking(fds: &mut [RawFd; 2]) -> libc::c_int {
+    // SAFETY: `fds` has room for the two descriptors; then these are descriptors that are ours.
+    unsafe {
+        if libc::pipe(fds.as_mut_ptr()) == -1 {
+            return -1;
+        }
+        for fd in *fds {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+            libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK);
+        }
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_readable(notifier: &Notifier) -> bool {
+        let mut fd = libc::pollfd { fd: notifier.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, and a descriptor that is open.
+        unsafe { libc::poll(&mut fd, 1, 0) == 1 }
+    }
+
+    #[test]
+    fn each_kind_is_readable_from_notify_to_drain() {
+        for notifier in [Notifier::new().unwrap(), Notifier::pipe().unwrap()] {
+            assert!(!is_readable(&notifier));
+            for _ in 0..100 {
+                notifier.notify().unwrap();
+            }
+            assert!(is_readable(&notifier));
+            notifier.drain();
+            assert!(!is_readable(&notifier));
+        }
+    }
+
+    #[test]
+    fn a_full_pipe_still_notifies() {
+        let notifier = Notifier::pipe().unwrap();
+        for _ in 0..70_000 / 8 {
+            notifier.notify().unwrap();
+        }
+        assert!(is_readable(&notifier));
+    }
+}

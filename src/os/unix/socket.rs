@@ -1,0 +1,115 @@
+//! What sockets do often: on Linux without glibc's cancellation points and in the fewest calls.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use socket2::SockAddr;
+
+use super::{calls, check};
+
+/// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
+const NO_SIGNAL: libc::c_int = {
+    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "vita")))]
+    {
+        libc::MSG_NOSIGNAL
+    }
+    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "vita"))]
+    {
+        0
+    }
+};
+
+pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket.as_fd(), buf, 0)
+}
+
+pub(crate) fn peek(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket.as_fd(), buf, libc::MSG_PEEK)
+}
+
+pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    super::io::read_vectored(socket, bufs)
+}
+
+pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    super::io::write_vectored(socket, bufs)
+}
+
+pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: `buf` is as long as stated; no address is passed.
+    let sent = unsafe { calls::sendto(fd, buf.as_ptr().cast(), buf.len(), NO_SIGNAL, ptr::null(), 0) };
+    check(sent).map(|n| n as usize)
+}
+
+pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    recv_from_with(socket.as_fd(), buf, 0)
+}
+
+pub(crate) fn peek_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    recv_from_with(socket.as_fd(), buf, libc::MSG_PEEK)
+}
+
+pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
+    let fd = socket.as_fd().as_raw_fd();
+    let target = SockAddr::from(target);
+    // SAFETY: `buf` and `target` are as long as stated.
+    let sent = unsafe {
+        calls::sendto(fd, buf.as_ptr().cast(), buf.len(), NO_SIGNAL, target.as_ptr().cast(), target.len())
+    };
+    check(sent).map(|n| n as usize)
+}
+
+/// The next connection, non-blocking and close-on-exec, and its peer.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
+    let fd = listener.as_fd().as_raw_fd();
+    let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: `try_init` lends memory that is as long as it states; the kernel sets the length that it used.
+    unsafe {
+        SockAddr::try_init(|addr, len| {
+            let accepted = check(calls::accept4(fd, addr.cast(), len, flags))?;
+            // SAFETY: just made, and nobody else's.
+            Ok(OwnedFd::from_raw_fd(accepted))
+        })
+    }
+}
+
+/// The next connection, non-blocking and close-on-exec, and its peer.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
+    let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
+    accepted.set_nonblocking(true)?;
+    Ok((accepted.into(), peer))
+}
+
+fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let (fd, none) = (socket.as_raw_fd(), ptr::null_mut());
+    // SAFETY: `buf` is as long as stated; no room for an address is passed.
+    let received =
+        unsafe { calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, none, ptr::null_mut()) };
+    check(received).map(|n| n as usize)
+}
+
+fn recv_from_with(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    flags: libc::c_int,
+) -> io::Result<(usize, SocketAddr)> {
+    let fd = socket.as_raw_fd();
+    // SAFETY: `buf` is as long as stated; `try_init` lends memory that is as long as it states, and the kernel sets
+    // the length that it used.
+    let (received, sender) = unsafe {
+        SockAddr::try_init(|addr, len| {
+            check(calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, addr.cast(), len))
+        })
+    }?;
+    match sender.as_socket() {
+        Some(sender) => Ok((received as usize, sender)),
+        None => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the sender's address is neither IPv4 nor IPv6"))
+        }
+    }
+}

@@ -1,0 +1,196 @@
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::{Core, Registry, Source};
+use crate::backend::{Blocked, Tracking, WatchKey};
+use crate::os::AsRawIo;
+use crate::readiness::{Interest, Token};
+
+/// Any descriptor or socket as an event source.
+///
+/// Wrap what isn't in this library (a raw socket, a device, a library's descriptor) and register it. It must be in
+/// non-blocking mode. Do each operation that may block through [`try_io_with`] or [`try_io`]: that is how a
+/// kernel that must be asked again (poll(2), Windows) learns that its last answer was used up. Operations that
+/// bypass them, through `Deref` for example, may cost an event on such a kernel.
+///
+/// Dropping it, registered or not, leaks nothing. For a descriptor that somebody else owns see
+/// `unix::SourceFd`.
+///
+/// [`try_io_with`]: IoSource::try_io_with
+/// [`try_io`]: IoSource::try_io
+///
+/// # Portability
+///
+/// `T` is `AsRawFd` on Unix.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(unix)]
+/// # fn main() -> std::io::Result<()> {
+/// use std::io::{ErrorKind, Read, Write};
+/// use std::os::unix::net::UnixStream;
+/// use wakeful::{Events, Interest, IoSource, Poll, Token};
+///
+/// let (stream, mut peer) = UnixStream::pair()?;
+/// stream.set_nonblocking(true)?;
+///
+/// let mut poll = Poll::new()?;
+/// let mut events = Events::with_capacity(8);
+/// let mut source = IoSource::new(stream);
+/// poll.registry().register(&mut source, Token(0), Interest::READABLE)?;
+///
+/// peer.write_all(b"hello")?;
+/// poll.poll(&mut events, None)?;
+///
+/// let mut buf = [0; 16];
+/// let n = source.try_io_with(Interest::READABLE, |mut stream| stream.read(&mut buf))?;
+/// assert_eq!(&buf[..n], b"hello");
+/// // Until it would block: from then on the next arrival is an event.
+/// let more = source.try_io_with(Interest::READABLE, |mut stream| stream.read(&mut buf));
+/// assert_eq!(more.unwrap_err().kind(), ErrorKind::WouldBlock);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(unix))] fn main() {}
+/// ```
+pub struct IoSource<T> {
+    /// Of the `Poll` that this is registered with; 0 if with none.
+    poll_id: u32,
+    /// Where a `WouldBlock` is to be told. Edge-triggered kernels need none, and then nothing is allocated.
+    ///
+    /// Before `io`, so that it is dropped first: a registration must end while its descriptor is open.
+    watched: Option<Box<Watched>>,
+    io: T,
+}
+
+impl<T> IoSource<T> {
+    /// Makes a source of `io`, which must be in non-blocking mode.
+    pub fn new(io: T) -> IoSource<T> {
+        IoSource { poll_id: 0, watched: None, io }
+    }
+
+    /// Gives `io` back.
+    ///
+    /// Deregister first: an edge-triggered kernel has the descriptor registered until it is closed.
+    pub fn into_inner(self) -> T {
+        self.io
+    }
+
+    /// Does an operation in one direction, and on `WouldBlock` asks the kernel again for that direction.
+    ///
+    /// `operation` must answer `WouldBlock` if, and only if, the kernel did so for an operation in `direction`. To
+    /// answer it otherwise brings spurious events; to hide one may lose events.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation`.
+    #[inline]
+    pub fn try_io_with<R>(
+        &self,
+        direction: Interest,
+        operation: impl FnOnce(&T) -> io::Result<R>,
+    ) -> io::Result<R> {
+        let result = operation(&self.io);
+        self.told(result, Blocked::Direction(direction))
+    }
+
+    /// Does an operation whose direction isn't known, and on `WouldBlock` finds out what the kernel is to be asked.
+    ///
+    /// [`try_io_with`](IoSource::try_io_with) is better: with poll(2) and its like, not to know the direction may
+    /// bring spurious events for the other one.
+    ///
+    /// # Errors
+    ///
+    /// Those of `operation`.
+    #[inline]
+    pub fn try_io<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        let result = operation(&self.io);
+        self.told(result, Blocked::Unknown)
+    }
+
+    #[inline]
+    fn told<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
+        if let (Some(watched), Err(e)) = (&self.watched, &result) {
+            if e.kind() == io::ErrorKind::WouldBlock {
+                watched.core.selector.rearm(watched.key, blocked)?;
+            }
+        }
+        result
+    }
+}
+
+impl<T: AsRawIo> Source for IoSource<T> {
+    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        if self.poll_id != 0 {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
+        }
+        let core = registry.core();
+        let io = self.io.as_raw_io();
+        let key = core.selector.register(io, Tracking::Operations, token, interest)?;
+        self.watched = key.map(|key| Box::new(Watched { core: Arc::clone(core), key }));
+        self.poll_id = core.id;
+        Ok(())
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        let core = self.belongs_to(registry)?;
+        core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        let core = self.belongs_to(registry)?;
+        core.selector.deregister(self.io.as_raw_io(), self.key())?;
+        self.poll_id = 0;
+        self.watched = None;
+        Ok(())
+    }
+}
+
+impl<T> IoSource<T> {
+    fn belongs_to<'a>(&self, registry: &'a Registry) -> io::Result<&'a Core> {
+        let core = registry.core();
+        if self.poll_id == core.id {
+            Ok(core)
+        } else {
+            Err(io::Error::new(io::ErrorKind::NotFound, "the source is not registered with this `Poll`"))
+        }
+    }
+
+    fn key(&self) -> Option<WatchKey> {
+        self.watched.as_ref().map(|watched| watched.key)
+    }
+}
+
+impl<T> Deref for IoSource<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.io
+    }
+}
+
+impl<T> DerefMut for IoSource<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.io
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for IoSource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.io.fmt(f)
+    }
+}
+
+/// A registration with a kernel that must be asked again.
+struct Watched {
+    core: Arc<Core>,
+    key: WatchKey,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.core.selector.abandon(self.key);
+    }
+}

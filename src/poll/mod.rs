@@ -1,0 +1,360 @@
+//! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
+
+mod io_source;
+mod registry;
+mod wake;
+mod waker;
+
+pub use self::io_source::IoSource;
+pub use self::registry::{Registry, Source};
+pub use self::waker::Waker;
+
+use std::fmt;
+use std::io;
+#[cfg(unix)]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use self::wake::Wakes;
+use crate::backend::{Backend, Selector, NO_KERNEL};
+use crate::readiness::{Event, Events, Readiness};
+
+/// Sleeps until one of many event sources is ready.
+///
+/// Register sources with its [`Registry`], then call [`poll`](Poll::poll) in a loop and do what the [`Events`] say.
+/// The contract that every platform keeps is in the [guide](crate::guide).
+///
+/// # Portability
+///
+/// On Unix the `Poll` has a descriptor (`AsFd`, `AsRawFd`), close-on-exec, that can be watched by another `Poll` or
+/// by anything else: it is readable when an event or a wake is pending. With the `posix_poll` backend the kernel
+/// has no such thing, and it is readable for wakes alone. Once it was asked for, each wake costs a system call.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "net")]
+/// # fn main() -> std::io::Result<()> {
+/// use std::time::Duration;
+/// use wakeful::{net::TcpListener, net::TcpStream, Events, Interest, Poll, Token};
+///
+/// const SERVER: Token = Token(0);
+/// const CLIENT: Token = Token(1);
+///
+/// let mut poll = Poll::new()?;
+/// let mut events = Events::with_capacity(128);
+///
+/// let mut server = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// poll.registry().register(&mut server, SERVER, Interest::READABLE)?;
+/// let mut client = TcpStream::connect(server.local_addr()?)?;
+/// poll.registry().register(&mut client, CLIENT, Interest::WRITABLE)?;
+///
+/// let (mut accepted, mut connected) = (false, false);
+/// while !(accepted && connected) {
+///     poll.poll(&mut events, Some(Duration::from_secs(5)))?;
+///     for event in &events {
+///         match event.token() {
+///             SERVER => accepted = server.accept().is_ok(),
+///             CLIENT => connected = client.peer_addr().is_ok(),
+///             _ => unreachable!(),
+///         }
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "net"))] fn main() {}
+/// ```
+pub struct Poll {
+    registry: Registry,
+    /// The last call brought events, so this one may well find some without sleeping.
+    is_busy: bool,
+    /// The last call had no room for all wakes: they come first now, or a busy poll would starve them.
+    wakes_first: bool,
+}
+
+impl Poll {
+    /// A `Poll` with the backend that the environment variable `WAKEFUL_BACKEND` names, else with
+    /// [`Backend::default`].
+    ///
+    /// # Errors
+    ///
+    /// Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`). `InvalidInput`: the environment variable
+    /// names no backend. `Unsupported`: it names one that this platform lacks.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let poll = wakeful::Poll::new()?;
+    /// println!("{}", poll.backend());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new() -> io::Result<Poll> {
+        Poll::with_backend(Backend::chosen()?)
+    }
+
+    /// A `Poll` with this backend. Polls with different backends live side by side.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`: this platform lacks the backend. Descriptors or memory have run out (`EMFILE`, `ENFILE`,
+    /// `ENOMEM`).
+    ///
+    /// ```
+    /// use wakeful::{Backend, Poll};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let poll = Poll::with_backend(Backend::default())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_backend(backend: Backend) -> io::Result<Poll> {
+        let selector = Selector::new(backend)?;
+        trace!("poll: {backend}");
+        Ok(Poll {
+            registry: Registry::new(Arc::new(Core { id: next_id(), selector, wakes: Wakes::new() })),
+            is_busy: false,
+            wakes_first: false,
+        })
+    }
+
+    /// The backend that this uses.
+    #[must_use]
+    pub fn backend(&self) -> Backend {
+        self.core().selector.backend()
+    }
+
+    /// Where sources are registered.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Sleeps until there are events, or until `timeout` is over, and puts the events into `events`.
+    ///
+    /// `None` sleeps until an event; zero doesn't sleep. Any other timeout is kept to the nanosecond, as far as the
+    /// kernel's timers go (Linux adds the timer slack of the thread, usually 50 us): the call never comes back empty
+    /// before it is over, and nothing that happens within restarts it.
+    ///
+    /// `events` is cleared first. It takes at most its capacity; what is left comes with the next calls, and
+    /// nothing starves.
+    ///
+    /// Spurious events are possible, and `WouldBlock` is then the answer of the operation.
+    ///
+    /// # Errors
+    ///
+    /// - `Interrupted`: a signal handler has run; nothing is lost, call again.
+    /// - `InvalidInput`: the capacity of `events` is 0.
+    ///
+    /// After an error `events` is empty.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// use wakeful::{Events, Poll};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut poll = Poll::new()?;
+    /// let mut events = Events::with_capacity(8);
+    ///
+    /// let start = Instant::now();
+    /// poll.poll(&mut events, Some(Duration::from_micros(500)))?;
+    /// assert!(events.is_empty());
+    /// assert!(start.elapsed() >= Duration::from_micros(500));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        self.poll_limited(events, timeout, None)
+    }
+
+    /// Like [`poll`](Poll::poll), but sleeps until `deadline` at the latest. One that is past doesn't sleep.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`poll`](Poll::poll).
+    ///
+    /// # Examples
+    ///
+    /// A loop with a deadline needs no arithmetic:
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use std::time::{Duration, Instant};
+    /// use wakeful::{Events, Poll};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let mut poll = Poll::new()?;
+    /// let mut events = Events::with_capacity(8);
+    /// let deadline = Instant::now() + Duration::from_millis(2);
+    ///
+    /// while Instant::now() < deadline {
+    ///     match poll.poll_until(&mut events, deadline) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
+        let timeout = deadline.saturating_duration_since(Instant::now());
+        self.poll_limited(events, Some(timeout), Some(deadline))
+    }
+
+    /// `deadline` is when `timeout` is over, if that is known already.
+    fn poll_limited(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        events.clear();
+        if events.capacity() == 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "there is no room for events: the capacity is 0",
+            ));
+        }
+        let result = self.fill(events, timeout, deadline);
+        self.is_busy = !events.is_empty();
+        match result {
+            // What was found before the error is not lost.
+            Err(_) if self.is_busy => Ok(()),
+            result => result,
+        }
+    }
+
+    fn fill(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        if self.wakes_first {
+            self.take_wakes(events)?;
+            if events.spare() == 0 {
+                return Ok(());
+            }
+        }
+        if timeout == Some(Duration::ZERO) || !events.is_empty() {
+            return self.look(events);
+        }
+        // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
+        // something at once, and saves them.
+        if self.is_busy && timeout.is_some() {
+            self.look(events)?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+        }
+        // A timeout that is over after the end of time is none.
+        let deadline = deadline.or_else(|| timeout.and_then(|d| Instant::now().checked_add(d)));
+        let mut left = timeout;
+        loop {
+            self.sleep(events, left)?;
+            if !events.is_empty() {
+                return Ok(());
+            }
+            // The backend may come back early: it was notified of a change, or the kernel can't count that far.
+            if let Some(deadline) = deadline {
+                let rest = deadline.saturating_duration_since(Instant::now());
+                if rest.is_zero() {
+                    return Ok(());
+                }
+                left = Some(rest);
+            }
+        }
+    }
+
+    /// Takes what is there.
+    fn look(&mut self, events: &mut Events) -> io::Result<()> {
+        self.core().selector.wait(events, Some(Duration::ZERO))?;
+        if self.core().wakes.is_pending() && self.core().wakes.leave() {
+            self.take_wakes(events)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something, though it may come back with nothing.
+    fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let core = self.core();
+        let timeout = if core.wakes.enter() { timeout } else { Some(Duration::ZERO) };
+        if let Err(e) = core.selector.wait(events, timeout) {
+            core.wakes.abandon();
+            return Err(e);
+        }
+        if core.wakes.leave() {
+            self.take_wakes(events)?;
+        }
+        Ok(())
+    }
+
+    /// Delivers wakes as far as there is room. Others stay pending, and come first in the next call.
+    fn take_wakes(&mut self, events: &mut Events) -> io::Result<()> {
+        let core = self.registry.core();
+        self.wakes_first = core.wakes.deliver(events.spare(), |token| {
+            events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
+        });
+        if self.wakes_first && core.wakes.keep_pending() {
+            core.selector.notify()?;
+        }
+        Ok(())
+    }
+
+    fn core(&self) -> &Core {
+        self.registry.core()
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Poll {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.registry.as_fd()
+    }
+}
+
+#[cfg(unix)]
+impl AsRawFd for Poll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.registry.as_raw_fd()
+    }
+}
+
+impl fmt::Debug for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Poll").field("registry", &self.registry).finish_non_exhaustive()
+    }
+}
+
+/// What a `Poll`, its registries, wakers and some of its sources share.
+pub(crate) struct Core {
+    /// Tells one `Poll` from another. Never 0.
+    id: u32,
+    pub(crate) selector: Selector,
+    wakes: Wakes,
+}
+
+impl Core {
+    #[cfg(unix)]
+    fn expose(&self) -> BorrowedFd<'_> {
+        if self.wakes.expose() {
+            // Only a `Waker` makes a wake pending, and it has prepared this. If it fails, the wake is reported by the
+            // next `poll` all the same.
+            let _ = self.selector.notify();
+        }
+        self.selector.descriptor()
+    }
+}
+
+fn next_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    loop {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        if id != 0 {
+            return id;
+        }
+    }
+}

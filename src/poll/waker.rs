@@ -1,0 +1,92 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::wake::Flag;
+use super::{Core, Registry};
+use crate::readiness::Token;
+
+/// Ends a [`Poll::poll`](crate::Poll::poll) from another thread, or keeps the next one from sleeping.
+///
+/// The poll then reports a readable event with the waker's token. A `Poll` may have any number of wakers, each with
+/// a token of its own or not. To wake from several places, share one: `wake` takes `&self`.
+///
+/// # Guarantees
+///
+/// - After the last [`wake`](Waker::wake) there is at least one event. Wakes before a poll may merge into one.
+/// - What a thread did before `wake` is visible to the thread that polls, once it sees the event.
+/// - A wake makes a system call only if the poller sleeps, or if the poll's descriptor was given away
+///   (`AsFd`, `AsRawFd` of [`Poll`](crate::Poll) and [`Registry`]): then somebody else may sleep on it.
+/// - Once a waker is dropped, its token is reported no more.
+///
+/// # Portability
+///
+/// All platforms with threads. After `fork` the child's copy of a waker acts on the child's copy of the `Poll`: it
+/// doesn't wake the parent. Let the child write to a pipe that the parent has registered.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+/// use wakeful::{Events, Poll, Token, Waker};
+///
+/// const WAKE: Token = Token(10);
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut poll = Poll::new()?;
+/// let mut events = Events::with_capacity(2);
+/// let waker = Waker::new(poll.registry(), WAKE)?;
+///
+/// let thread = thread::spawn(move || waker.wake().map(|()| waker));
+/// poll.poll(&mut events, None)?;
+/// assert_eq!(events.iter().next().map(|event| event.token()), Some(WAKE));
+/// # thread.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Waker {
+    core: Arc<Core>,
+    flag: Arc<Flag>,
+}
+
+impl Waker {
+    /// A waker for the `Poll` of `registry`, whose events have `token`.
+    ///
+    /// # Errors
+    ///
+    /// The first waker of a `Poll` opens what the kernel needs to end a sleep, which fails when descriptors have run
+    /// out (`EMFILE`, `ENFILE`).
+    pub fn new(registry: &Registry, token: Token) -> io::Result<Waker> {
+        let core = Arc::clone(registry.core());
+        core.selector.prepare_notify()?;
+        let flag = core.wakes.add(token);
+        Ok(Waker { core, flag })
+    }
+
+    /// Wakes the poll.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system call that ends the sleep; none is known to happen. The wake is pending even then, for the
+    /// next time that the poller comes by.
+    #[inline]
+    pub fn wake(&self) -> io::Result<()> {
+        if self.core.wakes.raise(&self.flag) {
+            self.core.selector.notify()
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Drop for Waker {
+    fn drop(&mut self) {
+        self.core.wakes.remove(&self.flag);
+    }
+}
+
+impl fmt::Debug for Waker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waker").field("flag", &self.flag).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::backend::Tracking;
+use crate::event::Source;
+use crate::{Interest, Registry, Token};
+
+/// A descriptor that somebody else owns, as an event source.
+///
+/// It closes nothing, and keeps nothing: any `SourceFd` of the same number stands for the same registration. So the
+/// descriptor's owner must deregister it before closing it, or a duplicate of it may keep the registration alive.
+///
+/// Unlike [`IoSource`](crate::IoSource) it needs no wrapping of operations: no event is lost, on any backend, whatever
+/// way the descriptor is read and written.
+///
+/// # Portability
+///
+/// Unix. Where the kernel is edge-triggered (epoll, kqueue) its events are too. With `posix_poll` a change is found
+/// when `poll` is called; while a descriptor stays ready, its event is repeated, at pauses that grow to 13 ms, since
+/// the kernel can't tell "still ready" from "ready again".
+///
+/// # Errors
+///
+/// Registration answers what [`Registry::register`] says, from the kernel's view: a number that is registered is
+/// `AlreadyExists`, one that isn't is `NotFound`, one that isn't open is `EBADF`.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use std::net::TcpListener;
+/// use std::os::fd::AsRawFd;
+/// use wakeful::{unix::SourceFd, Interest, Poll, Token};
+///
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// listener.set_nonblocking(true)?;
+///
+/// let poll = Poll::new()?;
+/// let fd = listener.as_raw_fd();
+/// poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::READABLE)?;
+/// poll.registry().deregister(&mut SourceFd(&fd))?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SourceFd<'a>(pub &'a RawFd);
+
+impl Source for SourceFd<'_> {
+    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        let selector = &registry.core().selector;
+        selector.register(*self.0, Tracking::Levels, token, interest)?;
+        Ok(())
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        registry.core().selector.reregister(*self.0, None, token, interest)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.core().selector.deregister(*self.0, None)
+    }
+}
