@@ -7,11 +7,13 @@ mod io;
 mod notifier;
 #[cfg(feature = "net")]
 mod socket;
+mod timed;
 
 #[cfg(feature = "os-ext")]
 pub(crate) use self::io::*;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
+pub(crate) use self::timed::*;
 pub(crate) use self::{
     file::FileIdentity,
     notifier::{pipe, Notifier},
