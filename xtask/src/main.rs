@@ -2,6 +2,7 @@
 //! line, and its word in `tasks!`.
 
 mod command;
+mod downstream;
 mod libtest;
 mod loom;
 mod workspace;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use downstream::Downstream;
 use loom::Loom;
 
 macro_rules! tasks {
@@ -29,7 +31,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Loom }
+tasks! { Downstream, Loom }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
