@@ -1,6 +1,7 @@
 //! wakeful's own tasks. A new one is a file with a public type of clap's `Args` that implements `Task`, its `mod`
 //! line, and its word in `tasks!`.
 
+mod ci;
 mod command;
 mod downstream;
 mod libtest;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use ci::Ci;
 use downstream::Downstream;
 use loom::Loom;
 
@@ -31,7 +33,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Downstream, Loom }
+tasks! { Ci, Downstream, Loom }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
