@@ -2,7 +2,8 @@
 
 use anyhow::{bail, Result};
 
-use crate::command::{cargo, rustflags, Job};
+use crate::command::{cargo, rustflags};
+use crate::job::Job;
 use crate::libtest::Output;
 use crate::workspace;
 use crate::Task;

@@ -4,6 +4,7 @@
 mod ci;
 mod command;
 mod downstream;
+mod job;
 mod libtest;
 mod loom;
 mod workspace;

@@ -13,7 +13,8 @@ use anyhow::{anyhow, bail, Result};
 
 use steps::{Step, STEPS};
 
-use crate::command::{capture, Job, Shown};
+use crate::command::{capture, Shown};
+use crate::job::Job;
 use crate::{workspace, Task};
 
 /// Run all checks, and sum them up

@@ -77,7 +77,7 @@ fn to_json(results: &Results, key: &str) -> Value {
             .collect();
         (
             name.clone(),
-            json!({ "fault": binary.fault, "tests": tests }),
+            json!({ "fault": binary.fault, "used_epoll": binary.used_epoll, "tests": tests }),
         )
     });
     json!({ "key": key, "binaries": binaries.collect::<Map<_, _>>() })
@@ -95,6 +95,7 @@ fn from_json(kept: &Value, key: &str) -> Results {
         Some(Binary {
             tests: tests?,
             fault: kept["fault"].as_str().map(str::to_owned),
+            used_epoll: kept["used_epoll"] == true,
         })
     };
     binaries
@@ -143,7 +144,14 @@ mod tests {
             .collect();
         let fault = Some("hung".to_owned());
         let results = [
-            ("tcp".to_owned(), Binary { tests, fault }),
+            (
+                "tcp".to_owned(),
+                Binary {
+                    tests,
+                    fault,
+                    used_epoll: true,
+                },
+            ),
             ("udp".to_owned(), Binary::default()),
         ];
         let results = Results::from(results);

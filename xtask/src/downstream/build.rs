@@ -7,7 +7,8 @@ use anyhow::{bail, Result};
 use serde_json::Value;
 
 use super::checkout::Checkout;
-use crate::command::{read_lossy, rustflags, Job};
+use crate::command::{read_lossy, rustflags};
+use crate::job::Job;
 
 /// One of the crate's test targets, built.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,20 +108,38 @@ fn target_name(target: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn test_executables_and_broken_targets_are_read() {
-        let messages = r#"
-            {"reason":"compiler-artifact","target":{"kind":["lib"],"name":"a"},"profile":{"test":false},"executable":null}
-            {"reason":"compiler-artifact","target":{"kind":["lib"],"name":"a"},"profile":{"test":true},"executable":"/t/a-1"}
-            {"reason":"compiler-artifact","target":{"kind":["test"],"name":"tcp"},"profile":{"test":true},"executable":"/t/tcp-2"}
-            {"reason":"compiler-artifact","target":{"kind":["bin"],"name":"tool"},"profile":{"test":false},"executable":"/t/tool"}
-            {"reason":"compiler-message","target":{"kind":["test"],"name":"udp"},"message":{"level":"warning","rendered":"w"}}
-            {"reason":"compiler-message","target":{"kind":["test"],"name":"uds"},"message":{"level":"error","rendered":"first"}}
-            {"reason":"compiler-message","target":{"kind":["test"],"name":"uds"},"message":{"level":"error","rendered":"second"}}
-            {"reason":"build-finished","success":false}"#;
-        let built = read(messages);
+        let artifact = |kind: &str, name: &str, test: bool, path: &str| {
+            json!({
+                "reason": "compiler-artifact",
+                "target": { "kind": [kind], "name": name },
+                "profile": { "test": test },
+                "executable": path,
+            })
+        };
+        let message = |name: &str, level: &str, rendered: &str| {
+            json!({
+                "reason": "compiler-message",
+                "target": { "kind": ["test"], "name": name },
+                "message": { "level": level, "rendered": rendered },
+            })
+        };
+        let messages = [
+            artifact("lib", "a", true, "/t/a-1"),
+            artifact("test", "tcp", true, "/t/tcp-2"),
+            artifact("bin", "tool", false, "/t/tool"),
+            message("udp", "warning", "w"),
+            message("uds", "error", "first"),
+            message("uds", "error", "second"),
+            json!({ "reason": "build-finished", "success": false }),
+        ];
+        let messages: Vec<String> = messages.iter().map(Value::to_string).collect();
+        let built = read(&messages.join("\n"));
         let found = built
             .executables
             .iter()

@@ -10,7 +10,7 @@ use super::build::Executable;
 use super::checkout::Checkout;
 use super::results::{Binary, Results};
 use super::Backend;
-use crate::command::Job;
+use crate::job::Job;
 use crate::libtest::{listed, Outcome, Output};
 
 /// Runs each executable in turn.
@@ -55,11 +55,12 @@ impl Runner<'_> {
                 .run()?
                 .output()?,
         );
-        let ended = self.job(&[], "all").run()?;
+        let ended = self.job(&[], "all").watch_epoll().run()?;
         let output = Output::parse(&ended.output()?);
         let mut binary = Binary {
             tests: output.tests,
             fault: None,
+            used_epoll: ended.used_epoll,
         };
 
         let missing: Vec<&String> = names

@@ -55,7 +55,7 @@ pub struct Downstream {
     keep: bool,
 
     /// How long a test executable may run; one test alone has a quarter of it
-    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(4..))]
     time_limit: u64,
 }
 

@@ -45,6 +45,19 @@ impl Report {
             let title = format!("{} on {}: no test passed", published.name, backend.name());
             self.fault(title, Vec::new());
         }
+        // All other numbers would look the same if the environment variable weren't heeded.
+        if backend == Backend::PosixPoll && totals.used_epoll > 0 {
+            let title = format!(
+                "{} on posix_poll: the backend was not posix_poll",
+                published.name
+            );
+            let users = results.iter().filter(|(_, binary)| binary.used_epoll);
+            let names: Vec<&str> = users.map(|(name, _)| &**name).collect();
+            self.fault(
+                title,
+                vec![format!("with an epoll descriptor: {}", names.join(", "))],
+            );
+        }
         let backend = match took {
             Some(_) => backend.name().to_owned(),
             None => format!("{}, measured earlier", backend.name()),
@@ -114,14 +127,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = [
-            "crate", "version", "backend", "binaries", "passed", "failed", "ignored", "hung",
-            "time",
-        ];
-        let mut table = vec![head.map(str::to_owned)];
+        let mut table = vec![HEAD.map(str::to_owned)];
         table.extend(self.rows.iter().map(Row::cells));
         let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..head.len()).map(width).collect();
+        let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
         for row in &table {
             for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 match column {
@@ -141,34 +150,98 @@ impl fmt::Display for Report {
     }
 }
 
+/// `with epoll`: executables that were seen with an epoll descriptor, which tells the backends apart.
+const HEAD: [&str; 10] = [
+    "crate",
+    "version",
+    "backend",
+    "binaries",
+    "with epoll",
+    "passed",
+    "failed",
+    "ignored",
+    "hung",
+    "time",
+];
+
 impl Row {
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         let Totals {
             binaries,
             passed,
             failed,
             ignored,
             hung,
+            used_epoll,
         } = self.totals;
-        let numbers = [binaries, passed, failed, ignored, hung].map(|number| number.to_string());
-        let [binaries, passed, failed, ignored, hung] = numbers;
         let took = self.took.map_or("-".to_owned(), |took| {
             format!("{:.1} s", took.as_secs_f64())
         });
-        let (name, version) = (
+        [
             self.published.name.to_owned(),
             self.published.version.to_owned(),
-        );
-        [
-            name,
-            version,
             self.backend.clone(),
-            binaries,
-            passed,
-            failed,
-            ignored,
-            hung,
+            binaries.to_string(),
+            used_epoll.to_string(),
+            passed.to_string(),
+            failed.to_string(),
+            ignored.to_string(),
+            hung.to_string(),
             took,
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downstream::crates::ALL;
+    use crate::downstream::results::Binary;
+    use crate::libtest::Outcome;
+
+    fn run(outcome: Outcome, used_epoll: bool) -> Results {
+        let tests = [("accept".to_owned(), outcome)].into();
+        [(
+            "tcp".to_owned(),
+            Binary {
+                tests,
+                fault: None,
+                used_epoll,
+            },
+        )]
+        .into()
+    }
+
+    fn is_good(backend: Backend, real: &Results, ours: &Results) -> bool {
+        let mut report = Report::default();
+        report.ran(&ALL[0], Backend::Mio, real, None);
+        report.ran(&ALL[0], backend, ours, Some(Duration::from_secs(1)));
+        report.compared(&ALL[0], backend, Comparison::of(real, ours));
+        assert!(report.to_string().contains("measured earlier"));
+        report.is_good()
+    }
+
+    #[test]
+    fn only_a_run_that_loses_nothing_is_good() {
+        let passes = run(Outcome::Passed, true);
+        assert!(is_good(Backend::Epoll, &passes, &passes));
+        assert!(!is_good(
+            Backend::Epoll,
+            &passes,
+            &run(Outcome::Failed, true)
+        ));
+        let nothing_runs = run(Outcome::Ignored, true);
+        assert!(!is_good(Backend::Epoll, &nothing_runs, &nothing_runs));
+    }
+
+    #[test]
+    fn a_backend_that_was_not_used_is_a_fault() {
+        let passes = run(Outcome::Passed, true);
+        assert!(!is_good(Backend::PosixPoll, &passes, &passes));
+        assert!(is_good(
+            Backend::PosixPoll,
+            &passes,
+            &run(Outcome::Passed, false)
+        ));
     }
 }

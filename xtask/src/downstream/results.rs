@@ -13,6 +13,8 @@ pub struct Binary {
     pub tests: BTreeMap<String, Outcome>,
     /// Why the executable as a whole didn't come to its end, if so. Its tests were then run one by one.
     pub fault: Option<String>,
+    /// Whether it was seen with an epoll descriptor.
+    pub used_epoll: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,12 +24,15 @@ pub struct Totals {
     pub failed: usize,
     pub ignored: usize,
     pub hung: usize,
+    /// Executables that were seen with an epoll descriptor.
+    pub used_epoll: usize,
 }
 
 impl Totals {
     pub fn of(results: &Results) -> Totals {
         let mut totals = Totals {
             binaries: results.len(),
+            used_epoll: results.values().filter(|binary| binary.used_epoll).count(),
             ..Totals::default()
         };
         for outcome in results.values().flat_map(|binary| binary.tests.values()) {
@@ -122,6 +127,7 @@ mod tests {
             Binary {
                 tests,
                 fault: fault.map(str::to_owned),
+                used_epoll: false,
             },
         )]
         .into()
@@ -197,6 +203,7 @@ mod tests {
             failed: 1,
             ignored: 1,
             hung: 1,
+            used_epoll: 0,
         };
         assert_eq!(Totals::of(&run), expected);
     }
