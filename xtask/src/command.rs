@@ -15,9 +15,9 @@ pub fn cargo<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Result<Comma
     command.args(args).current_dir(workspace::root()?);
     // `cargo run` describes xtask to xtask. What cargo builds or tests for us must not take that for its own.
     for (name, _) in env::vars_os() {
-        let described = name.to_str().is_some_and(|name| {
-            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
-        });
+        let described = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
         if described {
             command.env_remove(name);
         }
@@ -34,18 +34,10 @@ pub fn rustflags(command: &mut Command, flags: &str) {
 
 /// The standard output of a program that succeeds; its standard error is the error of one that fails.
 pub fn capture(mut command: Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| start_failed(&command))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(&command))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` ended with {}\n{}",
-            Shown(&command),
-            output.status,
-            errors.trim_end()
-        );
+        bail!("`{}` ended with {}\n{}", Shown(&command), output.status, errors.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -56,14 +48,7 @@ pub struct Shown<'a>(pub &'a Command);
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let program = Path::new(self.0.get_program());
-        write!(
-            f,
-            "{}",
-            program
-                .file_stem()
-                .unwrap_or(program.as_os_str())
-                .to_string_lossy()
-        )?;
+        write!(f, "{}", program.file_stem().unwrap_or(program.as_os_str()).to_string_lossy())?;
         for arg in self.0.get_args() {
             write!(f, " {}", arg.to_string_lossy())?;
         }

@@ -25,14 +25,7 @@ pub struct Job {
 impl Job {
     pub fn new(command: Command, log: impl Into<PathBuf>) -> Job {
         let limit = Duration::from_secs(60 * 60);
-        Job {
-            command,
-            log: log.into(),
-            error_log: None,
-            echo: false,
-            limit,
-            watch_epoll: false,
-        }
+        Job { command, log: log.into(), error_log: None, echo: false, limit, watch_epoll: false }
     }
 
     /// Keeps standard error out of the log, for a log that will be parsed.
@@ -65,23 +58,13 @@ impl Job {
             Some(path) => create(path)?,
             None => log.try_clone().context("can't share the log")?,
         };
-        self.command
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(error_log);
+        self.command.stdin(Stdio::null()).stdout(log).stderr(error_log);
         let in_group = start_group(&mut self.command);
 
-        let mut echo = if self.echo {
-            Some(open(&self.log)?)
-        } else {
-            None
-        };
+        let mut echo = if self.echo { Some(open(&self.log)?) } else { None };
         let mut used_epoll = false;
         let start = Instant::now();
-        let mut child = self
-            .command
-            .spawn()
-            .with_context(|| start_failed(&self.command))?;
+        let mut child = self.command.spawn().with_context(|| start_failed(&self.command))?;
         let status = loop {
             let status = child.try_wait().context("can't wait for a child process")?;
             if let Some(log) = &mut echo {
@@ -94,20 +77,11 @@ impl Job {
                 used_epoll = has_epoll(child.id());
             }
             // Most tests are over at once: look often at first.
-            let pause = if start.elapsed().as_millis() < 100 {
-                1
-            } else {
-                10
-            };
+            let pause = if start.elapsed().as_millis() < 100 { 1 } else { 10 };
             thread::sleep(Duration::from_millis(pause));
         };
         kill(&mut child, status.is_some(), in_group)?;
-        Ok(Ended {
-            status,
-            limit: self.limit,
-            log: self.log,
-            used_epoll,
-        })
+        Ok(Ended { status, limit: self.limit, log: self.log, used_epoll })
     }
 }
 
@@ -168,10 +142,7 @@ fn kill(child: &mut Child, exited: bool, in_group: bool) -> Result<()> {
         // The shell's own `kill`: the program of that name isn't on every machine. It fails if nothing is left.
         let kill = format!("kill -KILL -{}", child.id());
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", &kill])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
+        shell.args(["-c", &kill]).stdout(Stdio::null()).stderr(Stdio::null());
         shell.status().context("can't start sh")?;
     }
     if !exited {
@@ -188,9 +159,7 @@ fn has_epoll(process: u32) -> bool {
         return false;
     };
     // Any of them may be closed before it's looked at.
-    let mut targets = descriptors
-        .flatten()
-        .filter_map(|entry| fs::read_link(entry.path()).ok());
+    let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
     targets.any(|target| target == Path::new("anon_inode:[eventpoll]"))
 }
 
@@ -198,9 +167,7 @@ fn show_new(log: &mut File) -> Result<()> {
     let mut new = Vec::new();
     log.read_to_end(&mut new).context("can't read the log")?;
     // Nobody may be reading us any more, which is no reason to stop the work.
-    let _ = io::stdout()
-        .write_all(&new)
-        .and_then(|()| io::stdout().flush());
+    let _ = io::stdout().write_all(&new).and_then(|()| io::stdout().flush());
     Ok(())
 }
 
@@ -227,15 +194,8 @@ mod tests {
     fn shell(script: &str, limit: Duration) -> Ended {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let name = format!(
-            "xtask-command-{}-{:?}.log",
-            std::process::id(),
-            thread::current().id()
-        );
-        Job::new(command, env::temp_dir().join(name))
-            .limit(limit)
-            .run()
-            .unwrap()
+        let name = format!("xtask-command-{}-{:?}.log", std::process::id(), thread::current().id());
+        Job::new(command, env::temp_dir().join(name)).limit(limit).run().unwrap()
     }
 
     #[test]

@@ -34,20 +34,13 @@ impl Output {
     }
 
     pub fn passed(&self) -> usize {
-        self.tests
-            .values()
-            .filter(|&&outcome| outcome == Outcome::Passed)
-            .count()
+        self.tests.values().filter(|&&outcome| outcome == Outcome::Passed).count()
     }
 }
 
 /// The names that `--list --format terse` prints.
 pub fn listed(output: &str) -> Vec<String> {
-    output
-        .lines()
-        .filter_map(|line| line.strip_suffix(": test"))
-        .map(str::to_owned)
-        .collect()
+    output.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
 /// Reads `test NAME ... ok` and its relatives. A program that the test started may have printed before it on the line.
@@ -117,9 +110,7 @@ test result: FAILED. 4 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; 
             ("spawned", Passed),
             ("src/lib.rs - Poll (line 12)", Passed),
         ];
-        let expected = expected
-            .map(|(name, outcome)| (name.to_owned(), outcome))
-            .into();
+        let expected = expected.map(|(name, outcome)| (name.to_owned(), outcome)).into();
         assert_eq!(parsed.tests, expected);
         assert_eq!(parsed.passed(), 4);
     }
@@ -137,9 +128,6 @@ test result: FAILED. 4 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; 
 
     #[test]
     fn listed_names_leave_out_benchmarks_and_the_sum() {
-        assert_eq!(
-            listed("a::b: test\nfast: benchmark\n\n1 test, 1 benchmark\n"),
-            ["a::b"]
-        );
+        assert_eq!(listed("a::b: test\nfast: benchmark\n\n1 test, 1 benchmark\n"), ["a::b"]);
     }
 }

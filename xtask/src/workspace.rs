@@ -26,16 +26,12 @@ pub fn target(name: &str) -> Result<PathBuf> {
 pub fn cache(name: &str) -> Result<PathBuf> {
     let caches = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
         Some(folder) => PathBuf::from(folder),
-        None => home()
-            .context("no home directory: set HOME or XDG_CACHE_HOME")?
-            .join(".cache"),
+        None => home().context("no home directory: set HOME or XDG_CACHE_HOME")?.join(".cache"),
     };
     Ok(caches.join("wakeful").join(name))
 }
 
 fn home() -> Option<PathBuf> {
     let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-    env::var_os(variable)
-        .filter(|folder| !folder.is_empty())
-        .map(PathBuf::from)
+    env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }

@@ -11,28 +11,12 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     let mut shown = String::new();
     for (features, allowed) in [("default", &default[..]), ("log", &logging)] {
         // The promise is about Linux; cargo can tell on any machine.
-        let mut tree = cargo([
-            "tree",
-            "--package",
-            "wakeful",
-            "--edges",
-            "normal",
-            "--prefix",
-            "none",
-        ])?;
-        tree.args([
-            "--features",
-            features,
-            "--target",
-            "x86_64-unknown-linux-gnu",
-        ]);
+        let mut tree = cargo(["tree", "--package", "wakeful", "--edges", "normal", "--prefix", "none"])?;
+        tree.args(["--features", features, "--target", "x86_64-unknown-linux-gnu"]);
         let tree = runner.read(tree)?;
         let extra = extra(&tree, allowed);
         if !extra.is_empty() {
-            bail!(
-                "{tree}\nwith the feature `{features}` wakeful depends also on {}",
-                extra.join(", ")
-            );
+            bail!("{tree}\nwith the feature `{features}` wakeful depends also on {}", extra.join(", "));
         }
         shown.push_str(&format!("   {features}: at most {}\n", allowed.join(", ")));
     }

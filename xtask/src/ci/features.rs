@@ -13,11 +13,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     let target = workspace::target("features")?;
     for features in &combinations {
         let mut command = cargo(["check", "--package", "wakeful", "--no-default-features"])?;
-        command
-            .arg("--features")
-            .arg(features.join(","))
-            .arg("--target-dir")
-            .arg(&target);
+        command.arg("--features").arg(features.join(",")).arg("--target-dir").arg(&target);
         rustflags(&mut command, "-D warnings");
         runner.run(command)?;
     }
@@ -28,14 +24,10 @@ pub fn check(runner: &mut Runner) -> Result<String> {
 fn features() -> Result<Vec<String>> {
     let metadata = capture(cargo(["metadata", "--format-version", "1", "--no-deps"])?)?;
     let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
-    let packages = metadata["packages"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
     let package = packages.iter().find(|package| package["name"] == "wakeful");
     let features = package.and_then(|package| package["features"].as_object());
-    let names = features
-        .context("cargo doesn't know the package wakeful")?
-        .keys();
+    let names = features.context("cargo doesn't know the package wakeful")?.keys();
     Ok(names.filter(|&name| name != "default").cloned().collect())
 }
 
@@ -58,10 +50,8 @@ mod tests {
     #[test]
     fn every_combination_is_there_once() {
         let features = ["a", "b", "c"].map(str::to_owned);
-        let mut joined: Vec<String> = combinations(&features)
-            .iter()
-            .map(|features| features.concat())
-            .collect();
+        let mut joined: Vec<String> =
+            combinations(&features).iter().map(|features| features.concat()).collect();
         joined.sort();
         assert_eq!(joined, ["", "a", "ab", "abc", "ac", "b", "bc", "c"]);
     }

@@ -36,21 +36,14 @@ impl Task for Ci {
         for step in STEPS.iter().filter(|step| self.wants(step)) {
             println!("== {}", step.name);
             let start = Instant::now();
-            let result = (step.run)(&mut Runner {
-                log: logs.join(step.name),
-                commands: 0,
-            });
+            let result = (step.run)(&mut Runner { log: logs.join(step.name), commands: 0 });
             let took = start.elapsed();
             match &result {
                 Ok(shown) => print!("{shown}"),
                 Err(error) => println!("{error:#}"),
             }
             println!("== {}: {} in {:.1?}", step.name, word(result.is_ok()), took);
-            done.push(Done {
-                name: step.name,
-                passed: result.is_ok(),
-                took,
-            });
+            done.push(Done { name: step.name, passed: result.is_ok(), took });
         }
         if done.is_empty() {
             bail!("no step is left to run");
@@ -80,11 +73,7 @@ impl Runner {
         self.commands += 1;
         let shown = Shown(&command).to_string();
         println!("   {shown}");
-        let ended = Job::new(
-            command,
-            self.log.with_extension(format!("{}.log", self.commands)),
-        )
-        .run()?;
+        let ended = Job::new(command, self.log.with_extension(format!("{}.log", self.commands))).run()?;
         let output = ended.output()?;
         match ended.success() {
             true => Ok(output),
@@ -125,9 +114,5 @@ fn word(passed: bool) -> &'static str {
 }
 
 fn names() -> clap::builder::PossibleValuesParser {
-    STEPS
-        .iter()
-        .map(|step| step.name)
-        .collect::<Vec<_>>()
-        .into()
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
 }

@@ -17,56 +17,16 @@ pub struct Step {
 }
 
 pub const STEPS: &[Step] = &[
-    Step {
-        name: "format",
-        quick: true,
-        run: format,
-    },
-    Step {
-        name: "clippy",
-        quick: true,
-        run: clippy,
-    },
-    Step {
-        name: "doc",
-        quick: true,
-        run: doc,
-    },
-    Step {
-        name: "features",
-        quick: true,
-        run: features::check,
-    },
-    Step {
-        name: "dependencies",
-        quick: true,
-        run: dependencies::check,
-    },
-    Step {
-        name: "package",
-        quick: true,
-        run: package::check,
-    },
-    Step {
-        name: "test",
-        quick: true,
-        run: test,
-    },
-    Step {
-        name: "test-release",
-        quick: false,
-        run: test_release,
-    },
-    Step {
-        name: "loom",
-        quick: true,
-        run: loom,
-    },
-    Step {
-        name: "downstream",
-        quick: false,
-        run: downstream,
-    },
+    Step { name: "format", quick: true, run: format },
+    Step { name: "clippy", quick: true, run: clippy },
+    Step { name: "doc", quick: true, run: doc },
+    Step { name: "features", quick: true, run: features::check },
+    Step { name: "dependencies", quick: true, run: dependencies::check },
+    Step { name: "package", quick: true, run: package::check },
+    Step { name: "test", quick: true, run: test },
+    Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "loom", quick: true, run: loom },
+    Step { name: "downstream", quick: false, run: downstream },
 ];
 
 fn format(runner: &mut Runner) -> Result<String> {
@@ -74,14 +34,7 @@ fn format(runner: &mut Runner) -> Result<String> {
 }
 
 fn clippy(runner: &mut Runner) -> Result<String> {
-    let args = [
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let args = ["--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
     let mut command = cargo(["clippy"])?;
     command.args(args);
     quietly(runner.run(command))
@@ -100,12 +53,7 @@ fn test(runner: &mut Runner) -> Result<String> {
 
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
-    sums(runner.run(cargo([
-        "test",
-        "--workspace",
-        "--all-features",
-        "--release",
-    ])?))
+    sums(runner.run(cargo(["test", "--workspace", "--all-features", "--release"])?))
 }
 
 fn loom(runner: &mut Runner) -> Result<String> {

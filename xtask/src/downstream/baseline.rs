@@ -41,29 +41,19 @@ impl Baseline {
             capture(rustc)?.trim(),
             env::var("RUSTFLAGS").unwrap_or_default(),
         );
-        Ok(Baseline {
-            file: home.join("baseline.json"),
-            key,
-        })
+        Ok(Baseline { file: home.join("baseline.json"), key })
     }
 
     /// What is kept, or nothing if it was measured with anything else.
     pub fn load(&self) -> Results {
         let text = fs::read_to_string(&self.file).unwrap_or_default();
-        from_json(
-            &serde_json::from_str(&text).unwrap_or(Value::Null),
-            &self.key,
-        )
+        from_json(&serde_json::from_str(&text).unwrap_or(Value::Null), &self.key)
     }
 
     /// Keeps new results beside those of other executables.
     pub fn store(&self, results: &Results) -> Result<()> {
         let mut kept = self.load();
-        kept.extend(
-            results
-                .iter()
-                .map(|(name, binary)| (name.clone(), binary.clone())),
-        );
+        kept.extend(results.iter().map(|(name, binary)| (name.clone(), binary.clone())));
         let text = format!("{:#}\n", to_json(&kept, &self.key));
         write_if_new(&self.file, text.as_bytes())
     }
@@ -72,13 +62,8 @@ impl Baseline {
 fn to_json(results: &Results, key: &str) -> Value {
     let binaries = results.iter().map(|(name, binary)| {
         let tests = binary.tests.iter();
-        let tests: Map<_, _> = tests
-            .map(|(name, &outcome)| (name.clone(), word(outcome).into()))
-            .collect();
-        (
-            name.clone(),
-            json!({ "fault": binary.fault, "used_epoll": binary.used_epoll, "tests": tests }),
-        )
+        let tests: Map<_, _> = tests.map(|(name, &outcome)| (name.clone(), word(outcome).into())).collect();
+        (name.clone(), json!({ "fault": binary.fault, "used_epoll": binary.used_epoll, "tests": tests }))
     });
     json!({ "key": key, "binaries": binaries.collect::<Map<_, _>>() })
 }
@@ -90,30 +75,19 @@ fn from_json(kept: &Value, key: &str) -> Results {
         _ => return Results::new(),
     };
     let binary = |kept: &Value| {
-        let tests: Option<BTreeMap<_, _>> =
-            kept["tests"].as_object()?.iter().map(outcome).collect();
+        let tests: Option<BTreeMap<_, _>> = kept["tests"].as_object()?.iter().map(outcome).collect();
         Some(Binary {
             tests: tests?,
             fault: kept["fault"].as_str().map(str::to_owned),
             used_epoll: kept["used_epoll"] == true,
         })
     };
-    binaries
-        .iter()
-        .filter_map(|(name, kept)| Some((name.clone(), binary(kept)?)))
-        .collect()
+    binaries.iter().filter_map(|(name, kept)| Some((name.clone(), binary(kept)?))).collect()
 }
 
 fn outcome((name, kept): (&String, &Value)) -> Option<(String, Outcome)> {
-    let outcomes = [
-        Outcome::Passed,
-        Outcome::Failed,
-        Outcome::Ignored,
-        Outcome::Hung,
-    ];
-    let outcome = outcomes
-        .into_iter()
-        .find(|&outcome| kept == word(outcome))?;
+    let outcomes = [Outcome::Passed, Outcome::Failed, Outcome::Ignored, Outcome::Hung];
+    let outcome = outcomes.into_iter().find(|&outcome| kept == word(outcome))?;
     Some((name.clone(), outcome))
 }
 
@@ -132,26 +106,11 @@ mod tests {
 
     #[test]
     fn results_come_back_for_the_same_key_only() {
-        let outcomes = [
-            Outcome::Passed,
-            Outcome::Failed,
-            Outcome::Ignored,
-            Outcome::Hung,
-        ];
-        let tests = outcomes
-            .into_iter()
-            .map(|outcome| (format!("{outcome:?}"), outcome))
-            .collect();
+        let outcomes = [Outcome::Passed, Outcome::Failed, Outcome::Ignored, Outcome::Hung];
+        let tests = outcomes.into_iter().map(|outcome| (format!("{outcome:?}"), outcome)).collect();
         let fault = Some("hung".to_owned());
         let results = [
-            (
-                "tcp".to_owned(),
-                Binary {
-                    tests,
-                    fault,
-                    used_epoll: true,
-                },
-            ),
+            ("tcp".to_owned(), Binary { tests, fault, used_epoll: true }),
             ("udp".to_owned(), Binary::default()),
         ];
         let results = Results::from(results);

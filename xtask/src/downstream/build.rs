@@ -32,20 +32,13 @@ pub fn build(checkout: &Checkout, only: Option<&[String]>) -> Result<Built> {
         None => command.arg("--tests"),
         Some(names) => command.args(names.iter().flat_map(|name| ["--test", name])),
     };
-    command
-        .args(checkout.features())
-        .arg("--target-dir")
-        .arg(&checkout.target);
+    command.args(checkout.features()).arg("--target-dir").arg(&checkout.target);
     // Debug information and incremental state are gigabytes for tokio, and nobody looks at them.
-    command
-        .env("CARGO_PROFILE_DEV_DEBUG", "0")
-        .env("CARGO_INCREMENTAL", "0");
+    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     // As cargo does for a dependency: a new compiler's warning in an old crate isn't what is tested.
     rustflags(&mut command, "--cap-lints=warn");
 
-    let messages = checkout
-        .logs
-        .join(format!("build-{}.json", checkout.subject.name()));
+    let messages = checkout.logs.join(format!("build-{}.json", checkout.subject.name()));
     let log = messages.with_extension("log");
     let ended = Job::new(command, &messages).errors_to(&log).run()?;
     let built = read(&ended.output()?);
@@ -55,11 +48,7 @@ pub fn build(checkout: &Checkout, only: Option<&[String]>) -> Result<Built> {
             Some((_, message)) => message.clone(),
             None => read_lossy(&log)?,
         };
-        bail!(
-            "no tests were built with {}: {ended}\n{}",
-            checkout.subject.name(),
-            why.trim_end()
-        );
+        bail!("no tests were built with {}: {ended}\n{}", checkout.subject.name(), why.trim_end());
     }
     Ok(built)
 }
@@ -74,10 +63,7 @@ fn read(messages: &str) -> Built {
                 let path = message["executable"].as_str();
                 if let (Some(path), Some(true)) = (path, message["profile"]["test"].as_bool()) {
                     let name = target_name(&message["target"]);
-                    built.executables.insert(Executable {
-                        name,
-                        path: path.into(),
-                    });
+                    built.executables.insert(Executable { name, path: path.into() });
                 }
             }
             Some("compiler-message") if message["message"]["level"] == "error" => {
@@ -98,11 +84,7 @@ fn target_name(target: &Value) -> String {
     if kinds.iter().any(|kind| kind == "test") {
         target["name"].as_str().unwrap_or("unnamed").to_owned()
     } else {
-        kinds
-            .first()
-            .and_then(Value::as_str)
-            .unwrap_or("unnamed")
-            .to_owned()
+        kinds.first().and_then(Value::as_str).unwrap_or("unnamed").to_owned()
     }
 }
 
@@ -140,14 +122,8 @@ mod tests {
         ];
         let messages: Vec<String> = messages.iter().map(Value::to_string).collect();
         let built = read(&messages.join("\n"));
-        let found = built
-            .executables
-            .iter()
-            .map(|found| (&*found.name, found.path.to_str().unwrap()));
-        assert_eq!(
-            found.collect::<Vec<_>>(),
-            [("lib", "/t/a-1"), ("tcp", "/t/tcp-2")]
-        );
+        let found = built.executables.iter().map(|found| (&*found.name, found.path.to_str().unwrap()));
+        assert_eq!(found.collect::<Vec<_>>(), [("lib", "/t/a-1"), ("tcp", "/t/tcp-2")]);
         assert_eq!(built.broken, [("uds".to_owned(), "first".to_owned())]);
     }
 }

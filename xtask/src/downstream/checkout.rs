@@ -86,10 +86,7 @@ impl Checkout {
         let own = self.folder.join("Cargo.lock");
         if !shared.exists() {
             if self.subject != Subject::Mio {
-                bail!(
-                    "{} is missing: the copy with the real mio makes it",
-                    shared.display()
-                );
+                bail!("{} is missing: the copy with the real mio makes it", shared.display());
             }
             if own.exists() {
                 fs::remove_file(&own).with_context(|| format!("can't remove {}", own.display()))?;
@@ -105,27 +102,16 @@ impl Checkout {
 
     fn check_mio(&self) -> Result<()> {
         let mut metadata = self.cargo(&["metadata", "--format-version", "1"])?;
-        metadata
-            .args(["--filter-platform", &host()?])
-            .args(self.features());
+        metadata.args(["--filter-platform", &host()?]).args(self.features());
         let metadata: Value = serde_json::from_str(&capture(metadata)?)?;
-        let packages = metadata["packages"]
-            .as_array()
-            .map_or(&[][..], Vec::as_slice);
-        let found: Vec<&Value> = packages
-            .iter()
-            .filter(|package| package["name"] == "mio")
-            .collect();
+        let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+        let found: Vec<&Value> = packages.iter().filter(|package| package["name"] == "mio").collect();
         let shown = || {
             let ids = found.iter().map(|package| package["id"].to_string());
             ids.collect::<Vec<_>>().join(", ")
         };
         let [mio] = found[..] else {
-            bail!(
-                "{} would use not one mio but [{}]",
-                self.published.name,
-                shown()
-            );
+            bail!("{} would use not one mio but [{}]", self.published.name, shown());
         };
         let shim = workspace::root()?.join("compat/mio/Cargo.toml");
         let right = match self.subject {
@@ -133,11 +119,7 @@ impl Checkout {
             Subject::Wakeful => mio["manifest_path"].as_str().map(Path::new) == Some(&*shim),
         };
         if !right {
-            bail!(
-                "{} would use the wrong mio: {}",
-                self.published.name,
-                shown()
-            );
+            bail!("{} would use the wrong mio: {}", self.published.name, shown());
         }
         Ok(())
     }

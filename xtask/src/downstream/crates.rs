@@ -39,20 +39,8 @@ pub const ALL: &[Published] = &[
         ],
         tests_itself: true,
     },
-    Published {
-        name: "actix-server",
-        version: "2.10.0",
-        features: &[],
-        io_tests: &[],
-        tests_itself: false,
-    },
-    Published {
-        name: "notify",
-        version: "8.2.1",
-        features: &[],
-        io_tests: &[],
-        tests_itself: false,
-    },
+    Published { name: "actix-server", version: "2.10.0", features: &[], io_tests: &[], tests_itself: false },
+    Published { name: "notify", version: "8.2.1", features: &[], io_tests: &[], tests_itself: false },
     Published {
         name: "crossterm",
         version: "0.29.0",
@@ -77,12 +65,10 @@ impl Published {
     }
 
     pub fn waits_for_io(&self, test: &str) -> bool {
-        self.io_tests
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(beginning) => test.starts_with(beginning),
-                None => test == *pattern,
-            })
+        self.io_tests.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => test.starts_with(beginning),
+            None => test == *pattern,
+        })
     }
 }
 
@@ -92,10 +78,7 @@ mod tests {
 
     #[test]
     fn io_tests_are_names_or_beginnings() {
-        let tokio = ALL
-            .iter()
-            .find(|published| published.name == "tokio")
-            .unwrap();
+        let tokio = ALL.iter().find(|published| published.name == "tokio").unwrap();
         assert!(tokio.waits_for_io("udp"));
         assert!(tokio.waits_for_io("tcp_accept"));
         assert!(!tokio.waits_for_io("udp_lite"));

@@ -22,12 +22,7 @@ pub fn execute<'a>(
 ) -> Result<Results> {
     let mut results = Results::new();
     for executable in executables {
-        let runner = Runner {
-            checkout,
-            executable,
-            backend,
-            limit,
-        };
+        let runner = Runner { checkout, executable, backend, limit };
         let binary = runner.run()?;
         if let Some(fault) = &binary.fault {
             eprintln!("  {}: {fault}", executable.name);
@@ -49,28 +44,13 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn run(&self) -> Result<Binary> {
-        let names = listed(
-            &self
-                .job(&["--list", "--format", "terse"], "list")
-                .run()?
-                .output()?,
-        );
+        let names = listed(&self.job(&["--list", "--format", "terse"], "list").run()?.output()?);
         let ended = self.job(&[], "all").watch_epoll().run()?;
         let output = Output::parse(&ended.output()?);
-        let mut binary = Binary {
-            tests: output.tests,
-            fault: None,
-            used_epoll: ended.used_epoll,
-        };
+        let mut binary = Binary { tests: output.tests, fault: None, used_epoll: ended.used_epoll };
 
-        let missing: Vec<&String> = names
-            .iter()
-            .filter(|&name| !binary.tests.contains_key(name))
-            .collect();
-        let failed = binary
-            .tests
-            .values()
-            .any(|&outcome| outcome == Outcome::Failed);
+        let missing: Vec<&String> = names.iter().filter(|&name| !binary.tests.contains_key(name)).collect();
+        let failed = binary.tests.values().any(|&outcome| outcome == Outcome::Failed);
         if ended.hung() || !missing.is_empty() || ended.success() == failed {
             let mut fault = match ended.hung() {
                 true => format!("hung, {ended}"),
@@ -80,12 +60,8 @@ impl Runner<'_> {
                 // A `String` takes any text.
                 let _ = write!(fault, " and without a result for {} tests", missing.len());
             }
-            let slow: Vec<_> = output
-                .slow
-                .iter()
-                .filter(|name| missing.contains(name))
-                .map(|name| &**name)
-                .collect();
+            let slow: Vec<_> =
+                output.slow.iter().filter(|name| missing.contains(name)).map(|name| &**name).collect();
             if !slow.is_empty() {
                 let _ = write!(fault, ", running for long: {}", slow.join(", "));
             }
@@ -132,13 +108,8 @@ impl Runner<'_> {
             Some(value) => command.env("WAKEFUL_BACKEND", value),
             None => command.env_remove("WAKEFUL_BACKEND"),
         };
-        let logs = checkout
-            .logs
-            .join(self.backend.name())
-            .join(&self.executable.name);
+        let logs = checkout.logs.join(self.backend.name()).join(&self.executable.name);
         let errors = logs.join(format!("{log}.stderr"));
-        Job::new(command, logs.join(log))
-            .errors_to(errors)
-            .limit(self.limit)
+        Job::new(command, logs.join(log)).errors_to(errors).limit(self.limit)
     }
 }

@@ -27,9 +27,7 @@ impl Lock {
             match File::options().write(true).create_new(true).open(path) {
                 Ok(mut file) => {
                     write!(file, "{}", process::id()).with_context(cannot)?;
-                    return Ok(Lock {
-                        path: path.to_path_buf(),
-                    });
+                    return Ok(Lock { path: path.to_path_buf() });
                 }
                 Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                     return Err(error).with_context(cannot);
@@ -42,10 +40,7 @@ impl Lock {
                 let _ = fs::remove_file(path);
             } else {
                 if !told {
-                    eprintln!(
-                        "waiting for the run of process {owner}, which has {}",
-                        path.display()
-                    );
+                    eprintln!("waiting for the run of process {owner}, which has {}", path.display());
                     told = true;
                 }
                 thread::sleep(Duration::from_millis(200));
@@ -64,9 +59,7 @@ impl Drop for Lock {
 /// Without a shell to ask, nobody is known to be alive.
 fn is_alive(process: &str) -> bool {
     let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "kill -0 \"$1\"", "sh", process])
-        .stderr(Stdio::null());
+    shell.args(["-c", "kill -0 \"$1\"", "sh", process]).stderr(Stdio::null());
     shell.status().is_ok_and(|status| status.success())
 }
 
@@ -82,10 +75,7 @@ mod tests {
         fs::write(&path, dead.id().to_string()).unwrap();
 
         let lock = Lock::take(&path).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            process::id().to_string()
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), process::id().to_string());
         assert!(is_alive(&process::id().to_string()));
         drop(lock);
         assert!(!path.exists());

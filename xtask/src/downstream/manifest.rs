@@ -13,10 +13,7 @@ pub fn patched(manifest: &str, patches: &[(&str, &Path)]) -> String {
     if patches.is_empty() {
         return patched;
     }
-    let lines: String = patches
-        .iter()
-        .map(|&(name, folder)| patch(name, folder))
-        .collect();
+    let lines: String = patches.iter().map(|&(name, folder)| patch(name, folder)).collect();
     match patched.find(&format!("\n{PATCHES}\n")) {
         Some(at) => patched.insert_str(at + PATCHES.len() + 2, &lines),
         None => patched.push_str(&format!("\n{PATCHES}\n{lines}")),
@@ -27,20 +24,13 @@ pub fn patched(manifest: &str, patches: &[(&str, &Path)]) -> String {
 const PATCHES: &str = "[patch.crates-io]";
 
 fn patch(name: &str, folder: &Path) -> String {
-    let folder = folder
-        .display()
-        .to_string()
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"");
+    let folder = folder.display().to_string().replace('\\', "\\\\").replace('"', "\\\"");
     format!("{name} = {{ path = \"{folder}\" }}\n")
 }
 
 fn has_table(manifest: &str, name: &str) -> bool {
     manifest.lines().any(|line| {
-        let rest = line
-            .trim()
-            .strip_prefix('[')
-            .and_then(|line| line.strip_prefix(name));
+        let rest = line.trim().strip_prefix('[').and_then(|line| line.strip_prefix(name));
         rest.is_some_and(|rest| rest.starts_with(']') || rest.starts_with('.'))
     })
 }
@@ -58,10 +48,7 @@ mod tests {
 
     #[test]
     fn a_workspace_stays_one() {
-        for table in [
-            "[workspace]\nmembers = []\n",
-            "[workspace.lints.rust]\nwarnings = \"warn\"\n",
-        ] {
+        for table in ["[workspace]\nmembers = []\n", "[workspace.lints.rust]\nwarnings = \"warn\"\n"] {
             let manifest = format!("{PACKAGE}\n{table}");
             assert_eq!(patched(&manifest, &[]), manifest);
         }
@@ -69,10 +56,7 @@ mod tests {
 
     #[test]
     fn patches_get_a_table() {
-        let patches = [
-            ("mio", Path::new("/repo/compat/mio")),
-            ("a", Path::new(".")),
-        ];
+        let patches = [("mio", Path::new("/repo/compat/mio")), ("a", Path::new("."))];
         let expected = format!(
             "{PACKAGE}\n[workspace]\n\n[patch.crates-io]\n\
              mio = {{ path = \"/repo/compat/mio\" }}\na = {{ path = \".\" }}\n"
@@ -82,8 +66,7 @@ mod tests {
 
     #[test]
     fn patches_join_a_table_that_is_there() {
-        let manifest =
-            format!("{PACKAGE}\n[workspace]\n\n[patch.crates-io]\nb = {{ path = \"b\" }}\n");
+        let manifest = format!("{PACKAGE}\n[workspace]\n\n[patch.crates-io]\nb = {{ path = \"b\" }}\n");
         let expected = manifest.replace("io]\nb", "io]\nmio = { path = \"m\" }\nb");
         assert_eq!(patched(&manifest, &[("mio", Path::new("m"))]), expected);
     }

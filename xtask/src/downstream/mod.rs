@@ -114,11 +114,7 @@ impl Downstream {
     fn ours(&self) -> Vec<Backend> {
         match &self.backends[..] {
             [] => vec![Backend::Epoll, Backend::PosixPoll],
-            asked => asked
-                .iter()
-                .copied()
-                .filter(|&backend| backend != Backend::Mio)
-                .collect(),
+            asked => asked.iter().copied().filter(|&backend| backend != Backend::Mio).collect(),
         }
     }
 
@@ -128,15 +124,8 @@ impl Downstream {
             return Ok(None);
         }
         let files = source::names(&source.join("tests"))?;
-        let names = files
-            .iter()
-            .filter_map(|file| file.to_str()?.strip_suffix(".rs"));
-        Ok(Some(
-            names
-                .filter(|name| published.waits_for_io(name))
-                .map(str::to_owned)
-                .collect(),
-        ))
+        let names = files.iter().filter_map(|file| file.to_str()?.strip_suffix(".rs"));
+        Ok(Some(names.filter(|name| published.waits_for_io(name)).map(str::to_owned).collect()))
     }
 
     /// The real mio's results for what has been built for us.
@@ -163,31 +152,17 @@ impl Downstream {
         Ok(results)
     }
 
-    fn measure(
-        &self,
-        real: &Checkout,
-        only: Option<&[String]>,
-        report: &mut Report,
-    ) -> Result<Results> {
+    fn measure(&self, real: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Results> {
         let built = self.build(real, only, report)?;
         self.execute(real, &built, Backend::Mio, report)
     }
 
-    fn build(
-        &self,
-        checkout: &Checkout,
-        only: Option<&[String]>,
-        report: &mut Report,
-    ) -> Result<Built> {
+    fn build(&self, checkout: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Built> {
         let (published, subject) = (checkout.published, checkout.subject.name());
         eprintln!("{} with {subject}: building", published.id());
         let start = Instant::now();
         let built = build(checkout, only)?;
-        eprintln!(
-            "  {} test executables in {:.1?}",
-            built.executables.len(),
-            start.elapsed()
-        );
+        eprintln!("  {} test executables in {:.1?}", built.executables.len(), start.elapsed());
         report.broken(published, subject, &built.broken);
         Ok(built)
     }

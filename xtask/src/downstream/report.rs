@@ -47,27 +47,16 @@ impl Report {
         }
         // All other numbers would look the same if the environment variable weren't heeded.
         if backend == Backend::PosixPoll && totals.used_epoll > 0 {
-            let title = format!(
-                "{} on posix_poll: the backend was not posix_poll",
-                published.name
-            );
+            let title = format!("{} on posix_poll: the backend was not posix_poll", published.name);
             let users = results.iter().filter(|(_, binary)| binary.used_epoll);
             let names: Vec<&str> = users.map(|(name, _)| &**name).collect();
-            self.fault(
-                title,
-                vec![format!("with an epoll descriptor: {}", names.join(", "))],
-            );
+            self.fault(title, vec![format!("with an epoll descriptor: {}", names.join(", "))]);
         }
         let backend = match took {
             Some(_) => backend.name().to_owned(),
             None => format!("{}, measured earlier", backend.name()),
         };
-        self.rows.push(Row {
-            published,
-            backend,
-            totals,
-            took,
-        });
+        self.rows.push(Row { published, backend, totals, took });
     }
 
     /// Test targets that don't compile.
@@ -87,19 +76,10 @@ impl Report {
     pub fn compared(&mut self, published: &Published, backend: Backend, comparison: Comparison) {
         let on = format!("{} on {}", published.name, backend.name());
         if !comparison.lost.is_empty() {
-            self.fault(
-                format!("{on}: passes on the real mio only"),
-                comparison.lost,
-            );
+            self.fault(format!("{on}: passes on the real mio only"), comparison.lost);
         }
-        self.note(
-            format!("{on}: fails on real mio too"),
-            comparison.fails_on_both,
-        );
-        self.note(
-            format!("{on}: fails on the real mio only"),
-            comparison.gained,
-        );
+        self.note(format!("{on}: fails on real mio too"), comparison.fails_on_both);
+        self.note(format!("{on}: fails on the real mio only"), comparison.gained);
     }
 
     /// The real mio's results when there is nothing to compare them with.
@@ -118,10 +98,7 @@ impl Report {
 
     fn fault(&mut self, title: String, lines: Vec<String>) {
         self.faults += 1;
-        self.notes.push(Note {
-            title: format!("FAULT {title}"),
-            lines,
-        });
+        self.notes.push(Note { title: format!("FAULT {title}"), lines });
     }
 }
 
@@ -151,32 +128,13 @@ impl fmt::Display for Report {
 }
 
 /// `with epoll`: executables that were seen with an epoll descriptor, which tells the backends apart.
-const HEAD: [&str; 10] = [
-    "crate",
-    "version",
-    "backend",
-    "binaries",
-    "with epoll",
-    "passed",
-    "failed",
-    "ignored",
-    "hung",
-    "time",
-];
+const HEAD: [&str; 10] =
+    ["crate", "version", "backend", "binaries", "with epoll", "passed", "failed", "ignored", "hung", "time"];
 
 impl Row {
     fn cells(&self) -> [String; 10] {
-        let Totals {
-            binaries,
-            passed,
-            failed,
-            ignored,
-            hung,
-            used_epoll,
-        } = self.totals;
-        let took = self.took.map_or("-".to_owned(), |took| {
-            format!("{:.1} s", took.as_secs_f64())
-        });
+        let Totals { binaries, passed, failed, ignored, hung, used_epoll } = self.totals;
+        let took = self.took.map_or("-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
         [
             self.published.name.to_owned(),
             self.published.version.to_owned(),
@@ -201,15 +159,7 @@ mod tests {
 
     fn run(outcome: Outcome, used_epoll: bool) -> Results {
         let tests = [("accept".to_owned(), outcome)].into();
-        [(
-            "tcp".to_owned(),
-            Binary {
-                tests,
-                fault: None,
-                used_epoll,
-            },
-        )]
-        .into()
+        [("tcp".to_owned(), Binary { tests, fault: None, used_epoll })].into()
     }
 
     fn is_good(backend: Backend, real: &Results, ours: &Results) -> bool {
@@ -225,11 +175,7 @@ mod tests {
     fn only_a_run_that_loses_nothing_is_good() {
         let passes = run(Outcome::Passed, true);
         assert!(is_good(Backend::Epoll, &passes, &passes));
-        assert!(!is_good(
-            Backend::Epoll,
-            &passes,
-            &run(Outcome::Failed, true)
-        ));
+        assert!(!is_good(Backend::Epoll, &passes, &run(Outcome::Failed, true)));
         let nothing_runs = run(Outcome::Ignored, true);
         assert!(!is_good(Backend::Epoll, &nothing_runs, &nothing_runs));
     }
@@ -238,10 +184,6 @@ mod tests {
     fn a_backend_that_was_not_used_is_a_fault() {
         let passes = run(Outcome::Passed, true);
         assert!(!is_good(Backend::PosixPoll, &passes, &passes));
-        assert!(is_good(
-            Backend::PosixPoll,
-            &passes,
-            &run(Outcome::Passed, false)
-        ));
+        assert!(is_good(Backend::PosixPoll, &passes, &run(Outcome::Passed, false)));
     }
 }

@@ -72,19 +72,12 @@ impl Comparison {
                 _ => {}
             }
             for (test, &outcome) in &binary.tests {
-                comparison.add(
-                    name,
-                    test,
-                    Some(outcome),
-                    our_binary.tests.get(test).copied(),
-                );
+                comparison.add(name, test, Some(outcome), our_binary.tests.get(test).copied());
             }
         }
         for (name, binary) in ours {
             for (test, &outcome) in &binary.tests {
-                let known = real
-                    .get(name)
-                    .is_some_and(|real| real.tests.contains_key(test));
+                let known = real.get(name).is_some_and(|real| real.tests.contains_key(test));
                 if !known {
                     comparison.add(name, test, None, Some(outcome));
                 }
@@ -118,19 +111,8 @@ mod tests {
     use Outcome::{Failed, Hung, Ignored, Passed};
 
     fn run(tests: &[(&str, Outcome)], fault: Option<&str>) -> Results {
-        let tests = tests
-            .iter()
-            .map(|&(name, outcome)| (name.to_owned(), outcome))
-            .collect();
-        [(
-            "tcp".to_owned(),
-            Binary {
-                tests,
-                fault: fault.map(str::to_owned),
-                used_epoll: false,
-            },
-        )]
-        .into()
+        let tests = tests.iter().map(|&(name, outcome)| (name.to_owned(), outcome)).collect();
+        [("tcp".to_owned(), Binary { tests, fault: fault.map(str::to_owned), used_epoll: false })].into()
     }
 
     #[test]
@@ -141,16 +123,10 @@ mod tests {
 
     #[test]
     fn what_passes_on_the_real_mio_only_is_lost() {
-        let real = run(
-            &[("a", Passed), ("b", Passed), ("c", Passed), ("d", Passed)],
-            None,
-        );
+        let real = run(&[("a", Passed), ("b", Passed), ("c", Passed), ("d", Passed)], None);
         let ours = run(&[("a", Failed), ("b", Ignored), ("c", Hung)], None);
         let lost = Comparison::of(&real, &ours).lost;
-        assert_eq!(
-            lost,
-            ["tcp: a", "tcp: b", "tcp: c (hung)", "tcp: d (no result)"]
-        );
+        assert_eq!(lost, ["tcp: a", "tcp: b", "tcp: c (hung)", "tcp: d (no result)"]);
     }
 
     #[test]
@@ -169,42 +145,20 @@ mod tests {
         let ours = run(&[("a", Passed)], Some("hung"));
         assert_eq!(Comparison::of(&real, &ours).lost, ["tcp: hung"]);
         assert_eq!(Comparison::of(&ours, &ours).fails_on_both, ["tcp: hung"]);
-        assert_eq!(
-            Comparison::of(&real, &Results::new()).lost,
-            ["tcp: has no results"]
-        );
+        assert_eq!(Comparison::of(&real, &Results::new()).lost, ["tcp: has no results"]);
     }
 
     #[test]
     fn a_failure_that_the_real_mio_does_not_know_is_lost() {
         let ours = run(&[("new", Failed), ("fine", Passed)], None);
         let comparison = Comparison::of(&Results::new(), &ours);
-        assert_eq!(
-            (comparison.lost, comparison.gained),
-            (vec!["tcp: new".into()], vec!["tcp: fine".into()])
-        );
+        assert_eq!((comparison.lost, comparison.gained), (vec!["tcp: new".into()], vec!["tcp: fine".into()]));
     }
 
     #[test]
     fn totals_count_each_outcome() {
-        let run = run(
-            &[
-                ("a", Passed),
-                ("b", Failed),
-                ("c", Ignored),
-                ("d", Hung),
-                ("e", Passed),
-            ],
-            None,
-        );
-        let expected = Totals {
-            binaries: 1,
-            passed: 2,
-            failed: 1,
-            ignored: 1,
-            hung: 1,
-            used_epoll: 0,
-        };
+        let run = run(&[("a", Passed), ("b", Failed), ("c", Ignored), ("d", Hung), ("e", Passed)], None);
+        let expected = Totals { binaries: 1, passed: 2, failed: 1, ignored: 1, hung: 1, used_epoll: 0 };
         assert_eq!(Totals::of(&run), expected);
     }
 }

@@ -25,18 +25,13 @@ pub fn locate(published: &Published, scratch: &Path) -> Result<PathBuf> {
     metadata.current_dir(scratch);
     let metadata = capture(metadata).with_context(|| format!("can't get {name} {version}"))?;
     let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
-    let packages = metadata["packages"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
     let package = packages.iter().find(|package| {
         package["name"].as_str() == Some(name) && package["version"].as_str() == Some(version)
     });
     let manifest = package.and_then(|package| package["manifest_path"].as_str());
     let manifest = Path::new(manifest.with_context(|| format!("cargo has no {name} {version}"))?);
-    Ok(manifest
-        .parent()
-        .context("a manifest without a folder")?
-        .to_path_buf())
+    Ok(manifest.parent().context("a manifest without a folder")?.to_path_buf())
 }
 
 /// Makes `to` a writable copy of the package `from`, but for the manifest, which is the caller's, and the lock file.
@@ -59,12 +54,9 @@ pub fn write_if_new(path: &Path, content: &[u8]) -> Result<()> {
 
 /// What is in a folder.
 pub fn names(folder: &Path) -> Result<BTreeSet<OsString>> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))?;
+    let entries = fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))?;
     let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-    names
-        .collect::<Result<_, _>>()
-        .with_context(|| format!("can't list {}", folder.display()))
+    names.collect::<Result<_, _>>().with_context(|| format!("can't list {}", folder.display()))
 }
 
 fn copy_folder(from: &Path, to: &Path, leave: &[&str]) -> Result<()> {
@@ -85,10 +77,7 @@ fn copy_folder(from: &Path, to: &Path, leave: &[&str]) -> Result<()> {
         } else {
             // Read and written, not `fs::copy`, which would make a read-only copy of a read-only file.
             let content = fs::read(&from);
-            write_if_new(
-                &to,
-                &content.with_context(|| format!("can't read {}", from.display()))?,
-            )?;
+            write_if_new(&to, &content.with_context(|| format!("can't read {}", from.display()))?)?;
         }
     }
     Ok(())
