@@ -129,7 +129,7 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
     while at < tokens.len() {
         let starts = matches!(tokens[at].as_str(), "crate" | "super")
             && tokens.get(at + 1).is_some_and(|next| next == "::")
-            && (at == 0 || (tokens[at - 1] != "::" && tokens[at - 1] != "$"));
+            && (at == 0 || tokens[at - 1] != "::");
         if !starts {
             at += 1;
             continue;
