@@ -108,12 +108,18 @@ macro_rules! read_with {
         impl std::io::Read for &$Type {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::readiness::Interest::READABLE, |io| $read(io, buf))
+                let wanted = buf.len();
+                self.inner.transfer($crate::readiness::Interest::READABLE, || wanted, |io| $read(io, buf))
             }
 
             #[inline]
             fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::readiness::Interest::READABLE, |io| $read_vectored(io, bufs))
+                let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
+                self.inner.transfer(
+                    $crate::readiness::Interest::READABLE,
+                    || wanted,
+                    |io| $read_vectored(io, bufs),
+                )
             }
         }
 
@@ -138,12 +144,15 @@ macro_rules! write_with {
         impl std::io::Write for &$Type {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::readiness::Interest::WRITABLE, |io| $write(io, buf))
+                let wanted = || buf.len();
+                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io| $write(io, buf))
             }
 
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::readiness::Interest::WRITABLE, |io| $write_vectored(io, bufs))
+                let wanted = || bufs.iter().map(|buf| buf.len()).sum();
+                self.inner
+                    .transfer($crate::readiness::Interest::WRITABLE, wanted, |io| $write_vectored(io, bufs))
             }
 
             #[inline]
