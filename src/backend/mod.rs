@@ -1,14 +1,20 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(windows)]
+mod completions;
 mod select;
 mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
 mod epoll;
+#[cfg(windows)]
+mod iocp;
 #[cfg(unix)]
 mod posix_poll;
 
+#[cfg(windows)]
+pub(crate) use self::completions::{Completions, RaisedKey};
 pub(crate) use self::select::Select;
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 
@@ -178,6 +184,14 @@ macro_rules! selectors {
                     $(Selector::$Name(selector) => selector.descriptor(),)*
                 }
             }
+
+            #[cfg(windows)]
+            #[allow(dead_code)] // pipes need it
+            pub(crate) fn completions(&self) -> &Completions {
+                match self {
+                    $(Selector::$Name(selector) => selector.completions(),)*
+                }
+            }
         }
     };
 }
@@ -187,6 +201,8 @@ selectors! {
     Epoll(epoll, "epoll"),
     /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
     PosixPoll(posix_poll, "posix_poll"),
+    /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
+    Iocp(iocp, "iocp"),
 }
 
 impl Backend {

@@ -10,3 +10,8 @@
 mod unix;
 #[cfg(unix)]
 pub(crate) use self::unix::*;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use self::windows::*;

@@ -1,5 +1,8 @@
 //! The words: tokens, interests, events. Pure; knows no operating system.
 
+#[cfg(feature = "os-poll")]
+#[allow(dead_code)] // one kernel's, but tested everywhere
+pub(crate) mod afd_words;
 mod event;
 mod events;
 mod interest;
