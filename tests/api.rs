@@ -1,5 +1,6 @@
 //! The public surface: mio's, and what goes beyond it.
 #![cfg(feature = "os-poll")]
+#![allow(clippy::type_complexity)] // whole signatures, as they are
 
 use wakeful as subject;
 

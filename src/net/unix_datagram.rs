@@ -156,7 +156,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send).
+    /// Those of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send), and on Linux `PermissionDenied`: that
+    /// socket has chosen another peer.
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| socket.send_to(buf, path))
     }

@@ -2,6 +2,7 @@
 //!
 //! Compiled for `wakeful` and for `compat/mio`; it compiles for mio itself too, which is how the list was checked.
 //! Nearly all of it is checked by compiling: a signature is one if it can be made a function pointer of that type.
+#![allow(clippy::type_complexity)] // whole signatures, as they are
 
 use std::fmt::Debug;
 use std::hash::Hash;
