@@ -43,6 +43,10 @@ socket_type! {
     pub struct UnixListener(net::UnixListener, SocketAddr);
 }
 
+/// How many connections may wait to be accepted: more than most kernels allow, which cut it (POSIX). A client that
+/// finds the queue full doesn't wait, as with TCP, but fails.
+const BACKLOG: i32 = 4096;
+
 impl UnixListener {
     /// Binds a socket to `path`, which it creates, and listens for connections.
     ///
@@ -85,8 +89,7 @@ impl UnixListener {
     /// ```
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
         let socket = os::bind(Type::STREAM, &unix_address::to_kernel(addr)?)?;
-        // A client that finds the queue full doesn't wait, it fails. So let the queue be as long as it may.
-        socket.listen(os::MAX_BACKLOG)?;
+        socket.listen(BACKLOG)?;
         Ok(UnixListener::from_std(socket.into()))
     }
 

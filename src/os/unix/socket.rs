@@ -44,9 +44,6 @@ mod absent {
 #[allow(unused_imports)]
 use absent::*;
 
-/// The longest queue of connections that a listener may ask for.
-pub(crate) const MAX_BACKLOG: libc::c_int = libc::SOMAXCONN;
-
 /// A socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(domain, non_blocking(kind), None)?;
