@@ -3,7 +3,6 @@
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
-use std::process::{Command, Stdio};
 
 use wakeful::unix::pipe::{self, Receiver, Sender};
 use wakeful::Interest;
@@ -71,30 +70,6 @@ fn a_full_pipe_would_block_and_a_broken_one_is_an_error() {
 
     drop(receiver);
     assert_eq!(sender.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
-}
-
-#[test]
-fn a_child_s_pipes_are_taken_as_they_are() {
-    let mut child = Command::new("sh")
-        .args(["-c", "cat; echo error >&2"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = Sender::from(child.stdin.take().unwrap());
-    let mut stdout = Receiver::from(child.stdout.take().unwrap());
-    let mut stderr = Receiver::from(child.stderr.take().unwrap());
-    for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
-        assert!(!is_nonblocking(&fd));
-    }
-    stdin.write_all(b"hello").unwrap();
-    drop(stdin);
-    let (mut out, mut err) = (String::new(), String::new());
-    stdout.read_to_string(&mut out).unwrap();
-    stderr.read_to_string(&mut err).unwrap();
-    assert_eq!((&*out, &*err), ("hello", "error\n"));
-    child.wait().unwrap();
 }
 
 #[test]
