@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
-use wakeful::unix::pipe::{self, Receiver, Sender};
+use wakeful::unix::pipe::{self, Receiver};
 use wakeful::Interest;
 
 #[path = "support/descriptor.rs"]

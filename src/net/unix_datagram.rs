@@ -58,25 +58,8 @@ impl UnixDatagram {
     ///
     /// # Portability
     ///
-    /// Linux and Android have abstract addresses, and choose one for an unnamed address: so a socket gets an address
-    /// that others can answer to.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # #[cfg(target_os = "linux")]
-    /// # fn main() -> std::io::Result<()> {
-    /// use std::os::linux::net::SocketAddrExt;
-    /// use std::os::unix::net::SocketAddr;
-    /// use wakeful::net::UnixDatagram;
-    ///
-    /// let unnamed = SocketAddr::from_pathname("")?;
-    /// let socket = UnixDatagram::bind_addr(&unnamed)?;
-    /// assert!(socket.local_addr()?.as_abstract_name().is_some());
-    /// # Ok(())
-    /// # }
-    /// # #[cfg(not(target_os = "linux"))] fn main() {}
-    /// ```
+    /// Linux and Android have abstract addresses. For an unnamed address (`SocketAddr::from_pathname("")`) they choose
+    /// such a name, so that others can answer. Elsewhere an unnamed address is an error.
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixDatagram> {
         let socket = os::bind(Type::DGRAM, &unix_address::to_kernel(addr)?)?;
         Ok(UnixDatagram::from_std(socket.into()))

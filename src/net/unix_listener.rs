@@ -67,25 +67,24 @@ impl UnixListener {
     ///
     /// # Portability
     ///
-    /// Linux and Android have abstract addresses, names without a file that vanish with the socket, and choose such a
-    /// name for an unnamed address. Elsewhere an unnamed address is an error.
+    /// Linux and Android have abstract addresses, names without a file that vanish with the socket: see
+    /// `SocketAddrExt` in `std::os::linux::net` and `std::os::android::net`. For an unnamed address they choose such a
+    /// name. Elsewhere an unnamed address is an error.
     ///
     /// # Examples
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> std::io::Result<()> {
-    /// use std::os::linux::net::SocketAddrExt;
     /// use std::os::unix::net::SocketAddr;
     /// use wakeful::net::{UnixListener, UnixStream};
     ///
-    /// let name = format!("wakeful-{}", std::process::id());
-    /// let addr = SocketAddr::from_abstract_name(name)?;
+    /// let path = std::env::temp_dir().join(format!("wakeful-bind-addr-{}", std::process::id()));
+    /// let addr = SocketAddr::from_pathname(&path)?;
     /// let listener = UnixListener::bind_addr(&addr)?;
-    /// let client = UnixStream::connect_addr(&addr)?;
+    /// let client = UnixStream::connect_addr(&listener.local_addr()?)?;
+    /// std::fs::remove_file(&path)?;
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))] fn main() {}
     /// ```
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
         let socket = os::bind(Type::STREAM, &unix_address::to_kernel(addr)?)?;

@@ -18,6 +18,7 @@ use subject::{Events, Interest, Poll, Registry, Token, Waker};
 /// What every public type is.
 fn is_plain<T: Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
+#[allow(dead_code)] // without `net` and `os-ext` there is none
 fn is_source<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
 /// A source that somebody has written for mio.
@@ -173,8 +174,9 @@ fn descriptor_of_the_poll() {
     is_both::<Registry>();
 }
 
-/// What both unix sources and sockets are.
+/// What everything with a descriptor of its own is.
 #[cfg(unix)]
+#[allow(dead_code)] // without `net` and `os-ext` there is none
 fn is_descriptor<T>()
 where
     T: std::os::fd::AsFd

@@ -1,4 +1,4 @@
-//! [wakeful](::wakeful) under mio's name, so that a program written for mio 1.x runs on it as it is:
+//! [wakeful] under mio's name, so that a program written for mio 1.x runs on it as it is:
 //!
 //! ```toml
 //! [patch.crates-io]
