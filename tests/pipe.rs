@@ -1,16 +1,15 @@
 //! Pipes by themselves. What needs a `Poll` is in the conformance suite.
 #![cfg(all(unix, feature = "os-ext"))]
 
-use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use wakeful::unix::pipe::{self, Receiver};
 use wakeful::Interest;
 
-#[path = "support/descriptor.rs"]
-mod descriptor;
+mod support;
 
-use descriptor::{is_close_on_exec, is_nonblocking};
+use support::{assert_would_block, is_close_on_exec, is_nonblocking};
 
 #[test]
 fn both_ends_are_nonblocking_and_close_on_exec() {
@@ -84,8 +83,4 @@ fn descriptors_go_out_and_in() {
     assert_eq!(receiver.read(&mut [0; 8]).unwrap(), 1);
     drop(receiver);
     assert_eq!(sender.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
-}
-
-fn assert_would_block<T: std::fmt::Debug>(result: io::Result<T>) {
-    assert_eq!(result.unwrap_err().kind(), ErrorKind::WouldBlock);
 }

@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 
 use wakeful::unix::pipe::{Receiver, Sender};
 
-#[path = "support/descriptor.rs"]
-mod descriptor;
+mod support;
 
 #[test]
 fn a_child_s_pipes_are_taken_as_they_are() {
@@ -26,7 +25,7 @@ fn a_child_s_pipes_are_taken_as_they_are() {
     let mut stdout = Receiver::from(child.stdout.take().unwrap());
     let mut stderr = Receiver::from(child.stderr.take().unwrap());
     for fd in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
-        assert!(!descriptor::is_nonblocking(&fd));
+        assert!(!support::is_nonblocking(&fd));
     }
     stdin.write_all(b"hello").unwrap();
     drop(stdin);

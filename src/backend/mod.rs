@@ -48,8 +48,8 @@ macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
         /// A way to get readiness from a kernel. One program may use several at the same time.
         ///
-        /// [`Poll::new`](crate::Poll::new) takes [`Backend::default`]; [`Poll::with_backend`](crate::Poll::with_backend)
-        /// takes any that is [available](Backend::available).
+        /// [`Poll::new`](crate::Poll::new) takes [`Backend::default`];
+        /// [`Poll::with_backend`](crate::Poll::with_backend) takes any that is [available](Backend::available).
         ///
         /// ```
         /// use wakeful::{Backend, Poll};

@@ -72,16 +72,24 @@ pub(crate) struct Watch {
     interest: Interest,
     tracking: Tracking,
     armed: Option<Interest>,
-    suspect: Option<Interest>,
+    /// By direction, in the order of [`DIRECTIONS`].
+    suspects: [Option<Suspicion>; 3],
     /// What was reported with a hang-up, if only a change of it is to be reported.
     hung_up: Option<Readiness>,
+}
+
+const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
+
+/// A direction that was reported, and of which nobody will tell that it was used up.
+#[derive(Copy, Clone, Debug)]
+struct Suspicion {
     pause: Duration,
-    /// When a suspect that is still ready is reported again; `None` until the first look.
+    /// When it is reported again if it is still ready; `None` until the first look.
     due: Option<Instant>,
 }
 
 impl Watch {
-    /// The first pause before a raw descriptor that is still ready is reported again.
+    /// The first pause before a direction that is still ready is reported again.
     pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
     /// The longest: what an idle, ready, unread descriptor costs is one look in this time.
     pub(crate) const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
@@ -89,16 +97,7 @@ impl Watch {
     const LONGEST_PAUSE_HUNG_UP: Duration = Duration::from_micros(102_400);
 
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
-        Watch {
-            token,
-            interest,
-            tracking,
-            armed: Some(interest),
-            suspect: None,
-            hung_up: None,
-            pause: Watch::SHORTEST_PAUSE,
-            due: None,
-        }
+        Watch { token, interest, tracking, armed: Some(interest), suspects: [None; 3], hung_up: None }
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -116,7 +115,11 @@ impl Watch {
 
     /// What is to be looked at when the poller comes by.
     pub(crate) fn suspect(&self) -> Option<Interest> {
-        self.suspect
+        DIRECTIONS
+            .into_iter()
+            .zip(&self.suspects)
+            .filter(|(_, suspicion)| suspicion.is_some())
+            .fold(None, |all, (direction, _)| join(all, Some(direction)))
     }
 
     /// `reregister`: all is asked anew.
@@ -131,13 +134,13 @@ impl Watch {
         // Something else became ready than what was asked about now.
         self.armed?.intersection(used)?;
         self.armed = self.armed.and_then(|armed| armed.remove(used));
-        let hung_up = is_hang_up(found);
-        if hung_up || self.tracking == Tracking::Levels {
-            self.suspect = join(self.suspect, Some(used));
-            self.due = None;
-        }
-        if hung_up && self.tracking == Tracking::Operations {
-            self.hung_up = Some(found);
+        match self.tracking {
+            Tracking::Levels => self.suspect_also(used),
+            Tracking::Operations if is_hang_up(found) => {
+                self.suspect_also(used);
+                self.hung_up = Some(found);
+            }
+            Tracking::Operations => {}
         }
         Some(found)
     }
@@ -146,11 +149,9 @@ impl Watch {
     pub(crate) fn rearm(&mut self, blocked: Blocked) {
         match blocked {
             Blocked::Direction(direction) => {
-                let Some(direction) = direction.intersection(self.interest) else {
-                    return;
-                };
-                self.armed = join(self.armed, Some(direction));
-                self.suspect = self.suspect.and_then(|suspect| suspect.remove(direction));
+                if let Some(direction) = direction.intersection(self.interest) {
+                    self.arm(direction);
+                }
             }
             // Arming all would report the direction that did not block at once, and again after each blocked
             // operation (mio#1963): an unknown direction is suspected instead.
@@ -159,10 +160,9 @@ impl Watch {
                     Some(armed) => self.interest.remove(armed),
                     None => Some(self.interest),
                 };
-                if quiet != self.suspect {
-                    self.suspect = quiet;
+                if let Some(quiet) = quiet {
+                    self.suspect_also(quiet);
                     self.hung_up = None;
-                    self.due = None;
                 }
             }
         }
@@ -170,52 +170,69 @@ impl Watch {
 
     /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
-        let Some(suspect) = self.suspect else {
-            return Look::Clear;
-        };
         let found = self.asked_of(found);
-        let ready = self.used(found).and_then(|ready| ready.intersection(suspect));
-        let used_up = match ready {
-            Some(ready) => suspect.remove(ready),
-            None => Some(suspect),
-        };
-        if used_up.is_some() {
-            self.armed = join(self.armed, used_up);
-            self.pause = Watch::SHORTEST_PAUSE;
-        }
-        self.suspect = ready;
-        if ready.is_none() {
-            self.hung_up = None;
-            self.due = None;
-            return Look::Clear;
-        }
-        if let Some(reported) = self.hung_up {
-            if found != reported {
-                self.hung_up = is_hang_up(found).then_some(found);
-                self.pause = Watch::SHORTEST_PAUSE;
-                self.due = Some(now + self.pause);
-                return Look::Report(found);
+        let ready = self.used(found);
+        let has_changed = self.hung_up.is_some_and(|reported| reported != found);
+        let mut report: Option<Interest> = None;
+        let mut next: Option<Instant> = None;
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            let Some(suspicion) = &mut self.suspects[index] else {
+                continue;
+            };
+            if ready.and_then(|ready| ready.intersection(direction)).is_none() {
+                self.arm(direction);
+                continue;
             }
-        }
-        match self.due {
-            Some(due) if now >= due => {
-                let longest = match self.hung_up {
-                    Some(_) => Watch::LONGEST_PAUSE_HUNG_UP,
-                    None => Watch::LONGEST_PAUSE,
-                };
-                self.pause = (self.pause * 2).min(longest);
-                let due = now + self.pause;
-                self.due = Some(due);
-                match self.hung_up {
-                    Some(_) => Look::Later(due),
-                    None => Look::Report(found),
+            match suspicion.due {
+                Some(due) if now >= due || has_changed => {
+                    if has_changed {
+                        suspicion.pause = Watch::SHORTEST_PAUSE;
+                    } else {
+                        let longest = match self.hung_up {
+                            Some(_) => Watch::LONGEST_PAUSE_HUNG_UP,
+                            None => Watch::LONGEST_PAUSE,
+                        };
+                        suspicion.pause = (suspicion.pause * 2).min(longest);
+                    }
+                    suspicion.due = Some(now + suspicion.pause);
+                    if has_changed || self.hung_up.is_none() {
+                        report = join(report, Some(direction));
+                    }
                 }
+                Some(_) => {}
+                None => suspicion.due = Some(now + suspicion.pause),
             }
-            Some(due) => Look::Later(due),
-            None => {
-                let due = now + self.pause;
-                self.due = Some(due);
-                Look::Later(due)
+            next = [next, suspicion.due].into_iter().flatten().min();
+        }
+        if has_changed {
+            self.hung_up = is_hang_up(found).then_some(found);
+        }
+        match (report, next) {
+            (Some(report), _) => Look::Report(only(report, found)),
+            (None, Some(next)) => Look::Later(next),
+            (None, None) => Look::Clear,
+        }
+    }
+
+    /// The readiness of `directions` is used up: the next change counts.
+    fn arm(&mut self, directions: Interest) {
+        self.armed = join(self.armed, Some(directions));
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            if directions.intersection(direction).is_some() {
+                self.suspects[index] = None;
+            }
+        }
+        if self.suspect().is_none() {
+            self.hung_up = None;
+        }
+    }
+
+    /// Suspects `directions`; what is suspected already keeps its pause, or who is always suspected anew would never
+    /// be due.
+    fn suspect_also(&mut self, directions: Interest) {
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            if directions.intersection(direction).is_some() {
+                self.suspects[index].get_or_insert(Suspicion { pause: Watch::SHORTEST_PAUSE, due: None });
             }
         }
     }
@@ -232,12 +249,17 @@ impl Watch {
 
     /// `found`, less the directions that nobody asked for.
     fn asked_of(&self, found: Readiness) -> Readiness {
-        let unasked = Readiness::READABLE
-            .when(!self.interest.is_readable() && !self.interest.is_priority())
-            .union(Readiness::WRITABLE.when(!self.interest.is_writable()))
-            .union(Readiness::PRIORITY.when(!self.interest.is_priority()));
-        found.without(unasked)
+        only(self.interest, found)
     }
+}
+
+/// `found`, less the directions that are not in `wanted`.
+fn only(wanted: Interest, found: Readiness) -> Readiness {
+    let reads = wanted.is_readable() || wanted.is_priority();
+    found
+        .without(Readiness::READABLE.when(!reads))
+        .without(Readiness::WRITABLE.when(!wanted.is_writable()))
+        .without(Readiness::PRIORITY.when(!wanted.is_priority()))
 }
 
 /// Both halves are closed.
@@ -393,6 +415,25 @@ mod tests {
         assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
         assert_eq!(watch.armed(), Some(READ), "the read was what blocked");
         assert_eq!(watch.suspect(), Some(WRITE));
+    }
+
+    #[test]
+    fn a_busy_direction_does_not_starve_the_other() {
+        let mut now = Instant::now();
+        let mut watch = raw(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+        let mut reports = 0;
+        for _ in 0..1000 {
+            // Each time all is read and more comes, while nobody writes.
+            if watch.look(Readiness::WRITABLE, now) == Look::Report(Readiness::WRITABLE) {
+                reports += 1;
+            }
+            assert_eq!(watch.armed(), Some(READ));
+            assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
+            now += Duration::from_millis(1);
+        }
+        // A second, one report in 12.8 ms at the most once the pause has grown.
+        assert!((70..100).contains(&reports), "{reports}");
     }
 
     #[test]

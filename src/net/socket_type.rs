@@ -15,7 +15,7 @@ macro_rules! socket_type {
             /// operations will block.
             #[must_use]
             pub fn from_std(socket: $Std) -> $Type {
-                $Type { inner: $crate::IoSource::new(socket) }
+                $Type { inner: $crate::poll::IoSource::new(socket) }
             }
 
             /// The address that the socket itself has: getsockname(2).

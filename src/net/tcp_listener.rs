@@ -4,7 +4,8 @@ use std::net::{self, SocketAddr};
 use socket2::{Domain, Type};
 
 use super::{ip_options, socket_type, TcpStream};
-use crate::{os, Interest};
+use crate::os;
+use crate::readiness::Interest;
 
 socket_type! {
     /// A TCP socket that waits for connections.

@@ -4,7 +4,8 @@ use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{SockRef, Type};
 
 use super::{ip_options, socket_type};
-use crate::{os, Interest};
+use crate::os;
+use crate::readiness::Interest;
 
 socket_type! {
     /// A UDP socket (RFC 768): sends and receives datagrams.

@@ -7,7 +7,7 @@ use socket2::{Domain, Type};
 
 use super::socket_type;
 use crate::os::{self, unix_address};
-use crate::Interest;
+use crate::readiness::Interest;
 
 socket_type! {
     /// A Unix-domain socket (unix(7)) for datagrams: whole messages, none of which is lost.
@@ -139,8 +139,8 @@ impl UnixDatagram {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send), and on Linux `PermissionDenied`: that
-    /// socket has chosen another peer.
+    /// Those of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send). On Linux also `PermissionDenied`:
+    /// the socket at `path` has chosen another peer.
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| socket.send_to(buf, path))
     }

@@ -6,7 +6,7 @@ use socket2::Type;
 
 use super::{socket_type, UnixStream};
 use crate::os::{self, unix_address};
-use crate::Interest;
+use crate::readiness::Interest;
 
 socket_type! {
     /// A Unix-domain socket (unix(7)) that waits for connections.

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::os::check;
+use crate::os::{self, check, POLL_READ_HANGUP as READ_HANGUP};
 use crate::readiness::{Interest, PollWords};
 
 /// What poll(2) is asked about one descriptor, and its answer.
@@ -31,17 +31,6 @@ impl PollFd {
         u32::from(self.0.revents as u16)
     }
 }
-
-const READ_HANGUP: libc::c_short = {
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-    {
-        libc::POLLRDHUP
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-    {
-        0
-    }
-};
 
 pub(super) const WORDS: PollWords = PollWords {
     input: libc::POLLIN as u32,
@@ -84,41 +73,8 @@ fn flags(interest: Interest) -> libc::c_short {
 }
 
 /// Waits until one of `fds` is ready or `timeout` is over.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-))]
 pub(super) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: timeout.subsec_nanos() as libc::c_long,
-    });
-    let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
-    // SAFETY: `PollFd` is a pollfd and there are as many as stated; there is no signal mask.
-    check(unsafe { libc::ppoll(fds.as_mut_ptr().cast(), fds.len() as _, timeout, std::ptr::null()) })?;
-    Ok(())
-}
-
-/// Waits until one of `fds` is ready or `timeout` is over.
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-)))]
-pub(super) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    // Rounded up, or a short sleep would make its caller spin; cut if too long, the caller comes again.
-    let timeout = timeout.map_or(-1, |timeout| {
-        let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
-        libc::c_int::try_from(rounded_up.as_millis()).unwrap_or(libc::c_int::MAX)
-    });
-    // SAFETY: `PollFd` is a pollfd and there are as many as stated.
-    check(unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as _, timeout) })?;
+    // SAFETY: `PollFd` is a pollfd, and there are as many as stated.
+    check(unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) })?;
     Ok(())
 }
