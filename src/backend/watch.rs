@@ -22,6 +22,8 @@
 //! beside a source that nobody reads. So it is reported again after a pause, which doubles as long as nothing
 //! changes.
 //!
+//! Errors and hang-ups are reported once even if no direction is armed, as an edge-triggered kernel does.
+//!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
 //! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed.
@@ -76,7 +78,13 @@ pub(crate) struct Watch {
     suspects: [Option<Suspicion>; 3],
     /// What was reported with a hang-up, if only a change of it is to be reported.
     hung_up: Option<Readiness>,
+    /// Which of [`ENDINGS`] were reported.
+    told: Readiness,
 }
+
+/// What is reported once even if no direction is armed: a program may wait for the end alone (tokio's users do), and
+/// an edge-triggered kernel tells it.
+const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
 
 const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
 
@@ -97,7 +105,15 @@ impl Watch {
     const LONGEST_PAUSE_HUNG_UP: Duration = Duration::from_micros(102_400);
 
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
-        Watch { token, interest, tracking, armed: Some(interest), suspects: [None; 3], hung_up: None }
+        Watch {
+            token,
+            interest,
+            tracking,
+            armed: Some(interest),
+            suspects: [None; 3],
+            hung_up: None,
+            told: Readiness::NONE,
+        }
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -108,9 +124,20 @@ impl Watch {
         self.tracking
     }
 
-    /// What the kernel is to be asked about; `None`: leave this source out, errors and hang-ups included.
+    /// The directions that the kernel is to be asked about.
     pub(crate) fn armed(&self) -> Option<Interest> {
         self.armed
+    }
+
+    /// Whether errors and hang-ups would be news, though no direction be armed. If not, and none is, leave the source
+    /// out: a kernel tells of them unasked, for as long as they last.
+    pub(crate) fn awaits_end(&self) -> bool {
+        !self.told.contains(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+    }
+
+    /// Whether it would be news that the peer sends no more.
+    pub(crate) fn awaits_read_end(&self) -> bool {
+        self.interest.is_readable() && !self.told.contains(Readiness::READ_CLOSED)
     }
 
     /// What is to be looked at when the poller comes by.
@@ -129,10 +156,18 @@ impl Watch {
 
     /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
-        let found = self.asked_of(found);
+        let mut found = self.asked_of(found);
         let used = self.used(found)?;
-        // Something else became ready than what was asked about now.
-        self.armed?.intersection(used)?;
+        let is_armed = self.armed.and_then(|armed| armed.intersection(used)).is_some();
+        let is_news = !found.and(ENDINGS).without(self.told).is_none();
+        if !is_armed && !is_news {
+            return None;
+        }
+        if self.armed.is_none() {
+            // The kernel was asked about no direction, and has told of none: what is of interest will not block.
+            found = found.union(self.asked_of(readiness_of(used)));
+        }
+        self.told = self.told.union(found.and(ENDINGS));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         match self.tracking {
             Tracking::Levels => self.suspect_also(used),
@@ -217,6 +252,9 @@ impl Watch {
     /// The readiness of `directions` is used up: the next change counts.
     fn arm(&mut self, directions: Interest) {
         self.armed = join(self.armed, Some(directions));
+        // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
+        let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
+        self.told = self.told.and(lasting);
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_some() {
                 self.suspects[index] = None;
@@ -251,6 +289,12 @@ impl Watch {
     fn asked_of(&self, found: Readiness) -> Readiness {
         only(self.interest, found)
     }
+}
+
+fn readiness_of(directions: Interest) -> Readiness {
+    Readiness::READABLE
+        .when(directions.is_readable())
+        .union(Readiness::WRITABLE.when(directions.is_writable()))
 }
 
 /// `found`, less the directions that are not in `wanted`.
@@ -353,6 +397,40 @@ mod tests {
         let error = Readiness::ERROR.union(Readiness::WRITABLE);
         assert_eq!(watch.ready(error), Some(error));
         assert_eq!(watch.armed(), None, "the kernel would go on telling");
+    }
+
+    #[test]
+    fn the_end_is_told_once_though_nothing_is_armed() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+        assert_eq!(watch.armed(), None);
+        assert!(watch.awaits_end() && watch.awaits_read_end());
+
+        let half = Readiness::READABLE.union(Readiness::READ_CLOSED);
+        assert_eq!(watch.ready(half), Some(half));
+        assert!(watch.awaits_end() && !watch.awaits_read_end());
+        assert_eq!(watch.ready(half), None);
+
+        assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
+        assert!(!watch.awaits_end());
+    }
+
+    #[test]
+    fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
+        watch.rearm(Blocked::Direction(WRITE));
+        assert_eq!(watch.armed(), Some(WRITE));
+        assert!(!watch.awaits_read_end());
+    }
+
+    #[test]
+    fn an_error_that_was_taken_makes_the_next_one_news() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::ERROR.union(Readiness::READABLE));
+        assert!(!watch.awaits_end());
+        watch.rearm(Blocked::Direction(READ));
+        assert!(watch.awaits_end());
     }
 
     #[test]

@@ -174,6 +174,11 @@ impl Readiness {
         Readiness(self.0 | other.0)
     }
 
+    /// What both have in common.
+    pub(crate) const fn and(self, other: Readiness) -> Readiness {
+        Readiness(self.0 & other.0)
+    }
+
     pub(crate) const fn without(self, other: Readiness) -> Readiness {
         Readiness(self.0 & !other.0)
     }

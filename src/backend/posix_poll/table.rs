@@ -66,7 +66,7 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             by_fd: Vec::new(),
-            list: vec![PollFd::new(notifier, Interest::READABLE)],
+            list: vec![PollFd::new(notifier, Some(Interest::READABLE), false)],
             is_lent: false,
             changed: Vec::new(),
             sleeper_is_behind: false,
@@ -133,7 +133,7 @@ impl Table {
         looks.clear();
         looks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
             Some(Entry { fd, watch, .. }) => match watch.suspect() {
-                Some(suspect) => PollFd::new(*fd, suspect),
+                Some(suspect) => PollFd::new(*fd, Some(suspect), false),
                 None => PollFd::NOTHING,
             },
             None => PollFd::NOTHING,
@@ -339,11 +339,10 @@ impl Table {
             self.list.resize(index + 1, PollFd::NOTHING);
         }
         self.list[index] = match self.entry(slot) {
-            Some(Entry { fd, watch, .. }) => match watch.armed() {
-                Some(armed) => PollFd::new(*fd, armed),
-                None => PollFd::NOTHING,
-            },
-            None => PollFd::NOTHING,
+            Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
+                PollFd::new(*fd, watch.armed(), watch.awaits_read_end())
+            }
+            _ => PollFd::NOTHING,
         };
     }
 }
