@@ -71,6 +71,9 @@ pub mod event {
     pub use crate::readiness::{Event, Events, Iter};
 }
 
+#[cfg(feature = "net")]
+pub mod net;
+
 #[cfg(all(unix, feature = "os-ext"))]
 pub mod unix;
 

@@ -2,11 +2,15 @@
 
 mod io_source;
 mod registry;
+#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
+mod source_type;
 mod wake;
 mod waker;
 
 pub use self::io_source::IoSource;
 pub use self::registry::{Registry, Source};
+#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
+pub(crate) use self::source_type::{read_with, source_type, write_with};
 pub use self::waker::Waker;
 
 use std::fmt;

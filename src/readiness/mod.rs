@@ -3,6 +3,7 @@
 mod event;
 mod events;
 mod interest;
+#[cfg(feature = "os-poll")]
 mod poll_words;
 mod token;
 

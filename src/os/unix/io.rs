@@ -8,12 +8,14 @@ use super::{calls, check};
 /// What one call takes: POSIX's `IOV_MAX` on every system that matters. More slices make a short read or write.
 const MAX_SLICES: usize = 1024;
 
+#[cfg(feature = "os-ext")]
 pub(crate) fn read(source: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     let fd = source.as_fd().as_raw_fd();
     // SAFETY: `buf` is as long as stated.
     check(unsafe { calls::read(fd, buf.as_mut_ptr().cast(), buf.len()) }).map(|n| n as usize)
 }
 
+#[cfg(feature = "os-ext")]
 pub(crate) fn write(source: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     let fd = source.as_fd().as_raw_fd();
     // SAFETY: `buf` is as long as stated.
@@ -32,4 +34,17 @@ pub(crate) fn write_vectored(source: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Re
     let count = bufs.len().min(MAX_SLICES) as libc::c_int;
     // SAFETY: an `IoSlice` has the layout of an iovec; there are at least `count`.
     check(unsafe { calls::writev(fd, bufs.as_ptr().cast(), count) }).map(|n| n as usize)
+}
+
+#[cfg(feature = "os-ext")]
+pub(crate) fn set_nonblocking(source: &impl AsFd, nonblocking: bool) -> io::Result<()> {
+    let fd = source.as_fd().as_raw_fd();
+    // SAFETY: no memory is passed.
+    let old = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    let new = if nonblocking { old | libc::O_NONBLOCK } else { old & !libc::O_NONBLOCK };
+    if new != old {
+        // SAFETY: no memory is passed.
+        check(unsafe { libc::fcntl(fd, libc::F_SETFL, new) })?;
+    }
+    Ok(())
 }

@@ -1,21 +1,24 @@
 //! Unix: descriptors and the calls on them.
 
 pub(crate) mod calls;
+#[cfg(any(feature = "net", feature = "os-ext"))]
+mod conversions;
 mod file;
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod io;
 mod notifier;
 #[cfg(feature = "net")]
 mod socket;
+#[cfg(feature = "net")]
+pub(crate) mod unix_address;
 
-#[cfg(feature = "os-ext")]
-pub(crate) use self::io::*;
+#[cfg(any(feature = "net", feature = "os-ext"))]
+pub(crate) use self::conversions::raw_fd_conversions;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
-pub(crate) use self::{
-    file::FileIdentity,
-    notifier::{pipe, Notifier},
-};
+pub(crate) use self::{file::FileIdentity, notifier::Notifier};
+#[cfg(feature = "os-ext")]
+pub(crate) use self::{io::*, notifier::pipe};
 
 use std::os::fd::{AsRawFd, RawFd};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
-use socket2::SockAddr;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{calls, check};
 
@@ -20,6 +20,78 @@ const NO_SIGNAL: libc::c_int = {
         0
     }
 };
+
+/// Makes a new socket non-blocking; 0 where the kernel has no such flag, and it takes another call.
+#[cfg(any(
+    target_os = "android",
+    target_os = "cygwin",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "fuchsia",
+    target_os = "illumos",
+    target_os = "linux",
+    target_os = "netbsd",
+    target_os = "openbsd",
+))]
+const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
+#[cfg(not(any(
+    target_os = "android",
+    target_os = "cygwin",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "fuchsia",
+    target_os = "illumos",
+    target_os = "linux",
+    target_os = "netbsd",
+    target_os = "openbsd",
+)))]
+const NON_BLOCKING: libc::c_int = 0;
+
+/// The longest queue of connections that a listener may ask for.
+pub(crate) const MAX_BACKLOG: libc::c_int = libc::SOMAXCONN;
+
+/// A socket, non-blocking and close-on-exec.
+pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(domain, non_blocking(kind), None)?;
+    set_non_blocking(&socket)?;
+    Ok(socket)
+}
+
+/// Two connected Unix-domain sockets, non-blocking and close-on-exec.
+pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
+    let pair = Socket::pair(Domain::UNIX, non_blocking(kind), None)?;
+    set_non_blocking(&pair.0)?;
+    set_non_blocking(&pair.1)?;
+    Ok(pair)
+}
+
+/// A socket that is bound to `addr`, non-blocking and close-on-exec.
+pub(crate) fn bind(kind: Type, addr: &SockAddr) -> io::Result<Socket> {
+    let socket = socket(addr.domain(), kind)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
+/// A stream socket that connects to `addr`, or has done so; non-blocking and close-on-exec.
+pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
+    let socket = socket(addr.domain(), Type::STREAM)?;
+    match socket.connect(addr) {
+        // POSIX: in both cases the connection is made in the background.
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Ok(socket),
+        result => result.map(|()| socket),
+    }
+}
+
+fn non_blocking(kind: Type) -> Type {
+    Type::from(libc::c_int::from(kind) | NON_BLOCKING)
+}
+
+fn set_non_blocking(socket: &Socket) -> io::Result<()> {
+    if NON_BLOCKING == 0 {
+        socket.set_nonblocking(true)?;
+    }
+    Ok(())
+}
 
 pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     recv_with(socket.as_fd(), buf, 0)

@@ -1,0 +1,29 @@
+/// The raw halves of the conversions between `$Type` and a descriptor, from the owned halves that it has already.
+///
+/// They are made here because `FromRawFd` has an `unsafe fn`, and nothing above this floor does.
+macro_rules! raw_fd_conversions {
+    ($Type:ident) => {
+        impl std::os::fd::AsRawFd for $Type {
+            fn as_raw_fd(&self) -> std::os::fd::RawFd {
+                std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(self))
+            }
+        }
+
+        impl std::os::fd::IntoRawFd for $Type {
+            fn into_raw_fd(self) -> std::os::fd::RawFd {
+                std::os::fd::IntoRawFd::into_raw_fd(std::os::fd::OwnedFd::from(self))
+            }
+        }
+
+        #[allow(unsafe_code)]
+        impl std::os::fd::FromRawFd for $Type {
+            unsafe fn from_raw_fd(fd: std::os::fd::RawFd) -> $Type {
+                // SAFETY: the caller promises that `fd` is open and nobody else's.
+                let fd: std::os::fd::OwnedFd = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
+                $Type::from(fd)
+            }
+        }
+    };
+}
+
+pub(crate) use raw_fd_conversions;

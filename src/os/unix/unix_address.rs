@@ -1,0 +1,59 @@
+//! Unix-domain addresses: between std's type, which has no way in or out, and the kernel's.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+
+use socket2::SockAddr;
+
+/// The address as the kernel takes it.
+pub(crate) fn to_kernel(addr: &SocketAddr) -> io::Result<SockAddr> {
+    match abstract_names::get(addr) {
+        Some(name) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
+        // Without a path either it is unnamed, which an empty path stands for.
+        None => SockAddr::unix(addr.as_pathname().unwrap_or(Path::new(""))),
+    }
+}
+
+/// The address that the kernel gave. What is neither a path nor a name is unnamed: some kernels give no family, or
+/// zeroes.
+pub(crate) fn from_kernel(addr: &SockAddr) -> io::Result<SocketAddr> {
+    match addr.as_abstract_namespace() {
+        Some(name) => abstract_names::make(name),
+        None => SocketAddr::from_pathname(addr.as_pathname().unwrap_or(Path::new(""))),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod abstract_names {
+    use super::*;
+
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+
+    pub(super) fn get(addr: &SocketAddr) -> Option<&[u8]> {
+        addr.as_abstract_name()
+    }
+
+    pub(super) fn make(name: &[u8]) -> io::Result<SocketAddr> {
+        SocketAddr::from_abstract_name(name)
+    }
+}
+
+/// Only Linux has such names.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod abstract_names {
+    use super::*;
+
+    pub(super) fn get(_: &SocketAddr) -> Option<&[u8]> {
+        None
+    }
+
+    pub(super) fn make(_: &[u8]) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}

@@ -1,0 +1,174 @@
+//! What the sources of this library have in common, made by macros: each is an `IoSource` with a face of its own.
+
+/// A public type around an `IoSource`: [`Source`](crate::event::Source), `try_io`, `Debug`, and the conversions from
+/// and to what the system calls it.
+macro_rules! source_type {
+    ($(#[$doc:meta])* pub struct $Type:ident($Io:ty);) => {
+        $(#[$doc])*
+        pub struct $Type {
+            inner: $crate::IoSource<$Io>,
+        }
+
+        impl $Type {
+            /// Does an operation in one direction that this type has no method for, and on `WouldBlock` asks the
+            /// kernel again for that direction.
+            ///
+            /// The operation must act on this very source, and answer `WouldBlock` if, and only if, the kernel did so:
+            /// see [`IoSource::try_io_with`](crate::IoSource::try_io_with).
+            ///
+            /// # Errors
+            ///
+            /// Those of `f`.
+            #[inline]
+            pub fn try_io_with<F, T>(&self, direction: $crate::Interest, f: F) -> std::io::Result<T>
+            where
+                F: FnOnce() -> std::io::Result<T>,
+            {
+                self.inner.try_io_with(direction, |_| f())
+            }
+
+            /// Does an operation that this type has no method for and whose direction isn't known.
+            ///
+            /// [`try_io_with`](Self::try_io_with) is better: with poll(2) and its like, not to know the direction may
+            /// bring spurious events.
+            ///
+            /// # Errors
+            ///
+            /// Those of `f`.
+            #[inline]
+            pub fn try_io<F, T>(&self, f: F) -> std::io::Result<T>
+            where
+                F: FnOnce() -> std::io::Result<T>,
+            {
+                self.inner.try_io(|_| f())
+            }
+        }
+
+        impl $crate::event::Source for $Type {
+            fn register(
+                &mut self,
+                registry: &$crate::Registry,
+                token: $crate::Token,
+                interest: $crate::Interest,
+            ) -> std::io::Result<()> {
+                self.inner.register(registry, token, interest)
+            }
+
+            fn reregister(
+                &mut self,
+                registry: &$crate::Registry,
+                token: $crate::Token,
+                interest: $crate::Interest,
+            ) -> std::io::Result<()> {
+                self.inner.reregister(registry, token, interest)
+            }
+
+            fn deregister(&mut self, registry: &$crate::Registry) -> std::io::Result<()> {
+                self.inner.deregister(registry)
+            }
+        }
+
+        impl std::fmt::Debug for $Type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.inner.fmt(f)
+            }
+        }
+
+        #[cfg(unix)]
+        const _: () = {
+            use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+            impl AsFd for $Type {
+                fn as_fd(&self) -> BorrowedFd<'_> {
+                    self.inner.as_fd()
+                }
+            }
+
+            /// The descriptor should be in non-blocking mode: it is taken as it is.
+            impl From<OwnedFd> for $Type {
+                fn from(fd: OwnedFd) -> $Type {
+                    $Type { inner: $crate::IoSource::new(<$Io>::from(fd)) }
+                }
+            }
+
+            impl From<$Type> for OwnedFd {
+                fn from(source: $Type) -> OwnedFd {
+                    OwnedFd::from(source.inner.into_inner())
+                }
+            }
+
+            $crate::os::raw_fd_conversions!($Type);
+        };
+    };
+}
+
+/// `Read` for a source and for a reference to it, by two functions of `os`.
+macro_rules! read_with {
+    ($Type:ident, $read:path, $read_vectored:path) => {
+        impl std::io::Read for &$Type {
+            #[inline]
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                self.inner.try_io_with($crate::Interest::READABLE, |io| $read(io, buf))
+            }
+
+            #[inline]
+            fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
+                self.inner.try_io_with($crate::Interest::READABLE, |io| $read_vectored(io, bufs))
+            }
+        }
+
+        impl std::io::Read for $Type {
+            #[inline]
+            fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+                (&*self).read(buf)
+            }
+
+            #[inline]
+            fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
+                (&*self).read_vectored(bufs)
+            }
+        }
+    };
+}
+
+/// `Write` for a source and for a reference to it, by two functions of `os`. Nothing is buffered here, so there is
+/// nothing to flush.
+macro_rules! write_with {
+    ($Type:ident, $write:path, $write_vectored:path) => {
+        impl std::io::Write for &$Type {
+            #[inline]
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                self.inner.try_io_with($crate::Interest::WRITABLE, |io| $write(io, buf))
+            }
+
+            #[inline]
+            fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                self.inner.try_io_with($crate::Interest::WRITABLE, |io| $write_vectored(io, bufs))
+            }
+
+            #[inline]
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl std::io::Write for $Type {
+            #[inline]
+            fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+                (&*self).write(buf)
+            }
+
+            #[inline]
+            fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                (&*self).write_vectored(bufs)
+            }
+
+            #[inline]
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(crate) use {read_with, source_type, write_with};
