@@ -97,7 +97,7 @@ fn drive(options: &Options) -> Result<(), String> {
     }
     report.transport("UDP", &udp_address.to_string());
     server.add_datagrams(socket).map_err(context("can't register the UDP socket"))?;
-    load.add_datagrams(udp_address, shares[shares.len() - 1]).map_err(context("can't make UDP sockets"))?;
+    load.add_datagrams(udp_address, shares[shares.len() - 1]).map_err(|e| load::explain(&e))?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let waker = Arc::new(server.waker().map_err(context("can't make a waker"))?);

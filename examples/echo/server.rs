@@ -72,6 +72,8 @@ struct Datagrams {
     buffer: Box<[u8]>,
     /// A datagram that could not be sent yet: its length, and to whom.
     pending: Option<(usize, SocketAddr)>,
+    /// What it is registered for.
+    interest: Interest,
 }
 
 /// What a source is like after its turn.
@@ -108,10 +110,10 @@ impl Server {
     }
 
     pub fn add_datagrams(&mut self, mut socket: UdpSocket) -> io::Result<()> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut socket, DATAGRAMS, both)?;
+        self.poll.registry().register(&mut socket, DATAGRAMS, Interest::READABLE)?;
         // The largest datagram that there is.
-        self.datagrams = Some(Datagrams { socket, buffer: vec![0; 64 * 1024].into(), pending: None });
+        let buffer = vec![0; 64 * 1024].into();
+        self.datagrams = Some(Datagrams { socket, buffer, pending: None, interest: Interest::READABLE });
         Ok(())
     }
 
@@ -177,6 +179,16 @@ impl Server {
             if datagrams.echo()? == Turn::Unfinished {
                 self.unfinished.push(token);
             }
+            // Each datagram that leaves makes room, and with some kernels that is an event. So, unlike with streams,
+            // writable is asked for only while something waits to be sent.
+            let interest = match datagrams.pending {
+                Some(_) => Interest::READABLE | Interest::WRITABLE,
+                None => Interest::READABLE,
+            };
+            if interest != datagrams.interest {
+                self.poll.registry().reregister(&mut datagrams.socket, DATAGRAMS, interest)?;
+                datagrams.interest = interest;
+            }
             return Ok(Some(self.listeners.len()));
         }
         if token.0 < FIRST_CLIENT {
@@ -232,8 +244,8 @@ impl Server {
             self.clients.push(None);
             self.clients.len() - 1
         });
-        // Both directions, once and for all: events come only when something changes, so the one that isn't needed
-        // costs nothing, and no system call is needed to switch.
+        // Both directions, once and for all: a stream becomes writable only after it was not, so asking for it costs
+        // next to nothing, and no system call is needed to switch.
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(e) = self.poll.registry().register(&mut *stream, Token(FIRST_CLIENT + index), both) {
             self.free.push(index);
