@@ -4,7 +4,7 @@
 //! of them are ready. Runtimes and servers stand on this; most programs are better off with a runtime.
 //!
 //! The API is mio's, version 1. One contract holds on every platform, and several ways of asking a kernel live in one
-//! build. The [guide](guide) begins with a first program and goes on to the contract.
+//! build. The [guide] begins with a first program and goes on to the contract.
 //!
 //! ```
 //! # #[cfg(feature = "net")]
@@ -43,6 +43,8 @@
 //! Without any, only the words are left: [`Token`], [`Interest`], [`Events`].
 #![deny(missing_docs, unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without `os-poll` there is little to link to.
+#![cfg_attr(not(feature = "os-poll"), allow(rustdoc::broken_intra_doc_links))]
 
 /// A trace through the `log` crate, if that feature is on.
 #[cfg(feature = "os-poll")]
