@@ -378,3 +378,8 @@
 
 #[doc = include_str!("../PLATFORMS.md")]
 pub mod platforms {}
+
+/// The README's program is run with the doctests.
+#[cfg(all(doctest, feature = "net"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
