@@ -254,8 +254,11 @@
 //! # }
 //! ```
 //!
-//! A wake makes a system call only if the poller sleeps. Otherwise it is one or two atomic operations, so it need not be
-//! avoided. Share one waker between threads in an `Arc`, or make several with tokens of their own.
+//! Keep the waker until its event has come: one that is dropped right after `wake` takes the wake with it. Where the
+//! thread that wakes may end at once, share the waker in an `Arc` with the thread that polls.
+//!
+//! A wake makes a system call only if the poller sleeps. Otherwise it is two atomic operations, so it need not be
+//! avoided. To wake from several places share one waker, or make several with tokens of their own.
 //!
 //! # Deadlines
 //!
@@ -361,9 +364,9 @@
 //! mio = { path = "wakeful/compat/mio" }
 //! ```
 //!
-//! What is new: [`IoSource`](crate::IoSource) is public, `try_io_with`, [`Poll::with_backend`](crate::Poll::with_backend),
-//! [`Poll::poll_until`](crate::Poll::poll_until), `AsFd` for `Poll`, several wakers on one `Poll`,
-//! [`Events::len`](crate::Events::len).
+//! What is new: [`IoSource`](crate::IoSource) is public, `try_io_with`,
+//! [`Poll::with_backend`](crate::Poll::with_backend), [`Poll::poll_until`](crate::Poll::poll_until), `AsFd` for
+//! `Poll`, several wakers on one `Poll`, [`Events::len`](crate::Events::len).
 //!
 //! What differs, and may be noticed:
 //!

@@ -84,12 +84,12 @@ fn drive(options: &Options) -> Result<(), String> {
 
     let poll = new_poll(options.backend)?;
     let backend = poll.backend();
-    let mut report = Report::new(backend, seconds, connections);
     let mut load = Load::new(new_poll(options.backend)?, seconds);
     let mut server = Server::new(poll);
 
     // The same order in server, load and report.
     let shares = share(connections, services.len() + 1);
+    let mut report = Report::new(backend, seconds, shares.iter().sum());
     for (service, &share) in services.into_iter().zip(&shares) {
         report.transport(service.name, &service.address);
         server.add_listener(service.listener).map_err(context("can't register a listener"))?;

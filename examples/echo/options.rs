@@ -10,7 +10,7 @@ An echo server on one `Poll`, and a load that checks every byte.
 Usage: echo [OPTIONS]
 
   --seconds N       how long to drive it (5)
-  --connections N   how many connections in all (300)
+  --connections N   how many connections, shared out among the transports, at least one each (300)
   --backend NAME    how to ask the kernel: epoll, posix_poll, ... (the platform's best)
   --serve ADDR      only serve, TCP and UDP, on ADDR (such as 127.0.0.1:7777)
   --help            this text";

@@ -167,7 +167,8 @@ impl Report {
         ));
         if total.sent_again > 0 {
             say(&format!(
-                "{} datagrams had no answer within 200 ms and were sent again; {} answers came late.",
+                "{} datagrams had no answer within 200 ms and were sent again (a receive buffer was full, most \
+                 likely);\n{} answers came late.",
                 thousands(total.sent_again),
                 thousands(total.late)
             ));
