@@ -21,7 +21,7 @@ pub const C: Token = Token(0xC);
 pub const WAKE: Token = Token(0xFFFF);
 
 /// What happens is waited for this long; far longer than any machine under load needs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A poll that knows what it waits for.
 pub struct Tester {
@@ -85,10 +85,17 @@ impl Tester {
         self.poll_for(Duration::ZERO)
     }
 
+    /// What comes within `timeout`. If that is [`PATIENCE`], something must come, and end the sleep by itself: what a
+    /// sleeper finds when its time is over was lost on it.
     #[track_caller]
     pub fn poll_for(&mut self, timeout: Duration) -> Vec<Event> {
+        let start = Instant::now();
         self.poll.poll(&mut self.events, Some(timeout)).expect("poll");
         assert!(self.events.len() <= self.events.capacity());
+        if timeout == PATIENCE {
+            assert!(start.elapsed() < timeout, "it slept on; then it found {:?}", self.events);
+            assert!(!self.events.is_empty(), "the poll came back early and empty");
+        }
         self.events.iter().cloned().collect()
     }
 
@@ -112,6 +119,7 @@ impl Tester {
             }
             assert!(Instant::now() < deadline, "missing: {missing:?}; came: {all:?}");
             self.poll.poll_until(&mut self.events, deadline).expect("poll");
+            assert!(Instant::now() < deadline, "missing: {missing:?}; found when time was over: {:?}", self.events);
             for event in &self.events {
                 check(wants, event);
                 all.push(event.clone());
@@ -274,6 +282,16 @@ pub fn read_exactly(mut from: impl Read, count: usize) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Waits for another thread. A failure there must not leave this one waiting for ever.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
 }
 
 /// How often each token came.
