@@ -133,7 +133,7 @@ impl Epoll {
     #[inline]
     fn is_notifier(&self, raw: &EpollEvent) -> bool {
         raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire)
-            || raw.flags() == sys::NESTED_NOTIFIED
+            || raw.flags() & sys::NESTED_NOTIFIED != 0
     }
 
     /// A user's token is the notifier's mark: from now on the notifier is known by its flags.
