@@ -190,7 +190,8 @@ impl Watch {
             return Look::Clear;
         }
         if let Some(reported) = self.hung_up {
-            if found != reported {
+            // An error that was taken is no news.
+            if found != reported && found != reported.without(Readiness::ERROR) {
                 self.hung_up = is_hang_up(found).then_some(found);
                 self.pause = Watch::SHORTEST_PAUSE;
                 self.due = Some(now + self.pause);
@@ -419,6 +420,15 @@ mod tests {
         }
         assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
+    }
+
+    #[test]
+    fn an_error_that_was_taken_is_no_news() {
+        let now = Instant::now();
+        let mut watch = source(READ);
+        watch.ready(HANG_UP.union(Readiness::ERROR));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
     }
 
     #[test]
