@@ -26,7 +26,8 @@
 //!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
-//! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed.
+//! `IoSource`. It becomes a suspect too, but whoever has hung up is reported again only when what the kernel says has
+//! changed.
 
 use std::time::{Duration, Instant};
 
@@ -102,7 +103,7 @@ impl Watch {
     /// The longest: what an idle, ready, unread descriptor costs is one look in this time.
     pub(crate) const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
     /// The longest beside a source that has hung up: few of them come back.
-    const LONGEST_PAUSE_HUNG_UP: Duration = Duration::from_micros(102_400);
+    const LONGEST_PAUSE_AT_END: Duration = Duration::from_micros(102_400);
 
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
         Watch {
@@ -132,12 +133,12 @@ impl Watch {
     /// Whether errors and hang-ups would be news, though no direction be armed. If not, and none is, leave the source
     /// out: a kernel tells of them unasked, for as long as they last.
     pub(crate) fn awaits_end(&self) -> bool {
-        !self.told.contains(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+        !self.told.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
     }
 
     /// Whether it would be news that the peer sends no more.
     pub(crate) fn awaits_read_end(&self) -> bool {
-        self.interest.is_readable() && !self.told.contains(Readiness::READ_CLOSED)
+        self.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
     }
 
     /// What is to be looked at when the poller comes by.
@@ -163,20 +164,19 @@ impl Watch {
         if !is_armed && !is_news {
             return None;
         }
-        if self.armed.is_none() {
-            // The kernel was asked about no direction, and has told of none: what is of interest will not block.
+        let tells_direction =
+            found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY));
+        if self.armed.is_none() || !tells_direction {
+            // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
             found = found.union(self.asked_of(readiness_of(used)));
         }
         self.told = self.told.union(found.and(ENDINGS));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
-        match self.tracking {
-            Tracking::Levels => self.suspect_also(used),
-            Tracking::Operations if is_hang_up(found) => {
-                self.suspect_also(used);
-                self.hung_up = Some(found);
-            }
-            Tracking::Operations => {}
+        let hung_up = is_hang_up(found);
+        if hung_up || self.tracking == Tracking::Levels {
+            self.suspect_also(used);
         }
+        self.hung_up = hung_up.then_some(found);
         Some(found)
     }
 
@@ -207,7 +207,11 @@ impl Watch {
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
         let found = self.asked_of(found);
         let ready = self.used(found);
-        let has_changed = self.hung_up.is_some_and(|reported| reported != found);
+        // An error that was taken is no news.
+        let has_changed = self
+            .hung_up
+            .is_some_and(|reported| found != reported && found != reported.without(Readiness::ERROR));
+        let is_at_end = self.is_at_end();
         let mut report: Option<Interest> = None;
         let mut next: Option<Instant> = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
@@ -223,14 +227,12 @@ impl Watch {
                     if has_changed {
                         suspicion.pause = Watch::SHORTEST_PAUSE;
                     } else {
-                        let longest = match self.hung_up {
-                            Some(_) => Watch::LONGEST_PAUSE_HUNG_UP,
-                            None => Watch::LONGEST_PAUSE,
-                        };
+                        let longest =
+                            if is_at_end { Watch::LONGEST_PAUSE_AT_END } else { Watch::LONGEST_PAUSE };
                         suspicion.pause = (suspicion.pause * 2).min(longest);
                     }
                     suspicion.due = Some(now + suspicion.pause);
-                    if has_changed || self.hung_up.is_none() {
+                    if has_changed || !is_at_end {
                         report = join(report, Some(direction));
                     }
                 }
@@ -247,6 +249,11 @@ impl Watch {
             (None, Some(next)) => Look::Later(next),
             (None, None) => Look::Clear,
         }
+    }
+
+    /// Whether it has hung up and there is nothing left, so that to repeat it would tell nobody anything.
+    fn is_at_end(&self) -> bool {
+        self.hung_up.is_some_and(|reported| !reported.intersects(Readiness::LEFTOVER))
     }
 
     /// The readiness of `directions` is used up: the next change counts.
@@ -279,14 +286,17 @@ impl Watch {
     fn used(&self, found: Readiness) -> Option<Interest> {
         // Nobody need ask for errors and hang-ups to be told. They concern whatever is of interest, or a kernel that
         // goes on telling would keep the poller awake.
-        if found.contains(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
+        if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
             return Some(self.interest);
         }
         directions(found)?.intersection(self.interest)
     }
 
-    /// `found`, less the directions that nobody asked for.
+    /// `found`, less the directions that nobody asked for. An error is found by reading and by writing, so it is told
+    /// in each direction that was asked for: [`ready`](Watch::ready) silences each.
     fn asked_of(&self, found: Readiness) -> Readiness {
+        let found = found
+            .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR)));
         only(self.interest, found)
     }
 }
@@ -308,7 +318,7 @@ fn only(wanted: Interest, found: Readiness) -> Readiness {
 
 /// Both halves are closed.
 fn is_hang_up(found: Readiness) -> bool {
-    found.contains(Readiness::READ_CLOSED) && found.contains(Readiness::WRITE_CLOSED)
+    found.intersects(Readiness::READ_CLOSED) && found.intersects(Readiness::WRITE_CLOSED)
 }
 
 /// The directions in which an operation would make progress.
@@ -320,7 +330,7 @@ fn directions(found: Readiness) -> Option<Interest> {
         (Readiness::WRITABLE, Interest::WRITABLE),
         (Readiness::PRIORITY, Interest::PRIORITY_DATA),
     ] {
-        if found.contains(flag) {
+        if found.intersects(flag) {
             directions = join(directions, Some(direction));
         }
     }
@@ -394,8 +404,7 @@ mod tests {
     #[test]
     fn an_error_silences_every_direction() {
         let mut watch = source(BOTH);
-        let error = Readiness::ERROR.union(Readiness::WRITABLE);
-        assert_eq!(watch.ready(error), Some(error));
+        assert!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)).is_some());
         assert_eq!(watch.armed(), None, "the kernel would go on telling");
     }
 
@@ -431,6 +440,15 @@ mod tests {
         assert!(!watch.awaits_end());
         watch.rearm(Blocked::Direction(READ));
         assert!(watch.awaits_end());
+    }
+
+    #[test]
+    fn no_direction_is_silenced_untold() {
+        let both = Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::ERROR);
+        let mut watch = source(BOTH);
+        assert_eq!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)), Some(both));
+        let mut watch = source(READ);
+        assert_eq!(watch.ready(both), Some(Readiness::READABLE.union(Readiness::ERROR)));
     }
 
     #[test]
@@ -527,6 +545,33 @@ mod tests {
         }
         assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
+    }
+
+    #[test]
+    fn an_error_that_was_taken_is_no_news() {
+        let now = Instant::now();
+        let mut watch = source(READ);
+        watch.ready(HANG_UP.union(Readiness::ERROR));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+    }
+
+    #[test]
+    fn a_fifo_that_is_written_again_is_reported_again() {
+        let mut now = Instant::now();
+        let leftover = HANG_UP.union(Readiness::LEFTOVER);
+        for tracking in [Tracking::Operations, Tracking::Levels] {
+            let mut watch = Watch::new(Token(1), READ, tracking);
+            watch.ready(leftover);
+            // Drained: the end itself is told.
+            watch.look(leftover, now);
+            assert!(matches!(watch.look(HANG_UP, now), Look::Report(_)));
+            now += Duration::from_secs(1);
+            assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+            assert!(matches!(watch.look(leftover, now), Look::Report(_)), "another writer came and went");
+            now += Duration::from_secs(1);
+            assert!(matches!(watch.look(leftover, now), Look::Report(_)), "or yet another");
+        }
     }
 
     #[test]
