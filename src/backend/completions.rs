@@ -100,7 +100,7 @@ impl Completions {
         let of_interest = readiness
             .without(Readiness::READABLE.when(!source.interest.is_readable()))
             .without(Readiness::WRITABLE.when(!source.interest.is_writable()));
-        if !of_interest.contains(Readiness::READABLE.union(Readiness::WRITABLE)) {
+        if !of_interest.intersects(Readiness::READABLE.union(Readiness::WRITABLE)) {
             return Ok(());
         }
         source.pending = source.pending.union(of_interest);

@@ -14,6 +14,7 @@ mod iocp;
 mod posix_poll;
 
 #[cfg(windows)]
+#[allow(unused_imports)] // sources that no kernel knows need it
 pub(crate) use self::completions::{Completions, RaisedKey};
 pub(crate) use self::select::Select;
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
@@ -230,6 +231,8 @@ impl Backend {
     pub(crate) fn chosen() -> io::Result<Backend> {
         match std::env::var_os(BACKEND_VARIABLE) {
             None => Ok(Backend::default()),
+            // Who sets a variable to nothing has no wish.
+            Some(name) if name.is_empty() => Ok(Backend::default()),
             Some(name) => name.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::InvalidInput,

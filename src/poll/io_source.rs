@@ -114,6 +114,7 @@ impl<T> IoSource<T> {
     ///
     /// To move fewer than `wanted` means that there is no more, or no more room: with an edge-triggered kernel that is
     /// as good as `WouldBlock`, and programs rely on it (tokio stops reading there). So it counts as used up here.
+    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     #[inline]
     pub(crate) fn transfer(
         &self,
@@ -125,7 +126,7 @@ impl<T> IoSource<T> {
         if let (Some(watched), Ok(moved)) = (&self.watched, &result) {
             if *moved > 0 && *moved < wanted() {
                 // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
-                let _ = watched.core.selector.rearm(watched.key, Blocked::Direction(direction));
+                let _ = watched.core.selector.rearm(watched.key, Blocked::Short(direction));
             }
         }
         self.told(result, Blocked::Direction(direction))

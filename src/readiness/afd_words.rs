@@ -36,7 +36,7 @@ pub(crate) const NAMES: [(u32, &str); 9] = [
 
 /// What to ask for. The end of a connection concerns both directions, and the end of the socket everybody.
 pub(crate) const fn asked(interest: Interest) -> u32 {
-    let mut words = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
+    let mut words = END;
     if interest.is_readable() {
         words |= RECEIVE | ACCEPT | DISCONNECT;
     }
@@ -45,6 +45,9 @@ pub(crate) const fn asked(interest: Interest) -> u32 {
     }
     words
 }
+
+/// What nobody need be interested in to be told.
+pub(crate) const END: u32 = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
 
 /// What an answer tells. A poll says more than was asked for about the end of a connection: who asked for one
 /// direction leaves out the other.

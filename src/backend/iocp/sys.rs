@@ -123,7 +123,7 @@ impl Body for Poll {
 pub(super) enum Answer {
     Words(u32),
     Cancelled,
-    Failed(io::Error),
+    Failed,
 }
 
 impl Poll {
@@ -170,7 +170,7 @@ pub(super) fn cancel(ticket: &Ticket, afd: &Afd) {
 pub(super) fn answer(request: &Request<Poll>) -> Answer {
     match request.status() {
         STATUS_CANCELLED => Answer::Cancelled,
-        status if is_failure(status) => Answer::Failed(status_error(status)),
+        status if is_failure(status) => Answer::Failed,
         _ => Answer::Words(request.body().question.answer()),
     }
 }

@@ -54,8 +54,8 @@ struct Entry {
 /// What the kernel is asked.
 enum Asked {
     Nothing(Request<Poll>),
-    Directions {
-        asked: Interest,
+    Words {
+        asked: u32,
         ticket: Ticket,
         /// To be started anew.
         is_cancelled: bool,
@@ -140,7 +140,7 @@ impl Table {
         let slot = self.find(place)?;
         if let Some(entry) = &mut self.slots[slot as usize].entry {
             change(&mut entry.watch);
-            if let Asked::Directions { is_doubtful, .. } = &mut entry.asked {
+            if let Asked::Words { is_doubtful, .. } = &mut entry.asked {
                 *is_doubtful = true;
             }
         }
@@ -213,21 +213,22 @@ impl Table {
             self.suspects.push(slot);
             self.sleeper_is_behind |= self.is_waiting;
         }
-        let Some(armed) = entry.watch.armed() else {
+        let wanted = wanted(&entry.watch);
+        if wanted == 0 {
             return Ok(());
-        };
-        if let Asked::Directions { asked, ticket, is_cancelled, .. } = &mut entry.asked {
-            if armed.remove(*asked).is_some() && !mem::replace(is_cancelled, true) {
+        }
+        if let Asked::Words { asked, ticket, is_cancelled, .. } = &mut entry.asked {
+            if wanted & !*asked != 0 && !mem::replace(is_cancelled, true) {
                 sys::cancel(ticket, &entry.afd);
                 self.replacing += 1;
             }
             return Ok(());
         }
         if let Asked::Nothing(poll) = mem::replace(&mut entry.asked, Asked::Changing) {
-            match sys::start(poll, port, entry.base, afd_words::asked(armed)) {
+            match sys::start(poll, port, entry.base, wanted) {
                 Ok(ticket) => {
                     entry.asked =
-                        Asked::Directions { asked: armed, ticket, is_cancelled: false, is_doubtful: false };
+                        Asked::Words { asked: wanted, ticket, is_cancelled: false, is_doubtful: false };
                 }
                 Err((poll, e)) => {
                     entry.asked = Asked::Nothing(poll);
@@ -244,8 +245,7 @@ impl Table {
             let Some(slot) = self.failed.pop() else {
                 return;
             };
-            let failed = Readiness::ERROR.union(Readiness::READABLE).union(Readiness::WRITABLE);
-            self.report(slot, failed, 0, events);
+            self.report(slot, Readiness::ERROR, 0, events);
         }
     }
 
@@ -259,7 +259,7 @@ impl Table {
         };
         let answer = sys::answer(&poll);
         let asked = mem::replace(&mut entry.asked, Asked::Nothing(poll));
-        let Asked::Directions { is_cancelled, is_doubtful, .. } = asked else {
+        let Asked::Words { is_cancelled, is_doubtful, .. } = asked else {
             return;
         };
         if is_cancelled {
@@ -272,9 +272,8 @@ impl Table {
                 self.report(slot, afd_words::readiness(words), words, events);
             }
             Answer::Cancelled => self.outdate(slot),
-            Answer::Failed(_) => {
-                let failed = Readiness::ERROR.union(Readiness::READABLE).union(Readiness::WRITABLE);
-                self.report(slot, failed, 0, events);
+            Answer::Failed => {
+                self.report(slot, Readiness::ERROR, 0, events);
             }
         }
     }
@@ -391,7 +390,7 @@ impl Table {
             return;
         };
         place.generation = place.generation.wrapping_add(1);
-        if let Asked::Directions { ticket, is_cancelled, .. } = &entry.asked {
+        if let Asked::Words { ticket, is_cancelled, .. } = &entry.asked {
             // Until it ends, the kernel holds on to the socket, and the connection would stay open for the peer.
             if *is_cancelled {
                 self.replacing -= 1;
@@ -410,6 +409,18 @@ impl Table {
         self.failed.retain(|&failed| failed != slot);
         self.free.push(slot);
     }
+}
+
+/// The words that would be news to a watch.
+fn wanted(watch: &Watch) -> u32 {
+    let mut words = watch.armed().map_or(0, afd_words::asked);
+    if words != 0 || watch.awaits_end() {
+        words |= afd_words::END;
+        if watch.awaits_read_end() {
+            words |= afd_words::DISCONNECT;
+        }
+    }
+    words
 }
 
 fn event(token: Token, readiness: Readiness, raw: u32) -> Event {

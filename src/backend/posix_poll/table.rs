@@ -19,6 +19,7 @@ pub(super) struct Table {
     /// The slot of each registered descriptor, by number; descriptors are small.
     by_fd: Vec<Option<u32>>,
     list: Vec<PollFd>,
+    notifier: RawFd,
     /// Whether the list is with a thread in poll(2).
     is_lent: bool,
     /// Slots that were changed while the list was lent.
@@ -27,6 +28,8 @@ pub(super) struct Table {
     pub(super) sleeper_is_behind: bool,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
+    /// Whether the last look at them left no room for others.
+    pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
     looks: Vec<PollFd>,
     /// Where the last search for ready sources ended, so that a full `Events` starves none.
@@ -66,11 +69,13 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             by_fd: Vec::new(),
-            list: vec![PollFd::new(notifier, Interest::READABLE)],
+            list: vec![PollFd::new(notifier, Some(Interest::READABLE), false)],
+            notifier,
             is_lent: false,
             changed: Vec::new(),
             sleeper_is_behind: false,
             suspects: Vec::new(),
+            suspects_filled_room: false,
             looks: Vec::new(),
             next: 0,
         }
@@ -83,7 +88,10 @@ impl Table {
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
-        let identity = FileIdentity::of_watchable(fd)?;
+        if fd == self.notifier {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
+        }
+        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         if let Some(slot) = self.slot_of(fd) {
             if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
@@ -133,7 +141,7 @@ impl Table {
         looks.clear();
         looks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
             Some(Entry { fd, watch, .. }) => match watch.suspect() {
-                Some(suspect) => PollFd::new(*fd, suspect),
+                Some(suspect) => PollFd::new(*fd, Some(suspect), false),
                 None => PollFd::NOTHING,
             },
             None => PollFd::NOTHING,
@@ -144,6 +152,7 @@ impl Table {
 
         let now = Instant::now();
         let mut again: Option<Instant> = None;
+        let mut first_without_room = None;
         let mut index = 0;
         while index < self.suspects.len() {
             let slot = self.suspects[index];
@@ -151,6 +160,7 @@ impl Table {
             // Without room for a report a look would be wasted: the next call looks again, at once.
             if raw != 0 && events.spare() == 0 {
                 again = Some(now);
+                first_without_room = first_without_room.or(Some(index));
                 index += 1;
                 continue;
             }
@@ -167,6 +177,10 @@ impl Table {
                     self.looks.swap_remove(index);
                 }
             }
+        }
+        // It is the first next time, so that none starves. What was taken from the list since stood behind it.
+        if let Some(first) = first_without_room {
+            self.suspects.rotate_left(first);
         }
         Ok(again.map(|again| again.saturating_duration_since(now)))
     }
@@ -339,11 +353,10 @@ impl Table {
             self.list.resize(index + 1, PollFd::NOTHING);
         }
         self.list[index] = match self.entry(slot) {
-            Some(Entry { fd, watch, .. }) => match watch.armed() {
-                Some(armed) => PollFd::new(*fd, armed),
-                None => PollFd::NOTHING,
-            },
-            None => PollFd::NOTHING,
+            Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
+                PollFd::new(*fd, watch.armed(), watch.awaits_read_end())
+            }
+            _ => PollFd::NOTHING,
         };
     }
 }
