@@ -31,7 +31,27 @@ pub const ALLOWED: &[Allowed] = &[
         test: crate::udp::an_error_in_the_asked_direction,
     },
 ];
-#[cfg(not(unix))]
+#[cfg(windows)]
+pub const ALLOWED: &[Allowed] = {
+    const REASON: &str = "Winsock tells a refused datagram to the next receiver, as a reset, and to nobody else";
+    let name = "refused_datagram";
+    &[
+        Allowed { backend: Backend::Iocp, name, reason: REASON, test: crate::udp::a_refused_datagram_is_an_error },
+        Allowed {
+            backend: Backend::Iocp,
+            name,
+            reason: REASON,
+            test: crate::udp::after_an_error_the_next_arrival_is_an_event,
+        },
+        Allowed {
+            backend: Backend::Iocp,
+            name,
+            reason: REASON,
+            test: crate::udp::an_error_does_not_silence_the_reader,
+        },
+    ]
+};
+#[cfg(not(any(unix, windows)))]
 pub const ALLOWED: &[Allowed] = &[];
 
 thread_local! {
