@@ -79,6 +79,9 @@ pub mod net;
 #[cfg(all(unix, feature = "os-ext"))]
 pub mod unix;
 
+#[cfg(all(windows, feature = "os-ext"))]
+pub mod windows;
+
 #[cfg(feature = "os-poll")]
 pub use self::backend::{Backend, UnknownBackend};
 #[cfg(feature = "os-poll")]

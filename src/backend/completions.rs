@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::windows::io::{AsHandle, OwnedHandle};
+use std::os::windows::io::AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::os::{Port, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
 pub(crate) struct Completions {
     port: Port,
     raised: Mutex<Raised>,
@@ -21,6 +22,11 @@ pub(crate) struct RaisedKey {
     generation: u32,
 }
 
+/// Whose operation goes on: it has the handle, and is kept so that the handle is open.
+pub(crate) trait Orphan: AsHandle + Send + Sync {}
+
+impl<T: AsHandle + Send + Sync> Orphan for T {}
+
 #[derive(Default)]
 struct Raised {
     slots: Vec<Slot>,
@@ -30,11 +36,12 @@ struct Raised {
     /// The poller must be notified of what becomes ready.
     is_waiting: bool,
     /// Operations whose owner has gone while the kernel still works for it, with a number to find them by.
-    orphans: Vec<(usize, Arc<OwnedHandle>, Ticket)>,
+    orphans: Vec<(usize, Arc<dyn Orphan>, Ticket)>,
     next_orphan: usize,
 }
 
 #[derive(Default)]
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
 struct Slot {
     generation: u32,
     source: Option<Source>,
@@ -42,12 +49,14 @@ struct Slot {
     is_listed: bool,
 }
 
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
 struct Source {
     token: Token,
     interest: Interest,
     pending: Readiness,
 }
 
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
 impl Completions {
     pub(super) fn new() -> io::Result<Completions> {
         Ok(Completions { port: Port::new()?, raised: Mutex::default() })
@@ -119,24 +128,22 @@ impl Completions {
 
     /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes; else its end must be told
     /// by [`forget`](Completions::forget), with the number that this answers.
-    #[allow(dead_code)] // pipes
-    pub(crate) fn adopt(&self, handle: Arc<OwnedHandle>, ticket: Ticket) -> usize {
+    pub(crate) fn adopt(&self, orphan: Arc<dyn Orphan>, ticket: Ticket) -> usize {
         let mut raised = self.lock();
         let number = raised.next_orphan;
         raised.next_orphan = number.wrapping_add(1);
-        raised.orphans.push((number, handle, ticket));
+        raised.orphans.push((number, orphan, ticket));
         number
     }
 
-    #[allow(dead_code)] // pipes
     pub(crate) fn forget(&self, number: usize) {
         self.lock().orphans.retain(|(other, ..)| *other != number);
     }
 
     /// Ends what goes on without an owner.
     pub(super) fn cancel_orphans(&self) {
-        for (_, handle, ticket) in self.lock().orphans.drain(..) {
-            ticket.cancel(handle.as_handle());
+        for (_, orphan, ticket) in self.lock().orphans.drain(..) {
+            ticket.cancel(orphan.as_handle());
         }
     }
 
@@ -174,6 +181,7 @@ impl Completions {
     }
 }
 
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
 impl Raised {
     fn source(&mut self, key: RaisedKey) -> Option<&mut Source> {
         self.slots

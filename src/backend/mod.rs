@@ -14,7 +14,7 @@ mod iocp;
 mod posix_poll;
 
 #[cfg(windows)]
-#[allow(unused_imports)] // sources that no kernel knows need it
+#[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
 pub(crate) use self::completions::{Completions, RaisedKey};
 pub(crate) use self::select::Select;
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
@@ -101,6 +101,7 @@ macro_rules! selectors {
         }
 
         /// A backend at work: the one place that chooses.
+        #[allow(clippy::large_enum_variant)] // it is as large as the target's one backend, or two
         pub(crate) enum Selector {
             $($Name($module::$Name),)*
         }
@@ -187,7 +188,7 @@ macro_rules! selectors {
             }
 
             #[cfg(windows)]
-            #[allow(dead_code)] // pipes need it
+            #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
             pub(crate) fn completions(&self) -> &Completions {
                 match self {
                     $(Selector::$Name(selector) => selector.completions(),)*

@@ -125,6 +125,7 @@ impl Watch {
         self.token
     }
 
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn tracking(&self) -> Tracking {
         self.tracking
     }

@@ -33,10 +33,16 @@ pub const ALLOWED: &[Allowed] = &[
 ];
 #[cfg(windows)]
 pub const ALLOWED: &[Allowed] = {
-    const REASON: &str = "Winsock tells a refused datagram to the next receiver, as a reset, and to nobody else";
+    const REASON: &str =
+        "Winsock tells a refused datagram to the next receiver, as a reset, and to nobody else";
     let name = "refused_datagram";
     &[
-        Allowed { backend: Backend::Iocp, name, reason: REASON, test: crate::udp::a_refused_datagram_is_an_error },
+        Allowed {
+            backend: Backend::Iocp,
+            name,
+            reason: REASON,
+            test: crate::udp::a_refused_datagram_is_an_error,
+        },
         Allowed {
             backend: Backend::Iocp,
             name,

@@ -31,7 +31,6 @@ use crate::os::{is_failure, status_error, Body, Port, Request, Ticket};
 /// `CTL_CODE` of AFD's ninth function, with copied buffers.
 const IOCTL_AFD_POLL: u32 = 0x0001_2024;
 
-pub(super) const BAD_DESCRIPTOR: i32 = WSAENOTSOCK;
 pub(super) const ALREADY_EXISTS: i32 = windows_sys::Win32::Foundation::ERROR_ALREADY_EXISTS as i32;
 pub(super) const NOT_FOUND: i32 = windows_sys::Win32::Foundation::ERROR_FILE_NOT_FOUND as i32;
 

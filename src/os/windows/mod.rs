@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod conversions;
+#[cfg(feature = "os-ext")]
+mod pipe;
 mod port;
 mod request;
 #[cfg(feature = "net")]
@@ -9,9 +11,14 @@ mod socket;
 mod timer;
 
 #[cfg(feature = "net")]
-pub(crate) use self::conversions::raw_socket_conversions;
+pub(crate) use self::conversions::{owned_socket, raw_socket_conversions};
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
+#[cfg(feature = "os-ext")]
+pub(crate) use self::{
+    conversions::{owned_handle, raw_handle_conversions},
+    pipe::*,
+};
 pub(crate) use self::{
     port::{Batch, Packet, Port},
     request::{Body, Request, Ticket},

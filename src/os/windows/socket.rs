@@ -7,8 +7,8 @@ use std::ptr;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use windows_sys::Win32::Networking::WinSock::{
-    self, WSAGetLastError, WSARecv, WSASend, MSG_PEEK, SOCKET, SOCKET_ERROR, WSABUF, WSAEMSGSIZE,
-    WSAESHUTDOWN, WSAEWOULDBLOCK,
+    self, WSAGetLastError, WSARecv, WSASend, MSG_PEEK, SOCKET, SOCKET_ERROR, WSABUF, WSAESHUTDOWN,
+    WSAEWOULDBLOCK,
 };
 
 /// What one call takes. More slices make a short read or write.
@@ -131,8 +131,6 @@ fn recv_with(socket: BorrowedSocket<'_>, buf: &mut [u8], flags: i32) -> io::Resu
     match moved(received) {
         // Of our own reading half: elsewhere that is the end of the stream.
         Err(e) if e.raw_os_error() == Some(WSAESHUTDOWN) => Ok(0),
-        // A datagram that is longer than the buffer: elsewhere its rest is dropped.
-        Err(e) if e.raw_os_error() == Some(WSAEMSGSIZE) => Ok(buf.len()),
         result => result,
     }
 }
@@ -142,12 +140,14 @@ fn recv_from_with(socket: BorrowedSocket<'_>, buf: &mut [u8], flags: i32) -> io:
     // the length that it used.
     let (received, sender) = unsafe {
         SockAddr::try_init(|addr, len| {
-            let received =
-                WinSock::recvfrom(raw(socket), buf.as_mut_ptr(), length(buf.len()), flags, addr.cast(), len);
-            match moved(received) {
-                Err(e) if e.raw_os_error() == Some(WSAEMSGSIZE) => Ok(buf.len()),
-                result => result,
-            }
+            moved(WinSock::recvfrom(
+                raw(socket),
+                buf.as_mut_ptr(),
+                length(buf.len()),
+                flags,
+                addr.cast(),
+                len,
+            ))
         })
     }?;
     match sender.as_socket() {

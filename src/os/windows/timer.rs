@@ -86,43 +86,45 @@ impl Drop for Started<'_> {
     }
 }
 
+type Create = unsafe extern "system" fn(*mut HANDLE, u32, *const c_void) -> NTSTATUS;
+type Associate = unsafe extern "system" fn(
+    HANDLE,
+    HANDLE,
+    HANDLE,
+    *mut c_void,
+    *mut c_void,
+    NTSTATUS,
+    usize,
+    *mut u8,
+) -> NTSTATUS;
+type Cancel = unsafe extern "system" fn(HANDLE, u8) -> NTSTATUS;
+
 /// Native calls that old systems lack.
 struct Calls {
-    create: unsafe extern "system" fn(*mut HANDLE, u32, *const c_void) -> NTSTATUS,
-    #[allow(clippy::type_complexity)] // the kernel's
-    associate: unsafe extern "system" fn(
-        HANDLE,
-        HANDLE,
-        HANDLE,
-        *mut c_void,
-        *mut c_void,
-        NTSTATUS,
-        usize,
-        *mut u8,
-    ) -> NTSTATUS,
-    cancel: unsafe extern "system" fn(HANDLE, u8) -> NTSTATUS,
+    create: Create,
+    associate: Associate,
+    cancel: Cancel,
 }
+
+type Any = unsafe extern "system" fn() -> isize;
 
 impl Calls {
     fn find() -> Option<Calls> {
+        let create = find(b"NtCreateWaitCompletionPacket\0")?;
+        let associate = find(b"NtAssociateWaitCompletionPacket\0")?;
+        let cancel = find(b"NtCancelWaitCompletionPacket\0")?;
         // SAFETY: these are the types of those functions.
         unsafe {
             Some(Calls {
-                create: mem::transmute::<unsafe extern "system" fn() -> isize, _>(find(
-                    b"NtCreateWaitCompletionPacket\0",
-                )?),
-                associate: mem::transmute::<unsafe extern "system" fn() -> isize, _>(find(
-                    b"NtAssociateWaitCompletionPacket\0",
-                )?),
-                cancel: mem::transmute::<unsafe extern "system" fn() -> isize, _>(find(
-                    b"NtCancelWaitCompletionPacket\0",
-                )?),
+                create: mem::transmute::<Any, Create>(create),
+                associate: mem::transmute::<Any, Associate>(associate),
+                cancel: mem::transmute::<Any, Cancel>(cancel),
             })
         }
     }
 }
 
-fn find(name: &[u8]) -> Option<unsafe extern "system" fn() -> isize> {
+fn find(name: &[u8]) -> Option<Any> {
     let name = CStr::from_bytes_with_nul(name).ok()?;
     let library: Vec<u16> = "ntdll.dll\0".encode_utf16().collect();
     // SAFETY: both names end with zero. Every process has ntdll loaded for life.
