@@ -24,7 +24,8 @@
 //!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
-//! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed.
+//! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed, or while a
+//! FIFO holds something: that may be from a writer who came and went meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -168,8 +169,9 @@ impl Watch {
         }
     }
 
-    /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
-    pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
+    /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing. `is_unread`: it
+    /// has hung up, and there is something to read.
+    pub(crate) fn look(&mut self, found: Readiness, is_unread: bool, now: Instant) -> Look {
         let Some(suspect) = self.suspect else {
             return Look::Clear;
         };
@@ -208,8 +210,8 @@ impl Watch {
                 let due = now + self.pause;
                 self.due = Some(due);
                 match self.hung_up {
-                    Some(_) => Look::Later(due),
-                    None => Look::Report(found),
+                    Some(_) if !is_unread => Look::Later(due),
+                    _ => Look::Report(found),
                 }
             }
             Some(due) => Look::Later(due),
@@ -359,7 +361,7 @@ mod tests {
         watch.ready(Readiness::READABLE);
         assert_eq!(watch.armed(), None);
         assert_eq!(watch.suspect(), Some(READ));
-        assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
+        assert_eq!(watch.look(Readiness::NONE, false, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
         assert_eq!(watch.suspect(), None);
     }
@@ -370,26 +372,26 @@ mod tests {
         let mut watch = raw(READ);
         watch.ready(Readiness::READABLE);
         let mut pause = Watch::SHORTEST_PAUSE;
-        let Look::Later(mut due) = watch.look(Readiness::READABLE, now) else {
+        let Look::Later(mut due) = watch.look(Readiness::READABLE, false, now) else {
             panic!("reported at once");
         };
         for _ in 0..20 {
             assert_eq!(due, now + pause);
             let early = due - Duration::from_nanos(1);
-            assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
+            assert_eq!(watch.look(Readiness::READABLE, false, early), Look::Later(due));
             now = due;
-            assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
+            assert_eq!(watch.look(Readiness::READABLE, false, now), Look::Report(Readiness::READABLE));
             pause = (pause * 2).min(Watch::LONGEST_PAUSE);
-            let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
+            let Look::Later(next) = watch.look(Readiness::READABLE, false, now) else {
                 panic!("reported twice");
             };
             due = next;
         }
         assert_eq!(pause, Watch::LONGEST_PAUSE);
-        watch.look(Readiness::NONE, now);
+        watch.look(Readiness::NONE, false, now);
         watch.ready(Readiness::READABLE);
         assert_eq!(
-            watch.look(Readiness::READABLE, now),
+            watch.look(Readiness::READABLE, false, now),
             Look::Later(now + Watch::SHORTEST_PAUSE),
             "a change ends the back-off"
         );
@@ -402,7 +404,7 @@ mod tests {
         watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
         watch.rearm(Blocked::Unknown);
         assert_eq!(watch.suspect(), Some(BOTH));
-        assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
+        assert!(matches!(watch.look(Readiness::WRITABLE, false, now), Look::Later(_)));
         assert_eq!(watch.armed(), Some(READ), "the read was what blocked");
         assert_eq!(watch.suspect(), Some(WRITE));
     }
@@ -413,12 +415,12 @@ mod tests {
         let mut watch = source(READ);
         assert!(watch.ready(HANG_UP).is_some());
         for _ in 0..50 {
-            match watch.look(HANG_UP, now) {
+            match watch.look(HANG_UP, false, now) {
                 Look::Later(due) => now = due,
                 look => panic!("{look:?}"),
             }
         }
-        assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
+        assert_eq!(watch.look(Readiness::NONE, false, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
     }
 
@@ -427,8 +429,23 @@ mod tests {
         let now = Instant::now();
         let mut watch = source(READ);
         watch.ready(HANG_UP.union(Readiness::ERROR));
-        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
-        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, false, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, false, now), Look::Later(_)));
+    }
+
+    #[test]
+    fn what_a_hasty_writer_left_is_reported_at_pauses() {
+        let now = Instant::now();
+        let mut watch = source(READ);
+        watch.ready(HANG_UP);
+        let Look::Later(due) = watch.look(HANG_UP, true, now) else {
+            panic!("reported at once");
+        };
+        assert_eq!(watch.look(HANG_UP, true, due), Look::Report(HANG_UP));
+        let Look::Later(due) = watch.look(HANG_UP, true, due) else {
+            panic!("reported twice");
+        };
+        assert!(matches!(watch.look(HANG_UP, false, due), Look::Later(_)), "read meanwhile");
     }
 
     #[test]
@@ -436,7 +453,7 @@ mod tests {
         let now = Instant::now();
         let mut watch = source(READ);
         watch.ready(HANG_UP);
-        watch.look(HANG_UP, now);
-        assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
+        watch.look(HANG_UP, false, now);
+        assert_eq!(watch.look(Readiness::READABLE, false, now), Look::Report(Readiness::READABLE));
     }
 }

@@ -65,6 +65,14 @@ pub(super) const NAMES: [(u32, &str); 7] = [
 /// The descriptor isn't open.
 pub(super) const INVALID: u32 = libc::POLLNVAL as u32;
 
+/// Whether `raw` tells of a hang-up with something left to read: a pipe's or FIFO's. Of a socket that has hung up the
+/// kernel says the same whether something is left or not, but then says also that the peer shut down; a kernel without
+/// that word can't tell.
+pub(super) fn is_unread(raw: u32) -> bool {
+    let of_pipes = WORDS.input | WORDS.hangup;
+    READ_HANGUP != 0 && raw & (of_pipes | WORDS.read_hangup) == of_pipes
+}
+
 pub(super) const NOT_FOUND: libc::c_int = libc::ENOENT;
 pub(super) const BAD_DESCRIPTOR: libc::c_int = libc::EBADF;
 pub(super) const ALREADY_EXISTS: libc::c_int = libc::EEXIST;

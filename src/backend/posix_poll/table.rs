@@ -239,10 +239,11 @@ impl Table {
             },
         };
         let entry = self.slots[slot as usize].entry.as_mut()?;
-        let mut look = entry.watch.look(found, now);
+        let is_unread = sys::is_unread(raw);
+        let mut look = entry.watch.look(found, is_unread, now);
         if let Look::Report(reported) = look {
             events.push(event(entry.watch.token(), reported, raw));
-            look = entry.watch.look(found, now);
+            look = entry.watch.look(found, is_unread, now);
         }
         self.refresh(slot);
         match look {
