@@ -36,13 +36,18 @@ impl Select for PosixPoll {
         let before = events.len();
         let mut table = self.lock();
         let mut timeout = timeout;
-        if let Some(limit) = table.look_at_suspects(events)? {
-            timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
-        }
-        if events.len() > before {
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
+        let suspects_first = !mem::take(&mut table.suspects_filled_room);
+        if suspects_first {
+            if let Some(limit) = table.look_at_suspects(events)? {
+                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+            }
             if events.spare() == 0 {
+                table.suspects_filled_room = true;
                 return Ok(());
             }
+        }
+        if events.len() > before || !suspects_first {
             timeout = Some(Duration::ZERO);
         }
 
@@ -56,6 +61,10 @@ impl Select for PosixPoll {
             self.notifier.drain();
         }
         table.collect(events);
+        if !suspects_first && events.spare() > 0 {
+            let looked = table.look_at_suspects(events);
+            looked.map(drop).or_else(|e| if events.len() > before { Ok(()) } else { Err(e) })?;
+        }
         Ok(())
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Table {
     pub(super) sleeper_is_behind: bool,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
+    /// Whether the last look at them left no room for others.
+    pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
     looks: Vec<PollFd>,
     /// Where the last search for ready sources ended, so that a full `Events` starves none.
@@ -71,6 +73,7 @@ impl Table {
             changed: Vec::new(),
             sleeper_is_behind: false,
             suspects: Vec::new(),
+            suspects_filled_room: false,
             looks: Vec::new(),
             next: 0,
         }
@@ -145,12 +148,14 @@ impl Table {
         let now = Instant::now();
         let mut again: Option<Instant> = None;
         let mut index = 0;
+        let mut first_without_room = None;
         while index < self.suspects.len() {
             let slot = self.suspects[index];
             let raw = self.looks[index].found();
             // Without room for a report a look would be wasted: the next call looks again, at once.
             if raw != 0 && events.spare() == 0 {
                 again = Some(now);
+                first_without_room = first_without_room.or(Some(index));
                 index += 1;
                 continue;
             }
@@ -167,6 +172,10 @@ impl Table {
                     self.looks.swap_remove(index);
                 }
             }
+        }
+        if let Some(first) = first_without_room {
+            // It is the first next time, so that none starves. What was removed since was behind it.
+            self.suspects.rotate_left(first);
         }
         Ok(again.map(|again| again.saturating_duration_since(now)))
     }
