@@ -26,6 +26,8 @@
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
 //! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed, or while a
 //! FIFO holds something: that may be from a writer who came and went meanwhile.
+//!
+//! Nor does it answer `WouldBlock` to receive priority data that isn't there, so priority becomes a suspect likewise.
 
 use std::time::{Duration, Instant};
 
@@ -133,8 +135,14 @@ impl Watch {
         self.armed?.intersection(used)?;
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         let hung_up = is_hang_up(found);
-        if hung_up || self.tracking == Tracking::Levels {
-            self.suspect = join(self.suspect, Some(used));
+        let unseen = match self.tracking {
+            _ if hung_up => Some(used),
+            Tracking::Levels => Some(used),
+            // To receive priority data that isn't there is no `WouldBlock` but `EINVAL`: nobody will tell.
+            Tracking::Operations => used.intersection(Interest::PRIORITY_DATA),
+        };
+        if unseen.is_some() {
+            self.suspect = join(self.suspect, unseen);
             self.due = None;
         }
         if hung_up && self.tracking == Tracking::Operations {
@@ -352,6 +360,16 @@ mod tests {
         let mut watch = source(Interest::PRIORITY_DATA);
         assert!(watch.ready(HANG_UP).is_some());
         assert_eq!(watch.armed(), None);
+    }
+
+    #[test]
+    fn priority_data_that_was_used_up_is_armed_again() {
+        let priority = Readiness::READABLE.union(Readiness::PRIORITY);
+        let mut watch = source(READ | Interest::PRIORITY_DATA);
+        assert_eq!(watch.ready(priority), Some(priority));
+        assert_eq!(watch.armed(), None);
+        assert_eq!(watch.look(Readiness::NONE, false, Instant::now()), Look::Clear);
+        assert_eq!(watch.armed(), Some(Interest::PRIORITY_DATA));
     }
 
     #[test]
