@@ -462,8 +462,12 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
                     // SAFETY: taken from its owner in the same breath.
                     Kind::Raw(fd) => unsafe { OwnedFd::from_raw_fd(fd.into_raw_fd()) },
                 };
-                let mut entry =
-                    Entry { kind: Kind::random(random, fd.into()), peer, token: token(), is_registered: true };
+                let mut entry = Entry {
+                    kind: Kind::random(random, fd.into()),
+                    peer,
+                    token: token(),
+                    is_registered: true,
+                };
                 entry.kind.register(&t, entry.token);
                 entries.push(entry);
             }

@@ -16,8 +16,10 @@ use support::*;
 
 const SCENARIO: &str = "WAKEFUL_TEST_SCENARIO";
 
+type Scenario = fn(Backend);
+
 /// The scenarios, by name. Each calls [`mark`] before and after what is counted.
-const SCENARIOS: &[(&str, fn(Backend))] = &[
+const SCENARIOS: &[(&str, Scenario)] = &[
     ("busy_poller", busy_poller),
     ("awake_poller", awake_poller),
     ("wake_then_poll", wake_then_poll),
@@ -201,7 +203,8 @@ fn ready_sources(backend: Backend) {
     }
     mark();
     for round in 0..100 {
-        let timeout = [None, Some(Duration::ZERO), Some(PATIENCE), Some(Duration::from_micros(77))][round % 4];
+        let timeout =
+            [None, Some(Duration::ZERO), Some(PATIENCE), Some(Duration::from_micros(77))][round % 4];
         t.poll.poll(&mut t.events, timeout).unwrap();
         assert_eq!(t.events.len(), 1);
     }

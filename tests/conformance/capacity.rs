@@ -47,8 +47,7 @@ fn never_more_than_the_capacity(backend: Backend) {
     for capacity in [1, 2, 7, 10, 11] {
         let mut t = Tester::with_capacity(backend, capacity);
         let sources = ready_sources(&t, 10);
-        let wakers: Vec<_> =
-            (10..13).map(|index| Waker::new(t.registry(), Token(index)).unwrap()).collect();
+        let wakers: Vec<_> = (10..13).map(|index| Waker::new(t.registry(), Token(index)).unwrap()).collect();
         wakers.iter().for_each(|waker| waker.wake().unwrap());
         let wants: Vec<_> = (0..13).map(|index| want(Token(index), READ)).collect();
         let deadline = Instant::now() + PATIENCE;
@@ -106,9 +105,8 @@ fn wakers_and_busy_sources_are_served_in_turn(backend: Backend) {
         let mut t = Tester::with_capacity(backend, capacity);
         let sockets = ready_sources(&t, sources);
         let (sender, _) = udp();
-        let wakers: Vec<_> = (0..wakers)
-            .map(|index| Waker::new(t.registry(), Token(sources + index)).unwrap())
-            .collect();
+        let wakers: Vec<_> =
+            (0..wakers).map(|index| Waker::new(t.registry(), Token(sources + index)).unwrap()).collect();
         wakers.iter().for_each(|waker| waker.wake().unwrap());
         let mut served = vec![0; sources + wakers.len()];
         let rounds = 40 * served.len();

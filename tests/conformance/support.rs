@@ -119,7 +119,11 @@ impl Tester {
             }
             assert!(Instant::now() < deadline, "missing: {missing:?}; came: {all:?}");
             self.poll.poll_until(&mut self.events, deadline).expect("poll");
-            assert!(Instant::now() < deadline, "missing: {missing:?}; found when time was over: {:?}", self.events);
+            assert!(
+                Instant::now() < deadline,
+                "missing: {missing:?}; found when time was over: {:?}",
+                self.events
+            );
             for event in &self.events {
                 check(wants, event);
                 all.push(event.clone());

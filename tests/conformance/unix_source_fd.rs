@@ -188,7 +188,11 @@ fn a_crowd_that_is_ready_starves_nobody(backend: Backend) {
     let mut polls = 0;
     while seen.contains(&false) {
         polls += 1;
-        assert!(polls <= 20 * CROWD, "{} of {CROWD} were never seen", seen.iter().filter(|&&seen| !seen).count());
+        assert!(
+            polls <= 20 * CROWD,
+            "{} of {CROWD} were never seen",
+            seen.iter().filter(|&&seen| !seen).count()
+        );
         for event in t.poll_for(PATIENCE) {
             seen[event.token().0] = true;
         }
