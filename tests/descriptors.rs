@@ -181,7 +181,7 @@ fn fill_gaps() -> (Vec<OwnedFd>, usize) {
     let mut fillers: Vec<OwnedFd> = vec![null.into()];
     loop {
         let highest = *open_now().last().unwrap();
-        let next = OwnedFd::from(fillers[0].try_clone().unwrap());
+        let next = fillers[0].try_clone().unwrap();
         let is_above = next.as_raw_fd() > highest;
         fillers.push(next);
         if is_above {
