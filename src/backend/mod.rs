@@ -48,8 +48,8 @@ macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
         /// A way to get readiness from a kernel. One program may use several at the same time.
         ///
-        /// [`Poll::new`](crate::Poll::new) takes [`Backend::default`]; [`Poll::with_backend`](crate::Poll::with_backend)
-        /// takes any that is [available](Backend::available).
+        /// [`Poll::new`](crate::Poll::new) takes [`Backend::default`];
+        /// [`Poll::with_backend`](crate::Poll::with_backend) takes any that is [available](Backend::available).
         ///
         /// ```
         /// use wakeful::{Backend, Poll};
@@ -214,6 +214,8 @@ impl Backend {
     pub(crate) fn chosen() -> io::Result<Backend> {
         match std::env::var_os(BACKEND_VARIABLE) {
             None => Ok(Backend::default()),
+            // Who sets a variable to nothing has no wish.
+            Some(name) if name.is_empty() => Ok(Backend::default()),
             Some(name) => name.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::InvalidInput,

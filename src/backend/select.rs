@@ -25,7 +25,8 @@ pub(crate) trait Select: Sized + Send + Sync {
     /// the kernel makes it. If it answers an error, it has taken no event from the kernel.
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Makes sure that later calls of [`notify`](Select::notify) need no descriptor or memory that they could fail to get.
+    /// Makes sure that later calls of [`notify`](Select::notify) need no descriptor or memory that they could fail
+    /// to get.
     fn prepare_notify(&self) -> io::Result<()>;
 
     /// Ends the `wait` that is under way, or else the next one; it reports no event of its own.

@@ -22,12 +22,12 @@
 //! beside a source that nobody reads. So it is reported again after a pause, which doubles as long as nothing
 //! changes.
 //!
+//! Errors and hang-ups are reported once even if no direction is armed, as an edge-triggered kernel does.
+//!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
-//! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed, or while a
-//! FIFO holds something: that may be from a writer who came and went meanwhile.
-//!
-//! Nor does it answer `WouldBlock` to receive priority data that isn't there, so priority becomes a suspect likewise.
+//! `IoSource`. It becomes a suspect too, but whoever has hung up is reported again only when what the kernel says has
+//! changed.
 
 use std::time::{Duration, Instant};
 
@@ -42,10 +42,14 @@ pub(crate) enum Tracking {
     Levels,
 }
 
-/// Which operation has answered `WouldBlock`.
+/// Which operation has used up its direction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
+    /// It has answered `WouldBlock`.
     Direction(Interest),
+    /// It has moved fewer bytes than it could have.
+    #[cfg_attr(not(any(feature = "net", feature = "os-ext")), allow(dead_code))] // the sources of bytes
+    Short(Interest),
     /// The caller did not say.
     Unknown,
 }
@@ -75,21 +79,35 @@ pub(crate) struct Watch {
     interest: Interest,
     tracking: Tracking,
     armed: Option<Interest>,
-    suspect: Option<Interest>,
+    /// By direction, in the order of [`DIRECTIONS`].
+    suspects: [Option<Suspicion>; 3],
     /// What was reported with a hang-up, if only a change of it is to be reported.
     hung_up: Option<Readiness>,
+    /// Which of [`ENDINGS`] were reported.
+    told: Readiness,
+}
+
+/// What is reported once even if no direction is armed: a program may wait for the end alone (tokio's users do), and
+/// an edge-triggered kernel tells it.
+const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
+
+const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
+
+/// A direction that was reported, and of which nobody will tell that it was used up.
+#[derive(Copy, Clone, Debug)]
+struct Suspicion {
     pause: Duration,
-    /// When a suspect that is still ready is reported again; `None` until the first look.
+    /// When it is reported again if it is still ready; `None` until the first look.
     due: Option<Instant>,
 }
 
 impl Watch {
-    /// The first pause before a raw descriptor that is still ready is reported again.
+    /// The first pause before a direction that is still ready is reported again.
     pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
     /// The longest: what an idle, ready, unread descriptor costs is one look in this time.
     pub(crate) const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
     /// The longest beside a source that has hung up: few of them come back.
-    const LONGEST_PAUSE_HUNG_UP: Duration = Duration::from_micros(102_400);
+    const LONGEST_PAUSE_AT_END: Duration = Duration::from_micros(102_400);
 
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
         Watch {
@@ -97,10 +115,9 @@ impl Watch {
             interest,
             tracking,
             armed: Some(interest),
-            suspect: None,
+            suspects: [None; 3],
             hung_up: None,
-            pause: Watch::SHORTEST_PAUSE,
-            due: None,
+            told: Readiness::NONE,
         }
     }
 
@@ -112,14 +129,29 @@ impl Watch {
         self.tracking
     }
 
-    /// What the kernel is to be asked about; `None`: leave this source out, errors and hang-ups included.
+    /// The directions that the kernel is to be asked about.
     pub(crate) fn armed(&self) -> Option<Interest> {
         self.armed
     }
 
+    /// Whether errors and hang-ups would be news, though no direction be armed. If not, and none is, leave the source
+    /// out: a kernel tells of them unasked, for as long as they last.
+    pub(crate) fn awaits_end(&self) -> bool {
+        !self.told.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+    }
+
+    /// Whether it would be news that the peer sends no more.
+    pub(crate) fn awaits_read_end(&self) -> bool {
+        self.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
+    }
+
     /// What is to be looked at when the poller comes by.
     pub(crate) fn suspect(&self) -> Option<Interest> {
-        self.suspect
+        DIRECTIONS
+            .into_iter()
+            .zip(&self.suspects)
+            .filter(|(_, suspicion)| suspicion.is_some())
+            .fold(None, |all, (direction, _)| join(all, Some(direction)))
     }
 
     /// `reregister`: all is asked anew.
@@ -129,25 +161,26 @@ impl Watch {
 
     /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
-        let found = self.asked_of(found);
+        let mut found = self.asked_of(found);
         let used = self.used(found)?;
-        // Something else became ready than what was asked about now.
-        self.armed?.intersection(used)?;
+        let is_armed = self.armed.and_then(|armed| armed.intersection(used)).is_some();
+        let is_news = !found.and(ENDINGS).without(self.told).is_none();
+        if !is_armed && !is_news {
+            return None;
+        }
+        let tells_direction =
+            found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY));
+        if self.armed.is_none() || !tells_direction {
+            // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
+            found = found.union(self.asked_of(readiness_of(used)));
+        }
+        self.told = self.told.union(found.and(ENDINGS));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         let hung_up = is_hang_up(found);
-        let unseen = match self.tracking {
-            _ if hung_up => Some(used),
-            Tracking::Levels => Some(used),
-            // To receive priority data that isn't there is no `WouldBlock` but `EINVAL`: nobody will tell.
-            Tracking::Operations => used.intersection(Interest::PRIORITY_DATA),
-        };
-        if unseen.is_some() {
-            self.suspect = join(self.suspect, unseen);
-            self.due = None;
+        if hung_up || self.tracking == Tracking::Levels {
+            self.suspect_also(used);
         }
-        if hung_up && self.tracking == Tracking::Operations {
-            self.hung_up = Some(found);
-        }
+        self.hung_up = hung_up.then_some(found);
         Some(found)
     }
 
@@ -155,11 +188,18 @@ impl Watch {
     pub(crate) fn rearm(&mut self, blocked: Blocked) {
         match blocked {
             Blocked::Direction(direction) => {
-                let Some(direction) = direction.intersection(self.interest) else {
-                    return;
-                };
-                self.armed = join(self.armed, Some(direction));
-                self.suspect = self.suspect.and_then(|suspect| suspect.remove(direction));
+                if let Some(direction) = direction.intersection(self.interest) {
+                    self.arm(direction);
+                }
+            }
+            // Behind what was moved there is nothing, or the end, which was told or will be.
+            Blocked::Short(direction) => {
+                let ended = Readiness::ERROR
+                    .union(Readiness::WRITE_CLOSED)
+                    .union(Readiness::READ_CLOSED.when(direction.is_readable()));
+                if !self.told.intersects(ended) {
+                    self.rearm(Blocked::Direction(direction));
+                }
             }
             // Arming all would report the direction that did not block at once, and again after each blocked
             // operation (mio#1963): an unknown direction is suspected instead.
@@ -168,65 +208,93 @@ impl Watch {
                     Some(armed) => self.interest.remove(armed),
                     None => Some(self.interest),
                 };
-                if quiet != self.suspect {
-                    self.suspect = quiet;
+                if let Some(quiet) = quiet {
+                    self.suspect_also(quiet);
                     self.hung_up = None;
-                    self.due = None;
                 }
             }
         }
     }
 
-    /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing. `is_unread`: it
-    /// has hung up, and there is something to read.
-    pub(crate) fn look(&mut self, found: Readiness, is_unread: bool, now: Instant) -> Look {
-        let Some(suspect) = self.suspect else {
-            return Look::Clear;
-        };
+    /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
+    pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
         let found = self.asked_of(found);
-        let ready = self.used(found).and_then(|ready| ready.intersection(suspect));
-        let used_up = match ready {
-            Some(ready) => suspect.remove(ready),
-            None => Some(suspect),
-        };
-        if used_up.is_some() {
-            self.armed = join(self.armed, used_up);
-            self.pause = Watch::SHORTEST_PAUSE;
+        let ready = self.used(found);
+        // That an error or what was left has been taken is no news.
+        let taken = Readiness::ERROR.union(Readiness::LEFTOVER);
+        let has_changed = self.hung_up.is_some_and(|reported| {
+            found.without(taken) != reported.without(taken) || !found.and(taken).without(reported).is_none()
+        });
+        if !has_changed && self.hung_up.is_some() {
+            self.hung_up = Some(found);
         }
-        self.suspect = ready;
-        if ready.is_none() {
-            self.hung_up = None;
-            self.due = None;
-            return Look::Clear;
-        }
-        if let Some(reported) = self.hung_up {
-            // An error that was taken is no news.
-            if found != reported && found != reported.without(Readiness::ERROR) {
-                self.hung_up = is_hang_up(found).then_some(found);
-                self.pause = Watch::SHORTEST_PAUSE;
-                self.due = Some(now + self.pause);
-                return Look::Report(found);
+        let is_at_end = self.is_at_end();
+        let mut report: Option<Interest> = None;
+        let mut next: Option<Instant> = None;
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            let Some(suspicion) = &mut self.suspects[index] else {
+                continue;
+            };
+            if ready.and_then(|ready| ready.intersection(direction)).is_none() {
+                self.arm(direction);
+                continue;
             }
-        }
-        match self.due {
-            Some(due) if now >= due => {
-                let longest = match self.hung_up {
-                    Some(_) => Watch::LONGEST_PAUSE_HUNG_UP,
-                    None => Watch::LONGEST_PAUSE,
-                };
-                self.pause = (self.pause * 2).min(longest);
-                let due = now + self.pause;
-                self.due = Some(due);
-                match self.hung_up {
-                    Some(_) if !is_unread => Look::Later(due),
-                    _ => Look::Report(found),
+            match suspicion.due {
+                Some(due) if now >= due || has_changed => {
+                    if has_changed {
+                        suspicion.pause = Watch::SHORTEST_PAUSE;
+                    } else {
+                        let longest =
+                            if is_at_end { Watch::LONGEST_PAUSE_AT_END } else { Watch::LONGEST_PAUSE };
+                        suspicion.pause = (suspicion.pause * 2).min(longest);
+                    }
+                    suspicion.due = Some(now + suspicion.pause);
+                    if has_changed || !is_at_end {
+                        report = join(report, Some(direction));
+                    }
                 }
+                Some(_) => {}
+                None => suspicion.due = Some(now + suspicion.pause),
             }
-            Some(due) => Look::Later(due),
-            None => {
-                let due = now + self.pause;
-                self.due = Some(due);
-                Look::Later(due)
+            next = [next, suspicion.due].into_iter().flatten().min();
+        }
+        if has_changed {
+            self.hung_up = is_hang_up(found).then_some(found);
+        }
+        match (report, next) {
+            (Some(report), _) => Look::Report(only(report, found)),
+            (None, Some(next)) => Look::Later(next),
+            (None, None) => Look::Clear,
+        }
+    }
+
+    /// Whether it has hung up and there is nothing left, so that to repeat it would tell nobody anything.
+    fn is_at_end(&self) -> bool {
+        self.hung_up.is_some_and(|reported| !reported.intersects(Readiness::LEFTOVER))
+    }
+
+    /// The readiness of `directions` is used up: the next change counts.
+    fn arm(&mut self, directions: Interest) {
+        self.armed = join(self.armed, Some(directions));
+        // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
+        let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
+        self.told = self.told.and(lasting);
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            if directions.intersection(direction).is_some() {
+                self.suspects[index] = None;
+            }
+        }
+        if self.suspect().is_none() {
+            self.hung_up = None;
+        }
+    }
+
+    /// Suspects `directions`; what is suspected already keeps its pause, or who is always suspected anew would never
+    /// be due.
+    fn suspect_also(&mut self, directions: Interest) {
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            if directions.intersection(direction).is_some() {
+                self.suspects[index].get_or_insert(Suspicion { pause: Watch::SHORTEST_PAUSE, due: None });
             }
         }
     }
@@ -235,7 +303,7 @@ impl Watch {
     fn used(&self, found: Readiness) -> Option<Interest> {
         // Nobody need ask for errors and hang-ups to be told. They concern whatever is of interest, or a kernel that
         // goes on telling would keep the poller awake.
-        if found.contains(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
+        if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
             return Some(self.interest);
         }
         directions(found)?.intersection(self.interest)
@@ -245,18 +313,29 @@ impl Watch {
     /// in each direction that was asked for: [`ready`](Watch::ready) silences each.
     fn asked_of(&self, found: Readiness) -> Readiness {
         let found = found
-            .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.contains(Readiness::ERROR)));
-        let unasked = Readiness::READABLE
-            .when(!self.interest.is_readable() && !self.interest.is_priority())
-            .union(Readiness::WRITABLE.when(!self.interest.is_writable()))
-            .union(Readiness::PRIORITY.when(!self.interest.is_priority()));
-        found.without(unasked)
+            .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR)));
+        only(self.interest, found)
     }
+}
+
+fn readiness_of(directions: Interest) -> Readiness {
+    Readiness::READABLE
+        .when(directions.is_readable())
+        .union(Readiness::WRITABLE.when(directions.is_writable()))
+}
+
+/// `found`, less the directions that are not in `wanted`.
+fn only(wanted: Interest, found: Readiness) -> Readiness {
+    let reads = wanted.is_readable() || wanted.is_priority();
+    found
+        .without(Readiness::READABLE.when(!reads))
+        .without(Readiness::WRITABLE.when(!wanted.is_writable()))
+        .without(Readiness::PRIORITY.when(!wanted.is_priority()))
 }
 
 /// Both halves are closed.
 fn is_hang_up(found: Readiness) -> bool {
-    found.contains(Readiness::READ_CLOSED) && found.contains(Readiness::WRITE_CLOSED)
+    found.intersects(Readiness::READ_CLOSED) && found.intersects(Readiness::WRITE_CLOSED)
 }
 
 /// The directions in which an operation would make progress.
@@ -268,7 +347,7 @@ fn directions(found: Readiness) -> Option<Interest> {
         (Readiness::WRITABLE, Interest::WRITABLE),
         (Readiness::PRIORITY, Interest::PRIORITY_DATA),
     ] {
-        if found.contains(flag) {
+        if found.intersects(flag) {
             directions = join(directions, Some(direction));
         }
     }
@@ -347,6 +426,55 @@ mod tests {
     }
 
     #[test]
+    fn the_end_is_told_once_though_nothing_is_armed() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+        assert_eq!(watch.armed(), None);
+        assert!(watch.awaits_end() && watch.awaits_read_end());
+
+        let half = Readiness::READABLE.union(Readiness::READ_CLOSED);
+        assert_eq!(watch.ready(half), Some(half));
+        assert!(watch.awaits_end() && !watch.awaits_read_end());
+        assert_eq!(watch.ready(half), None);
+
+        assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
+        assert!(!watch.awaits_end());
+    }
+
+    #[test]
+    fn a_short_read_arms_unless_the_end_was_told() {
+        let mut watch = source(READ);
+        watch.ready(Readiness::READABLE);
+        watch.rearm(Blocked::Short(READ));
+        assert_eq!(watch.armed(), Some(READ));
+
+        for end in [Readiness::READABLE.union(Readiness::READ_CLOSED), HANG_UP] {
+            let mut watch = source(READ);
+            watch.ready(end);
+            watch.rearm(Blocked::Short(READ));
+            assert_eq!(watch.armed(), None, "the kernel would tell the same end again");
+        }
+    }
+
+    #[test]
+    fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
+        watch.rearm(Blocked::Direction(WRITE));
+        assert_eq!(watch.armed(), Some(WRITE));
+        assert!(!watch.awaits_read_end());
+    }
+
+    #[test]
+    fn an_error_that_was_taken_makes_the_next_one_news() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::ERROR.union(Readiness::READABLE));
+        assert!(!watch.awaits_end());
+        watch.rearm(Blocked::Direction(READ));
+        assert!(watch.awaits_end());
+    }
+
+    #[test]
     fn no_direction_is_silenced_untold() {
         let both = Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::ERROR);
         let mut watch = source(BOTH);
@@ -363,23 +491,13 @@ mod tests {
     }
 
     #[test]
-    fn priority_data_that_was_used_up_is_armed_again() {
-        let priority = Readiness::READABLE.union(Readiness::PRIORITY);
-        let mut watch = source(READ | Interest::PRIORITY_DATA);
-        assert_eq!(watch.ready(priority), Some(priority));
-        assert_eq!(watch.armed(), None);
-        assert_eq!(watch.look(Readiness::NONE, false, Instant::now()), Look::Clear);
-        assert_eq!(watch.armed(), Some(Interest::PRIORITY_DATA));
-    }
-
-    #[test]
     fn a_raw_descriptor_that_was_used_up_is_armed_again() {
         let now = Instant::now();
         let mut watch = raw(READ);
         watch.ready(Readiness::READABLE);
         assert_eq!(watch.armed(), None);
         assert_eq!(watch.suspect(), Some(READ));
-        assert_eq!(watch.look(Readiness::NONE, false, now), Look::Clear);
+        assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
         assert_eq!(watch.suspect(), None);
     }
@@ -390,26 +508,26 @@ mod tests {
         let mut watch = raw(READ);
         watch.ready(Readiness::READABLE);
         let mut pause = Watch::SHORTEST_PAUSE;
-        let Look::Later(mut due) = watch.look(Readiness::READABLE, false, now) else {
+        let Look::Later(mut due) = watch.look(Readiness::READABLE, now) else {
             panic!("reported at once");
         };
         for _ in 0..20 {
             assert_eq!(due, now + pause);
             let early = due - Duration::from_nanos(1);
-            assert_eq!(watch.look(Readiness::READABLE, false, early), Look::Later(due));
+            assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
             now = due;
-            assert_eq!(watch.look(Readiness::READABLE, false, now), Look::Report(Readiness::READABLE));
+            assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
             pause = (pause * 2).min(Watch::LONGEST_PAUSE);
-            let Look::Later(next) = watch.look(Readiness::READABLE, false, now) else {
+            let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
                 panic!("reported twice");
             };
             due = next;
         }
         assert_eq!(pause, Watch::LONGEST_PAUSE);
-        watch.look(Readiness::NONE, false, now);
+        watch.look(Readiness::NONE, now);
         watch.ready(Readiness::READABLE);
         assert_eq!(
-            watch.look(Readiness::READABLE, false, now),
+            watch.look(Readiness::READABLE, now),
             Look::Later(now + Watch::SHORTEST_PAUSE),
             "a change ends the back-off"
         );
@@ -422,9 +540,28 @@ mod tests {
         watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
         watch.rearm(Blocked::Unknown);
         assert_eq!(watch.suspect(), Some(BOTH));
-        assert!(matches!(watch.look(Readiness::WRITABLE, false, now), Look::Later(_)));
+        assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
         assert_eq!(watch.armed(), Some(READ), "the read was what blocked");
         assert_eq!(watch.suspect(), Some(WRITE));
+    }
+
+    #[test]
+    fn a_busy_direction_does_not_starve_the_other() {
+        let mut now = Instant::now();
+        let mut watch = raw(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+        let mut reports = 0;
+        for _ in 0..1000 {
+            // Each time all is read and more comes, while nobody writes.
+            if watch.look(Readiness::WRITABLE, now) == Look::Report(Readiness::WRITABLE) {
+                reports += 1;
+            }
+            assert_eq!(watch.armed(), Some(READ));
+            assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
+            now += Duration::from_millis(1);
+        }
+        // A second, one report in 12.8 ms at the most once the pause has grown.
+        assert!((70..100).contains(&reports), "{reports}");
     }
 
     #[test]
@@ -433,12 +570,12 @@ mod tests {
         let mut watch = source(READ);
         assert!(watch.ready(HANG_UP).is_some());
         for _ in 0..50 {
-            match watch.look(HANG_UP, false, now) {
+            match watch.look(HANG_UP, now) {
                 Look::Later(due) => now = due,
                 look => panic!("{look:?}"),
             }
         }
-        assert_eq!(watch.look(Readiness::NONE, false, now), Look::Clear);
+        assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
     }
 
@@ -447,23 +584,25 @@ mod tests {
         let now = Instant::now();
         let mut watch = source(READ);
         watch.ready(HANG_UP.union(Readiness::ERROR));
-        assert!(matches!(watch.look(HANG_UP, false, now), Look::Later(_)));
-        assert!(matches!(watch.look(HANG_UP, false, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
     }
 
     #[test]
-    fn what_a_hasty_writer_left_is_reported_at_pauses() {
-        let now = Instant::now();
-        let mut watch = source(READ);
-        watch.ready(HANG_UP);
-        let Look::Later(due) = watch.look(HANG_UP, true, now) else {
-            panic!("reported at once");
-        };
-        assert_eq!(watch.look(HANG_UP, true, due), Look::Report(HANG_UP));
-        let Look::Later(due) = watch.look(HANG_UP, true, due) else {
-            panic!("reported twice");
-        };
-        assert!(matches!(watch.look(HANG_UP, false, due), Look::Later(_)), "read meanwhile");
+    fn a_fifo_that_is_written_again_is_reported_again() {
+        let mut now = Instant::now();
+        let leftover = HANG_UP.union(Readiness::LEFTOVER);
+        for tracking in [Tracking::Operations, Tracking::Levels] {
+            let mut watch = Watch::new(Token(1), READ, tracking);
+            watch.ready(leftover);
+            watch.look(leftover, now);
+            assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)), "that it was read is no news");
+            now += Duration::from_secs(1);
+            assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+            assert!(matches!(watch.look(leftover, now), Look::Report(_)), "another writer came and went");
+            now += Duration::from_secs(1);
+            assert!(matches!(watch.look(leftover, now), Look::Report(_)), "or yet another");
+        }
     }
 
     #[test]
@@ -471,7 +610,7 @@ mod tests {
         let now = Instant::now();
         let mut watch = source(READ);
         watch.ready(HANG_UP);
-        watch.look(HANG_UP, false, now);
-        assert_eq!(watch.look(Readiness::READABLE, false, now), Look::Report(Readiness::READABLE));
+        watch.look(HANG_UP, now);
+        assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
     }
 }

@@ -110,6 +110,28 @@ impl<T> IoSource<T> {
         self.told(result, Blocked::Unknown)
     }
 
+    /// Moves bytes of a stream.
+    ///
+    /// To move fewer than `wanted` means that there is no more, or no more room: with an edge-triggered kernel that is
+    /// as good as `WouldBlock`, and programs rely on it (tokio stops reading there). So it counts as used up here.
+    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
+    #[inline]
+    pub(crate) fn transfer(
+        &self,
+        direction: Interest,
+        wanted: impl FnOnce() -> usize,
+        operation: impl FnOnce(&T) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let result = operation(&self.io);
+        if let (Some(watched), Ok(moved)) = (&self.watched, &result) {
+            if *moved > 0 && *moved < wanted() {
+                // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
+                let _ = watched.core.selector.rearm(watched.key, Blocked::Short(direction));
+            }
+        }
+        self.told(result, Blocked::Direction(direction))
+    }
+
     #[inline]
     fn told<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
         if let (Some(watched), Err(e)) = (&self.watched, &result) {

@@ -278,7 +278,7 @@ impl Poll {
     /// Takes what is there.
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
         self.core().selector.wait(events, Some(Duration::ZERO))?;
-        if self.core().wakes.is_pending() && self.core().wakes.leave() {
+        if self.core().wakes.is_pending() {
             self.take_wakes(events)?;
         }
         Ok(())
@@ -292,19 +292,24 @@ impl Poll {
             core.wakes.abandon();
             return Err(e);
         }
-        if core.wakes.leave() {
-            self.take_wakes(events)?;
-        }
-        Ok(())
+        self.take_wakes(events)
     }
 
-    /// Delivers wakes as far as there is room. Others stay pending, and come first in the next call.
+    /// The poller is awake: takes the wakes and delivers them as far as there is room. Others stay pending, and come
+    /// first in the next call.
+    #[inline]
     fn take_wakes(&mut self, events: &mut Events) -> io::Result<()> {
+        let pending = self.core().wakes.leave();
+        if pending.is_none() {
+            self.wakes_first = false;
+            return Ok(());
+        }
         let core = self.registry.core();
-        self.wakes_first = core.wakes.deliver(events.spare(), |token| {
+        let left = core.wakes.deliver(pending, events.spare(), |token| {
             events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
         });
-        if self.wakes_first && core.wakes.keep_pending() {
+        self.wakes_first = !left.is_none();
+        if self.wakes_first && core.wakes.keep(left) {
             core.selector.notify()?;
         }
         Ok(())

@@ -6,7 +6,7 @@ macro_rules! source_type {
     ($(#[$doc:meta])* pub struct $Type:ident($Io:ty);) => {
         $(#[$doc])*
         pub struct $Type {
-            inner: $crate::IoSource<$Io>,
+            inner: $crate::poll::IoSource<$Io>,
         }
 
         impl $Type {
@@ -20,7 +20,7 @@ macro_rules! source_type {
             ///
             /// Those of `f`.
             #[inline]
-            pub fn try_io_with<F, T>(&self, direction: $crate::Interest, f: F) -> std::io::Result<T>
+            pub fn try_io_with<F, T>(&self, direction: $crate::readiness::Interest, f: F) -> std::io::Result<T>
             where
                 F: FnOnce() -> std::io::Result<T>,
             {
@@ -44,26 +44,26 @@ macro_rules! source_type {
             }
         }
 
-        impl $crate::event::Source for $Type {
+        impl $crate::poll::Source for $Type {
             fn register(
                 &mut self,
-                registry: &$crate::Registry,
-                token: $crate::Token,
-                interest: $crate::Interest,
+                registry: &$crate::poll::Registry,
+                token: $crate::readiness::Token,
+                interest: $crate::readiness::Interest,
             ) -> std::io::Result<()> {
                 self.inner.register(registry, token, interest)
             }
 
             fn reregister(
                 &mut self,
-                registry: &$crate::Registry,
-                token: $crate::Token,
-                interest: $crate::Interest,
+                registry: &$crate::poll::Registry,
+                token: $crate::readiness::Token,
+                interest: $crate::readiness::Interest,
             ) -> std::io::Result<()> {
                 self.inner.reregister(registry, token, interest)
             }
 
-            fn deregister(&mut self, registry: &$crate::Registry) -> std::io::Result<()> {
+            fn deregister(&mut self, registry: &$crate::poll::Registry) -> std::io::Result<()> {
                 self.inner.deregister(registry)
             }
         }
@@ -79,6 +79,7 @@ macro_rules! source_type {
             use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
             impl AsFd for $Type {
+                #[inline]
                 fn as_fd(&self) -> BorrowedFd<'_> {
                     self.inner.as_fd()
                 }
@@ -87,7 +88,7 @@ macro_rules! source_type {
             /// The descriptor should be in non-blocking mode: it is taken as it is.
             impl From<OwnedFd> for $Type {
                 fn from(fd: OwnedFd) -> $Type {
-                    $Type { inner: $crate::IoSource::new(<$Io>::from(fd)) }
+                    $Type { inner: $crate::poll::IoSource::new(<$Io>::from(fd)) }
                 }
             }
 
@@ -108,12 +109,18 @@ macro_rules! read_with {
         impl std::io::Read for &$Type {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::Interest::READABLE, |io| $read(io, buf))
+                let wanted = buf.len();
+                self.inner.transfer($crate::readiness::Interest::READABLE, || wanted, |io| $read(io, buf))
             }
 
             #[inline]
             fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::Interest::READABLE, |io| $read_vectored(io, bufs))
+                let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
+                self.inner.transfer(
+                    $crate::readiness::Interest::READABLE,
+                    || wanted,
+                    |io| $read_vectored(io, bufs),
+                )
             }
         }
 
@@ -138,12 +145,15 @@ macro_rules! write_with {
         impl std::io::Write for &$Type {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::Interest::WRITABLE, |io| $write(io, buf))
+                let wanted = || buf.len();
+                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io| $write(io, buf))
             }
 
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                self.inner.try_io_with($crate::Interest::WRITABLE, |io| $write_vectored(io, bufs))
+                let wanted = || bufs.iter().map(|buf| buf.len()).sum();
+                self.inner
+                    .transfer($crate::readiness::Interest::WRITABLE, wanted, |io| $write_vectored(io, bufs))
             }
 
             #[inline]

@@ -1,112 +1,135 @@
 //! When a wake needs a system call: the protocol between `Waker::wake` and `Poll::poll`. No OS.
 //!
-//! One atomic says what the poller does and whether a wake is pending:
+//! One atomic word says all: whether the poller sleeps or is about to (POLLING), whether somebody else may sleep on
+//! the poll's own descriptor (EXPOSED), and, with a bit for each waker, which wakes are pending.
 //!
 //! ```text
-//!   AWAKE     the poller runs its caller's code, or polls without sleeping
-//!   POLLING   the poller sleeps, or is about to
-//!   NOTIFIED  a wake is pending
-//!
-//!   wake      swap(NOTIFIED): only if that was POLLING does somebody sleep who must be notified
-//!   poll      compare-exchange(AWAKE, POLLING): fails if a wake is pending, then don't sleep
+//!   wake      or(own bit): if no wake was pending and POLLING or EXPOSED was set, tell the kernel
+//!   poll      or(POLLING): if a wake is pending, don't sleep
 //!             ... the kernel ...
-//!             swap(AWAKE): if that was NOTIFIED, report the wakes
+//!             and(EXPOSED): what was pending is reported
 //! ```
 //!
-//! Each step reads and writes in one: it sees the newest state there is, and joins the release sequence of the steps
-//! before it. So whatever any waker did before `wake` is visible to the `poll` that reports it, although a second
-//! waker that finds NOTIFIED makes no system call. A plain load or store on either side would lose wakes: on x86 a
-//! release store and an acquire load lost 1 in 4,500. The model tests below are exhaustive about it.
+//! Each step reads and writes in one: it sees the newest state that there is, and joins the release sequence of the
+//! steps before it. So what any waker did before `wake` is visible to the `poll` that reports it, although a second
+//! waker that finds a wake pending makes no system call. A plain load or store on either side would lose wakes: on
+//! x86, a release store and an acquire load lost 1 in 4,500. `loom_models` tries every interleaving.
 
 #[cfg(wakeful_loom)]
 use loom::sync::{
-    atomic::{AtomicBool, AtomicU8, Ordering},
-    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    Mutex, MutexGuard,
 };
 #[cfg(not(wakeful_loom))]
 use std::sync::{
-    atomic::{AtomicBool, AtomicU8, Ordering},
-    Arc, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    Mutex, MutexGuard,
 };
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use crate::readiness::Token;
 
-const AWAKE: u8 = 0;
-const POLLING: u8 = 1;
-const NOTIFIED: u8 = 2;
+const POLLING: usize = 1 << 0;
+const EXPOSED: usize = 1 << 1;
+/// The bits of wakers: all others.
+const PENDING: usize = !(POLLING | EXPOSED);
+const FIRST_BIT: u32 = PENDING.trailing_zeros();
+/// Shared by all wakers that found no free bit, who have flags of their own beside it.
+const SHARED_BIT: u32 = usize::BITS - 1;
 
 /// The wakes of one `Poll`.
 #[derive(Debug)]
 pub(super) struct Wakes {
-    state: AtomicU8,
-    /// Whether somebody may sleep on the poll's own descriptor, who can be woken by the kernel alone.
-    is_exposed: AtomicBool,
-    flags: Mutex<Flags>,
+    state: AtomicUsize,
+    slots: Mutex<Slots>,
 }
 
-/// Who has woken.
-#[derive(Debug, Default)]
-struct Flags {
-    list: Vec<Arc<Flag>>,
-    /// Where the next delivery begins, so that none starves if there is never room for all.
-    next: usize,
-}
-
-/// One waker's.
 #[derive(Debug)]
-pub(super) struct Flag {
+struct Slots {
+    /// By bit.
+    own: [Option<Arc<Slot>>; usize::BITS as usize],
+    shared: Vec<Arc<Slot>>,
+    /// The bit with which the next delivery begins, and the place among those who share one, so that none starves if
+    /// there is never room for all.
+    next_bit: u32,
+    next_shared: usize,
+}
+
+/// One waker's place.
+#[derive(Debug)]
+pub(super) struct Slot {
     token: Token,
+    bit: u32,
+    /// Who of those that share a bit has woken.
     is_raised: AtomicBool,
 }
 
 impl Wakes {
     pub(super) fn new() -> Wakes {
         Wakes {
-            state: AtomicU8::new(AWAKE),
-            is_exposed: AtomicBool::new(false),
-            flags: Mutex::new(Flags::default()),
+            state: AtomicUsize::new(0),
+            slots: Mutex::new(Slots {
+                own: std::array::from_fn(|_| None),
+                shared: Vec::new(),
+                next_bit: FIRST_BIT,
+                next_shared: 0,
+            }),
         }
     }
 
-    pub(super) fn add(&self, token: Token) -> Arc<Flag> {
-        let flag = Arc::new(Flag { token, is_raised: AtomicBool::new(false) });
-        self.flags().list.push(Arc::clone(&flag));
-        flag
+    pub(super) fn add(&self, token: Token) -> Arc<Slot> {
+        let mut slots = self.slots();
+        let free = (FIRST_BIT..SHARED_BIT).find(|&bit| slots.own[bit as usize].is_none());
+        let bit = free.unwrap_or(SHARED_BIT);
+        let slot = Arc::new(Slot { token, bit, is_raised: AtomicBool::new(false) });
+        if bit == SHARED_BIT {
+            slots.shared.push(Arc::clone(&slot));
+        } else {
+            slots.own[bit as usize] = Some(Arc::clone(&slot));
+        }
+        slot
     }
 
-    /// After this the flag's token is delivered no more.
-    pub(super) fn remove(&self, flag: &Arc<Flag>) {
-        self.flags().list.retain(|other| !Arc::ptr_eq(other, flag));
+    /// After this the slot's token is delivered no more.
+    pub(super) fn remove(&self, slot: &Arc<Slot>) {
+        let mut slots = self.slots();
+        if slot.bit == SHARED_BIT {
+            slots.shared.retain(|other| !Arc::ptr_eq(other, slot));
+        } else {
+            slots.own[slot.bit as usize] = None;
+            // Or the bit's next waker would be taken for this one.
+            self.state.fetch_and(!(1 << slot.bit), Ordering::AcqRel);
+        }
     }
 
     /// Wakes; whether the kernel must be told.
     #[must_use]
     #[inline]
-    pub(super) fn raise(&self, flag: &Flag) -> bool {
-        // The poller looks at the flags after it has seen NOTIFIED, so this comes first.
-        flag.is_raised.store(true, Ordering::Release);
-        self.notify()
+    pub(super) fn raise(&self, slot: &Slot) -> bool {
+        if slot.bit == SHARED_BIT {
+            slot.is_raised.swap(true, Ordering::AcqRel);
+        }
+        self.add_pending(1 << slot.bit)
     }
 
     /// The poller wants to sleep; whether it may.
     #[must_use]
     #[inline]
     pub(super) fn enter(&self) -> bool {
-        self.state.compare_exchange(AWAKE, POLLING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state.fetch_or(POLLING, Ordering::AcqRel) & PENDING == 0
     }
 
-    /// The poller is back; whether there are wakes to deliver.
+    /// The poller is back; the wakes that it must [deliver](Wakes::deliver).
     #[must_use]
     #[inline]
-    pub(super) fn leave(&self) -> bool {
-        self.state.swap(AWAKE, Ordering::AcqRel) == NOTIFIED
+    pub(super) fn leave(&self) -> Pending {
+        Pending(self.state.fetch_and(EXPOSED, Ordering::AcqRel) & PENDING)
     }
 
     /// The poller is back without having looked for wakes: they stay pending.
     pub(super) fn abandon(&self) {
-        let _ = self.state.compare_exchange(POLLING, AWAKE, Ordering::AcqRel, Ordering::Acquire);
+        self.state.fetch_and(!POLLING, Ordering::AcqRel);
     }
 
     /// Whether a wake is pending, for a poller that has not slept.
@@ -114,60 +137,217 @@ impl Wakes {
     #[inline]
     pub(super) fn is_pending(&self) -> bool {
         // A wake that this load misses is not lost: nobody sleeps, and the next `poll` finds it.
-        self.state.load(Ordering::Acquire) == NOTIFIED
+        self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
-    /// Gives the tokens of the pending wakes to `deliver`, at most `room`; whether some are left, which then stay
-    /// pending.
+    /// Gives the tokens of `pending` to `deliver`, at most `room`; what found no room.
     #[must_use]
-    pub(super) fn deliver(&self, room: usize, mut deliver: impl FnMut(Token)) -> bool {
-        let mut flags = self.flags();
-        let count = flags.list.len();
-        let first = flags.next;
+    pub(super) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
+        let mut slots = self.slots();
+        let mut left = pending.0;
         let mut room = room;
-        for step in 0..count {
-            let index = (first + step) % count;
-            let flag = &flags.list[index];
-            if room == 0 {
-                if flag.is_raised.load(Ordering::Acquire) {
-                    flags.next = index;
-                    return true;
+        // From `next_bit` up, then around.
+        let around = left & ((1 << slots.next_bit) - 1);
+        for bits in [left & !around, around] {
+            let mut bits = bits;
+            while bits != 0 {
+                let bit = bits.trailing_zeros();
+                bits &= bits - 1;
+                if room == 0 {
+                    slots.next_bit = bit;
+                    return Pending(left);
                 }
-            } else if flag.is_raised.swap(false, Ordering::AcqRel) {
-                deliver(flag.token);
-                room -= 1;
+                if bit == SHARED_BIT {
+                    if slots.deliver_shared(&mut room, &mut deliver) {
+                        slots.next_bit = FIRST_BIT;
+                        return Pending(left);
+                    }
+                } else if let Some(slot) = &slots.own[bit as usize] {
+                    deliver(slot.token);
+                    room -= 1;
+                }
+                left &= !(1 << bit);
             }
         }
-        flags.next = 0;
-        false
+        slots.next_bit = FIRST_BIT;
+        Pending::NONE
     }
 
-    /// Some wakes found no room: they are as pending as new ones. Whether the kernel must be told.
+    /// Wakes that found no room are as pending as new ones. Whether the kernel must be told.
     #[must_use]
-    pub(super) fn keep_pending(&self) -> bool {
-        self.notify()
+    pub(super) fn keep(&self, left: Pending) -> bool {
+        self.add_pending(left.0)
     }
 
-    /// The poll's descriptor is given away: from now on the kernel is told of each wake. Whether it must be told of one
-    /// that is pending.
+    /// The poll's descriptor is given away: from now on the kernel is told of each wake. Whether it must be told of
+    /// one that is pending.
     #[must_use]
     pub(super) fn expose(&self) -> bool {
-        self.is_exposed.store(true, Ordering::Release);
-        // Adds nothing, but reads and writes: a wake comes either before it, and is found here, or after it, and then
-        // finds the descriptor exposed.
-        self.state.fetch_add(0, Ordering::AcqRel) == NOTIFIED
+        self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
     }
 
     #[inline]
-    fn notify(&self) -> bool {
-        match self.state.swap(NOTIFIED, Ordering::AcqRel) {
-            POLLING => true,
-            AWAKE => self.is_exposed.load(Ordering::Acquire),
-            _ => false,
+    fn add_pending(&self, bits: usize) -> bool {
+        let before = self.state.fetch_or(bits, Ordering::AcqRel);
+        before & PENDING == 0 && before & (POLLING | EXPOSED) != 0
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// Delivers to those that share a bit; whether some are left.
+    fn deliver_shared(&mut self, room: &mut usize, deliver: &mut impl FnMut(Token)) -> bool {
+        let (count, first) = (self.shared.len(), self.next_shared);
+        for step in 0..count {
+            let index = (first + step) % count;
+            let slot = &self.shared[index];
+            if *room == 0 {
+                if slot.is_raised.load(Ordering::Acquire) {
+                    self.next_shared = index;
+                    return true;
+                }
+            } else if slot.is_raised.swap(false, Ordering::AcqRel) {
+                deliver(slot.token);
+                *room -= 1;
+            }
+        }
+        self.next_shared = 0;
+        false
+    }
+}
+
+/// Wakes that were taken and are to be delivered.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pending(usize);
+
+impl Pending {
+    const NONE: Pending = Pending(0);
+
+    #[inline]
+    pub(super) fn is_none(self) -> bool {
+        self == Pending::NONE
+    }
+}
+
+#[cfg(all(test, wakeful_loom))]
+mod loom_models;
+
+#[cfg(all(test, not(wakeful_loom)))]
+mod tests {
+    use super::*;
+
+    /// Polls for wakes alone: the tokens, and whether some were left.
+    fn take(wakes: &Wakes, room: usize) -> (Vec<Token>, bool) {
+        let mut tokens = Vec::new();
+        let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
+        if !left.is_none() {
+            let _ = wakes.keep(left);
+        }
+        (tokens, !left.is_none())
+    }
+
+    #[test]
+    fn the_kernel_is_told_only_of_the_first_wake_of_a_sleeper() {
+        let wakes = Wakes::new();
+        let slot = wakes.add(Token(1));
+        assert!(!wakes.raise(&slot), "nobody sleeps");
+        assert!(!wakes.enter(), "a wake is pending");
+        assert_eq!(take(&wakes, 8), (vec![Token(1)], false));
+
+        assert!(wakes.enter());
+        assert!(wakes.raise(&slot));
+        assert!(!wakes.raise(&slot));
+        assert_eq!(take(&wakes, 8), (vec![Token(1)], false));
+    }
+
+    #[test]
+    fn an_exposed_poll_tells_the_kernel_of_each_first_wake() {
+        let wakes = Wakes::new();
+        let slot = wakes.add(Token(1));
+        assert!(!wakes.expose());
+        for _ in 0..3 {
+            assert!(wakes.raise(&slot));
+            assert!(!wakes.raise(&slot), "it has not been polled since");
+            assert_eq!(take(&wakes, 8).0, [Token(1)]);
         }
     }
 
-    fn flags(&self) -> MutexGuard<'_, Flags> {
-        self.flags.lock().unwrap_or_else(PoisonError::into_inner)
+    #[test]
+    fn exposing_tells_the_kernel_of_a_pending_wake() {
+        let wakes = Wakes::new();
+        let slot = wakes.add(Token(1));
+        assert!(!wakes.raise(&slot));
+        assert!(wakes.expose());
+    }
+
+    #[test]
+    fn what_found_no_room_is_told_to_an_exposed_polls_watcher() {
+        let wakes = Wakes::new();
+        let slots = [0, 1].map(|n| wakes.add(Token(n)));
+        let _ = wakes.expose();
+        let _ = slots.each_ref().map(|slot| wakes.raise(slot));
+        let left = wakes.deliver(wakes.leave(), 1, |_| ());
+        assert!(wakes.keep(left));
+    }
+
+    /// More wakers than there are bits, all of them always awake.
+    #[test]
+    fn without_room_for_all_each_gets_its_turn() {
+        let count = 2 * usize::BITS as usize;
+        let wakes = Wakes::new();
+        let slots: Vec<_> = (0..count).map(|n| wakes.add(Token(n))).collect();
+        for room in [1, 2, 7] {
+            let mut seen = vec![0; count];
+            for _ in 0..count * count {
+                for slot in &slots {
+                    let _ = wakes.raise(slot);
+                }
+                let (tokens, left) = take(&wakes, room);
+                assert!(left);
+                assert_eq!(tokens.len(), room);
+                for token in tokens {
+                    seen[token.0] += 1;
+                }
+            }
+            assert!(seen.iter().all(|&times| times > 0), "room {room}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn each_of_many_wakers_is_itself() {
+        let wakes = Wakes::new();
+        let slots: Vec<_> = (0..200).map(|n| wakes.add(Token(n))).collect();
+        for (n, slot) in slots.iter().enumerate() {
+            let _ = wakes.raise(slot);
+            assert_eq!(take(&wakes, 8), (vec![Token(n)], false));
+        }
+    }
+
+    #[test]
+    fn a_removed_slot_is_not_delivered_and_its_bit_is_free() {
+        let wakes = Wakes::new();
+        for n in 0..500 {
+            let slot = wakes.add(Token(n));
+            assert_eq!(slot.bit, FIRST_BIT);
+            let _ = wakes.raise(&slot);
+            wakes.remove(&slot);
+            assert_eq!(take(&wakes, 8), (vec![], false));
+        }
+    }
+
+    #[test]
+    fn an_abandoned_poll_keeps_the_wake() {
+        let wakes = Wakes::new();
+        let slot = wakes.add(Token(1));
+        assert!(wakes.enter());
+        assert!(wakes.raise(&slot));
+        wakes.abandon();
+        assert!(wakes.is_pending());
+        assert_eq!(take(&wakes, 8).0, [Token(1)]);
+        wakes.abandon();
+        assert!(wakes.enter(), "abandoning an awake poller changes nothing");
     }
 }

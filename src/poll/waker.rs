@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::wake::Flag;
+use super::wake::Slot;
 use super::{Core, Registry};
 use crate::readiness::Token;
 
@@ -46,7 +46,7 @@ use crate::readiness::Token;
 /// ```
 pub struct Waker {
     core: Arc<Core>,
-    flag: Arc<Flag>,
+    slot: Arc<Slot>,
 }
 
 impl Waker {
@@ -59,8 +59,8 @@ impl Waker {
     pub fn new(registry: &Registry, token: Token) -> io::Result<Waker> {
         let core = Arc::clone(registry.core());
         core.selector.prepare_notify()?;
-        let flag = core.wakes.add(token);
-        Ok(Waker { core, flag })
+        let slot = core.wakes.add(token);
+        Ok(Waker { core, slot })
     }
 
     /// Wakes the poll.
@@ -71,7 +71,7 @@ impl Waker {
     /// next time that the poller comes by.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
-        if self.core.wakes.raise(&self.flag) {
+        if self.core.wakes.raise(&self.slot) {
             self.core.selector.notify()
         } else {
             Ok(())
@@ -81,12 +81,12 @@ impl Waker {
 
 impl Drop for Waker {
     fn drop(&mut self) {
-        self.core.wakes.remove(&self.flag);
+        self.core.wakes.remove(&self.slot);
     }
 }
 
 impl fmt::Debug for Waker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Waker").field("flag", &self.flag).finish_non_exhaustive()
+        f.debug_struct("Waker").field("slot", &self.slot).finish_non_exhaustive()
     }
 }

@@ -2,8 +2,8 @@ use std::io;
 use std::os::fd::RawFd;
 
 use crate::backend::Tracking;
-use crate::event::Source;
-use crate::{Interest, Registry, Token};
+use crate::poll::{Registry, Source};
+use crate::readiness::{Interest, Token};
 
 /// A descriptor that somebody else owns, as an event source.
 ///

@@ -1,1 +1,62 @@
-fn main() {}
+//! wakeful's own tasks. A new one is a file with a public type of clap's `Args` that implements `Task`, its `mod`
+//! line, and its word in `tasks!`.
+
+mod ci;
+mod command;
+mod downstream;
+mod job;
+mod libtest;
+mod loom;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use ci::Ci;
+use downstream::Downstream;
+use loom::Loom;
+
+macro_rules! tasks {
+    ($($name:ident),* $(,)?) => {
+        #[derive(clap::Subcommand)]
+        enum Tasks {
+            $($name($name),)*
+        }
+
+        impl Task for Tasks {
+            fn run(self) -> anyhow::Result<bool> {
+                match self {
+                    $(Tasks::$name(task) => task.run(),)*
+                }
+            }
+        }
+    };
+}
+
+tasks! { Ci, Downstream, Loom }
+
+/// What a subcommand does once its arguments are read.
+trait Task {
+    /// `Ok(false)` says that the task ran and found a fault, which it has printed; `Err` that it couldn't do its work.
+    fn run(self) -> anyhow::Result<bool>;
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().task.run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// wakeful's own tasks
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Tasks,
+}

@@ -36,9 +36,10 @@ impl Select for PosixPoll {
         let before = events.len();
         let mut table = self.lock();
         let mut timeout = timeout;
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
-        let suspects_first = !mem::take(&mut table.suspects_filled_room);
-        if suspects_first {
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first,
+        // and the caller comes again if there are none.
+        let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
+        if suspects_come_first {
             if let Some(limit) = table.look_at_suspects(events)? {
                 timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
             }
@@ -47,7 +48,7 @@ impl Select for PosixPoll {
                 return Ok(());
             }
         }
-        if events.len() > before || !suspects_first {
+        if events.len() > before || !suspects_come_first {
             timeout = Some(Duration::ZERO);
         }
 
@@ -61,10 +62,6 @@ impl Select for PosixPoll {
             self.notifier.drain();
         }
         table.collect(events);
-        if !suspects_first && events.spare() > 0 {
-            let looked = table.look_at_suspects(events);
-            looked.map(drop).or_else(|e| if events.len() > before { Ok(()) } else { Err(e) })?;
-        }
         Ok(())
     }
 

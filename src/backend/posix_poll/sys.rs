@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::os::check;
+use crate::os::{self, check, POLL_READ_HANGUP as READ_HANGUP};
 use crate::readiness::{Interest, PollWords};
 
 /// What poll(2) is asked about one descriptor, and its answer.
@@ -21,8 +21,13 @@ impl PollFd {
     /// A place that poll(2) passes over.
     pub(super) const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
 
-    pub(super) fn new(fd: RawFd, interest: Interest) -> PollFd {
-        PollFd(libc::pollfd { fd, events: flags(interest), revents: 0 })
+    /// Errors and hang-ups are answered too; that the peer sends no more is with `read_hangup`.
+    pub(super) fn new(fd: RawFd, interest: Option<Interest>, read_hangup: bool) -> PollFd {
+        let mut events = interest.map_or(0, flags);
+        if read_hangup {
+            events |= READ_HANGUP;
+        }
+        PollFd(libc::pollfd { fd, events, revents: 0 })
     }
 
     /// What the kernel has found.
@@ -31,17 +36,6 @@ impl PollFd {
         u32::from(self.0.revents as u16)
     }
 }
-
-const READ_HANGUP: libc::c_short = {
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-    {
-        libc::POLLRDHUP
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-    {
-        0
-    }
-};
 
 pub(super) const WORDS: PollWords = PollWords {
     input: libc::POLLIN as u32,
@@ -65,14 +59,6 @@ pub(super) const NAMES: [(u32, &str); 7] = [
 /// The descriptor isn't open.
 pub(super) const INVALID: u32 = libc::POLLNVAL as u32;
 
-/// Whether `raw` tells of a hang-up with something left to read: a pipe's or FIFO's. Of a socket that has hung up the
-/// kernel says the same whether something is left or not, but then says also that the peer shut down; a kernel without
-/// that word can't tell.
-pub(super) fn is_unread(raw: u32) -> bool {
-    let of_pipes = WORDS.input | WORDS.hangup;
-    READ_HANGUP != 0 && raw & (of_pipes | WORDS.read_hangup) == of_pipes
-}
-
 pub(super) const NOT_FOUND: libc::c_int = libc::ENOENT;
 pub(super) const BAD_DESCRIPTOR: libc::c_int = libc::EBADF;
 pub(super) const ALREADY_EXISTS: libc::c_int = libc::EEXIST;
@@ -92,41 +78,8 @@ fn flags(interest: Interest) -> libc::c_short {
 }
 
 /// Waits until one of `fds` is ready or `timeout` is over.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-))]
 pub(super) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: timeout.subsec_nanos() as libc::c_long,
-    });
-    let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
-    // SAFETY: `PollFd` is a pollfd and there are as many as stated; there is no signal mask.
-    check(unsafe { libc::ppoll(fds.as_mut_ptr().cast(), fds.len() as _, timeout, std::ptr::null()) })?;
-    Ok(())
-}
-
-/// Waits until one of `fds` is ready or `timeout` is over.
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-)))]
-pub(super) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    // Rounded up, or a short sleep would make its caller spin; cut if too long, the caller comes again.
-    let timeout = timeout.map_or(-1, |timeout| {
-        let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
-        libc::c_int::try_from(rounded_up.as_millis()).unwrap_or(libc::c_int::MAX)
-    });
-    // SAFETY: `PollFd` is a pollfd and there are as many as stated.
-    check(unsafe { libc::poll(fds.as_mut_ptr().cast(), fds.len() as _, timeout) })?;
+    // SAFETY: `PollFd` is a pollfd, and there are as many as stated.
+    check(unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) })?;
     Ok(())
 }

@@ -19,6 +19,7 @@ pub(super) struct Table {
     /// The slot of each registered descriptor, by number; descriptors are small.
     by_fd: Vec<Option<u32>>,
     list: Vec<PollFd>,
+    notifier: RawFd,
     /// Whether the list is with a thread in poll(2).
     is_lent: bool,
     /// Slots that were changed while the list was lent.
@@ -68,7 +69,8 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             by_fd: Vec::new(),
-            list: vec![PollFd::new(notifier, Interest::READABLE)],
+            list: vec![PollFd::new(notifier, Some(Interest::READABLE), false)],
+            notifier,
             is_lent: false,
             changed: Vec::new(),
             sleeper_is_behind: false,
@@ -86,7 +88,10 @@ impl Table {
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
-        let identity = FileIdentity::of_watchable(fd)?;
+        if fd == self.notifier {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
+        }
+        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         if let Some(slot) = self.slot_of(fd) {
             if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
@@ -136,7 +141,7 @@ impl Table {
         looks.clear();
         looks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
             Some(Entry { fd, watch, .. }) => match watch.suspect() {
-                Some(suspect) => PollFd::new(*fd, suspect),
+                Some(suspect) => PollFd::new(*fd, Some(suspect), false),
                 None => PollFd::NOTHING,
             },
             None => PollFd::NOTHING,
@@ -147,8 +152,8 @@ impl Table {
 
         let now = Instant::now();
         let mut again: Option<Instant> = None;
-        let mut index = 0;
         let mut first_without_room = None;
+        let mut index = 0;
         while index < self.suspects.len() {
             let slot = self.suspects[index];
             let raw = self.looks[index].found();
@@ -173,8 +178,8 @@ impl Table {
                 }
             }
         }
+        // It is the first next time, so that none starves. What was taken from the list since stood behind it.
         if let Some(first) = first_without_room {
-            // It is the first next time, so that none starves. What was removed since was behind it.
             self.suspects.rotate_left(first);
         }
         Ok(again.map(|again| again.saturating_duration_since(now)))
@@ -248,11 +253,10 @@ impl Table {
             },
         };
         let entry = self.slots[slot as usize].entry.as_mut()?;
-        let is_unread = sys::is_unread(raw);
-        let mut look = entry.watch.look(found, is_unread, now);
+        let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
             events.push(event(entry.watch.token(), reported, raw));
-            look = entry.watch.look(found, is_unread, now);
+            look = entry.watch.look(found, now);
         }
         self.refresh(slot);
         match look {
@@ -349,11 +353,10 @@ impl Table {
             self.list.resize(index + 1, PollFd::NOTHING);
         }
         self.list[index] = match self.entry(slot) {
-            Some(Entry { fd, watch, .. }) => match watch.armed() {
-                Some(armed) => PollFd::new(*fd, armed),
-                None => PollFd::NOTHING,
-            },
-            None => PollFd::NOTHING,
+            Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
+                PollFd::new(*fd, watch.armed(), watch.awaits_read_end())
+            }
+            _ => PollFd::NOTHING,
         };
     }
 }

@@ -20,11 +20,15 @@ impl FileIdentity {
         metadata(fd).map(|file| FileIdentity::from(&file))
     }
 
-    /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory is always
-    /// ready, which epoll refuses with the same error.
-    pub(crate) fn of_watchable(fd: RawFd) -> io::Result<FileIdentity> {
+    /// The identity of what `fd` stands for, if it can be watched. A regular file or a directory is always ready,
+    /// which epoll refuses with the same error.
+    ///
+    /// `has_priority`: it is to be watched for priority, which only special files have, though sysfs calls its own
+    /// regular.
+    pub(crate) fn of_watchable(fd: RawFd, has_priority: bool) -> io::Result<FileIdentity> {
         let file = metadata(fd)?;
-        if file.is_file() || file.is_dir() {
+        // A pidfd calls itself a regular file since Linux 6.9, but isn't always ready.
+        if (file.is_file() || file.is_dir()) && !has_priority && is_always_ready(fd) {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
         Ok(FileIdentity::from(&file))
@@ -35,6 +39,15 @@ impl From<&Metadata> for FileIdentity {
     fn from(file: &Metadata) -> FileIdentity {
         FileIdentity { device: file.dev(), inode: file.ino() }
     }
+}
+
+/// Whether `fd` can be read and written at once, as POSIX has it of regular files.
+fn is_always_ready(fd: RawFd) -> bool {
+    let both = libc::POLLIN | libc::POLLOUT;
+    let mut asked = libc::pollfd { fd, events: both, revents: 0 };
+    // SAFETY: one pollfd is passed, and a timeout of zero.
+    let found = unsafe { libc::poll(&mut asked, 1, 0) };
+    found == 1 && asked.revents & both == both
 }
 
 fn metadata(fd: RawFd) -> io::Result<Metadata> {

@@ -9,6 +9,7 @@ mod io;
 mod notifier;
 #[cfg(feature = "net")]
 mod socket;
+mod timed;
 #[cfg(feature = "net")]
 pub(crate) mod unix_address;
 
@@ -16,7 +17,7 @@ pub(crate) mod unix_address;
 pub(crate) use self::conversions::raw_fd_conversions;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
-pub(crate) use self::{file::FileIdentity, notifier::Notifier};
+pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};
 

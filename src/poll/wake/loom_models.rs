@@ -1,0 +1,222 @@
+//! Every interleaving and every value that the memory model allows to be read: `cargo xtask loom`.
+//!
+//! A lost wake is a poller that sleeps for ever, which loom reports as a deadlock. What a waker publishes is written
+//! and read with relaxed order, so only the protocol itself can make it visible.
+
+use super::*;
+use loom::sync::atomic::AtomicUsize;
+use loom::sync::Condvar;
+use loom::thread;
+
+/// Somebody who sleeps until notified. Notifications merge, as those of an eventfd do.
+struct Kernel {
+    is_notified: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Kernel {
+    fn new() -> Arc<Kernel> {
+        Arc::new(Kernel { is_notified: Mutex::new(false), changed: Condvar::new() })
+    }
+
+    fn notify(&self) {
+        *self.is_notified.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut is_notified = self.is_notified.lock().unwrap();
+        while !*is_notified {
+            is_notified = self.changed.wait(is_notified).unwrap();
+        }
+        *is_notified = false;
+    }
+
+    fn look(&self) {
+        *self.is_notified.lock().unwrap() = false;
+    }
+}
+
+/// What `Poll::poll` does without a timeout, as far as wakes go, with room for `room` events.
+fn poll(wakes: &Wakes, kernel: &Kernel, room: usize) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    while tokens.is_empty() {
+        if wakes.enter() {
+            kernel.sleep();
+        } else {
+            kernel.look();
+        }
+        take(wakes, kernel, room, &mut tokens);
+    }
+    tokens
+}
+
+/// What it does with a timeout of zero.
+fn look(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    kernel.look();
+    if wakes.is_pending() {
+        take(wakes, kernel, usize::MAX, &mut tokens);
+    }
+    tokens
+}
+
+fn take(wakes: &Wakes, kernel: &Kernel, room: usize, tokens: &mut Vec<Token>) {
+    let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
+    if !left.is_none() && wakes.keep(left) {
+        kernel.notify();
+    }
+}
+
+fn wake(wakes: &Wakes, kernel: &Kernel, slot: &Slot) {
+    if wakes.raise(slot) {
+        kernel.notify();
+    }
+}
+
+#[test]
+fn a_wake_is_never_lost_and_publishes() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let data = Arc::new(AtomicUsize::new(0));
+        let slot = wakes.add(Token(1));
+
+        let waker = {
+            let (wakes, kernel, data) = (wakes.clone(), kernel.clone(), data.clone());
+            thread::spawn(move || {
+                data.store(7, Ordering::Relaxed);
+                wake(&wakes, &kernel, &slot);
+            })
+        };
+        assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
+        assert_eq!(data.load(Ordering::Relaxed), 7);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn two_wakers_are_both_reported_and_both_publish() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let data = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+
+        let wakers = [0, 1].map(|n| {
+            let (wakes, kernel, data) = (wakes.clone(), kernel.clone(), data.clone());
+            let slot = wakes.add(Token(n));
+            thread::spawn(move || {
+                data[n].store(7, Ordering::Relaxed);
+                wake(&wakes, &kernel, &slot);
+            })
+        });
+        let mut seen = [false; 2];
+        while seen != [true; 2] {
+            for Token(n) in poll(&wakes, &kernel, 8) {
+                assert_eq!(data[n].load(Ordering::Relaxed), 7);
+                seen[n] = true;
+            }
+        }
+        for waker in wakers {
+            waker.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn after_the_last_wake_there_is_an_event() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let data = Arc::new(AtomicUsize::new(0));
+        let slot = wakes.add(Token(1));
+
+        let waker = {
+            let (wakes, kernel, data) = (wakes.clone(), kernel.clone(), data.clone());
+            thread::spawn(move || {
+                for n in 1..=2 {
+                    data.store(n, Ordering::Relaxed);
+                    wake(&wakes, &kernel, &slot);
+                }
+            })
+        };
+        while data.load(Ordering::Relaxed) != 2 {
+            poll(&wakes, &kernel, 8);
+        }
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_poll_that_does_not_sleep_loses_nothing_for_the_next() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let slot = wakes.add(Token(1));
+
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || wake(&wakes, &kernel, &slot))
+        };
+        if look(&wakes, &kernel).is_empty() {
+            assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
+        }
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn what_found_no_room_comes_next() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let [first, second] = [0, 1].map(|n| wakes.add(Token(n)));
+        let _ = wakes.raise(&first);
+
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || wake(&wakes, &kernel, &second))
+        };
+        let mut seen = [false; 2];
+        while seen != [true; 2] {
+            let tokens = poll(&wakes, &kernel, 1);
+            assert_eq!(tokens.len(), 1);
+            seen[tokens[0].0] = true;
+        }
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn who_sleeps_on_the_descriptor_is_woken() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let slot = wakes.add(Token(1));
+
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || wake(&wakes, &kernel, &slot))
+        };
+        if wakes.expose() {
+            kernel.notify();
+        }
+        // Another poll watches this one's descriptor.
+        kernel.sleep();
+        assert_eq!(look(&wakes, &kernel), [Token(1)]);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_poll_that_failed_keeps_the_wake() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let slot = wakes.add(Token(1));
+
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || wake(&wakes, &kernel, &slot))
+        };
+        // A signal ends the sleep at once.
+        if wakes.enter() {
+            wakes.abandon();
+        }
+        assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
+        waker.join().unwrap();
+    });
+}

@@ -1,0 +1,58 @@
+//! Each combination of features builds without a warning.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::Runner;
+use crate::command::{capture, cargo, rustflags};
+use crate::workspace;
+
+pub fn check(runner: &mut Runner) -> Result<String> {
+    let combinations = combinations(&features()?);
+    // A flag rebuilds everything: not in the folder that other builds use.
+    let target = workspace::target("features")?;
+    for features in &combinations {
+        let mut command = cargo(["check", "--package", "wakeful", "--no-default-features"])?;
+        command.arg("--features").arg(features.join(",")).arg("--target-dir").arg(&target);
+        rustflags(&mut command, "-D warnings");
+        runner.run(command)?;
+    }
+    Ok(format!("   {} combinations\n", combinations.len()))
+}
+
+/// The features as the manifest has them, so that a new one can't be forgotten here.
+fn features() -> Result<Vec<String>> {
+    let metadata = capture(cargo(["metadata", "--format-version", "1", "--no-deps"])?)?;
+    let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
+    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let package = packages.iter().find(|package| package["name"] == "wakeful");
+    let features = package.and_then(|package| package["features"].as_object());
+    let names = features.context("cargo doesn't know the package wakeful")?.keys();
+    Ok(names.filter(|&name| name != "default").cloned().collect())
+}
+
+fn combinations(features: &[String]) -> Vec<Vec<String>> {
+    let mut combinations = vec![Vec::new()];
+    for feature in features {
+        let with = combinations.clone().into_iter().map(|mut combination| {
+            combination.push(feature.clone());
+            combination
+        });
+        combinations.extend(with.collect::<Vec<_>>());
+    }
+    combinations
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_is_there_once() {
+        let features = ["a", "b", "c"].map(str::to_owned);
+        let mut joined: Vec<String> =
+            combinations(&features).iter().map(|features| features.concat()).collect();
+        joined.sort();
+        assert_eq!(joined, ["", "a", "ab", "abc", "ac", "b", "bc", "c"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask ci`: all that must hold before a change is taken, as .ci/run calls it and as a person can.
+
+mod dependencies;
+mod features;
+mod package;
+mod steps;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{anyhow, bail, Result};
+
+use steps::{Step, STEPS};
+
+use crate::command::{capture, Shown};
+use crate::job::Job;
+use crate::{workspace, Task};
+
+/// Run all checks, and sum them up
+#[derive(clap::Args)]
+pub struct Ci {
+    /// Leave out what takes long: the release build's tests and other crates' tests
+    #[arg(long)]
+    quick: bool,
+
+    /// Run these steps only
+    #[arg(value_name = "STEP", value_parser = names())]
+    steps: Vec<String>,
+}
+
+impl Task for Ci {
+    fn run(self) -> Result<bool> {
+        let logs = workspace::target("ci")?;
+        let mut done = Vec::new();
+        for step in STEPS.iter().filter(|step| self.wants(step)) {
+            println!("== {}", step.name);
+            let start = Instant::now();
+            let result = (step.run)(&mut Runner { log: logs.join(step.name), commands: 0 });
+            let took = start.elapsed();
+            match &result {
+                Ok(shown) => print!("{shown}"),
+                Err(error) => println!("{error:#}"),
+            }
+            println!("== {}: {} in {:.1?}", step.name, word(result.is_ok()), took);
+            done.push(Done { name: step.name, passed: result.is_ok(), took });
+        }
+        if done.is_empty() {
+            bail!("no step is left to run");
+        }
+        Ok(sum_up(&done))
+    }
+}
+
+impl Ci {
+    fn wants(&self, step: &Step) -> bool {
+        match &self.steps[..] {
+            [] => !self.quick || step.quick,
+            asked => asked.iter().any(|name| name == step.name),
+        }
+    }
+}
+
+/// Runs one step's commands.
+pub struct Runner {
+    log: PathBuf,
+    commands: usize,
+}
+
+impl Runner {
+    /// What the command printed, if it succeeds. If not, that is in the error.
+    pub fn run(&mut self, command: Command) -> Result<String> {
+        self.commands += 1;
+        let shown = Shown(&command).to_string();
+        println!("   {shown}");
+        let ended = Job::new(command, self.log.with_extension(format!("{}.log", self.commands))).run()?;
+        let output = ended.output()?;
+        match ended.success() {
+            true => Ok(output),
+            false => Err(anyhow!("{}\n`{shown}`: {ended}", output.trim_end())),
+        }
+    }
+
+    /// The command's standard output alone, to be read by us.
+    pub fn read(&mut self, command: Command) -> Result<String> {
+        println!("   {}", Shown(&command));
+        capture(command)
+    }
+}
+
+struct Done {
+    name: &'static str,
+    passed: bool,
+    took: Duration,
+}
+
+fn sum_up(done: &[Done]) -> bool {
+    println!("\n{:24} {:8} {:>9}", "step", "result", "time");
+    for step in done {
+        let seconds = format!("{:.1} s", step.took.as_secs_f64());
+        println!("{:24} {:8} {seconds:>9}", step.name, word(step.passed));
+    }
+    let passed = done.iter().filter(|step| step.passed).count();
+    let failed = done.len() - passed;
+    println!("\n{passed} passed, {failed} failed");
+    failed == 0
+}
+
+fn word(passed: bool) -> &'static str {
+    match passed {
+        true => "passed",
+        false => "FAILED",
+    }
+}
+
+fn names() -> clap::builder::PossibleValuesParser {
+    STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
+}

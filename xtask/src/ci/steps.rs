@@ -1,0 +1,94 @@
+//! The steps, in the order in which they tell most for the time they take.
+
+use std::env;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{dependencies, features, package, Runner};
+use crate::command::cargo;
+
+pub struct Step {
+    pub name: &'static str,
+    /// Whether `--quick` has it too.
+    pub quick: bool,
+    /// Gives what is worth showing when all is well.
+    pub run: fn(&mut Runner) -> Result<String>,
+}
+
+pub const STEPS: &[Step] = &[
+    Step { name: "format", quick: true, run: format },
+    Step { name: "clippy", quick: true, run: clippy },
+    Step { name: "doc", quick: true, run: doc },
+    Step { name: "features", quick: true, run: features::check },
+    Step { name: "dependencies", quick: true, run: dependencies::check },
+    Step { name: "package", quick: true, run: package::check },
+    Step { name: "test", quick: true, run: test },
+    Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "loom", quick: true, run: loom },
+    Step { name: "downstream", quick: false, run: downstream },
+];
+
+fn format(runner: &mut Runner) -> Result<String> {
+    quietly(runner.run(cargo(["fmt", "--all", "--check"])?))
+}
+
+fn clippy(runner: &mut Runner) -> Result<String> {
+    let args = ["--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    let mut command = cargo(["clippy"])?;
+    command.args(args);
+    quietly(runner.run(command))
+}
+
+fn doc(runner: &mut Runner) -> Result<String> {
+    let mut command = cargo(["doc", "--no-deps", "--workspace", "--all-features"])?;
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    quietly(runner.run(command))
+}
+
+/// The README's command.
+fn test(runner: &mut Runner) -> Result<String> {
+    sums(runner.run(cargo(["test", "--workspace", "--all-features"])?))
+}
+
+/// Debug and release must do the same.
+fn test_release(runner: &mut Runner) -> Result<String> {
+    sums(runner.run(cargo(["test", "--workspace", "--all-features", "--release"])?))
+}
+
+fn loom(runner: &mut Runner) -> Result<String> {
+    sums(runner.run(xtask(&["loom"])?))
+}
+
+/// The crate that asks most of mio, on each backend.
+fn downstream(runner: &mut Runner) -> Result<String> {
+    let backends = ["--backend", "epoll", "--backend", "posix_poll"];
+    let mut command = xtask(&["downstream", "tokio", "--only-io", "--cached-baseline"])?;
+    command.args(backends);
+    runner.run(command)
+}
+
+/// Another of our tasks, in a process of its own: its output is kept like any other's.
+fn xtask(args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(env::current_exe().context("can't find the own executable")?);
+    command.args(args);
+    Ok(command)
+}
+
+/// Says nothing if all is well.
+fn quietly(result: Result<String>) -> Result<String> {
+    result.map(|_| String::new())
+}
+
+/// Shows only how many tests there were.
+fn sums(result: Result<String>) -> Result<String> {
+    let sums = |output: String| {
+        let lines = output.lines().map(str::trim).filter(|line| {
+            line.starts_with("Running ")
+                || line.starts_with("Doc-tests ")
+                || line.starts_with("test result: ")
+        });
+        lines.map(|line| format!("   {line}\n")).collect()
+    };
+    result.map(sums)
+}

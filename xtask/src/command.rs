@@ -1,0 +1,68 @@
+//! Making command lines, and running what ends soon.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::{env, fmt, fs};
+
+use anyhow::{bail, Context, Result};
+
+use crate::workspace;
+
+/// The cargo that runs this, in the repository's root.
+pub fn cargo<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Result<Command> {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(workspace::root()?);
+    // `cargo run` describes xtask to xtask. What cargo builds or tests for us must not take that for its own.
+    for (name, _) in env::vars_os() {
+        let described = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if described {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
+}
+
+/// Adds to the compiler's flags, keeping those that the caller's environment asks for.
+pub fn rustflags(command: &mut Command, flags: &str) {
+    let asked = env::var("RUSTFLAGS").unwrap_or_default();
+    command.env("RUSTFLAGS", format!("{asked} {flags}").trim());
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS");
+}
+
+/// The standard output of a program that succeeds; its standard error is the error of one that fails.
+pub fn capture(mut command: Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(&command))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` ended with {}\n{}", Shown(&command), output.status, errors.trim_end());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// A command as a person would type it.
+pub struct Shown<'a>(pub &'a Command);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let program = Path::new(self.0.get_program());
+        write!(f, "{}", program.file_stem().unwrap_or(program.as_os_str()).to_string_lossy())?;
+        for arg in self.0.get_args() {
+            write!(f, " {}", arg.to_string_lossy())?;
+        }
+        Ok(())
+    }
+}
+
+/// A file that may hold anything that a program printed.
+pub fn read_lossy(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The message for a program that isn't there.
+pub fn start_failed(command: &Command) -> String {
+    format!("can't start `{}`", Shown(command))
+}

@@ -1,0 +1,156 @@
+//! A copy of a published crate in which mio is exactly the one to test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+use serde_json::Value;
+
+use super::crates::Published;
+use super::manifest;
+use super::source::{mirror, write_if_new};
+use crate::command::{capture, cargo, read_lossy};
+use crate::workspace;
+
+/// The mio that results are compared with.
+pub const REAL_MIO: &str = "1.2.4";
+
+/// Which mio a copy uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The real one, from the registry.
+    Mio,
+    /// This repository, through compat/mio.
+    Wakeful,
+}
+
+/// A copy that is ready to be built.
+pub struct Checkout {
+    pub published: &'static Published,
+    pub subject: Subject,
+    pub folder: PathBuf,
+    /// Shared by the copies, so that what doesn't depend on mio is built once.
+    pub target: PathBuf,
+    pub logs: PathBuf,
+}
+
+impl Checkout {
+    /// `home` is the crate's folder in the cache, `source` where cargo has unpacked it. With `keep`, a copy that is
+    /// there stays as it is.
+    pub fn make(
+        published: &'static Published,
+        subject: Subject,
+        source: &Path,
+        home: &Path,
+        keep: bool,
+    ) -> Result<Checkout> {
+        let checkout = Checkout {
+            published,
+            subject,
+            folder: home.join(subject.name()),
+            target: home.join("target"),
+            logs: home.join("logs"),
+        };
+        if !keep || !checkout.folder.join("Cargo.toml").exists() {
+            mirror(source, &checkout.folder)?;
+            checkout.write_manifest(source)?;
+        }
+        checkout.lock(&lock_file(home))?;
+        checkout.check_mio()?;
+        Ok(checkout)
+    }
+
+    /// Cargo, in the copy.
+    pub fn cargo(&self, args: &[&str]) -> Result<Command> {
+        let mut command = cargo(args)?;
+        command.current_dir(&self.folder);
+        Ok(command)
+    }
+
+    fn write_manifest(&self, source: &Path) -> Result<()> {
+        let shim = workspace::root()?.join("compat/mio");
+        let mut patches = Vec::new();
+        if self.subject == Subject::Wakeful {
+            patches.push(("mio", shim.as_path()));
+        }
+        if self.published.tests_itself {
+            patches.push((self.published.name, Path::new(".")));
+        }
+        let manifest = manifest::patched(&read_lossy(&source.join("Cargo.toml"))?, &patches);
+        write_if_new(&self.folder.join("Cargo.toml"), manifest.as_bytes())
+    }
+
+    /// Both copies start from one lock file: the only thing that may differ between them is mio.
+    fn lock(&self, shared: &Path) -> Result<()> {
+        let own = self.folder.join("Cargo.lock");
+        if !shared.exists() {
+            if self.subject != Subject::Mio {
+                bail!("{} is missing: the copy with the real mio makes it", shared.display());
+            }
+            if own.exists() {
+                fs::remove_file(&own).with_context(|| format!("can't remove {}", own.display()))?;
+            }
+            capture(self.cargo(&["generate-lockfile"])?)?;
+            capture(self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
+            fs::copy(&own, shared).with_context(|| format!("can't write {}", shared.display()))?;
+            return Ok(());
+        }
+        let lock = fs::read(shared).with_context(|| format!("can't read {}", shared.display()))?;
+        write_if_new(&own, &lock)
+    }
+
+    fn check_mio(&self) -> Result<()> {
+        let mut metadata = self.cargo(&["metadata", "--format-version", "1"])?;
+        metadata.args(["--filter-platform", &host()?]).args(self.features());
+        let metadata: Value = serde_json::from_str(&capture(metadata)?)?;
+        let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+        let found: Vec<&Value> = packages.iter().filter(|package| package["name"] == "mio").collect();
+        let shown = || {
+            let ids = found.iter().map(|package| package["id"].to_string());
+            ids.collect::<Vec<_>>().join(", ")
+        };
+        let [mio] = found[..] else {
+            bail!("{} would use not one mio but [{}]", self.published.name, shown());
+        };
+        let shim = workspace::root()?.join("compat/mio/Cargo.toml");
+        let right = match self.subject {
+            Subject::Mio => mio["version"] == REAL_MIO && mio["source"].is_string(),
+            Subject::Wakeful => mio["manifest_path"].as_str().map(Path::new) == Some(&*shim),
+        };
+        if !right {
+            bail!("{} would use the wrong mio: {}", self.published.name, shown());
+        }
+        Ok(())
+    }
+
+    /// Cargo's arguments for the features to test with.
+    pub fn features(&self) -> Vec<String> {
+        match self.published.features {
+            [] => Vec::new(),
+            features => vec!["--features".to_owned(), features.join(",")],
+        }
+    }
+}
+
+impl Subject {
+    pub fn name(self) -> &'static str {
+        match self {
+            Subject::Mio => "mio",
+            Subject::Wakeful => "wakeful",
+        }
+    }
+}
+
+/// The lock file that a crate's copies share.
+pub fn lock_file(home: &Path) -> PathBuf {
+    home.join("Cargo.lock")
+}
+
+fn host() -> Result<String> {
+    let mut rustc = Command::new("rustc");
+    rustc.arg("-vV");
+    let version = capture(rustc)?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc doesn't tell its host")?.to_owned())
+}

@@ -1,0 +1,115 @@
+//! Running test executables, of which any may hang or die half-way.
+
+use std::fmt::Write;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::build::Executable;
+use super::checkout::Checkout;
+use super::results::{Binary, Results};
+use super::Backend;
+use crate::job::Job;
+use crate::libtest::{listed, Outcome, Output};
+
+/// Runs each executable in turn.
+pub fn execute<'a>(
+    checkout: &Checkout,
+    executables: impl IntoIterator<Item = &'a Executable>,
+    backend: Backend,
+    limit: Duration,
+) -> Result<Results> {
+    let mut results = Results::new();
+    for executable in executables {
+        let runner = Runner { checkout, executable, backend, limit };
+        let binary = runner.run()?;
+        if let Some(fault) = &binary.fault {
+            eprintln!("  {}: {fault}", executable.name);
+        }
+        results.insert(executable.name.clone(), binary);
+    }
+    Ok(results)
+}
+
+/// How many hung tests of one executable are waited for. With more than that, nobody needs the exact list.
+const MOST_HUNG: usize = 8;
+
+struct Runner<'a> {
+    checkout: &'a Checkout,
+    executable: &'a Executable,
+    backend: Backend,
+    limit: Duration,
+}
+
+impl Runner<'_> {
+    fn run(&self) -> Result<Binary> {
+        let names = listed(&self.job(&["--list", "--format", "terse"], "list").run()?.output()?);
+        let ended = self.job(&[], "all").watch_epoll().run()?;
+        let output = Output::parse(&ended.output()?);
+        let mut binary = Binary { tests: output.tests, fault: None, used_epoll: ended.used_epoll };
+
+        let missing: Vec<&String> = names.iter().filter(|&name| !binary.tests.contains_key(name)).collect();
+        let failed = binary.tests.values().any(|&outcome| outcome == Outcome::Failed);
+        if ended.hung() || !missing.is_empty() || ended.success() == failed {
+            let mut fault = match ended.hung() {
+                true => format!("hung, {ended}"),
+                false => format!("ended with {ended}"),
+            };
+            if !missing.is_empty() {
+                // A `String` takes any text.
+                let _ = write!(fault, " and without a result for {} tests", missing.len());
+            }
+            let slow: Vec<_> =
+                output.slow.iter().filter(|name| missing.contains(name)).map(|name| &**name).collect();
+            if !slow.is_empty() {
+                let _ = write!(fault, ", running for long: {}", slow.join(", "));
+            }
+            binary.fault = Some(fault);
+        }
+        for (name, outcome) in self.one_by_one(&missing)? {
+            binary.tests.insert(name, outcome);
+        }
+        Ok(binary)
+    }
+
+    /// Finds who is to blame: each test in a process of its own.
+    fn one_by_one(&self, names: &[&String]) -> Result<Vec<(String, Outcome)>> {
+        let mut outcomes = Vec::new();
+        let mut hung = 0;
+        for &name in names {
+            let outcome = if hung < MOST_HUNG {
+                let log = name.replace(|c: char| !c.is_alphanumeric(), "_");
+                let job = self.job(&["--exact", name, "--test-threads=1"], &log);
+                let ended = job.limit(self.limit / 4).run()?;
+                match Output::parse(&ended.output()?).tests.get(name) {
+                    Some(&outcome) => outcome,
+                    None if ended.hung() => Outcome::Hung,
+                    None => Outcome::Failed,
+                }
+            } else {
+                Outcome::Hung
+            };
+            hung += usize::from(outcome == Outcome::Hung);
+            outcomes.push((name.clone(), outcome));
+        }
+        Ok(outcomes)
+    }
+
+    fn job(&self, args: &[&str], log: &str) -> Job {
+        let checkout = self.checkout;
+        let mut command = Command::new(&self.executable.path);
+        command.args(args).current_dir(&checkout.folder);
+        // What `cargo test` would tell it.
+        command.env("CARGO_MANIFEST_DIR", &checkout.folder);
+        command.env("CARGO_PKG_NAME", checkout.published.name);
+        command.env("CARGO_PKG_VERSION", checkout.published.version);
+        match self.backend.variable() {
+            Some(value) => command.env("WAKEFUL_BACKEND", value),
+            None => command.env_remove("WAKEFUL_BACKEND"),
+        };
+        let logs = checkout.logs.join(self.backend.name()).join(&self.executable.name);
+        let errors = logs.join(format!("{log}.stderr"));
+        Job::new(command, logs.join(log)).errors_to(errors).limit(self.limit)
+    }
+}

@@ -1,0 +1,200 @@
+//! `cargo xtask downstream`: what stands on mio, tested by its own authors' tests on compat/mio.
+
+mod baseline;
+mod build;
+mod checkout;
+mod crates;
+mod execute;
+mod lock;
+mod manifest;
+mod report;
+mod results;
+mod source;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+
+use baseline::Baseline;
+use build::{build, Built};
+use checkout::{Checkout, Subject};
+use crates::Published;
+use execute::execute;
+use lock::Lock;
+use report::Report;
+use results::{Comparison, Results};
+
+use crate::{workspace, Task};
+
+/// Run the tests of published crates on compat/mio, and compare with the real mio
+///
+/// All is kept in the cache folder: `~/.cache/wakeful/downstream/CRATE-VERSION` has the copies, the build, and in
+/// `logs` what each test executable printed. It may be removed at any time.
+#[derive(clap::Args)]
+pub struct Downstream {
+    /// Crates to test, instead of all
+    #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(crates::ALL.iter().map(|one| one.name)))]
+    names: Vec<String>,
+
+    /// What to test on, instead of wakeful's backends; `mio` alone only measures the real one
+    #[arg(long = "backend", value_name = "BACKEND")]
+    backends: Vec<Backend>,
+
+    /// Leave out tests that don't wait for I/O, of crates that have many of them
+    #[arg(long)]
+    only_io: bool,
+
+    /// Take results on the real mio that were measured earlier with the same versions of everything
+    #[arg(long)]
+    cached_baseline: bool,
+
+    /// Don't restore the copies of the sources: somebody has put a `dbg!` there
+    #[arg(long)]
+    keep: bool,
+
+    /// How long a test executable may run; one test alone has a quarter of it
+    #[arg(long, value_name = "SECONDS", default_value_t = 180, value_parser = clap::value_parser!(u64).range(4..))]
+    time_limit: u64,
+}
+
+/// What the tests run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum Backend {
+    Epoll,
+    PosixPoll,
+    /// The real mio with its own choice
+    Mio,
+}
+
+impl Task for Downstream {
+    fn run(self) -> Result<bool> {
+        let mut report = Report::default();
+        for published in crates::ALL {
+            if self.names.is_empty() || self.names.iter().any(|name| name == published.name) {
+                // One crate that can't be had doesn't keep us from the others.
+                if let Err(error) = self.test(published, &mut report) {
+                    eprintln!("{}: {error:#}", published.id());
+                    report.unknown(published, &error);
+                }
+            }
+        }
+        println!("\n{report}");
+        Ok(report.is_good())
+    }
+}
+
+impl Downstream {
+    fn test(&self, published: &'static Published, report: &mut Report) -> Result<()> {
+        let home = workspace::cache("downstream")?.join(published.id());
+        let _lock = Lock::take(&home.join("lock"))?;
+        let source = source::locate(published, &home.join("scratch"))?;
+        let only = self.only(published, &source)?;
+        let checkout = |subject| Checkout::make(published, subject, &source, &home, self.keep);
+
+        let real = checkout(Subject::Mio)?;
+        let ours = self.ours();
+        if ours.is_empty() {
+            let results = self.measure(&real, only.as_deref(), report)?;
+            report.alone(published, &results);
+            return Baseline::of(published, &home)?.store(&results);
+        }
+        let checkout = checkout(Subject::Wakeful)?;
+        let built = self.build(&checkout, only.as_deref(), report)?;
+        let baseline = self.baseline(&real, &home, only.as_deref(), &built, report)?;
+        for backend in ours {
+            let results = self.execute(&checkout, &built, backend, report)?;
+            report.compared(published, backend, Comparison::of(&baseline, &results));
+        }
+        Ok(())
+    }
+
+    fn ours(&self) -> Vec<Backend> {
+        match &self.backends[..] {
+            [] => vec![Backend::Epoll, Backend::PosixPoll],
+            asked => asked.iter().copied().filter(|&backend| backend != Backend::Mio).collect(),
+        }
+    }
+
+    /// The test files to build, if not all.
+    fn only(&self, published: &Published, source: &Path) -> Result<Option<Vec<String>>> {
+        if !self.only_io || published.io_tests.is_empty() {
+            return Ok(None);
+        }
+        let files = source::names(&source.join("tests"))?;
+        let names = files.iter().filter_map(|file| file.to_str()?.strip_suffix(".rs"));
+        Ok(Some(names.filter(|name| published.waits_for_io(name)).map(str::to_owned).collect()))
+    }
+
+    /// The real mio's results for what has been built for us.
+    fn baseline(
+        &self,
+        real: &Checkout,
+        home: &Path,
+        only: Option<&[String]>,
+        built: &Built,
+        report: &mut Report,
+    ) -> Result<Results> {
+        let baseline = Baseline::of(real.published, home)?;
+        if self.cached_baseline {
+            let mut kept = baseline.load();
+            let names: Vec<&String> = built.executables.iter().map(|built| &built.name).collect();
+            if names.iter().all(|&name| kept.contains_key(name)) {
+                kept.retain(|name, _| names.contains(&name));
+                report.ran(real.published, Backend::Mio, &kept, None);
+                return Ok(kept);
+            }
+        }
+        let results = self.measure(real, only, report)?;
+        baseline.store(&results)?;
+        Ok(results)
+    }
+
+    fn measure(&self, real: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Results> {
+        let built = self.build(real, only, report)?;
+        self.execute(real, &built, Backend::Mio, report)
+    }
+
+    fn build(&self, checkout: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Built> {
+        let (published, subject) = (checkout.published, checkout.subject.name());
+        eprintln!("{} with {subject}: building", published.id());
+        let start = Instant::now();
+        let built = build(checkout, only)?;
+        eprintln!("  {} test executables in {:.1?}", built.executables.len(), start.elapsed());
+        report.broken(published, subject, &built.broken);
+        Ok(built)
+    }
+
+    fn execute(
+        &self,
+        checkout: &Checkout,
+        built: &Built,
+        backend: Backend,
+        report: &mut Report,
+    ) -> Result<Results> {
+        let published = checkout.published;
+        eprintln!("{} on {}: testing", published.id(), backend.name());
+        let start = Instant::now();
+        let limit = Duration::from_secs(self.time_limit);
+        let results = execute(checkout, &built.executables, backend, limit)?;
+        report.ran(published, backend, &results, Some(start.elapsed()));
+        Ok(results)
+    }
+}
+
+impl Backend {
+    pub fn name(self) -> &'static str {
+        self.variable().unwrap_or("mio")
+    }
+
+    /// The value of `WAKEFUL_BACKEND` that chooses it.
+    pub fn variable(self) -> Option<&'static str> {
+        match self {
+            Backend::Epoll => Some("epoll"),
+            Backend::PosixPoll => Some("posix_poll"),
+            Backend::Mio => None,
+        }
+    }
+}

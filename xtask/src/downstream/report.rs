@@ -1,0 +1,189 @@
+//! The table at the end, and under it each test that needs a look.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::crates::Published;
+use super::results::{Comparison, Results, Totals};
+use super::Backend;
+
+#[derive(Default)]
+pub struct Report {
+    rows: Vec<Row>,
+    notes: Vec<Note>,
+    faults: usize,
+}
+
+struct Row {
+    published: &'static Published,
+    backend: String,
+    totals: Totals,
+    /// How long the tests ran; none if their results were measured earlier.
+    took: Option<Duration>,
+}
+
+struct Note {
+    title: String,
+    lines: Vec<String>,
+}
+
+impl Report {
+    /// Whether all that passes on the real mio passes here.
+    pub fn is_good(&self) -> bool {
+        self.faults == 0
+    }
+
+    pub fn ran(
+        &mut self,
+        published: &'static Published,
+        backend: Backend,
+        results: &Results,
+        took: Option<Duration>,
+    ) {
+        let totals = Totals::of(results);
+        if totals.passed == 0 {
+            let title = format!("{} on {}: no test passed", published.name, backend.name());
+            self.fault(title, Vec::new());
+        }
+        // All other numbers would look the same if the environment variable weren't heeded.
+        if backend == Backend::PosixPoll && totals.used_epoll > 0 {
+            let title = format!("{} on posix_poll: the backend was not posix_poll", published.name);
+            let users = results.iter().filter(|(_, binary)| binary.used_epoll);
+            let names: Vec<&str> = users.map(|(name, _)| &**name).collect();
+            self.fault(title, vec![format!("with an epoll descriptor: {}", names.join(", "))]);
+        }
+        let backend = match took {
+            Some(_) => backend.name().to_owned(),
+            None => format!("{}, measured earlier", backend.name()),
+        };
+        self.rows.push(Row { published, backend, totals, took });
+    }
+
+    /// Test targets that don't compile.
+    pub fn broken(&mut self, published: &Published, subject: &str, broken: &[(String, String)]) {
+        for (name, message) in broken {
+            let title = format!("{} with {subject}: {name} doesn't compile", published.name);
+            self.fault(title, message.lines().map(str::to_owned).collect());
+        }
+    }
+
+    /// A crate of which nothing can be said.
+    pub fn unknown(&mut self, published: &Published, error: &anyhow::Error) {
+        let lines = format!("{error:#}").lines().map(str::to_owned).collect();
+        self.fault(format!("{} could not be tested", published.id()), lines);
+    }
+
+    pub fn compared(&mut self, published: &Published, backend: Backend, comparison: Comparison) {
+        let on = format!("{} on {}", published.name, backend.name());
+        if !comparison.lost.is_empty() {
+            self.fault(format!("{on}: passes on the real mio only"), comparison.lost);
+        }
+        self.note(format!("{on}: fails on real mio too"), comparison.fails_on_both);
+        self.note(format!("{on}: fails on the real mio only"), comparison.gained);
+    }
+
+    /// The real mio's results when there is nothing to compare them with.
+    pub fn alone(&mut self, published: &Published, results: &Results) {
+        // Compared with itself, all that fails does so on both.
+        let failed = Comparison::of(results, results).fails_on_both;
+        self.note(format!("{} on mio: fails", published.name), failed);
+    }
+
+    /// Something to read that is nobody's fault here.
+    fn note(&mut self, title: String, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.notes.push(Note { title, lines });
+        }
+    }
+
+    fn fault(&mut self, title: String, lines: Vec<String>) {
+        self.faults += 1;
+        self.notes.push(Note { title: format!("FAULT {title}"), lines });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = vec![HEAD.map(str::to_owned)];
+        table.extend(self.rows.iter().map(Row::cells));
+        let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
+        for row in &table {
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                match column {
+                    0..=2 => write!(f, "{cell:width$}  ")?,
+                    _ => write!(f, "{cell:>width$}  ")?,
+                }
+            }
+            writeln!(f)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "\n{}:", note.title)?;
+            for line in &note.lines {
+                writeln!(f, "  {line}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `with epoll`: executables that were seen with an epoll descriptor, which tells the backends apart.
+const HEAD: [&str; 10] =
+    ["crate", "version", "backend", "binaries", "with epoll", "passed", "failed", "ignored", "hung", "time"];
+
+impl Row {
+    fn cells(&self) -> [String; 10] {
+        let Totals { binaries, passed, failed, ignored, hung, used_epoll } = self.totals;
+        let took = self.took.map_or("-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
+        [
+            self.published.name.to_owned(),
+            self.published.version.to_owned(),
+            self.backend.clone(),
+            binaries.to_string(),
+            used_epoll.to_string(),
+            passed.to_string(),
+            failed.to_string(),
+            ignored.to_string(),
+            hung.to_string(),
+            took,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::downstream::crates::ALL;
+    use crate::downstream::results::Binary;
+    use crate::libtest::Outcome;
+
+    fn run(outcome: Outcome, used_epoll: bool) -> Results {
+        let tests = [("accept".to_owned(), outcome)].into();
+        [("tcp".to_owned(), Binary { tests, fault: None, used_epoll })].into()
+    }
+
+    fn is_good(backend: Backend, real: &Results, ours: &Results) -> bool {
+        let mut report = Report::default();
+        report.ran(&ALL[0], Backend::Mio, real, None);
+        report.ran(&ALL[0], backend, ours, Some(Duration::from_secs(1)));
+        report.compared(&ALL[0], backend, Comparison::of(real, ours));
+        assert!(report.to_string().contains("measured earlier"));
+        report.is_good()
+    }
+
+    #[test]
+    fn only_a_run_that_loses_nothing_is_good() {
+        let passes = run(Outcome::Passed, true);
+        assert!(is_good(Backend::Epoll, &passes, &passes));
+        assert!(!is_good(Backend::Epoll, &passes, &run(Outcome::Failed, true)));
+        let nothing_runs = run(Outcome::Ignored, true);
+        assert!(!is_good(Backend::Epoll, &nothing_runs, &nothing_runs));
+    }
+
+    #[test]
+    fn a_backend_that_was_not_used_is_a_fault() {
+        let passes = run(Outcome::Passed, true);
+        assert!(!is_good(Backend::PosixPoll, &passes, &passes));
+        assert!(is_good(Backend::PosixPoll, &passes, &run(Outcome::Passed, false)));
+    }
+}

@@ -1,0 +1,37 @@
+//! Where things are: the repository, its build folder and the cache.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The repository's root.
+pub fn root() -> Result<PathBuf> {
+    // Known when xtask was built; a repository that was moved since has rebuilt it.
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = xtask.parent().context("xtask has no parent folder")?;
+    Ok(root.to_path_buf())
+}
+
+/// A build folder of its own below the workspace's, for a build whose flags would throw out the usual one.
+pub fn target(name: &str) -> Result<PathBuf> {
+    let target = match env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from("target"),
+    };
+    Ok(root()?.join(target).join(name))
+}
+
+/// What may be lost at any time, but makes the next run faster.
+pub fn cache(name: &str) -> Result<PathBuf> {
+    let caches = match env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty()) {
+        Some(folder) => PathBuf::from(folder),
+        None => home().context("no home directory: set HOME or XDG_CACHE_HOME")?.join(".cache"),
+    };
+    Ok(caches.join("wakeful").join(name))
+}
+
+fn home() -> Option<PathBuf> {
+    let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
