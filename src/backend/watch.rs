@@ -28,6 +28,9 @@
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
 //! `IoSource`. It becomes a suspect too, but whoever has hung up is reported again only when what the kernel says has
 //! changed.
+//!
+//! Nor is `WouldBlock` the answer to who would receive priority data that isn't there (Linux says `EINVAL`), so priority
+//! that was reported is a suspect likewise.
 
 use std::time::{Duration, Instant};
 
@@ -179,6 +182,8 @@ impl Watch {
         let hung_up = is_hang_up(found);
         if hung_up || self.tracking == Tracking::Levels {
             self.suspect_also(used);
+        } else if let Some(priority) = used.intersection(Interest::PRIORITY_DATA) {
+            self.suspect_also(priority);
         }
         self.hung_up = hung_up.then_some(found);
         Some(found)
@@ -488,6 +493,16 @@ mod tests {
         let mut watch = source(Interest::PRIORITY_DATA);
         assert!(watch.ready(HANG_UP).is_some());
         assert_eq!(watch.armed(), None);
+    }
+
+    #[test]
+    fn priority_data_that_was_used_up_is_armed_again() {
+        let priority = Readiness::READABLE.union(Readiness::PRIORITY);
+        let mut watch = source(READ | Interest::PRIORITY_DATA);
+        assert_eq!(watch.ready(priority), Some(priority));
+        assert_eq!(watch.armed(), None);
+        assert_eq!(watch.look(Readiness::NONE, Instant::now()), Look::Clear);
+        assert_eq!(watch.armed(), Some(Interest::PRIORITY_DATA));
     }
 
     #[test]
