@@ -17,6 +17,7 @@ use crate::support::*;
 
 on_every_backend![the_matrix];
 
+type Flag = fn(&Event) -> bool;
 type State = fn() -> (Box<dyn Source>, Box<dyn Any>);
 
 /// What there is, how it is made, and what is told of it to one who asks for readable, for writable, for both.
@@ -97,7 +98,7 @@ fn observe(backend: Backend, state: State, interest: Interest, expected: &str) -
 }
 
 fn letters(events: &[Event]) -> String {
-    let flags: [(char, fn(&Event) -> bool); 6] = [
+    let flags: [(char, Flag); 6] = [
         ('R', Event::is_readable),
         ('W', Event::is_writable),
         ('E', Event::is_error),
