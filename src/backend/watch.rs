@@ -29,8 +29,8 @@
 //! `IoSource`. It becomes a suspect too, but whoever has hung up is reported again only when what the kernel says has
 //! changed.
 //!
-//! Nor is `WouldBlock` the answer to who would receive priority data that isn't there (Linux says `EINVAL`), so priority
-//! that was reported is a suspect likewise.
+//! Nor is `WouldBlock` the answer to who would receive priority data that isn't there (Linux says `EINVAL`), so
+//! priority that was reported is a suspect likewise.
 
 use std::time::{Duration, Instant};
 
