@@ -1,7 +1,11 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(not(windows))]
+mod listed;
 mod select;
+#[cfg(not(windows))]
+mod table;
 mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]

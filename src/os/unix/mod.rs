@@ -46,3 +46,10 @@ pub(crate) fn check<N: Copy + PartialEq + From<i8>>(result: N) -> std::io::Resul
         Ok(result)
     }
 }
+
+/// What a kernel that kept the registrations itself would answer.
+pub(crate) mod errors {
+    pub(crate) const NOT_FOUND: i32 = libc::ENOENT;
+    pub(crate) const ALREADY_EXISTS: i32 = libc::EEXIST;
+    pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
+}

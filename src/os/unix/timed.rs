@@ -19,6 +19,9 @@ pub(crate) const POLL_READ_HANGUP: libc::c_short = {
     }
 };
 
+/// The flag by which poll(2) tells of priority data.
+pub(crate) const POLL_PRIORITY: libc::c_short = libc::POLLPRI;
+
 /// poll(2), by ppoll(2).
 ///
 /// # Safety
