@@ -1,6 +1,7 @@
 //! The registrations of a kernel that keeps none, and the list that it is shown instead. No calls to the kernel but
 //! through [`Ask`].
 
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
@@ -18,8 +19,8 @@ use crate::readiness::{Event, Events, Interest, Readiness, Token};
 pub(super) struct Table<A: Ask> {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// The slot of each registered descriptor, by number; descriptors are small.
-    by_fd: Vec<Option<u32>>,
+    /// The slot of each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
+    by_fd: HashMap<RawFd, u32>,
     list: List<A>,
     notifier: RawFd,
     /// Whether the list is with a thread that sleeps on it.
@@ -92,7 +93,7 @@ impl<A: Ask> Table<A> {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
-            by_fd: Vec::new(),
+            by_fd: HashMap::new(),
             list: List::new(vec![A::new(notifier, Some(Interest::READABLE), false)]),
             notifier,
             is_lent: false,
@@ -132,10 +133,7 @@ impl<A: Ask> Table<A> {
         place.entry =
             Some(Entry { fd, identity, watch: Watch::new(token, interest, tracking), is_suspect: false });
         let generation = place.generation;
-        if self.by_fd.len() <= fd as usize {
-            self.by_fd.resize(fd as usize + 1, None);
-        }
-        self.by_fd[fd as usize] = Some(slot);
+        self.by_fd.insert(fd, slot);
         self.refresh(slot);
         Ok(WatchKey { slot, generation })
     }
@@ -336,8 +334,7 @@ impl<A: Ask> Table<A> {
     }
 
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
-        let fd = usize::try_from(fd).ok()?;
-        self.by_fd.get(fd).copied().flatten()
+        self.by_fd.get(&fd).copied()
     }
 
     fn entry(&self, slot: u32) -> Option<&Entry> {
@@ -348,7 +345,7 @@ impl<A: Ask> Table<A> {
         let place = &mut self.slots[slot as usize];
         if let Some(entry) = place.entry.take() {
             place.generation = place.generation.wrapping_add(1);
-            self.by_fd[entry.fd as usize] = None;
+            self.by_fd.remove(&entry.fd);
             if entry.is_suspect {
                 self.suspects.retain(|&suspect| suspect != slot);
             }

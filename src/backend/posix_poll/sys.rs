@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::super::listed::Ask;
 use super::super::Backend;
-use crate::os::{self, check, POLL_READ_HANGUP as READ_HANGUP};
+use crate::os::{self, POLL_READ_HANGUP as READ_HANGUP};
 use crate::readiness::{Interest, PollWords};
 
 /// What poll(2) is asked about one descriptor, and its answer.
@@ -52,6 +52,9 @@ impl Ask for PollFd {
         if read_hangup {
             events |= READ_HANGUP;
         }
+        if events == 0 && !os::POLL_TELLS_UNASKED {
+            return PollFd::NOTHING;
+        }
         PollFd(libc::pollfd { fd, events, revents: 0 })
     }
 
@@ -62,8 +65,7 @@ impl Ask for PollFd {
 
     fn poll(fds: &mut [PollFd], (): &mut (), timeout: Option<Duration>) -> io::Result<()> {
         // SAFETY: `PollFd` is a pollfd, and there are as many as stated.
-        check(unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) })?;
-        Ok(())
+        unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) }
     }
 }
 
