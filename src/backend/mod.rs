@@ -1,13 +1,19 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(not(windows))]
+mod listed;
 mod select;
+#[cfg(not(windows))]
+mod table;
 mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
 mod epoll;
-#[cfg(unix)]
+#[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
+#[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+mod wasi;
 
 pub(crate) use self::select::Select;
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
@@ -185,8 +191,11 @@ macro_rules! selectors {
 selectors! {
     /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
     Epoll(epoll, "epoll"),
-    /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
+    /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
+    /// not.
     PosixPoll(posix_poll, "posix_poll"),
+    /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
+    Wasi(wasi, "wasi"),
 }
 
 impl Backend {
