@@ -91,4 +91,4 @@ macro_rules! absent {
     )*};
 }
 
-absent!(epoll::Epoll, posix_poll::PosixPoll, iocp::Iocp);
+absent!(epoll::Epoll, posix_poll::PosixPoll, iocp::Iocp, wasi::Wasi);

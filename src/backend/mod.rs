@@ -3,15 +3,21 @@
 mod absent;
 #[cfg(windows)]
 mod completions;
+#[cfg(not(windows))]
+mod listed;
 mod select;
+#[cfg(not(windows))]
+mod table;
 mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
 mod epoll;
 #[cfg(windows)]
 mod iocp;
-#[cfg(unix)]
+#[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
+#[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+mod wasi;
 
 #[cfg(windows)]
 #[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
@@ -201,10 +207,13 @@ macro_rules! selectors {
 selectors! {
     /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
     Epoll(epoll, "epoll"),
-    /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
+    /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
+    /// not.
     PosixPoll(posix_poll, "posix_poll"),
     /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
     Iocp(iocp, "iocp"),
+    /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
+    Wasi(wasi, "wasi"),
 }
 
 impl Backend {

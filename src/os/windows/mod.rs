@@ -23,6 +23,8 @@ pub(crate) use self::{
     port::{Batch, Packet, Port},
     request::{Body, Request, Ticket},
 };
+#[cfg(feature = "net")]
+pub(crate) use socket2::{Domain, SockRef, Type};
 
 use std::io;
 use std::os::windows::io::{AsRawSocket, RawSocket};
