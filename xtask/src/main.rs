@@ -7,6 +7,8 @@ mod downstream;
 mod job;
 mod libtest;
 mod loom;
+mod packages;
+mod wine;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use clap::Parser;
 use ci::Ci;
 use downstream::Downstream;
 use loom::Loom;
+use wine::Wine;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -34,7 +37,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom }
+tasks! { Ci, Downstream, Loom, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
