@@ -9,6 +9,8 @@ mod request;
 #[cfg(feature = "net")]
 mod socket;
 mod timer;
+#[cfg(feature = "net")]
+pub(crate) mod unix_address;
 
 #[cfg(feature = "net")]
 pub(crate) use self::conversions::{owned_socket, raw_socket_conversions};

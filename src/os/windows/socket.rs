@@ -7,8 +7,8 @@ use std::ptr;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use windows_sys::Win32::Networking::WinSock::{
-    self, WSAGetLastError, WSARecv, WSASend, MSG_PEEK, SOCKET, SOCKET_ERROR, WSABUF, WSAESHUTDOWN,
-    WSAEWOULDBLOCK,
+    self, WSAGetLastError, WSARecv, WSASend, MSG_PEEK, SOCKET, SOCKET_ERROR, WSABUF, WSAEAFNOSUPPORT,
+    WSAESHUTDOWN, WSAESOCKTNOSUPPORT, WSAEWOULDBLOCK,
 };
 
 /// What one call takes. More slices make a short read or write.
@@ -16,7 +16,12 @@ const MAX_SLICES: usize = 1024;
 
 /// A socket, non-blocking and not inheritable.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(domain, kind, None)?;
+    let socket = Socket::new(domain, kind, None).map_err(|e| match e.raw_os_error() {
+        Some(WSAEAFNOSUPPORT | WSAESOCKTNOSUPPORT) => {
+            io::Error::new(io::ErrorKind::Unsupported, "this system has no such sockets")
+        }
+        _ => e,
+    })?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
