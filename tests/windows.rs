@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use wakeful::event::Event;
 use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
-use wakeful::windows::{NamedPipe, SourceSocket};
+use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
 use wakeful::{Events, Interest, Poll, Token};
 
 use windows_sys::Win32::Foundation::{
@@ -387,4 +387,59 @@ fn unix_domain_sockets() {
     assert_eq!(server.read(&mut [0; 4]).unwrap(), 0);
     drop(listener);
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_users_own_event() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let mut source = UserSource::new();
+    let poster = source.poster();
+    assert_eq!(poster.post(READ).unwrap_err().kind(), ErrorKind::NotFound);
+    t.poll.registry().register(&mut source, A, READ).unwrap();
+    let again = t.poll.registry().register(&mut source, A, READ);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+    // Before the poll, merged, and without what is of no interest.
+    poster.post(BOTH).unwrap();
+    poster.post(READ).unwrap();
+    let events = t.poll_for(Duration::ZERO);
+    assert!(events.len() == 1 && events[0].is_readable() && !events[0].is_writable(), "{events:?}");
+    poster.post(Interest::WRITABLE).unwrap();
+    assert!(t.poll_for(Duration::from_millis(5)).is_empty());
+
+    // To a sleeper, each time.
+    for _ in 0..100 {
+        let poster = poster.clone();
+        let thread = thread::spawn(move || poster.post(READ).unwrap());
+        t.expect(A);
+        thread.join().unwrap();
+    }
+    // Pending, and then not any more.
+    poster.post(READ).unwrap();
+    t.poll.registry().reregister(&mut source, B, BOTH).unwrap();
+    assert!(t.poll_for(Duration::ZERO).is_empty());
+    poster.post(READ).unwrap();
+    t.poll.registry().deregister(&mut source).unwrap();
+    assert!(t.poll_for(Duration::ZERO).is_empty());
+    t.poll.registry().register(&mut source, A, READ).unwrap();
+    poster.post(READ).unwrap();
+    drop(source);
+    assert!(t.poll_for(Duration::ZERO).is_empty());
+    assert_eq!(poster.post(READ).unwrap_err().kind(), ErrorKind::NotFound);
+
+    // More than there is room for: each gets its turn.
+    let mut sources: Vec<_> = (0..200).map(|_| UserSource::new()).collect();
+    for (number, source) in sources.iter_mut().enumerate() {
+        t.poll.registry().register(source, Token(number), READ).unwrap();
+        source.poster().post(READ).unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < sources.len() {
+        let events = t.poll_for(PATIENCE);
+        assert!(!events.is_empty());
+        seen.extend(events.iter().map(|event| event.token().0));
+    }
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..200));
 }
