@@ -22,6 +22,19 @@ pub(crate) const POLL_READ_HANGUP: libc::c_short = {
     }
 };
 
+/// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
+/// has it.
+pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        libc::POLLWRBAND
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        0
+    }
+};
+
 /// The flag by which poll(2) tells of priority data.
 pub(crate) const POLL_PRIORITY: libc::c_short = libc::POLLPRI;
 /// poll(2) tells of errors and hang-ups though nobody asked.

@@ -13,6 +13,8 @@ use super::check;
 
 /// That the peer sends no more isn't told.
 pub(crate) const POLL_READ_HANGUP: libc::c_short = 0;
+/// A socket's word for writable that a pipe doesn't have: there is none.
+pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = 0;
 /// There is no priority data.
 pub(crate) const POLL_PRIORITY: libc::c_short = 0;
 /// Neither are errors and hang-ups: reading and writing finds them.
