@@ -9,7 +9,9 @@ use std::ptr::{self, NonNull};
 use windows_sys::Win32::Foundation::NTSTATUS;
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 
-use super::{is_failure, status_error, Port};
+use super::Port;
+#[cfg(feature = "os-ext")]
+use super::{is_failure, status_error};
 
 /// An overlapped operation's memory, at rest: the kernel's part, and a body with all that the kernel may read and
 /// write besides.
@@ -72,6 +74,7 @@ impl<B: Body> Request<B> {
 
     /// How many bytes it has moved, if it hasn't failed. A warning, such as that a message has more to come, is no
     /// failure.
+    #[cfg(feature = "os-ext")]
     pub(crate) fn transferred(&self) -> io::Result<usize> {
         match self.status() {
             status if is_failure(status) => Err(status_error(status)),
