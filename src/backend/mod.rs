@@ -1,11 +1,22 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[allow(dead_code)] // pure: its tests run where no kqueue is
+mod knotes;
 mod select;
 mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
 mod epoll;
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    wakeful_libkqueue
+))]
+mod kqueue;
 #[cfg(unix)]
 mod posix_poll;
 
@@ -22,10 +33,17 @@ use self::absent::*;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Token};
 
-/// Priority data exists where the kernel's `EPOLLPRI` or `POLLPRI` can be asked for.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// Priority data exists where the kernel's `EPOLLPRI`, `POLLPRI` or `EVFILT_EXCEPT` can be asked for.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "openbsd"
+))]
 impl Interest {
-    /// Tell when priority data waits, such as TCP's out-of-band byte or a change of a sysfs file. Linux and Android.
+    /// Tell when priority data waits: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android,
+    /// Apple, DragonFly BSD and OpenBSD.
     pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
 }
 
@@ -185,6 +203,8 @@ macro_rules! selectors {
 selectors! {
     /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
     Epoll(epoll, "epoll"),
+    /// `kqueue`: macOS and its relatives, FreeBSD, NetBSD, OpenBSD, DragonFly BSD. Edge-triggered by the kernel.
+    Kqueue(kqueue, "kqueue"),
     /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
     PosixPoll(posix_poll, "posix_poll"),
 }

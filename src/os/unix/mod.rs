@@ -4,6 +4,7 @@ pub(crate) mod calls;
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod conversions;
 mod file;
+mod filters;
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod io;
 mod notifier;
@@ -15,6 +16,8 @@ pub(crate) mod unix_address;
 
 #[cfg(any(feature = "net", feature = "os-ext"))]
 pub(crate) use self::conversions::raw_fd_conversions;
+#[allow(unused_imports)] // only kqueues have them
+pub(crate) use self::filters::{FILTER_EXCEPT, FILTER_LIO};
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
 pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
