@@ -1,6 +1,50 @@
 //! Fast, low-level, portable readiness for non-blocking I/O.
+//!
+//! Register event sources (sockets, pipes, descriptors) with a [`Poll`], sleep in [`Poll::poll`], and get back which
+//! of them are ready. Runtimes and servers stand on this; most programs are better off with a runtime.
+//!
+//! The API is mio's, version 1. One contract holds on every platform, and several ways of asking a kernel live in one
+//! build. The [guide] begins with a first program and goes on to the contract.
+//!
+//! ```
+//! # #[cfg(feature = "net")]
+//! # fn main() -> std::io::Result<()> {
+//! use std::time::Duration;
+//! use wakeful::{net::UdpSocket, Events, Interest, Poll, Token};
+//!
+//! let mut poll = Poll::new()?;
+//! let mut events = Events::with_capacity(128);
+//!
+//! let mut socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap())?;
+//! poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
+//! socket.send_to(b"hello", socket.local_addr()?)?;
+//!
+//! poll.poll(&mut events, Some(Duration::from_secs(1)))?;
+//! for event in &events {
+//!     assert_eq!(event.token(), Token(0));
+//!     let mut buf = [0; 64];
+//!     let (n, _sender) = socket.recv_from(&mut buf)?;
+//!     assert_eq!(&buf[..n], b"hello");
+//! }
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "net"))] fn main() {}
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what it adds |
+//! |---|---|---|
+//! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
+//! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
+//! | `os-ext` | | what one family of systems has: `SourceFd` and pipes (module `unix`); turns on `os-poll` |
+//! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
+//!
+//! Without any, only the words are left: [`Token`], [`Interest`], [`Events`].
 #![deny(missing_docs, unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// Without `os-poll` there is little to link to.
+#![cfg_attr(not(feature = "os-poll"), allow(rustdoc::broken_intra_doc_links))]
 
 /// A trace through the `log` crate, if that feature is on.
 #[cfg(feature = "os-poll")]
@@ -20,9 +64,7 @@ mod poll;
 mod readiness;
 
 #[cfg(feature = "os-poll")]
-pub mod guide {
-    //! guide
-}
+pub mod guide;
 
 /// Events, and what can give them.
 pub mod event {

@@ -234,6 +234,8 @@ impl Backend {
     pub(crate) fn chosen() -> io::Result<Backend> {
         match std::env::var_os(BACKEND_VARIABLE) {
             None => Ok(Backend::default()),
+            // Who sets a variable to nothing has no wish.
+            Some(name) if name.is_empty() => Ok(Backend::default()),
             Some(name) => name.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::InvalidInput,

@@ -22,9 +22,12 @@
 //! beside a source that nobody reads. So it is reported again after a pause, which doubles as long as nothing
 //! changes.
 //!
+//! Errors and hang-ups are reported once even if no direction is armed, as an edge-triggered kernel does.
+//!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
 //! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
-//! `IoSource`. It becomes a suspect too, but is reported again only when what the kernel says has changed.
+//! `IoSource`. It becomes a suspect too, but whoever has hung up is reported again only when what the kernel says has
+//! changed.
 
 use std::time::{Duration, Instant};
 
@@ -76,7 +79,13 @@ pub(crate) struct Watch {
     suspects: [Option<Suspicion>; 3],
     /// What was reported with a hang-up, if only a change of it is to be reported.
     hung_up: Option<Readiness>,
+    /// Which of [`ENDINGS`] were reported.
+    told: Readiness,
 }
+
+/// What is reported once even if no direction is armed: a program may wait for the end alone (tokio's users do), and
+/// an edge-triggered kernel tells it.
+const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
 
 const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
 
@@ -94,10 +103,18 @@ impl Watch {
     /// The longest: what an idle, ready, unread descriptor costs is one look in this time.
     pub(crate) const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
     /// The longest beside a source that has hung up: few of them come back.
-    const LONGEST_PAUSE_HUNG_UP: Duration = Duration::from_micros(102_400);
+    const LONGEST_PAUSE_AT_END: Duration = Duration::from_micros(102_400);
 
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
-        Watch { token, interest, tracking, armed: Some(interest), suspects: [None; 3], hung_up: None }
+        Watch {
+            token,
+            interest,
+            tracking,
+            armed: Some(interest),
+            suspects: [None; 3],
+            hung_up: None,
+            told: Readiness::NONE,
+        }
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -108,9 +125,20 @@ impl Watch {
         self.tracking
     }
 
-    /// What the kernel is to be asked about; `None`: leave this source out, errors and hang-ups included.
+    /// The directions that the kernel is to be asked about.
     pub(crate) fn armed(&self) -> Option<Interest> {
         self.armed
+    }
+
+    /// Whether errors and hang-ups would be news, though no direction be armed. If not, and none is, leave the source
+    /// out: a kernel tells of them unasked, for as long as they last.
+    pub(crate) fn awaits_end(&self) -> bool {
+        !self.told.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+    }
+
+    /// Whether it would be news that the peer sends no more.
+    pub(crate) fn awaits_read_end(&self) -> bool {
+        self.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
     }
 
     /// What is to be looked at when the poller comes by.
@@ -129,19 +157,26 @@ impl Watch {
 
     /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
-        let found = self.asked_of(found);
+        let mut found = self.asked_of(found);
         let used = self.used(found)?;
-        // Something else became ready than what was asked about now.
-        self.armed?.intersection(used)?;
-        self.armed = self.armed.and_then(|armed| armed.remove(used));
-        match self.tracking {
-            Tracking::Levels => self.suspect_also(used),
-            Tracking::Operations if is_hang_up(found) => {
-                self.suspect_also(used);
-                self.hung_up = Some(found);
-            }
-            Tracking::Operations => {}
+        let is_armed = self.armed.and_then(|armed| armed.intersection(used)).is_some();
+        let is_news = !found.and(ENDINGS).without(self.told).is_none();
+        if !is_armed && !is_news {
+            return None;
         }
+        let tells_direction =
+            found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY));
+        if self.armed.is_none() || !tells_direction {
+            // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
+            found = found.union(self.asked_of(readiness_of(used)));
+        }
+        self.told = self.told.union(found.and(ENDINGS));
+        self.armed = self.armed.and_then(|armed| armed.remove(used));
+        let hung_up = is_hang_up(found);
+        if hung_up || self.tracking == Tracking::Levels {
+            self.suspect_also(used);
+        }
+        self.hung_up = hung_up.then_some(found);
         Some(found)
     }
 
@@ -172,7 +207,11 @@ impl Watch {
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
         let found = self.asked_of(found);
         let ready = self.used(found);
-        let has_changed = self.hung_up.is_some_and(|reported| reported != found);
+        // An error that was taken is no news.
+        let has_changed = self
+            .hung_up
+            .is_some_and(|reported| found != reported && found != reported.without(Readiness::ERROR));
+        let is_at_end = self.is_at_end();
         let mut report: Option<Interest> = None;
         let mut next: Option<Instant> = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
@@ -188,14 +227,12 @@ impl Watch {
                     if has_changed {
                         suspicion.pause = Watch::SHORTEST_PAUSE;
                     } else {
-                        let longest = match self.hung_up {
-                            Some(_) => Watch::LONGEST_PAUSE_HUNG_UP,
-                            None => Watch::LONGEST_PAUSE,
-                        };
+                        let longest =
+                            if is_at_end { Watch::LONGEST_PAUSE_AT_END } else { Watch::LONGEST_PAUSE };
                         suspicion.pause = (suspicion.pause * 2).min(longest);
                     }
                     suspicion.due = Some(now + suspicion.pause);
-                    if has_changed || self.hung_up.is_none() {
+                    if has_changed || !is_at_end {
                         report = join(report, Some(direction));
                     }
                 }
@@ -214,9 +251,17 @@ impl Watch {
         }
     }
 
+    /// Whether it has hung up and there is nothing left, so that to repeat it would tell nobody anything.
+    fn is_at_end(&self) -> bool {
+        self.hung_up.is_some_and(|reported| !reported.intersects(Readiness::LEFTOVER))
+    }
+
     /// The readiness of `directions` is used up: the next change counts.
     fn arm(&mut self, directions: Interest) {
         self.armed = join(self.armed, Some(directions));
+        // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
+        let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
+        self.told = self.told.and(lasting);
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_some() {
                 self.suspects[index] = None;
@@ -241,16 +286,25 @@ impl Watch {
     fn used(&self, found: Readiness) -> Option<Interest> {
         // Nobody need ask for errors and hang-ups to be told. They concern whatever is of interest, or a kernel that
         // goes on telling would keep the poller awake.
-        if found.contains(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
+        if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
             return Some(self.interest);
         }
         directions(found)?.intersection(self.interest)
     }
 
-    /// `found`, less the directions that nobody asked for.
+    /// `found`, less the directions that nobody asked for. An error is found by reading and by writing, so it is told
+    /// in each direction that was asked for: [`ready`](Watch::ready) silences each.
     fn asked_of(&self, found: Readiness) -> Readiness {
+        let found = found
+            .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR)));
         only(self.interest, found)
     }
+}
+
+fn readiness_of(directions: Interest) -> Readiness {
+    Readiness::READABLE
+        .when(directions.is_readable())
+        .union(Readiness::WRITABLE.when(directions.is_writable()))
 }
 
 /// `found`, less the directions that are not in `wanted`.
@@ -264,7 +318,7 @@ fn only(wanted: Interest, found: Readiness) -> Readiness {
 
 /// Both halves are closed.
 fn is_hang_up(found: Readiness) -> bool {
-    found.contains(Readiness::READ_CLOSED) && found.contains(Readiness::WRITE_CLOSED)
+    found.intersects(Readiness::READ_CLOSED) && found.intersects(Readiness::WRITE_CLOSED)
 }
 
 /// The directions in which an operation would make progress.
@@ -276,7 +330,7 @@ fn directions(found: Readiness) -> Option<Interest> {
         (Readiness::WRITABLE, Interest::WRITABLE),
         (Readiness::PRIORITY, Interest::PRIORITY_DATA),
     ] {
-        if found.contains(flag) {
+        if found.intersects(flag) {
             directions = join(directions, Some(direction));
         }
     }
@@ -350,9 +404,51 @@ mod tests {
     #[test]
     fn an_error_silences_every_direction() {
         let mut watch = source(BOTH);
-        let error = Readiness::ERROR.union(Readiness::WRITABLE);
-        assert_eq!(watch.ready(error), Some(error));
+        assert!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)).is_some());
         assert_eq!(watch.armed(), None, "the kernel would go on telling");
+    }
+
+    #[test]
+    fn the_end_is_told_once_though_nothing_is_armed() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+        assert_eq!(watch.armed(), None);
+        assert!(watch.awaits_end() && watch.awaits_read_end());
+
+        let half = Readiness::READABLE.union(Readiness::READ_CLOSED);
+        assert_eq!(watch.ready(half), Some(half));
+        assert!(watch.awaits_end() && !watch.awaits_read_end());
+        assert_eq!(watch.ready(half), None);
+
+        assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
+        assert!(!watch.awaits_end());
+    }
+
+    #[test]
+    fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
+        watch.rearm(Blocked::Direction(WRITE));
+        assert_eq!(watch.armed(), Some(WRITE));
+        assert!(!watch.awaits_read_end());
+    }
+
+    #[test]
+    fn an_error_that_was_taken_makes_the_next_one_news() {
+        let mut watch = source(BOTH);
+        watch.ready(Readiness::ERROR.union(Readiness::READABLE));
+        assert!(!watch.awaits_end());
+        watch.rearm(Blocked::Direction(READ));
+        assert!(watch.awaits_end());
+    }
+
+    #[test]
+    fn no_direction_is_silenced_untold() {
+        let both = Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::ERROR);
+        let mut watch = source(BOTH);
+        assert_eq!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)), Some(both));
+        let mut watch = source(READ);
+        assert_eq!(watch.ready(both), Some(Readiness::READABLE.union(Readiness::ERROR)));
     }
 
     #[test]
@@ -449,6 +545,33 @@ mod tests {
         }
         assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
         assert_eq!(watch.armed(), Some(READ));
+    }
+
+    #[test]
+    fn an_error_that_was_taken_is_no_news() {
+        let now = Instant::now();
+        let mut watch = source(READ);
+        watch.ready(HANG_UP.union(Readiness::ERROR));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+    }
+
+    #[test]
+    fn a_fifo_that_is_written_again_is_reported_again() {
+        let mut now = Instant::now();
+        let leftover = HANG_UP.union(Readiness::LEFTOVER);
+        for tracking in [Tracking::Operations, Tracking::Levels] {
+            let mut watch = Watch::new(Token(1), READ, tracking);
+            watch.ready(leftover);
+            // Drained: the end itself is told.
+            watch.look(leftover, now);
+            assert!(matches!(watch.look(HANG_UP, now), Look::Report(_)));
+            now += Duration::from_secs(1);
+            assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+            assert!(matches!(watch.look(leftover, now), Look::Report(_)), "another writer came and went");
+            now += Duration::from_secs(1);
+            assert!(matches!(watch.look(leftover, now), Look::Report(_)), "or yet another");
+        }
     }
 
     #[test]

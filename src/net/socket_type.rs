@@ -1,42 +1,52 @@
-/// A socket: a source type with std's type inside, and the ways from and to it.
+//! What the sockets have in common.
+
+/// A socket: a source type with std's type inside, the ways from and to it, and what every socket can do.
 macro_rules! socket_type {
-    ($(#[$doc:meta])* pub struct $Type:ident($Std:ty);) => {
+    ($(#[$doc:meta])* pub struct $Type:ident($Std:ty, $Addr:ty);) => {
         $crate::poll::source_type! {
             $(#[$doc])*
             pub struct $Type($Std);
         }
 
         impl $Type {
-            /// Takes over one of the standard library's.
+            /// Takes over a socket of the standard library.
             ///
-            /// It is taken as it is: put it into non-blocking mode first (`set_nonblocking(true)`), or its operations
-            /// will block.
+            /// It is taken as it is. Put it into non-blocking mode first, with `set_nonblocking(true)`, or its
+            /// operations will block.
             #[must_use]
             pub fn from_std(socket: $Std) -> $Type {
                 $Type { inner: $crate::poll::IoSource::new(socket) }
             }
 
-            /// Takes the error that the socket holds (`SO_ERROR`), which is cleared by this; `None` if it has none.
-            ///
-            /// It holds one when something failed in the background: a connection attempt, or the sending of a
-            /// datagram.
+            /// The address that the socket itself has: getsockname(2).
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// Those of the system; none is to be expected of an open socket.
+            pub fn local_addr(&self) -> std::io::Result<$Addr> {
+                self.inner.local_addr()
+            }
+
+            /// Takes the error that the socket holds (`SO_ERROR`), if any; after this it holds none.
+            ///
+            /// It holds one when something has failed in the background, such as an attempt to connect.
+            ///
+            /// # Errors
+            ///
+            /// Those of getsockopt(2), if the error can't be had.
             pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
                 self.inner.take_error()
             }
         }
 
-        /// Like [`from_std`](Self::from_std): the blocking mode stays as it is.
+        /// Takes the socket as it is, like [`from_std`](Self::from_std).
         impl From<$Std> for $Type {
             fn from(socket: $Std) -> $Type {
                 $Type::from_std(socket)
             }
         }
 
-        /// The standard library's stays in non-blocking mode.
+        /// The socket stays in non-blocking mode.
         impl From<$Type> for $Std {
             fn from(socket: $Type) -> $Std {
                 socket.inner.into_inner()
@@ -45,4 +55,30 @@ macro_rules! socket_type {
     };
 }
 
-pub(super) use socket_type;
+/// What sockets on top of the Internet protocol can do, beside all others.
+macro_rules! ip_options {
+    ($Type:ident) => {
+        impl $Type {
+            /// Sets the time to live of the packets that this socket sends (`IP_TTL`): how many routers may pass
+            /// them on. Of IPv4; IPv6 has an option of its own.
+            ///
+            /// # Errors
+            ///
+            /// Those of setsockopt(2), for example `InvalidInput` for more than 255.
+            pub fn set_ttl(&self, ttl: u32) -> std::io::Result<()> {
+                self.inner.set_ttl(ttl)
+            }
+
+            /// The time to live that was set with [`set_ttl`](Self::set_ttl), or the system's own.
+            ///
+            /// # Errors
+            ///
+            /// Those of getsockopt(2).
+            pub fn ttl(&self) -> std::io::Result<u32> {
+                self.inner.ttl()
+            }
+        }
+    };
+}
+
+pub(super) use {ip_options, socket_type};

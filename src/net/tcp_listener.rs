@@ -3,23 +3,66 @@ use std::net::{self, SocketAddr};
 
 use socket2::{Domain, Type};
 
-use super::{socket_type, TcpStream};
+use super::{ip_options, socket_type, TcpStream};
 use crate::os;
 use crate::readiness::Interest;
 
 socket_type! {
-    /// A TCP socket that accepts connections.
-    pub struct TcpListener(net::TcpListener);
+    /// A TCP socket that waits for connections.
+    ///
+    /// It is readable when a connection can be accepted. One event may stand for several: accept until `WouldBlock`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::io::ErrorKind;
+    /// use wakeful::{net::TcpListener, Events, Interest, Poll, Token};
+    ///
+    /// let mut poll = Poll::new()?;
+    /// let mut events = Events::with_capacity(16);
+    /// let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
+    ///
+    /// # let clients = [(); 2].map(|()| std::net::TcpStream::connect(listener.local_addr().unwrap()));
+    /// let mut connections = Vec::new();
+    /// poll.poll(&mut events, None)?;
+    /// loop {
+    ///     match listener.accept() {
+    ///         Ok((stream, peer)) => connections.push((stream, peer)),
+    ///         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///         Err(e) => return Err(e),
+    ///     }
+    /// }
+    /// # drop(clients);
+    /// assert_eq!(connections.len(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub struct TcpListener(net::TcpListener, SocketAddr);
 }
 
-/// How many connections may wait to be accepted: the standard library's number.
+ip_options!(TcpListener);
+
+/// How many connections may wait to be accepted: the number that the standard library has. Kernels have their own
+/// limit, often lower.
 const BACKLOG: i32 = 128;
 
 impl TcpListener {
-    /// Binds to `addr` and listens.
+    /// Binds a socket to `addr` and listens for connections. Port 0 lets the system choose one:
+    /// [`local_addr`](TcpListener::local_addr) tells which.
+    ///
+    /// # Errors
+    ///
+    /// `AddrInUse`, `AddrNotAvailable` (no address of this machine), `PermissionDenied` (a low port), or descriptors
+    /// have run out. The list is in bind(2).
+    ///
+    /// # Portability
+    ///
+    /// `SO_REUSEADDR` is set, so that a server can be started again at once, but not on Windows, where it would let
+    /// two programs have the same port.
     pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
         let socket = os::socket(Domain::for_address(addr), Type::STREAM)?;
-        // On Windows it would let others take the port away.
         #[cfg(not(windows))]
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
@@ -27,31 +70,24 @@ impl TcpListener {
         Ok(TcpListener::from_std(socket.into()))
     }
 
-    /// Accepts.
+    /// Accepts the next connection, in non-blocking mode and close-on-exec, and tells who it is.
+    ///
+    /// # Errors
+    ///
+    /// - `WouldBlock`: none is waiting. The next one will give an event.
+    /// - `ConnectionAborted`, and on Linux other errors of the network: one was waiting, but has gone. Try the next.
+    /// - Descriptors have run out (`EMFILE`, `ENFILE`). The connection stays in the queue, and no event will tell
+    ///   again: close something, then call this once more.
+    ///
+    /// The list is in accept(2).
     #[inline]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, peer) = self.inner.try_io_with(Interest::READABLE, os::accept)?;
-        let Some(peer) = peer.as_socket() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the peer's address is neither IPv4 nor IPv6",
-            ));
-        };
-        Ok((TcpStream::from(socket), peer))
-    }
-
-    /// The address.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    /// Sets the TTL.
-    pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
-        self.inner.set_ttl(ttl)
-    }
-
-    /// The TTL.
-    pub fn ttl(&self) -> io::Result<u32> {
-        self.inner.ttl()
+        match peer.as_socket() {
+            Some(peer) => Ok((TcpStream::from(socket), peer)),
+            None => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "the peer's address is neither IPv4 nor IPv6"))
+            }
+        }
     }
 }

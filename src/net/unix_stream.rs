@@ -10,41 +10,117 @@ use crate::os::{self, unix_address};
 use crate::poll::{read_with, write_with};
 
 socket_type! {
-    /// A Unix-domain connection.
-    pub struct UnixStream(net::UnixStream);
+    /// A connection between two Unix-domain sockets (unix(7)).
+    ///
+    /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
+    /// event go on until `WouldBlock`, or until fewer bytes came than asked for. Reading `Ok(0)` is the end: the peer
+    /// sends no more.
+    ///
+    /// # Portability
+    ///
+    /// Unix.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::io::{Read, Write};
+    /// use wakeful::{net::UnixStream, Events, Interest, Poll, Token};
+    ///
+    /// let (mut here, mut there) = UnixStream::pair()?;
+    /// let mut poll = Poll::new()?;
+    /// let mut events = Events::with_capacity(16);
+    /// poll.registry().register(&mut here, Token(0), Interest::READABLE)?;
+    ///
+    /// there.write_all(b"hello")?;
+    /// poll.poll(&mut events, None)?;
+    /// let mut buf = [0; 16];
+    /// assert_eq!(here.read(&mut buf)?, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An operation that this type has no method for:
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use std::io::Write;
+    /// use std::mem::MaybeUninit;
+    /// use wakeful::{net::UnixStream, Interest};
+    ///
+    /// let (here, mut there) = UnixStream::pair()?;
+    /// there.write_all(b"hello")?;
+    ///
+    /// let mut buf = [MaybeUninit::uninit(); 16];
+    /// let n = here.try_io_with(Interest::READABLE, || socket2::SockRef::from(&here).recv(&mut buf))?;
+    /// assert_eq!(n, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub struct UnixStream(net::UnixStream, SocketAddr);
 }
 
 read_with!(UnixStream, os::recv, os::recv_vectored);
 write_with!(UnixStream, os::send, os::send_vectored);
 
 impl UnixStream {
-    /// Connects.
+    /// Connects to the listener at `path`.
+    ///
+    /// # Errors
+    ///
+    /// - `InvalidInput`: the path has a zero byte, or is longer than a Unix-domain address can be (107 bytes on Linux).
+    /// - `NotFound`: there is nothing at `path`.
+    /// - `ConnectionRefused`: nobody listens there.
+    /// - `WouldBlock`: the listener's queue is full. Nothing will tell when it isn't, so try again later.
+    /// - `PermissionDenied` and others. The list is in connect(2).
+    ///
+    /// # Portability
+    ///
+    /// On Linux the connection is made when this returns. Elsewhere it may be under way, as for
+    /// [`TcpStream::connect`](super::TcpStream::connect).
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
         UnixStream::connect_addr(&SocketAddr::from_pathname(path)?)
     }
 
-    /// Connects.
+    /// Connects to the listener at any Unix-domain address. [`UnixListener::bind_addr`] has an example.
+    ///
+    /// [`UnixListener::bind_addr`]: super::UnixListener::bind_addr
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](UnixStream::connect). An unnamed address is `InvalidInput`.
+    ///
+    /// # Portability
+    ///
+    /// Linux and Android have abstract addresses, too.
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
         Ok(UnixStream::from_std(os::connect(&unix_address::to_kernel(addr)?)?.into()))
     }
 
-    /// Pair.
+    /// Two unnamed sockets, connected with each other: socketpair(2).
+    ///
+    /// # Errors
+    ///
+    /// Descriptors have run out (`EMFILE`, `ENFILE`).
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        let (a, b) = os::socket_pair(Type::STREAM)?;
-        Ok((UnixStream::from_std(a.into()), UnixStream::from_std(b.into())))
+        let (one, other) = os::socket_pair(Type::STREAM)?;
+        Ok((UnixStream::from_std(one.into()), UnixStream::from_std(other.into())))
     }
 
-    /// Local.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    /// Peer.
+    /// The address of the peer: getpeername(2). A client's is mostly unnamed.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`: not yet, or no more.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
 
-    /// Shutdown.
+    /// Closes one direction or both. The peer reads all that was sent, and then the end.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`. The list is in shutdown(2).
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)
     }

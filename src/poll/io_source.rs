@@ -114,6 +114,7 @@ impl<T> IoSource<T> {
     ///
     /// To move fewer than `wanted` means that there is no more, or no more room: with an edge-triggered kernel that is
     /// as good as `WouldBlock`, and programs rely on it (tokio stops reading there). So it counts as used up here.
+    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     #[inline]
     pub(crate) fn transfer(
         &self,

@@ -240,6 +240,8 @@ impl Poll {
         if self.wakes_first {
             self.take_wakes(events)?;
             if events.spare() == 0 {
+                // Those that are left come after the sources now, or busy wakers would starve these.
+                self.wakes_first = false;
                 return Ok(());
             }
         }

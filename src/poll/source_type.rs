@@ -79,6 +79,7 @@ macro_rules! source_type {
             use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
             impl AsFd for $Type {
+                #[inline]
                 fn as_fd(&self) -> BorrowedFd<'_> {
                     self.inner.as_fd()
                 }

@@ -55,21 +55,21 @@ impl Event {
     #[inline]
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        self.readiness.contains(Readiness::READABLE)
+        self.readiness.intersects(Readiness::READABLE)
     }
 
     /// Writing may make progress, or connecting has ended. That includes finding an error.
     #[inline]
     #[must_use]
     pub fn is_writable(&self) -> bool {
-        self.readiness.contains(Readiness::WRITABLE)
+        self.readiness.intersects(Readiness::WRITABLE)
     }
 
     /// The source has an error, which its `take_error` or next operation returns. Readable or writable is set too.
     #[inline]
     #[must_use]
     pub fn is_error(&self) -> bool {
-        self.readiness.contains(Readiness::ERROR)
+        self.readiness.intersects(Readiness::ERROR)
     }
 
     /// No more can arrive than what waits already: the peer shut down its writing half, or both halves are closed.
@@ -78,7 +78,7 @@ impl Event {
     #[inline]
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
-        self.readiness.contains(Readiness::READ_CLOSED)
+        self.readiness.intersects(Readiness::READ_CLOSED)
     }
 
     /// Nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
@@ -87,28 +87,28 @@ impl Event {
     #[inline]
     #[must_use]
     pub fn is_write_closed(&self) -> bool {
-        self.readiness.contains(Readiness::WRITE_CLOSED)
+        self.readiness.intersects(Readiness::WRITE_CLOSED)
     }
 
     /// Priority data waits, such as TCP's out-of-band byte. Linux and Android; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_priority(&self) -> bool {
-        self.readiness.contains(Readiness::PRIORITY)
+        self.readiness.intersects(Readiness::PRIORITY)
     }
 
     /// Asynchronous file I/O has completed. FreeBSD, DragonFly BSD and Apple; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_aio(&self) -> bool {
-        self.readiness.contains(Readiness::AIO)
+        self.readiness.intersects(Readiness::AIO)
     }
 
     /// A list of asynchronous file I/O has completed. FreeBSD; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_lio(&self) -> bool {
-        self.readiness.contains(Readiness::LIO)
+        self.readiness.intersects(Readiness::LIO)
     }
 }
 
@@ -154,9 +154,12 @@ impl Readiness {
     pub(crate) const PRIORITY: Readiness = Readiness(1 << 5);
     pub(crate) const AIO: Readiness = Readiness(1 << 6);
     pub(crate) const LIO: Readiness = Readiness(1 << 7);
+    /// Nobody writes any more, but something is left to read. No user sees it: it tells two hang-ups of a FIFO apart.
+    #[cfg(feature = "os-poll")]
+    pub(crate) const LEFTOVER: Readiness = Readiness(1 << 8);
 
     #[inline]
-    pub(crate) const fn contains(self, other: Readiness) -> bool {
+    pub(crate) const fn intersects(self, other: Readiness) -> bool {
         self.0 & other.0 != 0
     }
 }
@@ -172,6 +175,11 @@ impl Readiness {
 
     pub(crate) const fn union(self, other: Readiness) -> Readiness {
         Readiness(self.0 | other.0)
+    }
+
+    /// What both have in common.
+    pub(crate) const fn and(self, other: Readiness) -> Readiness {
+        Readiness(self.0 & other.0)
     }
 
     pub(crate) const fn without(self, other: Readiness) -> Readiness {
@@ -202,7 +210,7 @@ impl std::fmt::Debug for Readiness {
         ];
         let mut separator = "";
         for (flag, name) in names {
-            if self.contains(flag) {
+            if self.intersects(flag) {
                 write!(f, "{separator}{name}")?;
                 separator = " | ";
             }

@@ -44,6 +44,7 @@ impl PollWords {
             .union(Readiness::READ_CLOSED.when(hangup || read_hangup))
             .union(Readiness::WRITE_CLOSED.when(hangup || (error && !input)))
             .union(Readiness::PRIORITY.when(priority))
+            .union(Readiness::LEFTOVER.when(hangup && input && !read_hangup))
     }
 }
 
@@ -74,11 +75,20 @@ mod tests {
     }
 
     #[test]
+    fn a_fifo_with_a_leftover_is_told_from_an_empty_one() {
+        assert_eq!(readiness(1 | 16), readiness(16));
+        assert!(WORDS.readiness(1 | 16) != WORDS.readiness(16));
+        assert!(
+            WORDS.readiness(1 | 4 | 16 | 32) == WORDS.readiness(1 | 4 | 16 | 32).without(Readiness::LEFTOVER)
+        );
+    }
+
+    #[test]
     fn an_error_is_readable_or_writable_too() {
         for raw in 0..64 {
             let found = WORDS.readiness(raw);
-            if found.contains(Readiness::ERROR) {
-                assert!(found.contains(Readiness::READABLE) || found.contains(Readiness::WRITABLE));
+            if found.intersects(Readiness::ERROR) {
+                assert!(found.intersects(Readiness::READABLE) || found.intersects(Readiness::WRITABLE));
             }
         }
     }
@@ -86,11 +96,11 @@ mod tests {
     #[test]
     fn what_was_not_asked_is_not_reported() {
         // Readable alone was asked: a reset connection, and the end of a pipe.
-        assert!(!WORDS.readiness(1 | 8 | 16 | 32).contains(Readiness::WRITABLE));
-        assert!(!WORDS.readiness(16).contains(Readiness::WRITABLE));
+        assert!(!WORDS.readiness(1 | 8 | 16 | 32).intersects(Readiness::WRITABLE));
+        assert!(!WORDS.readiness(16).intersects(Readiness::WRITABLE));
         // Writable alone was asked: a reset connection, and an unconnected socket.
-        assert!(!WORDS.readiness(4 | 8 | 16).contains(Readiness::READABLE));
-        assert!(!WORDS.readiness(4 | 16).contains(Readiness::READABLE));
+        assert!(!WORDS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
+        assert!(!WORDS.readiness(4 | 16).intersects(Readiness::READABLE));
     }
 
     #[test]

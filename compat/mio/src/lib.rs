@@ -1,3 +1,26 @@
-//! `wakeful` under mio's name.
+//! [wakeful] under mio's name, so that a program written for mio 1.x runs on it as it is:
+//!
+//! ```toml
+//! [patch.crates-io]
+//! mio = { path = "<wakeful>/compat/mio" }
+//! ```
+//!
+//! Everything is wakeful's, so its documentation is this one's, and so are its types: a program that uses both names
+//! may mix them. It keeps what mio promises; where it does better, or has more, is in wakeful's README.
+//!
+//! `--cfg mio_unsupported_force_poll_poll` chooses the poll(2) backend, as it does for mio. The environment variable
+//! `WAKEFUL_BACKEND` chooses one without rebuilding.
 #![deny(missing_docs)]
+
 pub use wakeful::*;
+
+pub mod features {
+    //! The features of this package, which are mio's.
+    //!
+    //! | feature | what it brings |
+    //! |---|---|
+    //! | `os-poll` | nothing: `Poll` and all that belongs to it is always there |
+    //! | `net` | the module `net`: TCP, UDP and Unix-domain sockets |
+    //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows` |
+    //! | `log` (default) | traces through the `log` crate |
+}

@@ -51,8 +51,9 @@ impl Select for Epoll {
                 }
             })
             .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
-            if found < KERNEL_BATCH || events.spare() == 0 {
+            // A full batch: the kernel may have more. The caller has asked for more than one batch, or the notifier
+            // was in this one and has taken the room of an event.
+            if found < asked || events.spare() == 0 {
                 return Ok(());
             }
             timeout = Some(Duration::ZERO);
@@ -133,7 +134,7 @@ impl Epoll {
     #[inline]
     fn is_notifier(&self, raw: &EpollEvent) -> bool {
         raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire)
-            || raw.flags() == sys::NESTED_NOTIFIED
+            || raw.flags() & sys::NESTED_NOTIFIED != 0
     }
 
     /// A user's token is the notifier's mark: from now on the notifier is known by its flags.

@@ -55,8 +55,10 @@ pub(super) const NAMES: [(u32, &str); 8] = [
 ];
 
 pub(super) const NOTIFIER_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
-/// How a notifier behind a second epoll is asked for, and how it answers: like no source.
-pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLRDNORM | libc::EPOLLET) as u32;
+/// How a notifier behind a second epoll is asked for. An epoll wakes who sleeps on it with `EPOLLIN` alone, so without
+/// that word nobody would be woken (Linux, `ep_poll_safewake`).
+pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLET) as u32;
+/// How it answers: no source is asked for this word.
 pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
 /// What the kernel is asked for, edge-triggered.

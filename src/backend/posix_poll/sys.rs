@@ -21,8 +21,13 @@ impl PollFd {
     /// A place that poll(2) passes over.
     pub(super) const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
 
-    pub(super) fn new(fd: RawFd, interest: Interest) -> PollFd {
-        PollFd(libc::pollfd { fd, events: flags(interest), revents: 0 })
+    /// Errors and hang-ups are answered too; that the peer sends no more is with `read_hangup`.
+    pub(super) fn new(fd: RawFd, interest: Option<Interest>, read_hangup: bool) -> PollFd {
+        let mut events = interest.map_or(0, flags);
+        if read_hangup {
+            events |= READ_HANGUP;
+        }
+        PollFd(libc::pollfd { fd, events, revents: 0 })
     }
 
     /// What the kernel has found.

@@ -19,6 +19,7 @@ pub(super) struct Table {
     /// The slot of each registered descriptor, by number; descriptors are small.
     by_fd: Vec<Option<u32>>,
     list: Vec<PollFd>,
+    notifier: RawFd,
     /// Whether the list is with a thread in poll(2).
     is_lent: bool,
     /// Slots that were changed while the list was lent.
@@ -66,7 +67,8 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             by_fd: Vec::new(),
-            list: vec![PollFd::new(notifier, Interest::READABLE)],
+            list: vec![PollFd::new(notifier, Some(Interest::READABLE), false)],
+            notifier,
             is_lent: false,
             changed: Vec::new(),
             sleeper_is_behind: false,
@@ -83,7 +85,10 @@ impl Table {
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
-        let identity = FileIdentity::of_watchable(fd)?;
+        if fd == self.notifier {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
+        }
+        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         if let Some(slot) = self.slot_of(fd) {
             if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
@@ -133,7 +138,7 @@ impl Table {
         looks.clear();
         looks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
             Some(Entry { fd, watch, .. }) => match watch.suspect() {
-                Some(suspect) => PollFd::new(*fd, suspect),
+                Some(suspect) => PollFd::new(*fd, Some(suspect), false),
                 None => PollFd::NOTHING,
             },
             None => PollFd::NOTHING,
@@ -339,11 +344,10 @@ impl Table {
             self.list.resize(index + 1, PollFd::NOTHING);
         }
         self.list[index] = match self.entry(slot) {
-            Some(Entry { fd, watch, .. }) => match watch.armed() {
-                Some(armed) => PollFd::new(*fd, armed),
-                None => PollFd::NOTHING,
-            },
-            None => PollFd::NOTHING,
+            Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
+                PollFd::new(*fd, watch.armed(), watch.awaits_read_end())
+            }
+            _ => PollFd::NOTHING,
         };
     }
 }

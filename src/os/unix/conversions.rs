@@ -4,6 +4,7 @@
 macro_rules! raw_fd_conversions {
     ($Type:ident) => {
         impl std::os::fd::AsRawFd for $Type {
+            #[inline]
             fn as_raw_fd(&self) -> std::os::fd::RawFd {
                 std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(self))
             }

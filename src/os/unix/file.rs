@@ -22,10 +22,13 @@ impl FileIdentity {
 
     /// The identity of what `fd` stands for, if it can be watched. A regular file or a directory is always ready,
     /// which epoll refuses with the same error.
-    pub(crate) fn of_watchable(fd: RawFd) -> io::Result<FileIdentity> {
+    ///
+    /// `has_priority`: it is to be watched for priority, which only special files have, though sysfs calls its own
+    /// regular.
+    pub(crate) fn of_watchable(fd: RawFd, has_priority: bool) -> io::Result<FileIdentity> {
         let file = metadata(fd)?;
         // A pidfd calls itself a regular file since Linux 6.9, but isn't always ready.
-        if (file.is_file() || file.is_dir()) && is_always_ready(fd) {
+        if (file.is_file() || file.is_dir()) && !has_priority && is_always_ready(fd) {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
         Ok(FileIdentity::from(&file))

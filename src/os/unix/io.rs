@@ -1,12 +1,12 @@
 //! Reading and writing descriptors, on Linux without glibc's cancellation points.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::{calls, check};
 
 /// What one call takes: POSIX's `IOV_MAX` on every system that matters. More slices make a short read or write.
-const MAX_SLICES: usize = 1024;
+pub(super) const MAX_SLICES: usize = 1024;
 
 #[cfg(feature = "os-ext")]
 pub(crate) fn read(source: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
@@ -22,14 +22,15 @@ pub(crate) fn write(source: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     check(unsafe { calls::write(fd, buf.as_ptr().cast(), buf.len()) }).map(|n| n as usize)
 }
 
-pub(crate) fn read_vectored(source: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+pub(crate) fn read_vectored(source: &impl AsFd, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
     let fd = source.as_fd().as_raw_fd();
     let count = bufs.len().min(MAX_SLICES) as libc::c_int;
     // SAFETY: an `IoSliceMut` has the layout of an iovec; there are at least `count`.
     check(unsafe { calls::readv(fd, bufs.as_mut_ptr().cast(), count) }).map(|n| n as usize)
 }
 
-pub(crate) fn write_vectored(source: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+#[cfg(feature = "os-ext")]
+pub(crate) fn write_vectored(source: &impl AsFd, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
     let fd = source.as_fd().as_raw_fd();
     let count = bufs.len().min(MAX_SLICES) as libc::c_int;
     // SAFETY: an `IoSlice` has the layout of an iovec; there are at least `count`.

@@ -3,10 +3,11 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
+use std::{mem, ptr};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::io::MAX_SLICES;
 use super::{calls, check};
 
 /// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
@@ -21,7 +22,7 @@ const NO_SIGNAL: libc::c_int = {
     }
 };
 
-/// Makes a new socket non-blocking; 0 where the kernel has no such flag, and it takes another call.
+/// The flag that makes a new socket non-blocking. Where the kernel has none it takes another call.
 #[cfg(any(
     target_os = "android",
     target_os = "cygwin",
@@ -34,21 +35,14 @@ const NO_SIGNAL: libc::c_int = {
     target_os = "openbsd",
 ))]
 const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
-#[cfg(not(any(
-    target_os = "android",
-    target_os = "cygwin",
-    target_os = "dragonfly",
-    target_os = "freebsd",
-    target_os = "fuchsia",
-    target_os = "illumos",
-    target_os = "linux",
-    target_os = "netbsd",
-    target_os = "openbsd",
-)))]
-const NON_BLOCKING: libc::c_int = 0;
 
-/// The longest queue of connections that a listener may ask for.
-pub(crate) const MAX_BACKLOG: libc::c_int = libc::SOMAXCONN;
+/// What stands for a flag that the kernel lacks: an item of its name beats a glob.
+mod absent {
+    #[allow(dead_code)]
+    pub(super) const NON_BLOCKING: libc::c_int = 0;
+}
+#[allow(unused_imports)]
+use absent::*;
 
 /// A socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
@@ -105,8 +99,15 @@ pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> 
     super::io::read_vectored(socket, bufs)
 }
 
+/// With sendmsg: writev takes no flags.
 pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    super::io::write_vectored(socket, bufs)
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: zeroes are a message without address, data and ancillary data.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_iov = bufs.as_ptr().cast_mut().cast();
+    message.msg_iovlen = bufs.len().min(MAX_SLICES) as _;
+    // SAFETY: an `IoSlice` has the layout of an iovec; there are at least as many as stated, and they are only read.
+    check(unsafe { calls::sendmsg(fd, &message, NO_SIGNAL) }).map(|n| n as usize)
 }
 
 pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
@@ -183,5 +184,48 @@ fn recv_from_with(
         None => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "the sender's address is neither IPv4 nor IPv6"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Does `operation`, and tells whether a SIGPIPE came of it.
+    fn signals(operation: impl FnOnce()) -> bool {
+        // SAFETY: the sets outlive the calls. Only this thread's mask is changed, and SIGPIPE goes to the thread that
+        // caused it.
+        unsafe {
+            let mut set = mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGPIPE);
+            assert_eq!(libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut()), 0);
+            operation();
+            let mut pending = mem::zeroed();
+            assert_eq!(libc::sigpending(&mut pending), 0);
+            libc::sigismember(&pending, libc::SIGPIPE) == 1
+        }
+    }
+
+    #[test]
+    fn sending_to_a_closed_connection_is_an_error_and_no_signal() {
+        let (one, other) = socket_pair(Type::STREAM).unwrap();
+        drop(other);
+        assert!(!signals(|| {
+            assert_eq!(send(&one, b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            let bufs = [IoSlice::new(b"x"), IoSlice::new(b"y")];
+            assert_eq!(send_vectored(&one, &bufs).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        }));
+    }
+
+    #[test]
+    fn more_slices_than_the_kernel_takes_are_a_short_write() {
+        let (one, other) = socket_pair(Type::STREAM).unwrap();
+        assert_eq!(send_vectored(&one, &vec![IoSlice::new(b"x"); MAX_SLICES + 1]).unwrap(), MAX_SLICES);
+
+        let mut bytes = vec![0; MAX_SLICES + 1];
+        let mut bufs: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+        assert_eq!(recv_vectored(&other, &mut bufs).unwrap(), MAX_SLICES);
+        assert_eq!(bytes[MAX_SLICES - 1..], *b"x\0");
     }
 }

@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::net::SocketAddr;
+
+use wakeful::Backend;
+
+pub const HELP: &str = "\
+An echo server on one `Poll`, and a load that checks every byte.
+
+Usage: echo [OPTIONS]
+
+  --seconds N       how long to drive it (5)
+  --connections N   how many connections, shared out among the transports, at least one each (300)
+  --backend NAME    how to ask the kernel: epoll, posix_poll, ... (the platform's best)
+  --serve ADDR      only serve, TCP and UDP, on ADDR (such as 127.0.0.1:7777)
+  --help            this text";
+
+pub struct Options {
+    pub mode: Mode,
+    pub backend: Option<Backend>,
+}
+
+pub enum Mode {
+    Serve(SocketAddr),
+    Drive { seconds: u32, connections: usize },
+}
+
+impl Options {
+    /// `None`: help was asked for.
+    pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+        let (mut serve, mut seconds, mut connections, mut backend) = (None, None, None, None);
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().ok_or_else(|| format!("`{arg}` needs a value"));
+            match arg.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--serve" => serve = Some(address(&value()?)?),
+                "--seconds" => seconds = Some(number(&arg, &value()?, 1_000_000)?),
+                "--connections" => connections = Some(number(&arg, &value()?, 100_000)?),
+                "--backend" => backend = Some(known_backend(&value()?)?),
+                _ => return Err(format!("unknown argument `{arg}`")),
+            }
+        }
+        let mode = match (serve, seconds, connections) {
+            (Some(address), None, None) => Mode::Serve(address),
+            (Some(_), ..) => return Err("`--serve` drives nobody: no `--seconds`, no `--connections`".into()),
+            (None, seconds, connections) => Mode::Drive {
+                seconds: seconds.unwrap_or(5),
+                connections: connections.unwrap_or(300) as usize,
+            },
+        };
+        Ok(Some(Options { mode, backend }))
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is no address like 127.0.0.1:7777"))
+}
+
+fn number(option: &str, text: &str, most: u32) -> Result<u32, String> {
+    match text.parse() {
+        Ok(n) if (1..=most).contains(&n) => Ok(n),
+        _ => Err(format!("`{option}` takes a whole number from 1 to {most}, not `{text}`")),
+    }
+}
+
+fn known_backend(text: &str) -> Result<Backend, String> {
+    let backend = text.parse().map_err(|e| format!("`{text}`: {e}"))?;
+    if Backend::available().contains(&backend) {
+        Ok(backend)
+    } else {
+        Err(format!("this platform has no {backend}"))
+    }
+}

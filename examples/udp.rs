@@ -1,0 +1,99 @@
+//! Two UDP sockets on one `Poll`, and a deadline for the datagrams that may be lost.
+//!
+//! ```text
+//! cargo run --example udp
+//! ```
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use wakeful::net::UdpSocket;
+use wakeful::{Events, Interest, Poll, Token};
+
+const ASKING: Token = Token(0);
+const ANSWERING: Token = Token(1);
+
+const QUESTIONS: u32 = 5;
+/// How long to wait for an answer.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+fn main() -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--help" | "-h") => {
+            println!("Asks {QUESTIONS} questions over UDP, and answers them. Takes no arguments.");
+            return ExitCode::SUCCESS;
+        }
+        Some(arg) => {
+            eprintln!("udp: unknown argument `{arg}`");
+            return ExitCode::from(2);
+        }
+    }
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("udp: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    let localhost = "127.0.0.1:0".parse().expect("an address");
+    let mut answering = UdpSocket::bind(localhost)?;
+    let mut asking = UdpSocket::bind(localhost)?;
+    // A connected socket takes datagrams from its peer alone, and learns when nobody is there.
+    asking.connect(answering.local_addr()?)?;
+
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(8);
+    poll.registry().register(&mut answering, ANSWERING, Interest::READABLE)?;
+    poll.registry().register(&mut asking, ASKING, Interest::READABLE)?;
+
+    let mut buf = [0; 1500];
+    let mut question = 1u32;
+    asking.send(&question.to_be_bytes())?;
+    let mut deadline = Instant::now() + PATIENCE;
+    while question <= QUESTIONS {
+        match poll.poll_until(&mut events, deadline) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        for event in &events {
+            // Until it would block: more than one datagram may have come.
+            loop {
+                match event.token() {
+                    ASKING => match asking.recv(&mut buf) {
+                        Ok(n) if n == 4 && buf[..2] == [b'o', b'k'] && u32::from(buf[3]) == question => {
+                            println!("question {question} was answered");
+                            question += 1;
+                            if question <= QUESTIONS {
+                                asking.send(&question.to_be_bytes())?;
+                                deadline = Instant::now() + PATIENCE;
+                            }
+                        }
+                        Ok(_) => {} // the second answer to a question that was asked twice
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        Err(e) => return Err(e),
+                    },
+                    ANSWERING => match answering.recv_from(&mut buf) {
+                        Ok((_, sender)) => {
+                            (buf[0], buf[1]) = (b'o', b'k');
+                            answering.send_to(&buf[..4], sender)?;
+                        }
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        Err(e) => return Err(e),
+                    },
+                    _ => break,
+                }
+            }
+        }
+        if question <= QUESTIONS && Instant::now() >= deadline {
+            println!("question {question} is asked again");
+            asking.send(&question.to_be_bytes())?;
+            deadline = Instant::now() + PATIENCE;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What Unix has beyond the network: a Unix-domain socket and a child process's output, on one `Poll`.
+//!
+//! ```text
+//! cargo run --example unix --features os-ext
+//! ```
+
+#[cfg(unix)]
+fn main() -> std::process::ExitCode {
+    use std::process::ExitCode;
+
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--help" | "-h") => {
+            println!("Runs `echo` and prints what it says, and talks to itself. Takes no arguments.");
+            return ExitCode::SUCCESS;
+        }
+        Some(arg) => {
+            eprintln!("unix: unknown argument `{arg}`");
+            return ExitCode::from(2);
+        }
+    }
+    match example::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("unix: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn main() {
+    println!("This example is for Unix.");
+}
+
+#[cfg(unix)]
+mod example {
+    use std::io::{self, ErrorKind, Read, Write};
+    use std::net::Shutdown;
+    use std::process::{Command, Stdio};
+
+    use wakeful::net::UnixStream;
+    use wakeful::unix::pipe;
+    use wakeful::{Events, Interest, Poll, Token};
+
+    const CHILD: Token = Token(0);
+    const STREAM: Token = Token(1);
+
+    pub fn run() -> io::Result<()> {
+        let mut poll = Poll::new()?;
+        let mut events = Events::with_capacity(8);
+
+        // A child's output is a pipe. It was made in blocking mode, so that must change.
+        let mut child = Command::new("echo").arg("hello from a child").stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().expect("its output was asked for");
+        let mut output = pipe::Receiver::from(output);
+        output.set_nonblocking(true)?;
+        poll.registry().register(&mut output, CHILD, Interest::READABLE)?;
+
+        let (mut stream, mut peer) = UnixStream::pair()?;
+        poll.registry().register(&mut stream, STREAM, Interest::READABLE)?;
+        peer.write_all(b"hello from a socket")?;
+        peer.shutdown(Shutdown::Write)?;
+
+        let (mut from_child, mut from_stream) = (Vec::new(), Vec::new());
+        let mut open = 2;
+        while open > 0 {
+            match poll.poll(&mut events, None) {
+                // The child's end may come as a signal.
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            for event in &events {
+                let is_over = match event.token() {
+                    CHILD => read(&mut output, &mut from_child)?,
+                    STREAM => read(&mut stream, &mut from_stream)?,
+                    _ => false,
+                };
+                // After the end a source stays readable. Watching it on would be of no use.
+                if is_over {
+                    open -= 1;
+                    match event.token() {
+                        CHILD => poll.registry().deregister(&mut output)?,
+                        _ => poll.registry().deregister(&mut stream)?,
+                    }
+                }
+            }
+        }
+        child.wait()?;
+        println!("{}", String::from_utf8_lossy(&from_child).trim_end());
+        println!("{}", String::from_utf8_lossy(&from_stream));
+        Ok(())
+    }
+
+    /// Reads until it would block; whether that was the end.
+    fn read(source: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
+        // `read_to_end` keeps what it has read when it answers an error, also if that is `WouldBlock`.
+        match source.read_to_end(into) {
+            Ok(_) => Ok(true),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}

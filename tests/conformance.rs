@@ -1,0 +1,79 @@
+//! The contract, behaviour by behaviour, on every backend that the machine has.
+//!
+//! Each file of `conformance/` is one behaviour. A test is written once as a function that takes the backend, and
+//! shows up once for each backend: `waker::a_wake_before_the_poll::posix_poll`. What a kernel makes impossible is
+//! in the table of `conformance/skips.rs`, and nowhere else.
+
+/// The backends, one line each. `skips::every_backend_is_tested` fails if one is missing.
+macro_rules! on_every_backend {
+    ($($behaviour:ident),* $(,)?) => {$(
+        mod $behaviour {
+            use wakeful::Backend;
+
+            #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos"))]
+            #[test]
+            fn epoll() {
+                super::$behaviour(Backend::Epoll);
+            }
+
+            #[cfg(unix)]
+            #[test]
+            fn posix_poll() {
+                super::$behaviour(Backend::PosixPoll);
+            }
+        }
+    )*};
+}
+
+#[path = "conformance/support.rs"]
+mod support;
+
+#[path = "conformance/capacity.rs"]
+mod capacity;
+#[path = "conformance/connecting.rs"]
+mod connecting;
+#[path = "conformance/deregistration.rs"]
+mod deregistration;
+#[path = "conformance/dropping.rs"]
+mod dropping;
+#[path = "conformance/edges.rs"]
+mod edges;
+#[path = "conformance/registration.rs"]
+mod registration;
+#[path = "conformance/skips.rs"]
+mod skips;
+#[path = "conformance/timeouts.rs"]
+mod timeouts;
+#[path = "conformance/tokens.rs"]
+mod tokens;
+#[path = "conformance/udp.rs"]
+mod udp;
+#[path = "conformance/waker.rs"]
+mod waker;
+#[path = "conformance/wrong_use.rs"]
+mod wrong_use;
+
+// What needs a second thread.
+#[cfg(not(target_family = "wasm"))]
+#[path = "conformance/threads.rs"]
+mod threads;
+
+// What only Unix has.
+#[cfg(unix)]
+#[path = "conformance/unix_close_states.rs"]
+mod unix_close_states;
+#[cfg(unix)]
+#[path = "conformance/unix_nesting.rs"]
+mod unix_nesting;
+#[cfg(unix)]
+#[path = "conformance/unix_pipes.rs"]
+mod unix_pipes;
+#[cfg(unix)]
+#[path = "conformance/unix_signals.rs"]
+mod unix_signals;
+#[cfg(unix)]
+#[path = "conformance/unix_source_fd.rs"]
+mod unix_source_fd;
+#[cfg(unix)]
+#[path = "conformance/unix_streams.rs"]
+mod unix_streams;

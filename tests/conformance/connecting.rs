@@ -1,0 +1,97 @@
+//! Connecting: success, refusal, and a socket that is registered before it is connected.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+
+use wakeful::net::TcpStream;
+use wakeful::Backend;
+
+use crate::support::*;
+
+on_every_backend![a_connection_is_writable, a_refused_connection_is_an_error, registered_before_connected];
+
+fn a_connection_is_writable(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut listener, addr) = listener();
+    t.register(&mut listener, A, READ);
+    for interest in [WRITE, BOTH] {
+        let mut client = TcpStream::connect(addr).unwrap();
+        t.register(&mut client, B, interest);
+        t.expect(&[want(A, READ), want(B, WRITE)]);
+        assert!(client.take_error().unwrap().is_none());
+        assert_eq!(client.peer_addr().unwrap(), addr);
+        let (server, peer) = listener.accept().unwrap();
+        assert_kind(listener.accept(), ErrorKind::WouldBlock);
+        assert_eq!(client.local_addr().unwrap(), peer);
+        send(&server, b"hello");
+        assert_eq!(read_exactly(&client, 5), b"hello");
+    }
+}
+
+/// A port that nobody listens at.
+fn refusing() -> SocketAddr {
+    std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap()
+}
+
+fn a_refused_connection_is_an_error(backend: Backend) {
+    for interest in [READ, WRITE, BOTH] {
+        let mut t = Tester::new(backend);
+        // Some systems refuse at once.
+        let Ok(mut client) = TcpStream::connect(refusing()) else { continue };
+        t.register(&mut client, A, interest);
+        let events = t.expect(&[want(A, interest)]);
+        assert!(events.iter().all(wakeful::event::Event::is_error), "{events:?}");
+        let error = client.take_error().unwrap().expect("an error");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        t.quiet();
+    }
+}
+
+/// tokio#4549: an unconnected socket has hung up. That must not be all that is ever heard of it.
+#[cfg(any(unix, windows))]
+fn registered_before_connected(backend: Backend) {
+    use socket2::{Domain, Socket, Type};
+    for interest in [READ, WRITE, BOTH] {
+        let mut t = Tester::new(backend);
+        let (listener, addr) = listener();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut client = TcpStream::from_std(socket.into());
+        t.register(&mut client, A, interest);
+        // What it says before is the kernel's affair; it is said once.
+        let before = t.poll_now();
+        before.iter().for_each(|event| assert_sane(event, interest));
+        t.quiet();
+        match socket2::SockRef::from(&client).connect(&addr.into()) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+            #[cfg(unix)]
+            Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            Err(e) => panic!("{e}"),
+        }
+        if interest.is_writable() {
+            t.expect(&[want(A, WRITE).or(interest)]);
+            assert_eq!(client.peer_addr().unwrap(), addr);
+        }
+        if interest.is_readable() {
+            let (server, _) = accept_from(&listener);
+            // Nothing was asked of it since, and nothing need be: the arrival is news.
+            send(&server, b"x");
+            t.expect(&[want(A, READ).or(interest)]);
+            assert_eq!(read_exactly(&client, 1), b"x");
+        }
+    }
+}
+
+#[cfg(any(unix, windows))]
+fn accept_from(listener: &wakeful::net::TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+            other => return other.expect("accept"),
+        }
+    }
+}
+
+#[cfg(not(any(unix, windows)))]
+fn registered_before_connected(_: Backend) {}

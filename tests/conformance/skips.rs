@@ -1,0 +1,80 @@
+//! What a kernel makes impossible: the whole list. `PLATFORMS.md` gives the same reasons.
+//!
+//! A test that can't hold on a backend says `return skip(backend, "name")`, which fails unless the pair is listed. A
+//! listed pair that no test asks for fails too.
+
+use std::cell::RefCell;
+use std::io::Write;
+
+use wakeful::Backend;
+
+pub struct Allowed {
+    pub backend: Backend,
+    pub name: &'static str,
+    pub reason: &'static str,
+    /// The test that asks.
+    pub test: fn(Backend),
+}
+
+#[cfg(unix)]
+pub const ALLOWED: &[Allowed] = &[
+    Allowed {
+        backend: Backend::PosixPoll,
+        name: "nested_poll_io",
+        reason: "poll(2) has no descriptor for the whole list: the poll's own is readable for wakes alone",
+        test: crate::unix_nesting::it_is_readable_when_a_source_is_ready,
+    },
+    Allowed {
+        backend: Backend::Epoll,
+        name: "direction_of_a_lone_error",
+        reason: "epoll tells of an error without saying what was asked: it counts for both directions",
+        test: crate::udp::an_error_in_the_asked_direction,
+    },
+];
+#[cfg(not(unix))]
+pub const ALLOWED: &[Allowed] = &[];
+
+thread_local! {
+    static SKIPPED: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Counts a test that this backend can't pass; it must be on the list.
+#[track_caller]
+pub fn skip(backend: Backend, name: &'static str) {
+    let allowed = ALLOWED.iter().find(|allowed| allowed.backend == backend && allowed.name == name);
+    let allowed = allowed.unwrap_or_else(|| panic!("{backend} may not skip {name}"));
+    SKIPPED.with(|skipped| skipped.borrow_mut().push(name));
+    println!("skipped on {backend}: {name}: {}", allowed.reason);
+}
+
+#[test]
+fn every_allowed_skip_is_needed() {
+    // Past the harness' capture: skips are to be seen in every log.
+    let mut log = std::io::stderr();
+    let mut count = 0;
+    for allowed in ALLOWED {
+        if !Backend::available().contains(&allowed.backend) {
+            continue;
+        }
+        SKIPPED.with(|skipped| skipped.borrow_mut().clear());
+        (allowed.test)(allowed.backend);
+        let skipped = SKIPPED.with(RefCell::take);
+        assert_eq!(skipped, [allowed.name], "{} is on the list for {}", allowed.name, allowed.backend);
+        let _ = writeln!(log, "skip: {}: {}: {}", allowed.backend, allowed.name, allowed.reason);
+        count += 1;
+    }
+    let _ = writeln!(log, "skips: {count}");
+}
+
+/// The list in `on_every_backend!` and the library's are the same.
+#[test]
+fn every_backend_is_tested() {
+    let mut tested = Vec::new();
+    if cfg!(any(target_os = "linux", target_os = "android", target_os = "illumos")) {
+        tested.push(Backend::Epoll);
+    }
+    if cfg!(unix) {
+        tested.push(Backend::PosixPoll);
+    }
+    assert_eq!(Backend::available(), tested);
+}

@@ -1,0 +1,427 @@
+//! What the tests share, and what differs between platforms for them.
+#![allow(dead_code)] // each test program uses a part
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use wakeful::event::{Event, Source};
+use wakeful::net::{TcpListener, TcpStream, UdpSocket};
+use wakeful::{Backend, Events, Interest, Poll, Registry, Token};
+
+pub const READ: Interest = Interest::READABLE;
+pub const WRITE: Interest = Interest::WRITABLE;
+pub const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+pub const A: Token = Token(0xA);
+pub const B: Token = Token(0xB);
+pub const C: Token = Token(0xC);
+pub const WAKE: Token = Token(0xFFFF);
+
+/// What happens is waited for this long; far longer than any machine under load needs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A poll that knows what it waits for.
+pub struct Tester {
+    pub poll: Poll,
+    pub events: Events,
+}
+
+/// An event that is to come, and what it may say.
+#[derive(Copy, Clone, Debug)]
+pub struct Want {
+    token: Token,
+    needs: Interest,
+    allows: Interest,
+}
+
+/// Events of `token` that together say `needs` and nothing else.
+pub fn want(token: Token, needs: Interest) -> Want {
+    Want { token, needs, allows: needs }
+}
+
+impl Want {
+    /// They may say this as well.
+    pub fn or(self, also: Interest) -> Want {
+        Want { allows: self.allows | also, ..self }
+    }
+}
+
+impl Tester {
+    pub fn new(backend: Backend) -> Tester {
+        Tester::with_capacity(backend, 64)
+    }
+
+    pub fn with_capacity(backend: Backend, capacity: usize) -> Tester {
+        let poll = Poll::with_backend(backend).expect("a poll");
+        assert_eq!(poll.backend(), backend);
+        Tester { poll, events: Events::with_capacity(capacity) }
+    }
+
+    pub fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    #[track_caller]
+    pub fn register(&self, source: &mut (impl Source + ?Sized), token: Token, interest: Interest) {
+        self.registry().register(source, token, interest).expect("register");
+    }
+
+    #[track_caller]
+    pub fn reregister(&self, source: &mut (impl Source + ?Sized), token: Token, interest: Interest) {
+        self.registry().reregister(source, token, interest).expect("reregister");
+    }
+
+    #[track_caller]
+    pub fn deregister(&self, source: &mut (impl Source + ?Sized)) {
+        self.registry().deregister(source).expect("deregister");
+    }
+
+    /// What is there now.
+    #[track_caller]
+    pub fn poll_now(&mut self) -> Vec<Event> {
+        self.poll_for(Duration::ZERO)
+    }
+
+    /// What comes within `timeout`. If that is [`PATIENCE`], something must come, and end the sleep by itself: what a
+    /// sleeper finds when its time is over was lost on it.
+    #[track_caller]
+    pub fn poll_for(&mut self, timeout: Duration) -> Vec<Event> {
+        let start = Instant::now();
+        self.poll.poll(&mut self.events, Some(timeout)).expect("poll");
+        assert!(self.events.len() <= self.events.capacity());
+        if timeout == PATIENCE {
+            assert!(start.elapsed() < timeout, "it slept on; then it found {:?}", self.events);
+            assert!(!self.events.is_empty(), "the poll came back early and empty");
+        }
+        self.events.iter().cloned().collect()
+    }
+
+    /// Nothing is there.
+    #[track_caller]
+    pub fn quiet(&mut self) {
+        let events = self.poll_now();
+        assert!(events.is_empty(), "nothing has changed, but: {events:?}");
+    }
+
+    /// Polls until every wanted event has come, and answers all that came. Fails if one doesn't come, if another's
+    /// comes, or if one says what it must not.
+    #[track_caller]
+    pub fn expect(&mut self, wants: &[Want]) -> Vec<Event> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut all: Vec<Event> = Vec::new();
+        loop {
+            let missing: Vec<_> = wants.iter().filter(|want| !is_met(want, &all)).collect();
+            if missing.is_empty() {
+                return all;
+            }
+            assert!(Instant::now() < deadline, "missing: {missing:?}; came: {all:?}");
+            self.poll.poll_until(&mut self.events, deadline).expect("poll");
+            assert!(
+                Instant::now() < deadline,
+                "missing: {missing:?}; found when time was over: {:?}",
+                self.events
+            );
+            for event in &self.events {
+                check(wants, event);
+                all.push(event.clone());
+            }
+        }
+    }
+}
+
+fn is_met(want: &Want, all: &[Event]) -> bool {
+    let mut of_token = all.iter().filter(|event| event.token() == want.token);
+    let priority = of_token.clone().any(Event::is_priority);
+    let readable = of_token.clone().any(Event::is_readable);
+    let writable = of_token.any(Event::is_writable);
+    (readable || !want.needs.is_readable())
+        && (writable || !want.needs.is_writable())
+        && (priority || !want.needs.is_priority())
+}
+
+#[track_caller]
+fn check(wants: &[Want], event: &Event) {
+    let Some(want) = wants.iter().find(|want| want.token == event.token()) else {
+        panic!("an event with a token that nobody waits for: {event:?}; wanted: {wants:?}");
+    };
+    assert_sane(event, want.allows);
+}
+
+/// An event says something, and says only what its registration may say.
+#[track_caller]
+pub fn assert_sane(event: &Event, allows: Interest) {
+    assert!(event.is_readable() || event.is_writable(), "an event that says nothing: {event:?}");
+    let readable = allows.is_readable() || allows.is_priority();
+    assert!(readable || !event.is_readable(), "a readable event nobody asked for: {event:?}");
+    assert!(allows.is_writable() || !event.is_writable(), "a writable event nobody asked for: {event:?}");
+}
+
+#[track_caller]
+pub fn assert_kind<T: Debug>(result: io::Result<T>, kind: ErrorKind) {
+    match result {
+        Err(e) if e.kind() == kind => {}
+        other => panic!("{kind:?} was expected, not {other:?}"),
+    }
+}
+
+/// Any free port of the loopback.
+pub fn any_port() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 0).into()
+}
+
+/// Two ends of a TCP connection, blocking.
+#[track_caller]
+pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
+    let listener = std::net::TcpListener::bind(any_port()).expect("bind");
+    let one = std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("connect");
+    let (other, peer) = listener.accept().expect("accept");
+    assert_eq!(peer, one.local_addr().unwrap(), "somebody else's connection");
+    one.set_nodelay(true).unwrap();
+    other.set_nodelay(true).unwrap();
+    (one, other)
+}
+
+/// Two ends of a TCP connection.
+#[track_caller]
+pub fn tcp_pair() -> (TcpStream, TcpStream) {
+    let (one, other) = std_tcp_pair();
+    one.set_nonblocking(true).unwrap();
+    other.set_nonblocking(true).unwrap();
+    (TcpStream::from_std(one), TcpStream::from_std(other))
+}
+
+/// A source and a blocking peer, whose reads give up after [`PATIENCE`].
+#[track_caller]
+pub fn tcp_pair_with_std() -> (TcpStream, std::net::TcpStream) {
+    let (one, other) = std_tcp_pair();
+    one.set_nonblocking(true).unwrap();
+    other.set_read_timeout(Some(PATIENCE)).unwrap();
+    (TcpStream::from_std(one), other)
+}
+
+/// Waits until something has arrived, and leaves it there.
+#[track_caller]
+pub fn await_bytes(at: &TcpStream) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(e) = at.peek(&mut [0]) {
+        assert_eq!(e.kind(), ErrorKind::WouldBlock);
+        assert!(Instant::now() < deadline, "nothing has arrived");
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+pub fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(any_port()).expect("bind");
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
+}
+
+#[track_caller]
+pub fn udp() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind(any_port()).expect("bind");
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
+}
+
+/// Writes all of `bytes`, which fit.
+#[track_caller]
+pub fn send(mut to: impl Write, bytes: &[u8]) {
+    to.write_all(bytes).expect("write");
+}
+
+/// Reads until the source would block.
+#[track_caller]
+pub fn drain(from: impl Read) -> Vec<u8> {
+    let (bytes, end) = read_on(from);
+    match end {
+        Some(e) if e.kind() == ErrorKind::WouldBlock => bytes,
+        other => panic!("WouldBlock was expected, not {other:?}"),
+    }
+}
+
+/// Reads until the end (`None`) or an error.
+pub fn read_on(mut from: impl Read) -> (Vec<u8>, Option<io::Error>) {
+    let mut bytes = Vec::new();
+    let mut buf = [0; 4096];
+    loop {
+        match from.read(&mut buf) {
+            Ok(0) => return (bytes, None),
+            Ok(n) => bytes.extend_from_slice(&buf[..n]),
+            Err(e) => return (bytes, Some(e)),
+        }
+    }
+}
+
+/// Writes until the source would block; how much it took.
+#[track_caller]
+pub fn fill(mut to: impl Write) -> usize {
+    let chunk = [7; 16 << 10];
+    let mut sum = 0;
+    loop {
+        match to.write(&chunk) {
+            Ok(n) => sum += n,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return sum,
+            Err(e) => panic!("WouldBlock was expected, not {e:?}"),
+        }
+    }
+}
+
+/// Reads `count` bytes from a source that may not have them yet.
+#[track_caller]
+pub fn read_exactly(mut from: impl Read, count: usize) -> Vec<u8> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut bytes = vec![0; count];
+    let mut done = 0;
+    while done < count {
+        assert!(Instant::now() < deadline, "only {done} of {count} bytes came");
+        match from.read(&mut bytes[done..]) {
+            Ok(0) => panic!("the end after {done} of {count} bytes"),
+            Ok(n) => done += n,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
+            Err(e) => panic!("{e:?} after {done} of {count} bytes"),
+        }
+    }
+    bytes
+}
+
+/// Waits for another thread. A failure there must not leave this one waiting for ever.
+#[track_caller]
+pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + 2 * PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// How often each token came.
+pub fn count_tokens<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<Token, usize> {
+    let mut counts = BTreeMap::new();
+    for event in events {
+        *counts.entry(event.token()).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// A small generator (xorshift64*), for tests that say their seed: `WAKEFUL_SEED` repeats one.
+pub struct Random(u64);
+
+impl Random {
+    pub fn seeded() -> Random {
+        let seed = match std::env::var("WAKEFUL_SEED") {
+            Ok(seed) => seed.parse().expect("WAKEFUL_SEED is a number"),
+            Err(_) => {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                now.as_nanos() as u64
+            }
+        };
+        // The test harness shows it when the test fails.
+        println!("WAKEFUL_SEED={seed}");
+        Random::new(seed)
+    }
+
+    pub fn new(seed: u64) -> Random {
+        // Neighbouring seeds must not give neighbouring numbers.
+        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        random.next();
+        random
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// One of `0..limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        ((self.next() >> 33) as usize) % limit
+    }
+
+    pub fn chance(&mut self, one_in: usize) -> bool {
+        self.below(one_in) == 0
+    }
+}
+
+/// The system's count of a thread's and a process's affairs, where it has one.
+#[cfg(unix)]
+pub mod unix {
+    use std::io;
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    /// A new directory, which goes with this.
+    pub struct Directory(PathBuf);
+
+    impl Directory {
+        pub fn new() -> Directory {
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = std::env::temp_dir().join(format!("wakeful-{}-{number}", std::process::id()));
+            std::fs::create_dir(&path).expect("a new directory");
+            Directory(path)
+        }
+
+        pub fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Whether anybody who sleeps on `fd` would be told that it is readable.
+    pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
+        becomes_readable(fd, Duration::ZERO)
+    }
+
+    pub fn becomes_readable(fd: BorrowedFd<'_>, timeout: Duration) -> bool {
+        let mut fd = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd.
+        let found = unsafe { libc::poll(&mut fd, 1, timeout.as_millis() as libc::c_int) };
+        assert_ne!(found, -1, "{}", io::Error::last_os_error());
+        found == 1
+    }
+
+    pub fn read(fd: impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: `buf` is as long as stated.
+        let n = unsafe { libc::read(fd.as_fd().as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// The `read` that no source hears of, until it would block; the number of bytes.
+    pub fn raw_drain(fd: impl AsFd) -> usize {
+        let mut buf = [0; 4096];
+        let mut sum = 0;
+        loop {
+            match read(&fd, &mut buf) {
+                Ok(0) => return sum,
+                Ok(n) => sum += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return sum,
+                Err(e) => panic!("{e}"),
+            }
+        }
+    }
+
+    pub fn close(fd: RawFd) {
+        // SAFETY: the caller owns the number.
+        assert_eq!(unsafe { libc::close(fd) }, 0);
+    }
+
+    pub fn is_close_on_exec(fd: RawFd) -> bool {
+        // SAFETY: no memory is passed.
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+        assert_ne!(flags, -1, "{fd}: {}", io::Error::last_os_error());
+        flags & libc::FD_CLOEXEC != 0
+    }
+}

@@ -1,0 +1,467 @@
+//! Promises 3, 9, 11, 12 and 13 while another thread is inside `poll`.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wakeful::net::TcpStream;
+use wakeful::{Backend, Interest, Token, Waker};
+
+use crate::support::*;
+
+on_every_backend![
+    a_wake_ends_a_sleep,
+    wakes_from_many_threads,
+    what_was_written_before_a_wake_is_seen,
+    a_registration_takes_effect_at_once,
+    a_reregistration_takes_effect_at_once,
+    a_deregistration_takes_effect_at_once,
+    a_read_that_blocks_takes_effect_at_once,
+    a_dropped_source_closes_at_once,
+    a_deregistered_token_is_never_seen_again,
+    registrations_do_not_restart_a_timeout,
+    wakes_of_nobody_do_not_restart_a_timeout,
+    epolls_mark_as_a_token_under_wakes,
+    everything_at_once,
+];
+
+/// Wakes that come while the poller is falling asleep, asleep, or waking up.
+fn a_wake_ends_a_sleep(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let polled = AtomicUsize::new(0);
+    const ROUNDS: usize = 3000;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random::new(1);
+            for round in 0..ROUNDS {
+                for _ in 0..random.below(200) {
+                    std::hint::spin_loop();
+                }
+                if random.chance(50) {
+                    thread::sleep(Duration::from_micros(100));
+                }
+                waker.wake().unwrap();
+                wait_until("the poll", || polled.load(Ordering::Acquire) > round);
+            }
+        });
+        for round in 0..ROUNDS {
+            let events = t.poll_for(PATIENCE);
+            assert_eq!(events.len(), 1, "round {round}: {events:?}");
+            polled.store(round + 1, Ordering::Release);
+        }
+    });
+}
+
+fn wakes_from_many_threads(backend: Backend) {
+    const THREADS: usize = 8;
+    const WAKES: usize = 500;
+    let mut t = Tester::with_capacity(backend, 3);
+    let registry = t.registry().try_clone().unwrap();
+    let asked: Vec<AtomicUsize> = (0..THREADS).map(|_| AtomicUsize::new(0)).collect();
+    let seen: Vec<AtomicUsize> = (0..THREADS).map(|_| AtomicUsize::new(0)).collect();
+    let left = AtomicUsize::new(THREADS);
+    let last = Waker::new(t.registry(), WAKE).unwrap();
+    thread::scope(|scope| {
+        for index in 0..THREADS {
+            let (registry, asked, seen, left, last) = (&registry, &asked, &seen, &left, &last);
+            scope.spawn(move || {
+                let waker = Waker::new(registry, Token(index)).unwrap();
+                let mut random = Random::new(index as u64);
+                for wake in 1..=WAKES {
+                    asked[index].store(wake, Ordering::Release);
+                    waker.wake().unwrap();
+                    // Sometimes wakes follow each other, sometimes each is waited for.
+                    if random.chance(2) || wake == WAKES {
+                        wait_until("its wake", || seen[index].load(Ordering::Acquire) >= wake);
+                    }
+                }
+                left.fetch_sub(1, Ordering::AcqRel);
+                last.wake().unwrap();
+            });
+        }
+        while left.load(Ordering::Acquire) > 0 {
+            for event in t.poll_for(PATIENCE) {
+                if event.token() != WAKE {
+                    let index = event.token().0;
+                    seen[index].store(asked[index].load(Ordering::Acquire), Ordering::Release);
+                }
+            }
+        }
+    });
+}
+
+fn what_was_written_before_a_wake_is_seen(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let wakers = [A, B, C].map(|token| Waker::new(t.registry(), token).unwrap());
+    // Plain memory in effect: nothing but the wake orders it.
+    let values = [A, B, C].map(|_| AtomicUsize::new(0));
+    const LAST: usize = 3000;
+    thread::scope(|scope| {
+        for (waker, value) in wakers.iter().zip(&values) {
+            scope.spawn(move || {
+                for number in 1..=LAST {
+                    value.store(number, Ordering::Relaxed);
+                    waker.wake().unwrap();
+                }
+            });
+        }
+        let mut seen = [0; 3];
+        while seen != [LAST; 3] {
+            let events = t.poll_for(PATIENCE);
+            assert!(!events.is_empty(), "a last wake was lost: {seen:?}");
+            for event in events {
+                let index = [A, B, C].iter().position(|&token| token == event.token()).unwrap();
+                seen[index] = values[index].load(Ordering::Relaxed);
+            }
+        }
+    });
+}
+
+/// Runs `act` in another thread while this one sleeps in `poll` without a limit but [`PATIENCE`]; most likely: how
+/// long `act` is put off varies.
+fn while_asleep(t: &mut Tester, round: usize, act: impl FnOnce() + Send) -> Vec<wakeful::event::Event> {
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            match round % 4 {
+                0 => {}
+                1 => (0..round * 10).for_each(|_| std::hint::spin_loop()),
+                2 => thread::yield_now(),
+                _ => thread::sleep(Duration::from_micros(200)),
+            }
+            act();
+        });
+        t.poll_for(PATIENCE)
+    })
+}
+
+#[track_caller]
+fn assert_only(events: &[wakeful::event::Event], token: Token, interest: Interest) {
+    assert!(!events.is_empty(), "nothing came");
+    for event in events {
+        assert_eq!(event.token(), token, "{events:?}");
+        assert_sane(event, interest);
+    }
+}
+
+fn a_registration_takes_effect_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    for round in 0..100 {
+        // Ready when it is registered, and afterwards.
+        let (mut a, b) = tcp_pair();
+        if round % 2 == 0 {
+            send(&b, b"x");
+        }
+        let events = while_asleep(&mut t, round, || {
+            registry.register(&mut a, Token(round), READ).unwrap();
+            if round % 2 == 1 {
+                send(&b, b"x");
+            }
+        });
+        assert_only(&events, Token(round), READ);
+    }
+}
+
+fn a_reregistration_takes_effect_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    for round in 0..100 {
+        let token = Token(round);
+        let events = while_asleep(&mut t, round, || registry.reregister(&mut a, token, WRITE).unwrap());
+        assert_only(&events, token, WRITE);
+        t.reregister(&mut a, A, READ);
+        let events = while_asleep(&mut t, round, || {
+            registry.reregister(&mut a, token, READ).unwrap();
+            send(&b, b"x");
+        });
+        assert_only(&events, token, READ);
+        drain(&a);
+    }
+}
+
+fn a_deregistration_takes_effect_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    for round in 0..100 {
+        let (mut a, b) = tcp_pair();
+        t.register(&mut a, A, READ);
+        let events = while_asleep(&mut t, round, || {
+            registry.deregister(&mut a).unwrap();
+            send(&b, b"x");
+            await_bytes(&a);
+            waker.wake().unwrap();
+        });
+        // Deregistered while the poll was under way, so that it may not even be on its way back with it.
+        assert_only(&events, WAKE, READ);
+    }
+}
+
+fn a_read_that_blocks_takes_effect_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    for round in 0..200 {
+        send(&b, b"x");
+        t.expect(&[want(A, READ)]);
+        // The poller sleeps while the source is silenced; then it is drained, and something new comes.
+        let events = while_asleep(&mut t, round, || {
+            assert_eq!(drain(&a), b"x");
+            send(&b, b"y");
+        });
+        assert_only(&events, A, READ);
+        assert_eq!(read_exactly(&a, 1), b"y");
+        drain(&a);
+    }
+}
+
+fn a_dropped_source_closes_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    for round in 0..60 {
+        let (mut a, mut b) = tcp_pair_with_std();
+        t.register(&mut a, A, READ);
+        let (registry, waker) = (&registry, &waker);
+        let events = while_asleep(&mut t, round, move || {
+            if round % 2 == 0 {
+                registry.deregister(&mut a).unwrap();
+            }
+            drop(a);
+            // The poller sleeps on: only then is it woken.
+            assert_eq!(b.read(&mut [0]).expect("the end of the stream"), 0);
+            waker.wake().unwrap();
+        });
+        assert_only(&events, WAKE, READ);
+    }
+}
+
+/// Promise 3 with no help but happens-before: what a thread was told to be gone before `poll` is gone.
+fn a_deregistered_token_is_never_seen_again(backend: Backend) {
+    let mut t = Tester::with_capacity(backend, 4);
+    let registry = t.registry().try_clone().unwrap();
+    let gone = AtomicUsize::new(0);
+    let end = AtomicBool::new(false);
+    let waker = Waker::new(t.registry(), Token(0)).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut random = Random::new(3);
+            let deadline = Instant::now() + Duration::from_millis(600);
+            let (mut a, b) = tcp_pair();
+            for token in 1.. {
+                registry.register(&mut a, Token(token), BOTH).unwrap();
+                if random.chance(3) {
+                    send(&b, b"x");
+                }
+                for _ in 0..random.below(300) {
+                    std::hint::spin_loop();
+                }
+                if random.chance(3) {
+                    read_on(&a);
+                }
+                registry.deregister(&mut a).unwrap();
+                gone.store(token, Ordering::Release);
+                if Instant::now() > deadline {
+                    break;
+                }
+            }
+            end.store(true, Ordering::Release);
+            waker.wake().unwrap();
+        });
+        while !end.load(Ordering::Acquire) {
+            let gone = gone.load(Ordering::Acquire);
+            for event in t.poll_for(PATIENCE) {
+                let token = event.token().0;
+                assert!(token == 0 || token > gone, "{event:?} after {gone} was deregistered");
+            }
+        }
+    });
+    t.poll_now().iter().for_each(|event| assert_eq!(event.token(), Token(0)));
+}
+
+/// `disturb` is called over and over while this thread sleeps; it must not sleep longer for that, nor shorter.
+fn disturbed(t: &mut Tester, mut disturb: impl FnMut() + Send) {
+    let timeout = Duration::from_millis(60);
+    let (begin, end) = (Barrier::new(2), AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            begin.wait();
+            // A timeout that is restarted by each disturbance ends only when these end.
+            let deadline = Instant::now() + PATIENCE;
+            while !end.load(Ordering::Acquire) && Instant::now() < deadline {
+                disturb();
+                thread::sleep(Duration::from_micros(300));
+            }
+        });
+        begin.wait();
+        let start = Instant::now();
+        let events = t.poll_for(timeout);
+        let elapsed = start.elapsed();
+        end.store(true, Ordering::Release);
+        assert!(events.is_empty(), "{events:?}");
+        assert!(elapsed >= timeout, "early: {elapsed:?}");
+        assert!(elapsed < PATIENCE / 2, "restarted: {elapsed:?}");
+    });
+}
+
+fn registrations_do_not_restart_a_timeout(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let (mut a, _b) = tcp_pair();
+    disturbed(&mut t, || {
+        registry.register(&mut a, A, READ).unwrap();
+        assert_eq!(drain(&a), b"");
+        registry.reregister(&mut a, A, READ).unwrap();
+        registry.deregister(&mut a).unwrap();
+    });
+    let (mut c, _d) = tcp_pair();
+    registry.register(&mut c, C, READ).unwrap();
+    disturbed(&mut t, || assert_eq!(drain(&c), b""));
+}
+
+fn wakes_of_nobody_do_not_restart_a_timeout(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    disturbed(&mut t, || {
+        // Dropped at once: mostly the poller finds it gone. Where it is faster, it has seen a wake of right.
+        let waker = Waker::new(&registry, WAKE).unwrap();
+        drop(waker);
+    });
+}
+
+/// The token that the epoll backend marks its own descriptor with, while wakes and events come.
+fn epolls_mark_as_a_token_under_wakes(backend: Backend) {
+    let mark = Token(0x6e6f_7469_6679_2121u64 as usize);
+    for register_first in [true, false] {
+        let mut t = Tester::new(backend);
+        let (mut a, b) = tcp_pair();
+        let registry = t.registry().try_clone().unwrap();
+        if register_first {
+            registry.register(&mut a, mark, READ).unwrap();
+        }
+        let waker = Waker::new(t.registry(), WAKE).unwrap();
+        let (woken, sent) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        const ROUNDS: usize = 500;
+        let a = Mutex::new(a);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    waker.wake().unwrap();
+                    wait_until("the wake's event", || woken.load(Ordering::Acquire) > round);
+                }
+            });
+            scope.spawn(|| {
+                if !register_first {
+                    registry.register(&mut *a.lock().unwrap(), mark, READ).unwrap();
+                }
+                for round in 0..ROUNDS {
+                    send(&b, b"x");
+                    wait_until("the byte's event", || sent.load(Ordering::Acquire) > round);
+                }
+            });
+            let mut spurious = 0;
+            while woken.load(Ordering::Acquire) < ROUNDS || sent.load(Ordering::Acquire) < ROUNDS {
+                let events = t.poll_for(PATIENCE);
+                assert!(!events.is_empty(), "lost after {woken:?} wakes and {sent:?} events");
+                for event in events {
+                    assert_sane(&event, READ);
+                    if event.token() == WAKE {
+                        woken.fetch_add(1, Ordering::AcqRel);
+                    } else {
+                        assert_eq!(event.token(), mark);
+                        let bytes = drain(&*a.lock().unwrap()).len();
+                        sent.fetch_add(bytes, Ordering::AcqRel);
+                        spurious += usize::from(bytes == 0);
+                    }
+                }
+            }
+            // A wake that was on its way at the very moment of registration.
+            assert!(spurious <= 1, "{spurious} events of nobody");
+        });
+    }
+}
+
+/// Threads register, use, reregister, deregister and drop sources of their own, and wake, in random order. Everything
+/// that is sent arrives at the poller, and no token of the past does.
+fn everything_at_once(backend: Backend) {
+    const THREADS: usize = 4;
+    let seed = Random::seeded().next();
+    let mut t = Tester::with_capacity(backend, 8);
+    let registry = t.registry().try_clone().unwrap();
+    let deadline = Instant::now() + Duration::from_millis(1200);
+    // How often each token was seen.
+    let seen: Mutex<HashMap<Token, usize>> = Mutex::default();
+    let left = AtomicUsize::new(THREADS);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (registry, seen, left, waker) = (&registry, &seen, &left, &waker);
+            scope.spawn(move || {
+                let mut random = Random::new(seed ^ thread as u64);
+                let mut next = thread;
+                let mut token = || {
+                    next += THREADS;
+                    Token(next)
+                };
+                let count = |token: Token| seen.lock().unwrap().get(&token).copied().unwrap_or(0);
+                let comes = |token: Token, after: usize| wait_until("its event", || count(token) > after);
+                while Instant::now() < deadline {
+                    let (mut a, b): (TcpStream, TcpStream) = tcp_pair();
+                    let mut name = token();
+                    registry.register(&mut a, name, READ).unwrap();
+                    for _ in 0..random.below(30) {
+                        match random.below(6) {
+                            0 => {
+                                name = token();
+                                registry.reregister(&mut a, name, READ).unwrap();
+                            }
+                            1 => {
+                                registry.deregister(&mut a).unwrap();
+                                assert_kind(registry.deregister(&mut a), ErrorKind::NotFound);
+                                name = token();
+                                registry.register(&mut a, name, READ).unwrap();
+                            }
+                            2 => {
+                                let wakes = count(WAKE);
+                                waker.wake().unwrap();
+                                comes(WAKE, wakes);
+                            }
+                            3 => assert_eq!(drain(&a), b""),
+                            _ => {
+                                assert_eq!(drain(&a), b"");
+                                let events = count(name);
+                                send(&b, b"x");
+                                comes(name, events);
+                                read_exactly(&a, 1);
+                            }
+                        }
+                        // An event may be on its way while its byte is read; then the next count is too high, never
+                        // too low: only drained sources count on.
+                        drain(&a);
+                    }
+                    if random.chance(2) {
+                        registry.deregister(&mut a).unwrap();
+                    }
+                }
+                left.fetch_sub(1, Ordering::AcqRel);
+                waker.wake().unwrap();
+            });
+        }
+        while left.load(Ordering::Acquire) > 0 {
+            let events = t.poll_for(PATIENCE);
+            let mut seen = seen.lock().unwrap();
+            for event in events {
+                assert_sane(&event, READ);
+                *seen.entry(event.token()).or_insert(0) += 1;
+            }
+        }
+    });
+    // All sources have gone.
+    assert!(t.poll_now().iter().all(|event| event.token() == WAKE));
+}

@@ -1,0 +1,171 @@
+//! Datagrams: readiness, batches, and an error that the network sends back.
+
+use std::io::ErrorKind;
+
+use wakeful::event::Event;
+use wakeful::Backend;
+
+use crate::skips::skip;
+use crate::support::*;
+
+on_every_backend![
+    datagrams_come_as_they_are_read,
+    a_connected_pair,
+    an_empty_datagram_is_an_event,
+    a_refused_datagram_is_an_error,
+    an_error_in_the_asked_direction,
+    after_an_error_the_next_arrival_is_an_event,
+    an_error_does_not_silence_the_reader,
+];
+
+fn datagrams_come_as_they_are_read(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, to_a) = udp();
+    let (mut b, to_b) = udp();
+    t.register(&mut a, A, READ);
+    t.register(&mut b, B, READ);
+    for count in [1, 3, 20] {
+        for round in 0..count {
+            a.send_to(&[round; 10], to_b).unwrap();
+        }
+        let mut received = 0;
+        while received < count {
+            t.expect(&[want(B, READ)]);
+            let mut buf = [0; 20];
+            loop {
+                match b.recv_from(&mut buf) {
+                    Ok((n, from)) => {
+                        assert_eq!((n, from, buf[0]), (10, to_a, received));
+                        received += 1;
+                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(e) => panic!("{e}"),
+                }
+            }
+        }
+        t.quiet();
+    }
+}
+
+fn a_connected_pair(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, to_a) = udp();
+    let (b, to_b) = udp();
+    a.connect(to_b).unwrap();
+    b.connect(to_a).unwrap();
+    t.register(&mut a, A, READ);
+    let mut buf = [0; 8];
+    for _ in 0..10 {
+        b.send(b"ping").unwrap();
+        t.expect(&[want(A, READ)]);
+        assert_eq!(a.peek(&mut buf).unwrap(), 4);
+        assert_eq!(a.recv(&mut buf).unwrap(), 4);
+        assert_kind(a.peek_from(&mut buf), ErrorKind::WouldBlock);
+        t.quiet();
+    }
+}
+
+fn an_empty_datagram_is_an_event(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, to_a) = udp();
+    let (b, _) = udp();
+    t.register(&mut a, A, READ);
+    b.send_to(b"", to_a).unwrap();
+    t.expect(&[want(A, READ)]);
+    assert_eq!(a.recv_from(&mut [0; 4]).unwrap().0, 0);
+}
+
+fn nobody() -> std::net::SocketAddr {
+    udp().1
+}
+
+/// Polls until an error of A's is told; the kernel may tell before that there is room.
+fn expect_error(t: &mut Tester, needs: wakeful::Interest) -> Vec<Event> {
+    let mut events = t.expect(&[want(A, needs).or(BOTH)]);
+    while !events.iter().any(Event::is_error) {
+        events = t.expect(&[want(A, needs).or(BOTH)]);
+    }
+    events
+}
+
+fn a_refused_datagram_is_an_error(backend: Backend) {
+    for interest in [READ, BOTH] {
+        let mut t = Tester::new(backend);
+        let (mut a, _) = udp();
+        a.connect(nobody()).unwrap();
+        t.register(&mut a, A, interest);
+        if interest.is_writable() {
+            t.expect(&[want(A, WRITE)]);
+        }
+        a.send(b"anybody?").unwrap();
+        let needs = if interest == READ { READ } else { WRITE };
+        expect_error(&mut t, needs);
+        let error = a.take_error().unwrap().expect("an error");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        t.quiet();
+    }
+}
+
+/// Who asked for readable alone is told no writable, even of an error.
+pub fn an_error_in_the_asked_direction(backend: Backend) {
+    if backend == Backend::Epoll {
+        return skip(backend, "direction_of_a_lone_error");
+    }
+    let mut t = Tester::new(backend);
+    let (mut a, _) = udp();
+    a.connect(nobody()).unwrap();
+    t.register(&mut a, A, READ);
+    a.send(b"anybody?").unwrap();
+    t.expect(&[want(A, READ)]);
+}
+
+/// A reader who is told of an error, and has taken it, waits for datagrams still.
+fn after_an_error_the_next_arrival_is_an_event(backend: Backend) {
+    for interest in [READ, BOTH] {
+        for takes_error in [false, true] {
+            let mut t = Tester::new(backend);
+            let (mut a, to_a) = udp();
+            let (peer, to_peer) = udp();
+            drop(peer);
+            a.connect(to_peer).unwrap();
+            t.register(&mut a, A, interest);
+            if interest.is_writable() {
+                t.expect(&[want(A, WRITE)]);
+            }
+            assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
+            a.send(b"anybody?").unwrap();
+            expect_error(&mut t, if interest == READ { READ } else { WRITE });
+            if takes_error {
+                assert!(a.take_error().unwrap().is_some());
+            } else {
+                assert_kind(a.recv(&mut [0; 4]), ErrorKind::ConnectionRefused);
+            }
+            assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
+            let Ok(peer) = wakeful::net::UdpSocket::bind(to_peer) else { continue };
+            peer.send_to(b"here", to_a).unwrap();
+            t.expect(&[want(A, READ).or(interest)]);
+            assert_eq!(a.recv(&mut [0; 4]).unwrap(), 4);
+        }
+    }
+}
+
+/// An error is there when the socket is registered. It is told to the writer alone, or to both; the reader waits for
+/// datagrams still, though nobody has read.
+fn an_error_does_not_silence_the_reader(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, to_a) = udp();
+    let (peer, to_peer) = udp();
+    drop(peer);
+    a.connect(to_peer).unwrap();
+    a.send(b"anybody?").unwrap();
+    t.register(&mut a, A, BOTH);
+    let events = expect_error(&mut t, WRITE);
+    let was_told = events.iter().any(Event::is_readable);
+    assert!(a.take_error().unwrap().is_some());
+    if was_told {
+        assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
+    }
+    let peer = wakeful::net::UdpSocket::bind(to_peer).unwrap();
+    peer.send_to(b"here", to_a).unwrap();
+    t.expect(&[want(A, READ).or(WRITE)]);
+}

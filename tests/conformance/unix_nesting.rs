@@ -1,0 +1,154 @@
+//! Unix, promise 16: the poll's own descriptor is readable while an event or a wake is pending.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use wakeful::net::UnixStream;
+use wakeful::unix::SourceFd;
+use wakeful::{Backend, Waker};
+
+use crate::skips::skip;
+use crate::support::unix::is_readable;
+use crate::support::*;
+
+on_every_backend![
+    it_is_readable_when_a_wake_is_pending,
+    it_is_readable_when_a_source_is_ready,
+    a_wake_before_it_was_asked_for,
+    the_registrys_is_the_same,
+    a_wake_within_a_poll_within_a_poll,
+    a_sleeper_outside_is_woken,
+    what_found_no_room_keeps_it_readable,
+    a_zero_timeout_finds_what_is_ready,
+];
+
+fn it_is_readable_when_a_wake_is_pending(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    assert!(!is_readable(t.poll.as_fd()));
+    for _ in 0..10 {
+        waker.wake().unwrap();
+        assert!(is_readable(t.poll.as_fd()));
+        waker.wake().unwrap();
+        assert!(is_readable(t.poll.as_fd()));
+        t.expect(&[want(WAKE, READ)]);
+        assert!(!is_readable(t.poll.as_fd()));
+        t.quiet();
+    }
+}
+
+pub fn it_is_readable_when_a_source_is_ready(backend: Backend) {
+    if backend == Backend::PosixPoll {
+        return skip(backend, "nested_poll_io");
+    }
+    let mut t = Tester::new(backend);
+    let (mut a, b) = UnixStream::pair().unwrap();
+    t.register(&mut a, A, READ);
+    assert!(!is_readable(t.poll.as_fd()));
+    for _ in 0..10 {
+        send(&b, b"x");
+        assert!(is_readable(t.poll.as_fd()));
+        t.expect(&[want(A, READ)]);
+        assert!(!is_readable(t.poll.as_fd()));
+        drain(&a);
+    }
+    // And for another poll, of any backend.
+    for &outside in Backend::available() {
+        let mut outer = Tester::new(outside);
+        let fd = t.poll.as_raw_fd();
+        outer.register(&mut SourceFd(&fd), B, READ);
+        outer.quiet();
+        send(&b, b"x");
+        outer.expect(&[want(B, READ)]);
+        t.expect(&[want(A, READ)]);
+        drain(&a);
+        outer.deregister(&mut SourceFd(&fd));
+    }
+}
+
+fn a_wake_before_it_was_asked_for(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    waker.wake().unwrap();
+    assert!(is_readable(t.poll.as_fd()), "nothing was written when it was woken");
+    t.expect(&[want(WAKE, READ)]);
+    assert!(!is_readable(t.poll.as_fd()));
+}
+
+fn the_registrys_is_the_same(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    assert_eq!(t.registry().as_raw_fd(), t.poll.as_raw_fd());
+    let clone = t.registry().try_clone().unwrap();
+    waker.wake().unwrap();
+    assert!(is_readable(clone.as_fd()));
+    t.expect(&[want(WAKE, READ)]);
+    assert!(!is_readable(clone.as_fd()));
+}
+
+fn a_wake_within_a_poll_within_a_poll(backend: Backend) {
+    for &outside in Backend::available() {
+        let mut outer = Tester::new(outside);
+        let mut inner = Tester::new(backend);
+        let waker = Waker::new(inner.registry(), WAKE).unwrap();
+        let fd = inner.poll.as_raw_fd();
+        outer.register(&mut SourceFd(&fd), A, READ);
+        outer.quiet();
+        for _ in 0..20 {
+            waker.wake().unwrap();
+            outer.expect(&[want(A, READ)]);
+            inner.expect(&[want(WAKE, READ)]);
+            outer.quiet();
+        }
+    }
+}
+
+fn a_sleeper_outside_is_woken(backend: Backend) {
+    use crate::support::unix::becomes_readable;
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    for _ in 0..200 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| waker.wake().unwrap());
+            assert!(becomes_readable(t.poll.as_fd(), PATIENCE));
+        });
+        t.expect(&[want(WAKE, READ)]);
+    }
+}
+
+fn what_found_no_room_keeps_it_readable(backend: Backend) {
+    let mut t = Tester::with_capacity(backend, 1);
+    let wakers = [A, B, C].map(|token| Waker::new(t.registry(), token).unwrap());
+    let _ = t.poll.as_fd();
+    for waker in &wakers {
+        waker.wake().unwrap();
+    }
+    for _ in &wakers {
+        assert!(is_readable(t.poll.as_fd()));
+        assert_eq!(t.poll_now().len(), 1);
+    }
+    t.quiet();
+    assert!(!is_readable(t.poll.as_fd()));
+}
+
+/// A notification that nobody needs any more must not take the room of an event.
+fn a_zero_timeout_finds_what_is_ready(backend: Backend) {
+    let mut t = Tester::with_capacity(backend, 1);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let _ = t.poll.as_fd();
+    let (mut a, b) = UnixStream::pair().unwrap();
+    t.register(&mut a, A, READ);
+    for _ in 0..10 {
+        send(&b, b"x");
+        waker.wake().unwrap();
+        let mut tokens = [t.poll_now(), t.poll_now()].map(|events| events.first().expect("an event").token());
+        tokens.sort();
+        assert_eq!(tokens, [A, WAKE]);
+        drain(&a);
+        send(&b, b"y");
+        let events = t.poll_now();
+        assert_eq!(events.len(), 1, "a byte is there, and the poll is empty");
+        assert_eq!(events[0].token(), A);
+        drain(&a);
+        t.quiet();
+    }
+}

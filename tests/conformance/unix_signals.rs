@@ -1,0 +1,195 @@
+//! Unix, promise 10: a signal ends `poll` with `Interrupted`, and loses nothing.
+
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Once;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wakeful::{Backend, Waker};
+
+use crate::support::*;
+
+on_every_backend![
+    a_signal_interrupts_a_sleep,
+    a_signal_loses_no_event,
+    a_loop_with_a_deadline,
+    a_signal_before_a_ready_source,
+];
+
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn handler(_: libc::c_int) {
+    HANDLED.fetch_add(1, Ordering::SeqCst);
+}
+
+fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: all zeros is a legal sigaction; the handler does nothing but an atomic addition.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
+            // Not SA_RESTART: system calls are to be interrupted.
+            assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
+        }
+    });
+}
+
+/// A thread that can be sent the signal while it is alive.
+#[derive(Copy, Clone)]
+struct Target(libc::pthread_t);
+
+// SAFETY: a pthread_t names a thread for every thread; some systems' is a pointer.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    fn this() -> Target {
+        install();
+        // SAFETY: always succeeds.
+        Target(unsafe { libc::pthread_self() })
+    }
+
+    fn interrupt(&self) {
+        // SAFETY: the thread waits for the one that calls this, so it is alive.
+        assert_eq!(unsafe { libc::pthread_kill(self.0, libc::SIGUSR1) }, 0);
+    }
+}
+
+fn a_signal_interrupts_a_sleep(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let _waker = Waker::new(t.registry(), WAKE).unwrap();
+    let target = Target::this();
+    for timeout in [None, Some(PATIENCE)] {
+        for _ in 0..20 {
+            let end = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    // Again until the poller has been asleep when it came.
+                    while !end.load(Ordering::Acquire) {
+                        target.interrupt();
+                        thread::sleep(Duration::from_micros(200));
+                    }
+                });
+                let result = t.poll.poll(&mut t.events, timeout);
+                end.store(true, Ordering::Release);
+                assert_kind(result, ErrorKind::Interrupted);
+                assert!(t.events.is_empty());
+            });
+        }
+    }
+    t.quiet_after_signals();
+}
+
+impl Tester {
+    /// A last signal may come late, even into a poll that doesn't sleep.
+    fn quiet_after_signals(&mut self) {
+        while let Err(e) = self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            assert_eq!(e.kind(), ErrorKind::Interrupted);
+        }
+        assert!(self.events.is_empty(), "{:?}", self.events);
+    }
+}
+
+fn a_signal_loses_no_event(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    let target = Target::this();
+    for round in 0..300 {
+        let wants = if round % 2 == 0 { WAKE } else { A };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                if round % 5 == 0 {
+                    thread::sleep(Duration::from_micros(100));
+                }
+                match round % 4 {
+                    0 => {
+                        waker.wake().unwrap();
+                        target.interrupt();
+                    }
+                    1 => {
+                        target.interrupt();
+                        send(&b, b"x");
+                    }
+                    2 => {
+                        target.interrupt();
+                        waker.wake().unwrap();
+                    }
+                    _ => {
+                        send(&b, b"x");
+                        target.interrupt();
+                    }
+                }
+            });
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                assert!(Instant::now() < deadline, "round {round}: lost by a signal");
+                match t.poll.poll_until(&mut t.events, deadline) {
+                    Err(e) => {
+                        assert_eq!(e.kind(), ErrorKind::Interrupted);
+                        assert!(t.events.is_empty());
+                    }
+                    Ok(()) => {
+                        let events: Vec<_> = t.events.iter().collect();
+                        assert!(events.len() == 1 && events[0].token() == wants, "{events:?}");
+                        break;
+                    }
+                }
+            }
+        });
+        if wants == A {
+            assert_eq!(drain(&a), b"x");
+        }
+        t.quiet_after_signals();
+    }
+}
+
+fn a_loop_with_a_deadline(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let target = Target::this();
+    let end = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !end.load(Ordering::Acquire) {
+                target.interrupt();
+                thread::sleep(Duration::from_micros(300));
+            }
+        });
+        let start = Instant::now();
+        let deadline = start + Duration::from_millis(50);
+        let mut interrupted = 0;
+        loop {
+            match t.poll.poll_until(&mut t.events, deadline) {
+                Ok(()) => break,
+                Err(e) => {
+                    assert_eq!(e.kind(), ErrorKind::Interrupted);
+                    interrupted += 1;
+                }
+            }
+        }
+        end.store(true, Ordering::Release);
+        assert!(Instant::now() >= deadline, "early");
+        assert!(start.elapsed() < PATIENCE / 2, "restarted");
+        assert!(interrupted > 0, "the test did nothing");
+    });
+}
+
+/// What was found is not thrown away for a signal.
+fn a_signal_before_a_ready_source(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    let target = Target::this();
+    for _ in 0..100 {
+        send(&b, b"x");
+        await_bytes(&a);
+        // Handled when `pthread_kill` returns; what follows isn't interrupted.
+        target.interrupt();
+        t.expect(&[want(A, READ)]);
+        drain(&a);
+    }
+}

@@ -1,0 +1,112 @@
+//! Promises 5 and 6: wrong use is a defined error, the same in debug and release, and changes nothing.
+
+use std::io::ErrorKind;
+
+use wakeful::net::TcpStream;
+use wakeful::{Backend, IoSource};
+
+use crate::support::*;
+
+on_every_backend![
+    a_second_registration,
+    an_unregistered_source,
+    with_a_second_poll,
+    with_a_poll_of_another_backend,
+    any_source,
+];
+
+fn a_second_registration(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    assert_kind(t.registry().register(&mut a, B, WRITE), ErrorKind::AlreadyExists);
+    assert_kind(t.registry().try_clone().unwrap().register(&mut a, A, READ), ErrorKind::AlreadyExists);
+    t.quiet();
+    send(&b, b"x");
+    t.expect(&[want(A, READ)]);
+    t.reregister(&mut a, C, READ);
+    assert_kind(t.registry().register(&mut a, B, WRITE), ErrorKind::AlreadyExists);
+    t.expect(&[want(C, READ)]);
+}
+
+fn an_unregistered_source(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    let check = |a: &mut TcpStream| {
+        assert_kind(t.registry().reregister(a, A, READ), ErrorKind::NotFound);
+        assert_kind(t.registry().deregister(a), ErrorKind::NotFound);
+    };
+    check(&mut a);
+    for _ in 0..3 {
+        t.register(&mut a, A, READ);
+        t.deregister(&mut a);
+        check(&mut a);
+    }
+    send(&b, b"x");
+    t.quiet();
+}
+
+fn with_a_second_poll(backend: Backend) {
+    two_polls(Tester::new(backend), Tester::new(backend));
+}
+
+fn with_a_poll_of_another_backend(backend: Backend) {
+    for &other in Backend::available() {
+        two_polls(Tester::new(backend), Tester::new(other));
+    }
+}
+
+fn two_polls(mut one: Tester, mut two: Tester) {
+    let (mut a, b) = tcp_pair();
+    one.register(&mut a, A, READ);
+    assert_kind(two.registry().register(&mut a, B, READ), ErrorKind::AlreadyExists);
+    assert_kind(two.registry().reregister(&mut a, B, READ), ErrorKind::NotFound);
+    assert_kind(two.registry().deregister(&mut a), ErrorKind::NotFound);
+    send(&b, b"x");
+    one.expect(&[want(A, READ)]);
+    two.quiet();
+    one.deregister(&mut a);
+    assert_kind(one.registry().deregister(&mut a), ErrorKind::NotFound);
+    two.register(&mut a, B, READ);
+    two.expect(&[want(B, READ)]);
+    one.quiet();
+}
+
+fn any_source(backend: Backend) {
+    let (one, two) = (Tester::new(backend), Tester::new(backend));
+    let check = |source: &mut dyn wakeful::event::Source| {
+        assert_kind(one.registry().deregister(source), ErrorKind::NotFound);
+        assert_kind(one.registry().reregister(source, A, READ), ErrorKind::NotFound);
+        one.register(source, A, READ);
+        assert_kind(one.registry().register(source, A, READ), ErrorKind::AlreadyExists);
+        assert_kind(two.registry().register(source, A, READ), ErrorKind::AlreadyExists);
+        assert_kind(two.registry().reregister(source, A, READ), ErrorKind::NotFound);
+        assert_kind(two.registry().deregister(source), ErrorKind::NotFound);
+        one.reregister(source, A, BOTH);
+        one.deregister(source);
+        assert_kind(one.registry().deregister(source), ErrorKind::NotFound);
+        two.register(source, A, WRITE);
+        two.deregister(source);
+    };
+    check(&mut listener().0);
+    check(&mut udp().0);
+    check(&mut tcp_pair().0);
+    check(&mut IoSource::new(std_tcp_pair().0));
+    check(&mut (Box::new(udp().0) as Box<dyn wakeful::event::Source>));
+    #[cfg(unix)]
+    {
+        use crate::support::unix::Directory;
+        use wakeful::net::{UnixDatagram, UnixStream};
+        let pair = UnixStream::pair().unwrap();
+        let mut one = pair.0;
+        check(&mut one);
+        let mut one = UnixDatagram::pair().unwrap().0;
+        check(&mut one);
+        let (mut sender, mut receiver) = wakeful::unix::pipe::new().unwrap();
+        check(&mut sender);
+        check(&mut receiver);
+        let directory = Directory::new();
+        let mut listener = wakeful::net::UnixListener::bind(directory.path().join("socket")).unwrap();
+        check(&mut listener);
+    }
+}
