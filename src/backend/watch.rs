@@ -42,10 +42,14 @@ pub(crate) enum Tracking {
     Levels,
 }
 
-/// Which operation has answered `WouldBlock`.
+/// Which operation has used up its direction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
+    /// It has answered `WouldBlock`.
     Direction(Interest),
+    /// It has moved fewer bytes than it could have.
+    #[cfg_attr(not(any(feature = "net", feature = "os-ext")), allow(dead_code))] // the sources of bytes
+    Short(Interest),
     /// The caller did not say.
     Unknown,
 }
@@ -188,6 +192,15 @@ impl Watch {
                     self.arm(direction);
                 }
             }
+            // Behind what was moved there is nothing, or the end, which was told or will be.
+            Blocked::Short(direction) => {
+                let ended = Readiness::ERROR
+                    .union(Readiness::WRITE_CLOSED)
+                    .union(Readiness::READ_CLOSED.when(direction.is_readable()));
+                if !self.told.intersects(ended) {
+                    self.rearm(Blocked::Direction(direction));
+                }
+            }
             // Arming all would report the direction that did not block at once, and again after each blocked
             // operation (mio#1963): an unknown direction is suspected instead.
             Blocked::Unknown => {
@@ -207,10 +220,14 @@ impl Watch {
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
         let found = self.asked_of(found);
         let ready = self.used(found);
-        // An error that was taken is no news.
-        let has_changed = self
-            .hung_up
-            .is_some_and(|reported| found != reported && found != reported.without(Readiness::ERROR));
+        // That an error or what was left has been taken is no news.
+        let taken = Readiness::ERROR.union(Readiness::LEFTOVER);
+        let has_changed = self.hung_up.is_some_and(|reported| {
+            found.without(taken) != reported.without(taken) || !found.and(taken).without(reported).is_none()
+        });
+        if !has_changed && self.hung_up.is_some() {
+            self.hung_up = Some(found);
+        }
         let is_at_end = self.is_at_end();
         let mut report: Option<Interest> = None;
         let mut next: Option<Instant> = None;
@@ -425,6 +442,21 @@ mod tests {
     }
 
     #[test]
+    fn a_short_read_arms_unless_the_end_was_told() {
+        let mut watch = source(READ);
+        watch.ready(Readiness::READABLE);
+        watch.rearm(Blocked::Short(READ));
+        assert_eq!(watch.armed(), Some(READ));
+
+        for end in [Readiness::READABLE.union(Readiness::READ_CLOSED), HANG_UP] {
+            let mut watch = source(READ);
+            watch.ready(end);
+            watch.rearm(Blocked::Short(READ));
+            assert_eq!(watch.armed(), None, "the kernel would tell the same end again");
+        }
+    }
+
+    #[test]
     fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
         let mut watch = source(BOTH);
         watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
@@ -563,9 +595,8 @@ mod tests {
         for tracking in [Tracking::Operations, Tracking::Levels] {
             let mut watch = Watch::new(Token(1), READ, tracking);
             watch.ready(leftover);
-            // Drained: the end itself is told.
             watch.look(leftover, now);
-            assert!(matches!(watch.look(HANG_UP, now), Look::Report(_)));
+            assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)), "that it was read is no news");
             now += Duration::from_secs(1);
             assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
             assert!(matches!(watch.look(leftover, now), Look::Report(_)), "another writer came and went");

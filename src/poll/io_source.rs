@@ -126,7 +126,7 @@ impl<T> IoSource<T> {
         if let (Some(watched), Ok(moved)) = (&self.watched, &result) {
             if *moved > 0 && *moved < wanted() {
                 // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
-                let _ = watched.core.selector.rearm(watched.key, Blocked::Direction(direction));
+                let _ = watched.core.selector.rearm(watched.key, Blocked::Short(direction));
             }
         }
         self.told(result, Blocked::Direction(direction))

@@ -36,13 +36,19 @@ impl Select for PosixPoll {
         let before = events.len();
         let mut table = self.lock();
         let mut timeout = timeout;
-        if let Some(limit) = table.look_at_suspects(events)? {
-            timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
-        }
-        if events.len() > before {
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first,
+        // and the caller comes again if there are none.
+        let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
+        if suspects_come_first {
+            if let Some(limit) = table.look_at_suspects(events)? {
+                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+            }
             if events.spare() == 0 {
+                table.suspects_filled_room = true;
                 return Ok(());
             }
+        }
+        if events.len() > before || !suspects_come_first {
             timeout = Some(Duration::ZERO);
         }
 

@@ -28,6 +28,8 @@ pub(super) struct Table {
     pub(super) sleeper_is_behind: bool,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
+    /// Whether the last look at them left no room for others.
+    pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
     looks: Vec<PollFd>,
     /// Where the last search for ready sources ended, so that a full `Events` starves none.
@@ -73,6 +75,7 @@ impl Table {
             changed: Vec::new(),
             sleeper_is_behind: false,
             suspects: Vec::new(),
+            suspects_filled_room: false,
             looks: Vec::new(),
             next: 0,
         }
@@ -149,6 +152,7 @@ impl Table {
 
         let now = Instant::now();
         let mut again: Option<Instant> = None;
+        let mut first_without_room = None;
         let mut index = 0;
         while index < self.suspects.len() {
             let slot = self.suspects[index];
@@ -156,6 +160,7 @@ impl Table {
             // Without room for a report a look would be wasted: the next call looks again, at once.
             if raw != 0 && events.spare() == 0 {
                 again = Some(now);
+                first_without_room = first_without_room.or(Some(index));
                 index += 1;
                 continue;
             }
@@ -172,6 +177,10 @@ impl Table {
                     self.looks.swap_remove(index);
                 }
             }
+        }
+        // It is the first next time, so that none starves. What was taken from the list since stood behind it.
+        if let Some(first) = first_without_room {
+            self.suspects.rotate_left(first);
         }
         Ok(again.map(|again| again.saturating_duration_since(now)))
     }
