@@ -8,6 +8,8 @@ mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
 mod epoll;
+#[cfg(any(target_os = "illumos", target_os = "solaris"))]
+mod event_ports;
 #[cfg(any(
     target_vendor = "apple",
     target_os = "freebsd",
@@ -205,6 +207,8 @@ selectors! {
     Epoll(epoll, "epoll"),
     /// `kqueue`: macOS and its relatives, FreeBSD, NetBSD, OpenBSD, DragonFly BSD. Edge-triggered by the kernel.
     Kqueue(kqueue, "kqueue"),
+    /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
+    EventPorts(event_ports, "event_ports"),
     /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
     PosixPoll(posix_poll, "posix_poll"),
 }

@@ -9,11 +9,16 @@ use libc::c_int;
 
 /// The flag by which poll(2) tells that the peer has shut down its writing half; 0 where it can't.
 pub(crate) const POLL_READ_HANGUP: libc::c_short = {
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
     {
         libc::POLLRDHUP
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "illumos"
+    )))]
     {
         0
     }
@@ -152,6 +157,7 @@ mod pwait2 {
     }
 }
 
+#[allow(dead_code)] // not where the kernel counts in nanoseconds throughout
 fn milliseconds(timeout: Duration) -> c_int {
     let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
     c_int::try_from(rounded_up.as_millis()).unwrap_or(c_int::MAX)
