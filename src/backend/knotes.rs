@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn without_an_end_the_notes_are_no_error() {
         // For `EVFILT_EXCEPT` they are what was asked for.
-        assert!(!readiness(Filter::Except, 0, 2).contains(Readiness::ERROR));
+        assert!(!readiness(Filter::Except, 0, 2).intersects(Readiness::ERROR));
     }
 
     #[test]

@@ -114,6 +114,7 @@ macro_rules! selectors {
         }
 
         /// A backend at work: the one place that chooses.
+        #[allow(clippy::large_enum_variant)] // there is one for each `Poll`
         pub(crate) enum Selector {
             $($Name($module::$Name),)*
         }

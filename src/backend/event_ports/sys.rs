@@ -2,8 +2,8 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into buffers of this module or into a slice, as many entries as it is told, and what it hasn't
-//! written is never read. The `user` pointers are numbers that nobody follows.
+//! The kernel writes only into buffers of this module or into a slice, as many entries as it is told, and what it
+//! hasn't written is never read. The `user` pointers are numbers that nobody follows.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -13,7 +13,7 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::os::{self, check, POLL_READ_HANGUP as READ_HANGUP};
+use crate::os::{self, check, POLL_INVALID, POLL_READ_HANGUP as READ_HANGUP};
 use crate::readiness::{Interest, PollWords};
 
 /// One event as the kernel writes it.
@@ -72,12 +72,12 @@ pub(super) const NAMES: [(u32, &str); 7] = [
     (libc::POLLOUT as u32, "POLLOUT"),
     (libc::POLLERR as u32, "POLLERR"),
     (libc::POLLHUP as u32, "POLLHUP"),
-    (libc::POLLNVAL as u32, "POLLNVAL"),
+    (POLL_INVALID as u32, "POLLNVAL"),
     (READ_HANGUP as u32, "POLLRDHUP"),
 ];
 
 /// The descriptor isn't open.
-pub(super) const INVALID: u32 = libc::POLLNVAL as u32;
+pub(super) const INVALID: u32 = POLL_INVALID as u32;
 
 pub(super) const NOT_FOUND: libc::c_int = libc::ENOENT;
 pub(super) const BAD_DESCRIPTOR: libc::c_int = libc::EBADF;
@@ -171,8 +171,8 @@ pub(super) fn wait(
     // SAFETY: there is room for at least one; the field is a number.
     unsafe { ptr::addr_of_mut!((*entries).portev_source).write(0) };
     let mut count: libc::c_uint = 1;
-    // SAFETY: the buffer has room for `asked` entries, and `PortEvent` is a port_event; `count` says how many are waited
-    // for, and then how many were written.
+    // SAFETY: the buffer has room for `asked` entries, and `PortEvent` is a port_event; `count` says how many are
+    // waited for, and then how many were written.
     let result = check(unsafe {
         libc::port_getn(port.as_raw_fd(), entries, asked as libc::c_uint, &mut count, timeout)
     });

@@ -9,8 +9,8 @@ use super::sys::{self, PollFd};
 use crate::os::FileIdentity;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-/// Every registration. A key goes to the kernel with each association and comes back with its event, so that one that is
-/// late is known to be.
+/// Every registration. A key goes to the kernel with each association and comes back with its event, so that one that
+/// is late is known to be.
 #[derive(Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::os::{self, check, POLL_READ_HANGUP as READ_HANGUP};
+use crate::os::{self, check, POLL_INVALID, POLL_READ_HANGUP as READ_HANGUP};
 use crate::readiness::{Interest, PollWords};
 
 /// What poll(2) is asked about one descriptor, and its answer.
@@ -52,12 +52,12 @@ pub(super) const NAMES: [(u32, &str); 7] = [
     (libc::POLLOUT as u32, "POLLOUT"),
     (libc::POLLERR as u32, "POLLERR"),
     (libc::POLLHUP as u32, "POLLHUP"),
-    (libc::POLLNVAL as u32, "POLLNVAL"),
+    (POLL_INVALID as u32, "POLLNVAL"),
     (READ_HANGUP as u32, "POLLRDHUP"),
 ];
 
 /// The descriptor isn't open.
-pub(super) const INVALID: u32 = libc::POLLNVAL as u32;
+pub(super) const INVALID: u32 = POLL_INVALID as u32;
 
 pub(super) const NOT_FOUND: libc::c_int = libc::ENOENT;
 pub(super) const BAD_DESCRIPTOR: libc::c_int = libc::EBADF;

@@ -16,11 +16,14 @@ pub(crate) mod unix_address;
 
 #[cfg(any(feature = "net", feature = "os-ext"))]
 pub(crate) use self::conversions::raw_fd_conversions;
-#[allow(unused_imports)] // only kqueues have them
-pub(crate) use self::filters::{FILTER_EXCEPT, FILTER_LIO};
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
 pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
+#[allow(unused_imports)] // which ones are used depends on the kernel
+pub(crate) use self::{
+    filters::{FILTER_EXCEPT, FILTER_LIO},
+    notifier::EACH_WRITE_IS_AN_EDGE,
+};
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};
 

@@ -12,11 +12,11 @@ use super::{calls, check};
 
 /// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
 const NO_SIGNAL: libc::c_int = {
-    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "vita")))]
+    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
     {
         libc::MSG_NOSIGNAL
     }
-    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "vita"))]
+    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita"))]
     {
         0
     }

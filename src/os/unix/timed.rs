@@ -24,6 +24,19 @@ pub(crate) const POLL_READ_HANGUP: libc::c_short = {
     }
 };
 
+/// The flag by which poll(2) tells that a descriptor isn't open.
+pub(crate) const POLL_INVALID: libc::c_short = {
+    #[cfg(not(target_os = "espidf"))]
+    {
+        libc::POLLNVAL
+    }
+    // In its `poll.h`, but not in libc.
+    #[cfg(target_os = "espidf")]
+    {
+        1 << 7
+    }
+};
+
 /// poll(2), by ppoll(2).
 ///
 /// # Safety
@@ -39,7 +52,8 @@ pub(crate) const POLL_READ_HANGUP: libc::c_short = {
 ))]
 pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> c_int {
     let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        // 68 years fit into every system's type, and the caller holds the deadline.
+        tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: timeout.subsec_nanos() as _,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
