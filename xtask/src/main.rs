@@ -5,8 +5,12 @@ mod ci;
 mod command;
 mod downstream;
 mod job;
+mod kernels;
+mod kqueue;
 mod libtest;
 mod loom;
+mod sysroot;
+mod targets;
 mod workspace;
 
 use std::process::ExitCode;
@@ -15,7 +19,10 @@ use clap::Parser;
 
 use ci::Ci;
 use downstream::Downstream;
+use kernels::Kernels;
+use kqueue::Kqueue;
 use loom::Loom;
+use targets::Targets;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -34,7 +41,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Targets }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
