@@ -10,7 +10,6 @@ use wakeful::unix::SourceFd;
 use wakeful::{Backend, IoSource, Token, Waker};
 
 use crate::skips::skip;
-use crate::skips::skip;
 use crate::support::unix::{close, raw_drain, read, Directory};
 use crate::support::*;
 
