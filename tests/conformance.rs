@@ -77,6 +77,11 @@ mod wrong_use;
 #[path = "conformance/threads.rs"]
 mod threads;
 
+// What only Linux has.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "conformance/linux_priority.rs"]
+mod linux_priority;
+
 // What only Unix has.
 #[cfg(unix)]
 #[path = "conformance/unix_close_states.rs"]

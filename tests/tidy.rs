@@ -239,9 +239,7 @@ fn a_floor_imports_only_lower_ones() {
 fn a_backend_names_no_other() {
     let backends: BTreeSet<String> = sources()
         .iter()
-        .filter_map(|source| {
-            source.path.strip_prefix("backend/")?.split_once('/').map(|(name, _)| name.into())
-        })
+        .filter_map(|source| Some(source.path.strip_prefix("backend/")?.strip_suffix("/mod.rs")?.to_owned()))
         .collect();
     assert!(backends.len() >= 2);
     let mut found = Vec::new();

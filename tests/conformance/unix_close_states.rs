@@ -1,1 +1,239 @@
-//! Unix: what each backend can tell of closed halves and errors. The table is `PLATFORMS.md`'s.
+//! Unix, promise 7: what each backend can tell of closed halves and errors. The table is in `PLATFORMS.md`.
+//!
+//! A test shows every row that isn't as expected; `cargo test close_states -- --nocapture` shows all.
+
+use std::any::Any;
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::Instant;
+
+use socket2::{Domain, SockRef, Socket, Type};
+use wakeful::event::{Event, Source};
+use wakeful::net::{TcpStream, UnixStream};
+use wakeful::unix::pipe;
+use wakeful::{Backend, Interest};
+
+use crate::support::*;
+
+on_every_backend![the_matrix];
+
+type Flag = fn(&Event) -> bool;
+type State = fn() -> (Box<dyn Source>, Box<dyn Any>);
+
+/// What there is, how it is made, and what is told of it to one who asks for readable, for writable, for both.
+///
+/// R readable, W writable, E error, r read closed, w write closed.
+const MATRIX: &[(&str, State, [&str; 3])] = &[
+    ("TCP, open", tcp_open, ["-", "W", "W"]),
+    ("TCP, peer shut down writing", tcp_peer_shut_write, ["Rr", "W", "RWr"]),
+    ("TCP, peer shut down reading", tcp_peer_shut_read, ["-", "W", "W"]),
+    ("TCP, shut down reading here", tcp_shut_read, ["Rr", "W", "RWr"]),
+    ("TCP, shut down writing here", tcp_shut_write, ["-", "W", "W"]),
+    ("TCP, shut down both here", tcp_shut_both, ["Rrw", "Wrw", "RWrw"]),
+    ("TCP, both shut down writing", tcp_both_shut, ["Rrw", "Wrw", "RWrw"]),
+    ("TCP, peer closed", tcp_peer_closed, ["Rr", "W", "RWr"]),
+    ("TCP, reset by the peer", tcp_reset, ["RErw", "WErw", "RWErw"]),
+    ("TCP, connection refused", tcp_refused, ["RErw", "WErw", "RWErw"]),
+    ("TCP, never connected", tcp_unconnected, ["Rrw", "Wrw", "Wrw"]),
+    ("Unix stream, open", unix_open, ["-", "W", "W"]),
+    ("Unix stream, peer shut down writing", unix_peer_shut_write, ["Rr", "W", "RWr"]),
+    ("Unix stream, shut down writing here", unix_shut_write, ["-", "W", "W"]),
+    ("Unix stream, peer closed", unix_peer_closed, ["Rrw", "Wrw", "RWrw"]),
+    ("pipe, writer has gone", pipe_writer_gone, ["Rrw", "", ""]),
+    ("pipe, writer has gone, data left", pipe_writer_gone_data, ["Rrw", "", ""]),
+    ("pipe, reader has gone", pipe_reader_gone, ["", "WEw", ""]),
+    ("pipe, full, reader has gone", pipe_full_reader_gone, ["", "RWEw", ""]),
+    ("UDP, datagram refused", udp_refused, ["RWEw", "WEw", "WEw"]),
+];
+
+/// What another backend tells beyond the matrix, which is epoll's.
+fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<&'static str> {
+    // posix_poll keeps what was asked for, and can say an error in each direction that was, and in no other.
+    match (backend, name) {
+        (Backend::PosixPoll, "pipe, full, reader has gone") => Some("WEw"),
+        (Backend::PosixPoll, "UDP, datagram refused") if interest == READ => Some("REw"),
+        (Backend::PosixPoll, "UDP, datagram refused") if interest == BOTH => Some("RWEw"),
+        _ => None,
+    }
+}
+
+fn the_matrix(backend: Backend) {
+    let mut wrong = Vec::new();
+    println!("{backend:<36}  {:8}{:8}{:8}", "READ", "WRITE", "BOTH");
+    for (name, state, expected) in MATRIX {
+        let mut told = Vec::new();
+        for (interest, expected) in [READ, WRITE, BOTH].into_iter().zip(expected) {
+            if expected.is_empty() {
+                told.push(String::new());
+                continue;
+            }
+            let expected = known_difference(backend, name, interest).unwrap_or(expected);
+            let found = observe(backend, *state, interest, expected);
+            if found != expected {
+                wrong.push(format!("{name}, {interest:?}: {found}, not {expected}"));
+            }
+            told.push(found);
+        }
+        println!("{name:<36}  {:8}{:8}{:8}", told[0], told[1], told[2]);
+    }
+    assert!(wrong.is_empty(), "{backend}:\n{}", wrong.join("\n"));
+}
+
+/// What is told at registration, once the network has done its part: patience is for that alone.
+fn observe(backend: Backend, state: State, interest: Interest, expected: &str) -> String {
+    let mut t = Tester::new(backend);
+    let (mut source, _keep) = state();
+    t.register(&mut *source, A, interest);
+    let deadline = Instant::now() + PATIENCE / 20;
+    loop {
+        let events = t.poll_now();
+        assert!(events.iter().all(|event| event.token() == A));
+        let found = letters(&events);
+        if found == expected || Instant::now() > deadline {
+            return found;
+        }
+        std::thread::yield_now();
+        t.reregister(&mut *source, A, interest);
+    }
+}
+
+fn letters(events: &[Event]) -> String {
+    let flags: [(char, Flag); 6] = [
+        ('R', Event::is_readable),
+        ('W', Event::is_writable),
+        ('E', Event::is_error),
+        ('r', Event::is_read_closed),
+        ('w', Event::is_write_closed),
+        ('p', Event::is_priority),
+    ];
+    let told: String =
+        flags.iter().filter(|(_, is_set)| events.iter().any(is_set)).map(|(letter, _)| letter).collect();
+    if told.is_empty() {
+        "-".to_owned()
+    } else {
+        told
+    }
+}
+
+fn made(source: impl Source + 'static, keep: impl Any) -> (Box<dyn Source>, Box<dyn Any>) {
+    (Box::new(source), Box::new(keep))
+}
+
+fn tcp_open() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = tcp_pair();
+    made(a, b)
+}
+
+fn tcp_shut(here: Option<Shutdown>, there: Option<Shutdown>) -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = tcp_pair();
+    if let Some(there) = there {
+        b.shutdown(there).unwrap();
+    }
+    if let Some(here) = here {
+        a.shutdown(here).unwrap();
+    }
+    made(a, b)
+}
+
+fn tcp_peer_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
+    tcp_shut(None, Some(Shutdown::Write))
+}
+
+fn tcp_peer_shut_read() -> (Box<dyn Source>, Box<dyn Any>) {
+    tcp_shut(None, Some(Shutdown::Read))
+}
+
+fn tcp_shut_read() -> (Box<dyn Source>, Box<dyn Any>) {
+    tcp_shut(Some(Shutdown::Read), None)
+}
+
+fn tcp_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
+    tcp_shut(Some(Shutdown::Write), None)
+}
+
+fn tcp_shut_both() -> (Box<dyn Source>, Box<dyn Any>) {
+    tcp_shut(Some(Shutdown::Both), None)
+}
+
+fn tcp_both_shut() -> (Box<dyn Source>, Box<dyn Any>) {
+    tcp_shut(Some(Shutdown::Write), Some(Shutdown::Write))
+}
+
+fn tcp_peer_closed() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = tcp_pair();
+    drop(b);
+    made(a, ())
+}
+
+fn tcp_reset() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = tcp_pair();
+    SockRef::from(&b).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(b);
+    made(a, ())
+}
+
+fn tcp_refused() -> (Box<dyn Source>, Box<dyn Any>) {
+    let addr = std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap();
+    made(TcpStream::connect(addr).unwrap(), ())
+}
+
+fn tcp_unconnected() -> (Box<dyn Source>, Box<dyn Any>) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    made(TcpStream::from_std(socket.into()), ())
+}
+
+fn unix_open() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = UnixStream::pair().unwrap();
+    made(a, b)
+}
+
+fn unix_peer_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = UnixStream::pair().unwrap();
+    b.shutdown(Shutdown::Write).unwrap();
+    made(a, b)
+}
+
+fn unix_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = UnixStream::pair().unwrap();
+    a.shutdown(Shutdown::Write).unwrap();
+    made(a, b)
+}
+
+fn unix_peer_closed() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (a, b) = UnixStream::pair().unwrap();
+    drop(b);
+    made(a, ())
+}
+
+fn pipe_writer_gone() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (_, receiver) = pipe::new().unwrap();
+    made(receiver, ())
+}
+
+fn pipe_writer_gone_data() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (mut sender, receiver) = pipe::new().unwrap();
+    sender.write_all(b"left").unwrap();
+    drop(sender);
+    made(receiver, ())
+}
+
+fn pipe_reader_gone() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (sender, _) = pipe::new().unwrap();
+    made(sender, ())
+}
+
+fn pipe_full_reader_gone() -> (Box<dyn Source>, Box<dyn Any>) {
+    let (sender, receiver) = pipe::new().unwrap();
+    fill(&sender);
+    drop(receiver);
+    made(sender, ())
+}
+
+fn udp_refused() -> (Box<dyn Source>, Box<dyn Any>) {
+    let nobody = udp().1;
+    let (a, _) = udp();
+    a.connect(nobody).unwrap();
+    a.send(b"anybody?").unwrap();
+    made(a, ())
+}

@@ -19,6 +19,7 @@ on_every_backend![
     a_sleeper_outside_is_woken,
     what_found_no_room_keeps_it_readable,
     a_zero_timeout_finds_what_is_ready,
+    a_poll_cannot_watch_itself,
 ];
 
 fn it_is_readable_when_a_wake_is_pending(backend: Backend) {
@@ -151,4 +152,15 @@ fn a_zero_timeout_finds_what_is_ready(backend: Backend) {
         drain(&a);
         t.quiet();
     }
+}
+
+fn a_poll_cannot_watch_itself(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let fd = t.poll.as_raw_fd();
+    for _ in 0..2 {
+        assert_kind(t.registry().register(&mut SourceFd(&fd), A, READ), std::io::ErrorKind::InvalidInput);
+    }
+    waker.wake().unwrap();
+    t.expect(&[want(WAKE, READ)]);
 }

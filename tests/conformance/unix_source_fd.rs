@@ -42,14 +42,14 @@ fn raw_reads_lose_nothing(backend: Backend) {
     let fd = a.as_raw_fd();
     t.register(&mut SourceFd(&fd), A, READ);
     t.quiet();
-    for _ in 0..300 {
+    for _ in 0..60 {
         send(&b, b"x");
         t.expect(&[want(A, READ)]);
         assert_eq!(raw_drain(&a), 1);
     }
     t.quiet();
     // Refilled before anybody looked.
-    for _ in 0..100 {
+    for _ in 0..30 {
         send(&b, b"x");
         t.expect(&[want(A, READ)]);
         assert_eq!(raw_drain(&a), 1);
@@ -123,7 +123,7 @@ fn drained_and_refilled_while_asleep(backend: Backend) {
     let (a, b) = pair();
     let fd = a.as_raw_fd();
     t.register(&mut SourceFd(&fd), A, READ);
-    for round in 0..150 {
+    for round in 0..60 {
         send(&b, b"x");
         t.expect(&[want(A, READ)]);
         std::thread::scope(|scope| {

@@ -1,0 +1,259 @@
+use super::*;
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const HANG_UP: Readiness = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
+
+fn source(interest: Interest) -> Watch {
+    Watch::new(Token(1), interest, Tracking::Operations)
+}
+
+fn raw(interest: Interest) -> Watch {
+    Watch::new(Token(1), interest, Tracking::Levels)
+}
+
+#[test]
+fn a_reported_direction_is_quiet_until_its_operation_blocks() {
+    let mut watch = source(BOTH);
+    assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
+    assert_eq!(watch.armed(), Some(WRITE));
+    assert_eq!(watch.suspect(), None);
+    assert_eq!(watch.ready(Readiness::READABLE), None);
+
+    watch.rearm(Blocked::Direction(READ));
+    assert_eq!(watch.armed(), Some(BOTH));
+}
+
+#[test]
+fn a_blocked_read_does_not_arm_writing() {
+    let mut watch = source(BOTH);
+    watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+    assert_eq!(watch.armed(), None);
+    watch.rearm(Blocked::Direction(READ));
+    assert_eq!(watch.armed(), Some(READ));
+}
+
+#[test]
+fn a_direction_that_nobody_asked_for_is_neither_armed_nor_reported() {
+    let mut watch = source(READ);
+    watch.rearm(Blocked::Direction(WRITE));
+    assert_eq!(watch.armed(), Some(READ));
+    assert_eq!(watch.ready(Readiness::WRITABLE), None);
+    assert_eq!(watch.ready(Readiness::WRITABLE.union(Readiness::READABLE)), Some(Readiness::READABLE));
+}
+
+#[test]
+fn replacing_asks_for_everything_anew() {
+    let mut watch = source(READ);
+    watch.ready(Readiness::READABLE);
+    watch.replace(Token(2), BOTH);
+    assert_eq!(watch.token(), Token(2));
+    assert_eq!(watch.armed(), Some(BOTH));
+}
+
+#[test]
+fn an_error_silences_every_direction() {
+    let mut watch = source(BOTH);
+    assert!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)).is_some());
+    assert_eq!(watch.armed(), None, "the kernel would go on telling");
+}
+
+#[test]
+fn the_end_is_told_once_though_nothing_is_armed() {
+    let mut watch = source(BOTH);
+    watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+    assert_eq!(watch.armed(), None);
+    assert!(watch.awaits_end() && watch.awaits_read_end());
+
+    let half = Readiness::READABLE.union(Readiness::READ_CLOSED);
+    assert_eq!(watch.ready(half), Some(half));
+    assert!(watch.awaits_end() && !watch.awaits_read_end());
+    assert_eq!(watch.ready(half), None);
+
+    assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
+    assert!(!watch.awaits_end());
+}
+
+#[test]
+fn a_short_read_arms_unless_the_end_was_told() {
+    let mut watch = source(READ);
+    watch.ready(Readiness::READABLE);
+    watch.rearm(Blocked::Short(READ));
+    assert_eq!(watch.armed(), Some(READ));
+
+    for end in [Readiness::READABLE.union(Readiness::READ_CLOSED), HANG_UP] {
+        let mut watch = source(READ);
+        watch.ready(end);
+        watch.rearm(Blocked::Short(READ));
+        assert_eq!(watch.armed(), None, "the kernel would tell the same end again");
+    }
+}
+
+#[test]
+fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
+    let mut watch = source(BOTH);
+    watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
+    watch.rearm(Blocked::Direction(WRITE));
+    assert_eq!(watch.armed(), Some(WRITE));
+    assert!(!watch.awaits_read_end());
+}
+
+#[test]
+fn an_error_that_was_taken_makes_the_next_one_news() {
+    let mut watch = source(BOTH);
+    watch.ready(Readiness::ERROR.union(Readiness::READABLE));
+    assert!(!watch.awaits_end());
+    watch.rearm(Blocked::Direction(READ));
+    assert!(watch.awaits_end());
+}
+
+#[test]
+fn no_direction_is_silenced_untold() {
+    let both = Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::ERROR);
+    let mut watch = source(BOTH);
+    assert_eq!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)), Some(both));
+    let mut watch = source(READ);
+    assert_eq!(watch.ready(both), Some(Readiness::READABLE.union(Readiness::ERROR)));
+}
+
+#[test]
+fn priority_alone_is_silenced_by_a_hang_up() {
+    let mut watch = source(Interest::PRIORITY_DATA);
+    assert!(watch.ready(HANG_UP).is_some());
+    assert_eq!(watch.armed(), None);
+}
+
+#[test]
+fn priority_data_that_was_used_up_is_armed_again() {
+    let priority = Readiness::READABLE.union(Readiness::PRIORITY);
+    let mut watch = source(READ | Interest::PRIORITY_DATA);
+    assert_eq!(watch.ready(priority), Some(priority));
+    assert_eq!(watch.armed(), None);
+    assert_eq!(watch.look(Readiness::NONE, Instant::now()), Look::Clear);
+    assert_eq!(watch.armed(), Some(Interest::PRIORITY_DATA));
+}
+
+#[test]
+fn a_raw_descriptor_that_was_used_up_is_armed_again() {
+    let now = Instant::now();
+    let mut watch = raw(READ);
+    watch.ready(Readiness::READABLE);
+    assert_eq!(watch.armed(), None);
+    assert_eq!(watch.suspect(), Some(READ));
+    assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
+    assert_eq!(watch.armed(), Some(READ));
+    assert_eq!(watch.suspect(), None);
+}
+
+#[test]
+fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
+    let mut now = Instant::now();
+    let mut watch = raw(READ);
+    watch.ready(Readiness::READABLE);
+    let mut pause = Watch::SHORTEST_PAUSE;
+    let Look::Later(mut due) = watch.look(Readiness::READABLE, now) else {
+        panic!("reported at once");
+    };
+    for _ in 0..20 {
+        assert_eq!(due, now + pause);
+        let early = due - Duration::from_nanos(1);
+        assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
+        now = due;
+        assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
+        pause = (pause * 2).min(Watch::LONGEST_PAUSE);
+        let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
+            panic!("reported twice");
+        };
+        due = next;
+    }
+    assert_eq!(pause, Watch::LONGEST_PAUSE);
+    watch.look(Readiness::NONE, now);
+    watch.ready(Readiness::READABLE);
+    assert_eq!(
+        watch.look(Readiness::READABLE, now),
+        Look::Later(now + Watch::SHORTEST_PAUSE),
+        "a change ends the back-off"
+    );
+}
+
+#[test]
+fn of_two_suspects_the_one_that_was_used_up_is_armed() {
+    let now = Instant::now();
+    let mut watch = source(BOTH);
+    watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+    watch.rearm(Blocked::Unknown);
+    assert_eq!(watch.suspect(), Some(BOTH));
+    assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
+    assert_eq!(watch.armed(), Some(READ), "the read was what blocked");
+    assert_eq!(watch.suspect(), Some(WRITE));
+}
+
+#[test]
+fn a_busy_direction_does_not_starve_the_other() {
+    let mut now = Instant::now();
+    let mut watch = raw(BOTH);
+    watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
+    let mut reports = 0;
+    for _ in 0..1000 {
+        // Each time all is read and more comes, while nobody writes.
+        if watch.look(Readiness::WRITABLE, now) == Look::Report(Readiness::WRITABLE) {
+            reports += 1;
+        }
+        assert_eq!(watch.armed(), Some(READ));
+        assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
+        now += Duration::from_millis(1);
+    }
+    // A second, one report in 12.8 ms at the most once the pause has grown.
+    assert!((70..100).contains(&reports), "{reports}");
+}
+
+#[test]
+fn a_hang_up_is_reported_once_and_its_end_is_noticed() {
+    let mut now = Instant::now();
+    let mut watch = source(READ);
+    assert!(watch.ready(HANG_UP).is_some());
+    for _ in 0..50 {
+        match watch.look(HANG_UP, now) {
+            Look::Later(due) => now = due,
+            look => panic!("{look:?}"),
+        }
+    }
+    assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
+    assert_eq!(watch.armed(), Some(READ));
+}
+
+#[test]
+fn an_error_that_was_taken_is_no_news() {
+    let now = Instant::now();
+    let mut watch = source(READ);
+    watch.ready(HANG_UP.union(Readiness::ERROR));
+    assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+    assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+}
+
+#[test]
+fn a_fifo_that_is_written_again_is_reported_again() {
+    let mut now = Instant::now();
+    let leftover = HANG_UP.union(Readiness::LEFTOVER);
+    for tracking in [Tracking::Operations, Tracking::Levels] {
+        let mut watch = Watch::new(Token(1), READ, tracking);
+        watch.ready(leftover);
+        watch.look(leftover, now);
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)), "that it was read is no news");
+        now += Duration::from_secs(1);
+        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+        assert!(matches!(watch.look(leftover, now), Look::Report(_)), "another writer came and went");
+        now += Duration::from_secs(1);
+        assert!(matches!(watch.look(leftover, now), Look::Report(_)), "or yet another");
+    }
+}
+
+#[test]
+fn data_after_a_hang_up_is_reported() {
+    let now = Instant::now();
+    let mut watch = source(READ);
+    watch.ready(HANG_UP);
+    watch.look(HANG_UP, now);
+    assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
+}

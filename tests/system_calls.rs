@@ -1,0 +1,323 @@
+//! Linux: how many system calls things cost, as strace sees them; and what happens when one is refused.
+//!
+//! Each test runs one scenario of this program again under strace, and counts between two marks.
+#![cfg(target_os = "linux")]
+
+use std::ffi::CString;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use wakeful::unix::SourceFd;
+use wakeful::{Backend, Token, Waker};
+
+#[path = "conformance/support.rs"]
+mod support;
+use support::*;
+
+const SCENARIO: &str = "WAKEFUL_TEST_SCENARIO";
+
+type Scenario = fn(Backend);
+
+/// The scenarios, by name. Each calls [`mark`] before and after what is counted.
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("busy_poller", busy_poller),
+    ("awake_poller", awake_poller),
+    ("wake_then_poll", wake_then_poll),
+    ("exposed_wakes", exposed_wakes),
+    ("ready_sources", ready_sources),
+    ("short_timeouts", short_timeouts),
+    ("closed_number", closed_number),
+    ("hung_up", hung_up),
+    ("echo", echo),
+];
+
+/// Not a test but what the tests run under strace.
+#[test]
+fn scenario() {
+    let Ok(wanted) = std::env::var(SCENARIO) else { return };
+    let (name, backend) = wanted.split_once(' ').expect("a name and a backend");
+    let (_, run) = SCENARIOS.iter().find(|(known, _)| *known == name).expect("a scenario");
+    run(backend.parse().expect("a backend"));
+}
+
+/// A system call that does nothing, and is seen in the log.
+fn mark() {
+    let path = CString::new("/wakeful-mark").unwrap();
+    // SAFETY: `path` is a C string.
+    unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), 0, 0) };
+}
+
+/// The calls between the marks, by name, of all threads.
+#[track_caller]
+fn trace(scenario: &str, backend: Backend, extra: &[&str]) -> Vec<String> {
+    let directory = support::unix::Directory::new();
+    let log = directory.path().join("log");
+    let output = Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(&log)
+        .args(extra)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "scenario", "--test-threads=1"])
+        .env(SCENARIO, format!("{scenario} {backend}"))
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .expect("strace is needed for these tests: install it (and allow ptrace)");
+    assert!(
+        output.status.success(),
+        "{scenario} on {backend} under strace: {}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let log = std::fs::read_to_string(log).unwrap();
+    let mut marks = 0;
+    let mut calls = Vec::new();
+    for line in log.lines() {
+        // "1234  write(4, ..." or "1234  <... write resumed>..." or "1234  +++ exited with 0 +++"
+        let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
+        if call.contains("/wakeful-mark") {
+            marks += 1;
+        } else if marks == 1 && call.starts_with(|first: char| first.is_ascii_lowercase()) {
+            calls.push(call.to_owned());
+        }
+    }
+    assert_eq!(marks, 2, "{scenario} on {backend}: no marks in the log:\n{log}");
+    calls
+}
+
+fn count(calls: &[String], name: &str) -> usize {
+    calls.iter().filter(|call| call.split('(').next() == Some(name)).count()
+}
+
+/// The writes that look like a notification: 8 bytes.
+fn notifications(calls: &[String]) -> usize {
+    calls.iter().filter(|call| call.starts_with("write(") && call.contains(", 8)")).count()
+}
+
+fn waits(calls: &[String]) -> usize {
+    ["epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll"].map(|name| count(calls, name)).iter().sum()
+}
+
+#[track_caller]
+fn for_each(check: impl Fn(Backend)) {
+    Backend::available().iter().for_each(|&backend| check(backend));
+}
+
+const WAKES: usize = 100_000;
+
+fn busy_poller(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let last = Waker::new(t.registry(), A).unwrap();
+    mark();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..WAKES {
+                waker.wake().unwrap();
+            }
+            last.wake().unwrap();
+        });
+        while !t.poll_for(PATIENCE).iter().any(|event| event.token() == A) {
+            // Busy with what the wakes are about.
+            (0..10_000).for_each(|_| std::hint::spin_loop());
+        }
+    });
+    mark();
+}
+
+#[test]
+fn many_wakes_of_a_busy_poller_write_little() {
+    for_each(|backend| {
+        let calls = trace("busy_poller", backend, &[]);
+        let writes = notifications(&calls);
+        assert!(writes < 1000, "{backend}: {writes} writes for {WAKES} wakes");
+    });
+}
+
+fn awake_poller(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    t.quiet();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            mark();
+            for _ in 0..1000 {
+                waker.wake().unwrap();
+            }
+            mark();
+        });
+    });
+    assert_eq!(t.poll_now().len(), 1);
+}
+
+#[test]
+fn a_wake_of_an_awake_poller_makes_no_call() {
+    for_each(|backend| assert_eq!(trace("awake_poller", backend, &[]), [""; 0], "{backend}"));
+}
+
+fn wake_then_poll(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    mark();
+    for timeout in [None, Some(Duration::ZERO), Some(PATIENCE), Some(Duration::from_micros(77))] {
+        for _ in 0..25 {
+            waker.wake().unwrap();
+            t.poll.poll(&mut t.events, timeout).unwrap();
+            assert_eq!(t.events.len(), 1);
+        }
+    }
+    mark();
+}
+
+#[test]
+fn a_wake_and_then_a_poll_make_one_call() {
+    for_each(|backend| {
+        let calls = trace("wake_then_poll", backend, &[]);
+        assert_eq!(notifications(&calls), 0, "{backend}");
+        assert_eq!((calls.len(), waits(&calls)), (100, 100), "{backend}: {calls:#?}");
+    });
+}
+
+fn exposed_wakes(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let _ = std::os::fd::AsRawFd::as_raw_fd(&t.poll);
+    mark();
+    for _ in 0..100 {
+        waker.wake().unwrap();
+        waker.wake().unwrap();
+        assert_eq!(t.poll_now().len(), 1);
+    }
+    mark();
+}
+
+#[test]
+fn once_the_descriptor_was_given_away_each_wake_is_written() {
+    for_each(|backend| assert_eq!(notifications(&trace("exposed_wakes", backend, &[])), 100, "{backend}"));
+}
+
+fn ready_sources(backend: Backend) {
+    let mut t = Tester::with_capacity(backend, 1);
+    let mut pairs: Vec<_> = (0..100).map(|_| wakeful::net::UnixStream::pair().unwrap()).collect();
+    for (index, (a, _)) in pairs.iter_mut().enumerate() {
+        t.register(a, Token(index), WRITE);
+    }
+    mark();
+    for round in 0..100 {
+        let timeout =
+            [None, Some(Duration::ZERO), Some(PATIENCE), Some(Duration::from_micros(77))][round % 4];
+        t.poll.poll(&mut t.events, timeout).unwrap();
+        assert_eq!(t.events.len(), 1);
+    }
+    mark();
+}
+
+#[test]
+fn a_poll_of_a_ready_source_makes_one_call() {
+    for_each(|backend| {
+        let calls = trace("ready_sources", backend, &[]);
+        assert_eq!((calls.len(), waits(&calls)), (100, 100), "{backend}: {calls:#?}");
+    });
+}
+
+fn echo(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = wakeful::net::UnixStream::pair().unwrap();
+    t.register(&mut a, A, READ);
+    mark();
+    for _ in 0..50 {
+        send(&b, b"x");
+        assert_eq!(t.poll_for(PATIENCE).len(), 1);
+        drain(&a);
+    }
+    mark();
+}
+
+/// A write, a poll, a read, and the read that blocks: re-arming costs none.
+#[test]
+fn an_echo_makes_four_calls() {
+    for_each(|backend| {
+        let calls = trace("echo", backend, &[]);
+        assert_eq!((calls.len(), waits(&calls)), (200, 50), "{backend}: {calls:#?}");
+    });
+}
+
+fn short_timeouts(backend: Backend) {
+    let mut t = Tester::new(backend);
+    mark();
+    for round in 0..40 {
+        let timeout = Duration::from_micros(50 * (1 + round % 7));
+        let start = Instant::now();
+        assert!(t.poll_for(timeout).is_empty());
+        assert!(start.elapsed() >= timeout, "{:?} of {timeout:?}", start.elapsed());
+    }
+    mark();
+}
+
+#[test]
+fn exact_timeouts_make_one_call() {
+    let calls = trace("short_timeouts", Backend::Epoll, &[]);
+    // Not exactly one each: a machine's timer may be early by the difference of two clocks.
+    assert!((40..=60).contains(&count(&calls, "epoll_pwait2")), "{calls:#?}");
+    assert_eq!(count(&calls, "epoll_pwait2"), calls.len(), "{calls:#?}");
+}
+
+/// An older kernel, and a sandbox that knows less than its kernel.
+#[test]
+fn without_epoll_pwait2_timeouts_are_not_early_and_it_is_tried_once() {
+    for error in ["ENOSYS", "EPERM"] {
+        let inject = format!("inject=epoll_pwait2:error={error}");
+        let calls = trace("short_timeouts", Backend::Epoll, &["-e", &inject]);
+        assert_eq!(count(&calls, "epoll_pwait2"), 1, "{error}: {calls:#?}");
+        assert!(count(&calls, "epoll_pwait") + count(&calls, "epoll_wait") >= 40, "{error}: {calls:#?}");
+    }
+}
+
+fn closed_number(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (a, _b) = tcp_pair();
+    let fd = std::os::fd::IntoRawFd::into_raw_fd(a);
+    t.register(&mut SourceFd(&fd), A, READ);
+    t.quiet();
+    support::unix::close(fd);
+    mark();
+    for _ in 0..3 {
+        assert!(t.poll_for(Duration::from_millis(50)).is_empty());
+    }
+    mark();
+}
+
+#[test]
+fn a_closed_number_does_not_spin() {
+    for_each(|backend| {
+        let calls = trace("closed_number", backend, &[]);
+        assert!(waits(&calls) <= 8, "{backend}: {calls:#?}");
+    });
+}
+
+fn hung_up(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    let (sender, mut receiver) = wakeful::unix::pipe::new().unwrap();
+    let (mut lonely, peer) = wakeful::unix::pipe::new().unwrap();
+    t.register(&mut a, A, BOTH);
+    t.register(&mut receiver, B, READ);
+    t.register(&mut lonely, C, WRITE);
+    drop((b, sender, peer));
+    t.expect(&[want(A, BOTH), want(B, READ), want(C, WRITE)]);
+    a.shutdown(std::net::Shutdown::Both).unwrap();
+    let _ = t.poll_now();
+    mark();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(300) {
+        t.poll_for(Duration::from_millis(100));
+    }
+    mark();
+}
+
+#[test]
+fn what_has_hung_up_does_not_spin() {
+    for_each(|backend| {
+        let calls = trace("hung_up", backend, &[]);
+        assert!(waits(&calls) <= 60, "{backend}: {} {calls:#?}", waits(&calls));
+    });
+}
