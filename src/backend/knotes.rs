@@ -32,7 +32,7 @@ pub(crate) const EV_EOF: u32 = 0x8000;
 ///
 /// - The filter says the direction, and the end of one half says nothing of the other: after a reset the write
 ///   filter's end may come before the data that can still be read.
-/// - With an end, `fflags` is the socket's error, if it has one.
+/// - With an end, `fflags` is the socket's error, if it has one. A connection that ended so is closed in both halves.
 pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32) -> Readiness {
     let ended = flags & EV_EOF != 0;
     let failed = flags & EV_ERROR != 0 || (ended && fflags != 0);
@@ -47,7 +47,8 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32) -> Readiness {
         Filter::Lio => return Readiness::LIO,
         Filter::User | Filter::Other => return Readiness::NONE,
     };
-    of_direction.union(Readiness::ERROR.when(failed))
+    let broken = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED).when(ended && failed);
+    of_direction.union(Readiness::ERROR.when(failed)).union(broken)
 }
 
 /// What a writer gets to hear whose reader had gone before it was registered.
@@ -410,8 +411,8 @@ mod tests {
         assert_eq!(shown(Filter::Except, 0, 0), "READABLE | PRIORITY");
         assert_eq!(shown(Filter::Read, EV_EOF, 0), "READABLE | READ_CLOSED");
         assert_eq!(shown(Filter::Write, EV_EOF, 0), "WRITABLE | WRITE_CLOSED");
-        assert_eq!(shown(Filter::Read, EV_EOF, 54), "READABLE | ERROR | READ_CLOSED");
-        assert_eq!(shown(Filter::Write, EV_EOF, 61), "WRITABLE | ERROR | WRITE_CLOSED");
+        assert_eq!(shown(Filter::Read, EV_EOF, 54), "READABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
+        assert_eq!(shown(Filter::Write, EV_EOF, 61), "WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
         assert_eq!(shown(Filter::Read, EV_ERROR, 0), "READABLE | ERROR");
         assert_eq!(shown(Filter::Aio, EV_EOF | EV_ERROR, 1), "AIO");
         assert_eq!(shown(Filter::Lio, 0, 0), "LIO");

@@ -40,6 +40,12 @@ const LIMITS: &[(&str, &[&str])] = &[
         "it takes a socket's error to report it, so that nobody else finds it",
         &["connecting::a_refused_connection_is_an_error", "udp::"],
     ),
+    ("it has no filter for out-of-band data", &["linux_priority::"]),
+    (
+        "what it takes from the kernel and has no room to tell is lost",
+        &["unix_source_fd::drained_and_refilled"],
+    ),
+    ("it guesses from epoll which half has ended", &["unix_close_states::the_matrix"]),
     ("its descriptor isn't readable when an event is pending", &["unix_nesting::"]),
 ];
 
