@@ -17,7 +17,7 @@ use crate::{workspace, Task};
 
 /// Run the conformance suite on other Linux kernels, under qemu
 ///
-/// Needs Debian's qemu-system-x86, busybox-static, cpio and musl-tools.
+/// Needs Debian's qemu-system-x86, busybox-static and cpio.
 #[derive(clap::Args)]
 pub struct Kernels {
     /// These kernels only: 5.10, 6.1, 6.12

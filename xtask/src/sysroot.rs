@@ -99,9 +99,6 @@ impl Toolchain {
     /// Builds the standard library for `target` if it isn't there.
     pub fn prepare(&self, target: &str, std: Std) -> Result<()> {
         let home = self.folder.join("lib/rustlib").join(target).join("lib");
-        if target.ends_with("-musl") && has(&home, "rlib") {
-            self.lend_unwinder(&home)?;
-        }
         if has(&home, "rlib") || (std == Std::Types && has(&home, "rmeta")) {
             return Ok(());
         }
@@ -150,15 +147,7 @@ impl Toolchain {
             }
         }
         fs::remove_dir_all(&built)?;
-        if target.ends_with("-musl") && std == Std::Code {
-            self.lend_unwinder(&home)?;
-        }
         Ok(())
-    }
-
-    /// For musl the library wants an unwinder by a name that only LLVM's has; GCC's does as well.
-    fn lend_unwinder(&self, home: &Path) -> Result<()> {
-        fs::write(home.join("libunwind.a"), "GROUP ( -lgcc_eh -lgcc )\n").context("can't write libunwind.a")
     }
 
     /// This toolchain's cargo, in the repository's root and with a build folder of its own.

@@ -28,10 +28,17 @@ pub enum Proof {
     Run(Runner),
 }
 
+#[derive(Clone, Copy)]
+pub enum Linker {
+    Gcc(&'static str),
+    /// zig, by its name for the target.
+    Zig(&'static str),
+}
+
 /// How a Linux program for another machine is linked and run.
 #[derive(Clone, Copy)]
 pub struct Runner {
-    pub linker: &'static str,
+    pub linker: Linker,
     /// What runs it; empty if this machine does.
     pub runner: &'static str,
     /// Further flags of the compiler.
@@ -45,8 +52,11 @@ impl Runner {
     pub fn is_there(&self) -> bool {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let has = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).exists());
-        has(self.linker)
-            && self.runner.split(' ').next().map_or(true, |runner| runner.is_empty() || has(runner))
+        let linker = match self.linker {
+            Linker::Gcc(name) => has(name),
+            Linker::Zig(_) => true,
+        };
+        linker && self.runner.split(' ').next().map_or(true, |runner| runner.is_empty() || has(runner))
     }
 }
 
@@ -72,12 +82,12 @@ impl Target {
     }
 }
 
-/// A static program: `musl-gcc` has the C library's start files, rustc's own aren't there.
+/// A static program, linked by zig: it has the C library's start files, which aren't there as rustc's own.
 pub const MUSL: Runner = Runner {
-    linker: "musl-gcc",
+    linker: Linker::Zig("x86_64-linux-musl"),
     runner: "",
-    flags: "-Clink-self-contained=no -Ctarget-feature=+crt-static -Crelocation-model=static",
-    packages: "musl-tools",
+    flags: "-Clink-self-contained=no",
+    packages: "",
 };
 
 pub const TARGETS: &[Target] = &[
@@ -158,5 +168,5 @@ pub const TARGETS: &[Target] = &[
 ];
 
 const fn glibc(linker: &'static str, runner: &'static str, packages: &'static str) -> Runner {
-    Runner { linker, runner, flags: "", packages }
+    Runner { linker: Linker::Gcc(linker), runner, flags: "", packages }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
-use list::{Features, Proof, Runner, Target, TARGETS};
+use list::{Features, Linker, Proof, Runner, Target, TARGETS};
 
 use crate::ci::features;
 use crate::command::{rustflags, Shown};
@@ -145,7 +145,11 @@ pub fn conformance(toolchain: &Toolchain, triple: &str, runner: &Runner) -> Resu
     let mut test = toolchain.cargo(["test", "--jobs", "2", "--package", "wakeful", "--all-features"])?;
     test.args(["--no-fail-fast", "--test", "conformance", "--target", triple]);
     let variable = triple.to_uppercase().replace('-', "_");
-    test.env(format!("CARGO_TARGET_{variable}_LINKER"), runner.linker);
+    let linker = match runner.linker {
+        Linker::Gcc(name) => name.into(),
+        Linker::Zig(name) => zig::linker(name)?,
+    };
+    test.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
     if !runner.runner.is_empty() {
         test.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner.runner);
     }

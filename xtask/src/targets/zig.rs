@@ -30,17 +30,9 @@ pub fn build(toolchain: &Toolchain, zig: Zig, triple: &str, args: &[&str]) -> Re
             command
         }
         Zig::Plain(name) => {
-            let linker = home.join(format!("bin/link-{name}"));
-            // rustc talks to gcc; what zig doesn't know is left out.
-            let line = format!(
-                "for x do shift; case $x in -m64|--target=*|-Wl,--no-undefined-version|-Wl,-rpath*|-Wl,-Bsymbolic*) ;; \
-                 *) set -- \"$@\" \"$x\";; esac; done\nexec {}/bin/python -m ziglang cc -target {name} \"$@\"",
-                home.display()
-            );
-            script(&linker, &line)?;
             let mut command = toolchain.cargo(["build"])?;
             let variable = triple.to_uppercase().replace('-', "_");
-            command.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
+            command.env(format!("CARGO_TARGET_{variable}_LINKER"), linker(name)?);
             command
         }
     };
@@ -51,6 +43,22 @@ pub fn build(toolchain: &Toolchain, zig: Zig, triple: &str, args: &[&str]) -> Re
     command.env("PATH", std::env::join_paths(paths)?);
     command.args(args).args(["--target", triple]);
     Ok(command)
+}
+
+/// A linker for a target, by zig's name for it.
+pub fn linker(name: &str) -> Result<PathBuf> {
+    let home = install()?;
+    let linker = home.join(format!("bin/link-{name}"));
+    // rustc talks to gcc; what zig doesn't know is left out.
+    let lines = format!(
+        "for x do\n  shift\n  case $x in\n    \
+         -m64|--target=*|-Wl,--no-undefined-version|-Wl,-rpath*|-Wl,-Bsymbolic*) ;;\n    \
+         *) set -- \"$@\" \"$x\" ;;\n  esac\ndone\n\
+         exec {}/bin/python -m ziglang cc -target {name} \"$@\"",
+        home.display()
+    );
+    script(&linker, &lines)?;
+    Ok(linker)
 }
 
 fn install() -> Result<PathBuf> {
