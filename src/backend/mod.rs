@@ -3,7 +3,11 @@
 mod absent;
 #[allow(dead_code)] // pure: its tests run where no kqueue is
 mod knotes;
+#[cfg(not(windows))]
+mod listed;
 mod select;
+#[cfg(not(windows))]
+mod table;
 mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
@@ -19,8 +23,10 @@ mod event_ports;
     wakeful_libkqueue
 ))]
 mod kqueue;
-#[cfg(unix)]
+#[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
+#[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+mod wasi;
 
 pub(crate) use self::select::Select;
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
@@ -210,8 +216,11 @@ selectors! {
     Kqueue(kqueue, "kqueue"),
     /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
     EventPorts(event_ports, "event_ports"),
-    /// `poll(2)`: every Unix. Its cost grows with the number of registered sources, ready or not.
+    /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
+    /// not.
     PosixPoll(posix_poll, "posix_poll"),
+    /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
+    Wasi(wasi, "wasi"),
 }
 
 impl Backend {

@@ -221,6 +221,17 @@ impl Watch {
         }
     }
 
+    /// The kernel has just answered to [`suspect`](Watch::suspect): what isn't ready is what was used up.
+    pub(crate) fn acquit(&mut self, found: Readiness) {
+        let ready = self.used(self.asked_of(found));
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
+            if self.suspects[index].is_some() && !is_ready {
+                self.arm(direction);
+            }
+        }
+    }
+
     /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
         let found = self.asked_of(found);
@@ -319,7 +330,10 @@ impl Watch {
     fn asked_of(&self, found: Readiness) -> Readiness {
         let found = found
             .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR)));
-        only(self.interest, found)
+        // Who asks for reading has no pipe to write to: an error closes nothing, unless both halves are closed.
+        let closes_nothing =
+            found.intersects(Readiness::ERROR) && self.interest.is_readable() && !is_hang_up(found);
+        only(self.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
     }
 }
 

@@ -1,10 +1,8 @@
 use std::io;
 use std::net::{self, SocketAddr};
 
-use socket2::{Domain, Type};
-
 use super::{ip_options, socket_type, TcpStream};
-use crate::os;
+use crate::os::{self, Domain, Type};
 use crate::readiness::Interest;
 
 socket_type! {

@@ -1,10 +1,8 @@
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use socket2::{SockRef, Type};
-
 use super::{ip_options, socket_type};
-use crate::os;
+use crate::os::{self, SockRef, Type};
 use crate::readiness::Interest;
 
 socket_type! {

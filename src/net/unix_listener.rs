@@ -2,10 +2,8 @@ use std::io;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
-use socket2::Type;
-
 use super::{socket_type, UnixStream};
-use crate::os::{self, unix_address};
+use crate::os::{self, unix_address, Type};
 use crate::readiness::Interest;
 
 socket_type! {

@@ -3,10 +3,8 @@ use std::net::Shutdown;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
-use socket2::Type;
-
 use super::socket_type;
-use crate::os::{self, unix_address};
+use crate::os::{self, unix_address, Type};
 use crate::poll::{read_with, write_with};
 
 socket_type! {

@@ -6,7 +6,19 @@
 //! with memory that outlives the call, and descriptors that their owners keep open meanwhile.
 #![allow(unsafe_code)]
 
+#[cfg(not(windows))]
+mod descriptor;
 #[cfg(unix)]
 mod unix;
+#[cfg(target_os = "wasi")]
+mod wasi;
+
+#[cfg(not(windows))]
+pub(crate) use self::descriptor::*;
 #[cfg(unix)]
 pub(crate) use self::unix::*;
+#[cfg(target_os = "wasi")]
+pub(crate) use self::wasi::*;
+
+#[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
+compile_error!("WebAssembly has descriptors only with WASI: build for wasm32-wasip1 or wasm32-wasip2");

@@ -2,6 +2,8 @@
 
 mod io_source;
 mod registry;
+#[cfg(all(not(windows), feature = "os-ext"))]
+mod source_fd;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 mod source_type;
 mod wake;
@@ -9,6 +11,8 @@ mod waker;
 
 pub use self::io_source::IoSource;
 pub use self::registry::{Registry, Source};
+#[cfg(all(not(windows), feature = "os-ext"))]
+pub use self::source_fd::SourceFd;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 pub(crate) use self::source_type::{read_with, source_type, write_with};
 pub use self::waker::Waker;

@@ -74,7 +74,7 @@ macro_rules! source_type {
             }
         }
 
-        #[cfg(unix)]
+        #[cfg(not(windows))]
         const _: () = {
             use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 

@@ -172,18 +172,20 @@ impl Epoll {
 
 #[inline]
 fn event(raw: &EpollEvent) -> Event {
-    // Five of the six words are the low bits; the sixth is moved beside them.
-    let index = (raw.flags() & 0x1f) | ((raw.flags() & sys::WORDS.read_hangup) >> 8);
+    // Five of the words are the low bits; two are moved beside them.
+    let index = (raw.flags() & 0x1f)
+        | ((raw.flags() & sys::WORDS.read_hangup) >> 8)
+        | ((raw.flags() & sys::WORDS.socket_output) >> 3);
     let readiness = MEANING[index as usize & (MEANING.len() - 1)];
     Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
 }
 
 /// What each combination of words means: a look-up for each event instead of a dozen tests.
-static MEANING: [Readiness; 64] = {
-    let mut table = [Readiness::NONE; 64];
+static MEANING: [Readiness; 128] = {
+    let mut table = [Readiness::NONE; 128];
     let mut index = 0;
-    while index < 64 {
-        let raw = (index & 0x1f) | ((index & 0x20) << 8);
+    while index < 128 {
+        let raw = (index & 0x1f) | ((index & 0x20) << 8) | ((index & 0x40) << 3);
         table[index as usize] = sys::WORDS.readiness(raw);
         index += 1;
     }
@@ -192,6 +194,7 @@ static MEANING: [Readiness; 64] = {
 
 /// The numbers are part of Linux's ABI, and illumos and Redox took them over.
 const _: () = {
-    let PollWords { input, output, priority, read_hangup, error, hangup } = sys::WORDS;
+    let PollWords { input, output, socket_output, priority, read_hangup, error, hangup } = sys::WORDS;
     assert!(input | output | priority | error | hangup == 0x1f && read_hangup == 0x2000);
+    assert!(socket_output == 0x200 || socket_output == 0);
 };

@@ -9,6 +9,7 @@ mod table;
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,10 +34,18 @@ impl Select for EventPorts {
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let before = events.len();
         let mut timeout = timeout;
-        if let Some(limit) = self.lock().look_at_suspects(self.port.as_fd(), events)? {
-            timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+        let mut table = self.lock();
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first,
+        // and the caller comes again if there are none.
+        let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
+        if suspects_come_first {
+            if let Some(limit) = table.look_at_suspects(self.port.as_fd(), events)? {
+                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+            }
+            table.suspects_filled_room = events.spare() == 0;
         }
-        if events.len() > before {
+        drop(table);
+        if events.len() > before || !suspects_come_first {
             timeout = Some(Duration::ZERO);
         }
         while events.spare() > 0 {
@@ -106,6 +115,10 @@ impl Select for EventPorts {
         let mut table = self.lock();
         // Deregistered meanwhile: nothing to arm.
         let _ = table.change(self.port.as_fd(), Place::Key(key), |watch| watch.rearm(blocked));
+        if blocked == Blocked::Unknown {
+            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
+            table.look_at(self.port.as_fd(), key);
+        }
         if table.has_new_suspect() {
             drop(table);
             self.notify()?;

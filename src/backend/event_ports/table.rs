@@ -21,6 +21,8 @@ pub(super) struct Table {
     suspects: Vec<u32>,
     /// One has become suspect since [`Table::has_new_suspect`] was asked.
     is_newly_suspect: bool,
+    /// Whether the last look at them left no room for others.
+    pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
     looks: Vec<PollFd>,
 }
@@ -166,12 +168,14 @@ impl Table {
 
         let now = Instant::now();
         let mut again: Option<Instant> = None;
+        let mut first_without_room = None;
         let mut index = 0;
         while index < self.suspects.len() {
             let slot = self.suspects[index];
             let raw = self.looks[index].found();
             // Without room for a report a look would be wasted: the next call looks again, at once.
             let due = if raw != 0 && events.spare() == 0 {
+                first_without_room = first_without_room.or(Some(index));
                 Some(now)
             } else {
                 self.look(port, slot, raw, now, events)
@@ -187,7 +191,31 @@ impl Table {
             self.suspects.swap_remove(index);
             self.looks.swap_remove(index);
         }
+        // It is the first next time, so that none starves. What was taken from the list since stood behind it.
+        if let Some(first) = first_without_room {
+            self.suspects.rotate_left(first);
+        }
         Ok(again.map(|again| again.saturating_duration_since(now)))
+    }
+
+    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
+    pub(super) fn look_at(&mut self, port: BorrowedFd<'_>, key: WatchKey) {
+        let Ok(slot) = self.find(Place::Key(key)) else {
+            return;
+        };
+        let entry = self.entry(slot);
+        let Some((fd, suspect)) = entry.and_then(|entry| Some((entry.fd, entry.watch.suspect()?))) else {
+            return;
+        };
+        let mut look = [PollFd::new(fd, suspect)];
+        if sys::poll_now(&mut look).is_err() || look[0].found() & sys::INVALID != 0 {
+            return;
+        }
+        if let Some(entry) = &mut self.slots[slot as usize].entry {
+            entry.watch.acquit(sys::WORDS.readiness(look[0].found()));
+        }
+        // It is registered, and the kernel has taken it before.
+        let _ = self.ask(port, slot);
     }
 
     /// poll(2) has answered `raw` to what was suspect; the time of the next look, if there is to be one.

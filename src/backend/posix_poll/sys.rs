@@ -9,59 +9,67 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::os::{self, check, POLL_INVALID, POLL_READ_HANGUP as READ_HANGUP};
+use super::super::listed::Ask;
+use super::super::Backend;
+use crate::os::{self, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 
 /// What poll(2) is asked about one descriptor, and its answer.
 #[repr(transparent)]
 #[derive(Clone)]
-pub(super) struct PollFd(libc::pollfd);
+pub(crate) struct PollFd(libc::pollfd);
 
-impl PollFd {
-    /// A place that poll(2) passes over.
-    pub(super) const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
+impl Ask for PollFd {
+    const BACKEND: Backend = Backend::PosixPoll;
 
-    /// Errors and hang-ups are answered too; that the peer sends no more is with `read_hangup`.
-    pub(super) fn new(fd: RawFd, interest: Option<Interest>, read_hangup: bool) -> PollFd {
+    const WORDS: PollWords = PollWords {
+        input: libc::POLLIN as u32,
+        output: libc::POLLOUT as u32,
+        priority: os::POLL_PRIORITY as u32,
+        read_hangup: READ_HANGUP as u32,
+        socket_output: SOCKET_OUTPUT as u32,
+        error: libc::POLLERR as u32,
+        hangup: libc::POLLHUP as u32,
+    };
+
+    const NAMES: &'static [(u32, &'static str)] = &[
+        (libc::POLLIN as u32, "POLLIN"),
+        (os::POLL_PRIORITY as u32, "POLLPRI"),
+        (libc::POLLOUT as u32, "POLLOUT"),
+        (libc::POLLERR as u32, "POLLERR"),
+        (libc::POLLHUP as u32, "POLLHUP"),
+        (os::POLL_INVALID as u32, "POLLNVAL"),
+        (READ_HANGUP as u32, "POLLRDHUP"),
+        (SOCKET_OUTPUT as u32, "POLLWRBAND"),
+    ];
+
+    const INVALID: u32 = os::POLL_INVALID as u32;
+
+    const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
+
+    type Scratch = ();
+
+    fn new(fd: RawFd, interest: Option<Interest>, read_hangup: bool) -> PollFd {
         let mut events = interest.map_or(0, flags);
         if read_hangup {
             events |= READ_HANGUP;
         }
+        if events == 0 && !os::POLL_TELLS_UNASKED {
+            return PollFd::NOTHING;
+        }
         PollFd(libc::pollfd { fd, events, revents: 0 })
     }
 
-    /// What the kernel has found.
     #[inline]
-    pub(super) fn found(&self) -> u32 {
+    fn found(&self) -> u32 {
         u32::from(self.0.revents as u16)
     }
+
+    fn poll(fds: &mut [PollFd], (): &mut (), timeout: Option<Duration>) -> io::Result<()> {
+        // SAFETY: `PollFd` is a pollfd, and there are as many as stated.
+        unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) }
+    }
 }
-
-pub(super) const WORDS: PollWords = PollWords {
-    input: libc::POLLIN as u32,
-    output: libc::POLLOUT as u32,
-    priority: libc::POLLPRI as u32,
-    read_hangup: READ_HANGUP as u32,
-    error: libc::POLLERR as u32,
-    hangup: libc::POLLHUP as u32,
-};
-
-pub(super) const NAMES: [(u32, &str); 7] = [
-    (libc::POLLIN as u32, "POLLIN"),
-    (libc::POLLPRI as u32, "POLLPRI"),
-    (libc::POLLOUT as u32, "POLLOUT"),
-    (libc::POLLERR as u32, "POLLERR"),
-    (libc::POLLHUP as u32, "POLLHUP"),
-    (POLL_INVALID as u32, "POLLNVAL"),
-    (READ_HANGUP as u32, "POLLRDHUP"),
-];
-
-/// The descriptor isn't open.
-pub(super) const INVALID: u32 = POLL_INVALID as u32;
-
-pub(super) const NOT_FOUND: libc::c_int = libc::ENOENT;
-pub(super) const BAD_DESCRIPTOR: libc::c_int = libc::EBADF;
-pub(super) const ALREADY_EXISTS: libc::c_int = libc::EEXIST;
 
 fn flags(interest: Interest) -> libc::c_short {
     let mut flags = 0;
@@ -69,17 +77,10 @@ fn flags(interest: Interest) -> libc::c_short {
         flags |= libc::POLLIN | READ_HANGUP;
     }
     if interest.is_writable() {
-        flags |= libc::POLLOUT;
+        flags |= libc::POLLOUT | SOCKET_OUTPUT;
     }
     if interest.is_priority() {
-        flags |= libc::POLLPRI;
+        flags |= os::POLL_PRIORITY;
     }
     flags
-}
-
-/// Waits until one of `fds` is ready or `timeout` is over.
-pub(super) fn poll(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<()> {
-    // SAFETY: `PollFd` is a pollfd, and there are as many as stated.
-    check(unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) })?;
-    Ok(())
 }

@@ -1,8 +1,6 @@
 //! Unix: descriptors and the calls on them.
 
 pub(crate) mod calls;
-#[cfg(any(feature = "net", feature = "os-ext"))]
-mod conversions;
 mod file;
 mod filters;
 #[cfg(any(feature = "net", feature = "os-ext"))]
@@ -14,8 +12,6 @@ mod timed;
 #[cfg(feature = "net")]
 pub(crate) mod unix_address;
 
-#[cfg(any(feature = "net", feature = "os-ext"))]
-pub(crate) use self::conversions::raw_fd_conversions;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
 pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
@@ -26,23 +22,8 @@ pub(crate) use self::{
 };
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};
-
-use std::os::fd::{AsRawFd, RawFd};
-
-/// What the kernel calls a source.
-pub(crate) type RawIo = RawFd;
-
-/// Anything that a kernel can watch: a descriptor here, a socket on Windows.
-pub trait AsRawIo {
-    #[doc(hidden)]
-    fn as_raw_io(&self) -> RawIo;
-}
-
-impl<T: AsRawFd> AsRawIo for T {
-    fn as_raw_io(&self) -> RawIo {
-        self.as_raw_fd()
-    }
-}
+#[cfg(feature = "net")]
+pub(crate) use socket2::{Domain, SockRef, Type};
 
 /// The result of a system call that answers -1 on failure.
 pub(crate) fn check<N: Copy + PartialEq + From<i8>>(result: N) -> std::io::Result<N> {
@@ -51,4 +32,11 @@ pub(crate) fn check<N: Copy + PartialEq + From<i8>>(result: N) -> std::io::Resul
     } else {
         Ok(result)
     }
+}
+
+/// What a kernel that kept the registrations itself would answer.
+pub(crate) mod errors {
+    pub(crate) const NOT_FOUND: i32 = libc::ENOENT;
+    pub(crate) const ALREADY_EXISTS: i32 = libc::EEXIST;
+    pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
 }

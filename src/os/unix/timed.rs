@@ -3,9 +3,12 @@
 //! Where it counts in milliseconds a timeout is rounded up, since a sleep that ends early would make its caller spin;
 //! one that is too long for the type is cut, since the caller holds the deadline and comes again.
 
+use std::io;
 use std::time::Duration;
 
 use libc::c_int;
+
+use super::check;
 
 /// The flag by which poll(2) tells that the peer has shut down its writing half; 0 where it can't.
 pub(crate) const POLL_READ_HANGUP: libc::c_short = {
@@ -37,6 +40,24 @@ pub(crate) const POLL_INVALID: libc::c_short = {
     }
 };
 
+/// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
+/// has it.
+pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        libc::POLLWRBAND
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        0
+    }
+};
+
+/// The flag by which poll(2) tells of priority data.
+pub(crate) const POLL_PRIORITY: libc::c_short = libc::POLLPRI;
+/// poll(2) tells of errors and hang-ups though nobody asked.
+pub(crate) const POLL_TELLS_UNASKED: bool = true;
+
 /// poll(2), by ppoll(2).
 ///
 /// # Safety
@@ -50,7 +71,7 @@ pub(crate) const POLL_INVALID: libc::c_short = {
     target_os = "netbsd",
     target_os = "openbsd"
 ))]
-pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> c_int {
+pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| libc::timespec {
         // 68 years fit into every system's type, and the caller holds the deadline.
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
@@ -58,7 +79,7 @@ pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
     // SAFETY: the caller's promise for `fds`; `timeout` is read only; there is no signal mask.
-    unsafe { libc::ppoll(fds, count as libc::nfds_t, timeout, std::ptr::null()) }
+    check(unsafe { libc::ppoll(fds, count as libc::nfds_t, timeout, std::ptr::null()) }).map(|_| ())
 }
 
 /// poll(2).
@@ -74,9 +95,9 @@ pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<
     target_os = "netbsd",
     target_os = "openbsd"
 )))]
-pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> c_int {
+pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
     // SAFETY: the caller's promise.
-    unsafe { libc::poll(fds, count as libc::nfds_t, timeout.map_or(-1, milliseconds)) }
+    check(unsafe { libc::poll(fds, count as libc::nfds_t, timeout.map_or(-1, milliseconds)) }).map(|_| ())
 }
 
 /// epoll_wait(2).

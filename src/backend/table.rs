@@ -1,39 +1,64 @@
+//! The registrations of a kernel that keeps none, and the list that it is shown instead. No calls to the kernel but
+//! through [`Ask`].
+
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use super::super::watch::{Look, Tracking, Watch, WatchKey};
-use super::super::Backend;
-use super::sys::{self, PollFd};
-use crate::os::FileIdentity;
+use super::listed::Ask;
+use super::watch::{Look, Tracking, Watch, WatchKey};
+use crate::os::{errors, FileIdentity};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-/// Every registration, and the list that poll(2) is shown.
+/// Every registration, and the list that the kernel is shown.
 ///
 /// A registration keeps its slot for life, so that nothing moves; its place in the list is one further, since the
 /// notifier has the first.
-pub(super) struct Table {
+pub(super) struct Table<A: Ask> {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// The slot of each registered descriptor, by number; descriptors are small.
-    by_fd: Vec<Option<u32>>,
-    list: Vec<PollFd>,
+    /// The slot of each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
+    by_fd: HashMap<RawFd, u32>,
+    list: List<A>,
     notifier: RawFd,
-    /// Whether the list is with a thread in poll(2).
+    /// Whether the list is with a thread that sleeps on it.
     is_lent: bool,
     /// Slots that were changed while the list was lent.
     changed: Vec<u32>,
-    /// Set with the first change that the thread in poll(2) must be woken for.
+    /// Set with the first change that this thread must be woken for.
     pub(super) sleeper_is_behind: bool,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
     /// Whether the last look at them left no room for others.
     pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
-    looks: Vec<PollFd>,
+    looks: List<A>,
     /// Where the last search for ready sources ended, so that a full `Events` starves none.
     next: usize,
+}
+
+/// What the kernel is shown, and memory for the call.
+pub(super) struct List<A: Ask> {
+    asks: Vec<A>,
+    scratch: A::Scratch,
+}
+
+impl<A: Ask> List<A> {
+    fn new(asks: Vec<A>) -> List<A> {
+        List { asks, scratch: A::Scratch::default() }
+    }
+
+    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        A::poll(&mut self.asks, &mut self.scratch, timeout)
+    }
+}
+
+impl<A: Ask> Default for List<A> {
+    fn default() -> List<A> {
+        List::new(Vec::new())
+    }
 }
 
 struct Slot {
@@ -63,20 +88,20 @@ impl Place {
     }
 }
 
-impl Table {
-    pub(super) fn new(notifier: RawFd) -> Table {
+impl<A: Ask> Table<A> {
+    pub(super) fn new(notifier: RawFd) -> Table<A> {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
-            by_fd: Vec::new(),
-            list: vec![PollFd::new(notifier, Some(Interest::READABLE), false)],
+            by_fd: HashMap::new(),
+            list: List::new(vec![A::new(notifier, Some(Interest::READABLE), false)]),
             notifier,
             is_lent: false,
             changed: Vec::new(),
             sleeper_is_behind: false,
             suspects: Vec::new(),
             suspects_filled_room: false,
-            looks: Vec::new(),
+            looks: List::default(),
             next: 0,
         }
     }
@@ -88,13 +113,13 @@ impl Table {
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
+        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         if fd == self.notifier {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
         }
-        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         if let Some(slot) = self.slot_of(fd) {
             if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
-                return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
+                return Err(io::Error::from_raw_os_error(errors::ALREADY_EXISTS));
             }
             // Its descriptor was closed without a word, and this is the next one with that number.
             self.vacate(slot);
@@ -108,10 +133,7 @@ impl Table {
         place.entry =
             Some(Entry { fd, identity, watch: Watch::new(token, interest, tracking), is_suspect: false });
         let generation = place.generation;
-        if self.by_fd.len() <= fd as usize {
-            self.by_fd.resize(fd as usize + 1, None);
-        }
-        self.by_fd[fd as usize] = Some(slot);
+        self.by_fd.insert(fd, slot);
         self.refresh(slot);
         Ok(WatchKey { slot, generation })
     }
@@ -126,6 +148,26 @@ impl Table {
         Ok(())
     }
 
+    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
+    pub(super) fn look_at(&mut self, key: WatchKey) {
+        let Ok(slot) = self.find(Place::Key(key)) else {
+            return;
+        };
+        let Some((fd, suspect)) = self.entry(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
+            return;
+        };
+        self.looks.asks.clear();
+        self.looks.asks.push(A::new(fd, suspect, false));
+        if self.looks.poll(Some(Duration::ZERO)).is_err() {
+            return;
+        }
+        let found = self.readiness(slot, self.looks.asks[0].found());
+        if let (Some(found), Some(entry)) = (found, &mut self.slots[slot as usize].entry) {
+            entry.watch.acquit(found);
+        }
+        self.refresh(slot);
+    }
+
     pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
         let slot = self.find(place)?;
         self.vacate(slot);
@@ -138,15 +180,15 @@ impl Table {
             return Ok(None);
         }
         let mut looks = mem::take(&mut self.looks);
-        looks.clear();
-        looks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
+        looks.asks.clear();
+        looks.asks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
             Some(Entry { fd, watch, .. }) => match watch.suspect() {
-                Some(suspect) => PollFd::new(*fd, Some(suspect), false),
-                None => PollFd::NOTHING,
+                Some(suspect) => A::new(*fd, Some(suspect), false),
+                None => A::NOTHING,
             },
-            None => PollFd::NOTHING,
+            None => A::NOTHING,
         }));
-        let looked = sys::poll(&mut looks, Some(Duration::ZERO));
+        let looked = looks.poll(Some(Duration::ZERO));
         self.looks = looks;
         looked?;
 
@@ -156,7 +198,7 @@ impl Table {
         let mut index = 0;
         while index < self.suspects.len() {
             let slot = self.suspects[index];
-            let raw = self.looks[index].found();
+            let raw = self.looks.asks[index].found();
             // Without room for a report a look would be wasted: the next call looks again, at once.
             if raw != 0 && events.spare() == 0 {
                 again = Some(now);
@@ -174,7 +216,7 @@ impl Table {
                         entry.is_suspect = false;
                     }
                     self.suspects.swap_remove(index);
-                    self.looks.swap_remove(index);
+                    self.looks.asks.swap_remove(index);
                 }
             }
         }
@@ -185,14 +227,14 @@ impl Table {
         Ok(again.map(|again| again.saturating_duration_since(now)))
     }
 
-    /// Gives the list to a thread that goes into poll(2).
-    pub(super) fn lend_list(&mut self) -> Vec<PollFd> {
+    /// Gives the list to a thread that goes to sleep on it.
+    pub(super) fn lend_list(&mut self) -> List<A> {
         self.is_lent = true;
         mem::take(&mut self.list)
     }
 
     /// Takes the list back, and makes up for what has changed meanwhile.
-    pub(super) fn take_back(&mut self, list: Vec<PollFd>) {
+    pub(super) fn take_back(&mut self, list: List<A>) {
         self.list = list;
         self.is_lent = false;
         self.sleeper_is_behind = false;
@@ -204,15 +246,15 @@ impl Table {
     }
 
     pub(super) fn was_notified(&self) -> bool {
-        self.list[0].found() != 0
+        self.list.asks[0].found() != 0
     }
 
-    /// Turns what poll(2) has found into events, as many as there is room for. poll(2) will find the others again.
+    /// Turns what the kernel has found into events, as many as there is room for. It will find the others again.
     pub(super) fn collect(&mut self, events: &mut Events) {
-        let count = self.list.len() - 1;
+        let count = self.list.asks.len() - 1;
         for step in 0..count {
             let slot = (self.next + step) % count;
-            let raw = self.list[slot + 1].found();
+            let raw = self.list.asks[slot + 1].found();
             if raw == 0 {
                 continue;
             }
@@ -225,20 +267,20 @@ impl Table {
         self.next = 0;
     }
 
-    /// poll(2) has answered `raw` to what was armed.
+    /// The kernel has answered `raw` to what was armed.
     fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
         let Some(found) = self.readiness(slot, raw) else {
             return self.vacate(slot);
         };
         if let Some(entry) = &mut self.slots[slot as usize].entry {
             if let Some(reported) = entry.watch.ready(found) {
-                events.push(event(entry.watch.token(), reported, raw));
+                events.push(event::<A>(entry.watch.token(), reported, raw));
             }
         }
         self.refresh(slot);
     }
 
-    /// poll(2) has answered `raw` to what was suspect; the time of the next look, if there is to be one.
+    /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
     fn look(&mut self, slot: u32, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
         let found = match raw {
             0 => Readiness::NONE,
@@ -255,7 +297,7 @@ impl Table {
         let entry = self.slots[slot as usize].entry.as_mut()?;
         let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
-            events.push(event(entry.watch.token(), reported, raw));
+            events.push(event::<A>(entry.watch.token(), reported, raw));
             look = entry.watch.look(found, now);
         }
         self.refresh(slot);
@@ -269,7 +311,7 @@ impl Table {
     /// What `raw` tells of a slot's source; `None` if the source is there no more.
     fn readiness(&self, slot: u32, raw: u32) -> Option<Readiness> {
         let entry = self.entry(slot)?;
-        if raw & sys::INVALID != 0 {
+        if raw & A::INVALID != 0 {
             return None;
         }
         // An `IoSource` says when it goes, but a raw descriptor may have been closed without a word, and its number
@@ -279,11 +321,11 @@ impl Table {
         {
             return None;
         }
-        Some(sys::WORDS.readiness(raw))
+        Some(A::WORDS.readiness(raw))
     }
 
     fn find(&mut self, place: Place) -> io::Result<u32> {
-        let not_found = || io::Error::from_raw_os_error(sys::NOT_FOUND);
+        let not_found = || io::Error::from_raw_os_error(errors::NOT_FOUND);
         match place {
             Place::Key(WatchKey { slot, generation }) => match self.slots.get(slot as usize) {
                 Some(found) if found.generation == generation && found.entry.is_some() => Ok(slot),
@@ -293,7 +335,7 @@ impl Table {
                 let identity = FileIdentity::of(fd);
                 let slot = self.slot_of(fd).ok_or_else(|| match &identity {
                     Ok(_) => not_found(),
-                    Err(_) => io::Error::from_raw_os_error(sys::BAD_DESCRIPTOR),
+                    Err(_) => io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR),
                 })?;
                 match identity {
                     Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
@@ -312,8 +354,7 @@ impl Table {
     }
 
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
-        let fd = usize::try_from(fd).ok()?;
-        self.by_fd.get(fd).copied().flatten()
+        self.by_fd.get(&fd).copied()
     }
 
     fn entry(&self, slot: u32) -> Option<&Entry> {
@@ -324,7 +365,7 @@ impl Table {
         let place = &mut self.slots[slot as usize];
         if let Some(entry) = place.entry.take() {
             place.generation = place.generation.wrapping_add(1);
-            self.by_fd[entry.fd as usize] = None;
+            self.by_fd.remove(&entry.fd);
             if entry.is_suspect {
                 self.suspects.retain(|&suspect| suspect != slot);
             }
@@ -349,18 +390,18 @@ impl Table {
             return;
         }
         let index = slot as usize + 1;
-        if self.list.len() <= index {
-            self.list.resize(index + 1, PollFd::NOTHING);
+        if self.list.asks.len() <= index {
+            self.list.asks.resize(index + 1, A::NOTHING);
         }
-        self.list[index] = match self.entry(slot) {
+        self.list.asks[index] = match self.entry(slot) {
             Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
-                PollFd::new(*fd, watch.armed(), watch.awaits_read_end())
+                A::new(*fd, watch.armed(), watch.awaits_read_end())
             }
-            _ => PollFd::NOTHING,
+            _ => A::NOTHING,
         };
     }
 }
 
-fn event(token: Token, readiness: Readiness, raw: u32) -> Event {
-    Event::new(token, readiness, Backend::PosixPoll as u8, raw)
+fn event<A: Ask>(token: Token, readiness: Readiness, raw: u32) -> Event {
+    Event::new(token, readiness, A::BACKEND as u8, raw)
 }

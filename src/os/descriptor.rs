@@ -1,6 +1,26 @@
+//! What is the same wherever a source is a descriptor: Unix and WASI.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+/// What the kernel calls a source.
+pub(crate) type RawIo = RawFd;
+
+/// Anything that a kernel can watch: a descriptor here, a socket on Windows.
+pub trait AsRawIo {
+    #[doc(hidden)]
+    fn as_raw_io(&self) -> RawIo;
+}
+
+impl<T: AsRawFd> AsRawIo for T {
+    fn as_raw_io(&self) -> RawIo {
+        self.as_raw_fd()
+    }
+}
+
 /// The raw halves of the conversions between `$Type` and a descriptor, from the owned halves that it has already.
 ///
 /// They are made here because `FromRawFd` has an `unsafe fn`, and nothing above this floor does.
+#[cfg(any(feature = "net", feature = "os-ext"))]
 macro_rules! raw_fd_conversions {
     ($Type:ident) => {
         impl std::os::fd::AsRawFd for $Type {
@@ -27,4 +47,5 @@ macro_rules! raw_fd_conversions {
     };
 }
 
+#[cfg(any(feature = "net", feature = "os-ext"))]
 pub(crate) use raw_fd_conversions;

@@ -1,8 +1,8 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use super::{Registry, Source};
 use crate::backend::Tracking;
-use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
 /// A descriptor that somebody else owns, as an event source.
@@ -15,9 +15,9 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Portability
 ///
-/// Unix. Where the kernel is edge-triggered (epoll, kqueue) its events are too. With `posix_poll` a change is found
-/// when `poll` is called; while a descriptor stays ready, its event is repeated, at pauses that grow to 13 ms, since
-/// the kernel can't tell "still ready" from "ready again".
+/// Unix (module `unix`) and WASI (module `wasi`). Where the kernel is edge-triggered (epoll, kqueue) its events are
+/// too. With `posix_poll` and `wasi` a change is found when `poll` is called; while a descriptor stays ready, its
+/// event is repeated, at pauses that grow to 13 ms, since the kernel can't tell "still ready" from "ready again".
 ///
 /// # Errors
 ///
@@ -27,6 +27,7 @@ use crate::readiness::{Interest, Token};
 /// # Examples
 ///
 /// ```
+/// # #[cfg(unix)]
 /// # fn main() -> std::io::Result<()> {
 /// use std::net::TcpListener;
 /// use std::os::fd::AsRawFd;
@@ -41,6 +42,7 @@ use crate::readiness::{Interest, Token};
 /// poll.registry().deregister(&mut SourceFd(&fd))?;
 /// # Ok(())
 /// # }
+/// # #[cfg(not(unix))] fn main() {}
 /// ```
 #[derive(Debug)]
 pub struct SourceFd<'a>(pub &'a RawFd);

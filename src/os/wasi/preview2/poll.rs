@@ -1,0 +1,70 @@
+//! libc's `poll`, made what poll(2) is meant to be.
+//!
+//! libc fails as a whole if one descriptor isn't open or can't be asked about. poll(2) says which it is, and so does
+//! this.
+
+use std::io;
+use std::slice;
+use std::thread;
+use std::time::Duration;
+
+use super::super::endless_sleep;
+use super::check;
+
+/// That the peer sends no more isn't told.
+pub(crate) const POLL_READ_HANGUP: libc::c_short = 0;
+/// A socket's word for writable that a pipe doesn't have: there is none.
+pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = 0;
+/// There is no priority data.
+pub(crate) const POLL_PRIORITY: libc::c_short = 0;
+/// The flag by which poll(2) tells that a descriptor isn't open.
+pub(crate) const POLL_INVALID: libc::c_short = libc::POLLNVAL;
+/// Neither are errors and hang-ups: reading and writing finds them.
+pub(crate) const POLL_TELLS_UNASKED: bool = false;
+
+/// poll(2). A timeout counts in milliseconds, rounded up, unless there is nothing to wait for.
+///
+/// # Safety
+///
+/// There are `count` entries at `fds`.
+pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
+    // SAFETY: the caller's promise.
+    let fds = unsafe { slice::from_raw_parts_mut(fds, count) };
+    for fd in fds.iter_mut() {
+        fd.revents = 0;
+    }
+    if fds.iter().all(|fd| fd.fd < 0) {
+        thread::sleep(timeout.ok_or_else(endless_sleep)?);
+        return Ok(());
+    }
+    call(fds, timeout).or_else(|e| if call_each(fds) { Ok(()) } else { Err(e) })
+}
+
+fn call(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+    // SAFETY: as many entries as stated.
+    check(unsafe {
+        libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, timeout.map_or(-1, milliseconds))
+    })?;
+    Ok(())
+}
+
+/// Asks about each descriptor alone, so that one that can't be asked about spoils it for no other; whether anything
+/// was found.
+fn call_each(fds: &mut [libc::pollfd]) -> bool {
+    for fd in fds.iter_mut().filter(|fd| fd.fd >= 0) {
+        if let Err(e) = call(slice::from_mut(fd), Some(Duration::ZERO)) {
+            fd.revents = match e.raw_os_error() {
+                Some(libc::EBADF) => libc::POLLNVAL,
+                // A socket that is neither connected nor listens. Linux says that it has hung up, and may be written.
+                Some(libc::ENOTSUP) => libc::POLLHUP | fd.events & libc::POLLOUT,
+                _ => libc::POLLERR,
+            };
+        }
+    }
+    fds.iter().any(|fd| fd.revents != 0)
+}
+
+fn milliseconds(timeout: Duration) -> libc::c_int {
+    let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
+    libc::c_int::try_from(rounded_up.as_millis()).unwrap_or(libc::c_int::MAX)
+}

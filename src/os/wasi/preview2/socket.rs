@@ -1,0 +1,112 @@
+//! Sockets, by socket2 and libc.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::check;
+
+/// A socket, non-blocking.
+pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, None)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// A socket that is bound to `addr`, non-blocking.
+pub(crate) fn bind(kind: Type, addr: &SockAddr) -> io::Result<Socket> {
+    let socket = socket(addr.domain(), kind)?;
+    socket.bind(addr)?;
+    Ok(socket)
+}
+
+/// A stream socket that connects to `addr`, or has done so; non-blocking.
+pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
+    let socket = socket(addr.domain(), Type::STREAM)?;
+    match socket.connect(addr) {
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(socket),
+        result => result.map(|()| socket),
+    }
+}
+
+/// The next connection, non-blocking, and its peer.
+pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
+    let fd = listener.as_fd().as_raw_fd();
+    // SAFETY: `try_init` lends memory that is as long as it states; libc sets the length that it used.
+    unsafe {
+        SockAddr::try_init(|addr, len| {
+            let accepted = check(libc::accept4(fd, addr.cast(), len, libc::SOCK_NONBLOCK))?;
+            // SAFETY: just made, and nobody else's.
+            Ok(OwnedFd::from_raw_fd(accepted))
+        })
+    }
+}
+
+pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
+    let (fd, none) = (socket.as_fd().as_raw_fd(), ptr::null_mut());
+    // SAFETY: `buf` is as long as stated; no room for an address is passed.
+    check(unsafe { libc::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), 0, none, ptr::null_mut()) })
+        .map(|n| n as usize)
+}
+
+/// libc can't look at what has arrived without taking it.
+pub(crate) fn peek(_: &impl AsFd, _: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let (fd, count) = (socket.as_fd().as_raw_fd(), slices(bufs.len()));
+    // SAFETY: an `IoSliceMut` has the layout of an iovec; there are at least `count`.
+    check(unsafe { libc::readv(fd, bufs.as_mut_ptr().cast(), count) }).map(|n| n as usize)
+}
+
+pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: `buf` is as long as stated; no address is passed.
+    check(unsafe { libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, ptr::null(), 0) }).map(|n| n as usize)
+}
+
+pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let (fd, count) = (socket.as_fd().as_raw_fd(), slices(bufs.len()));
+    // SAFETY: an `IoSlice` has the layout of an iovec; there are at least `count`.
+    check(unsafe { libc::writev(fd, bufs.as_ptr().cast(), count) }).map(|n| n as usize)
+}
+
+pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: `buf` is as long as stated; `try_init` lends memory that is as long as it states, and libc sets the
+    // length that it used.
+    let (received, sender) = unsafe {
+        SockAddr::try_init(|addr, len| {
+            check(libc::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), 0, addr.cast(), len))
+        })
+    }?;
+    match sender.as_socket() {
+        Some(sender) => Ok((received as usize, sender)),
+        None => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "the sender's address is neither IPv4 nor IPv6"))
+        }
+    }
+}
+
+/// libc can't look at what has arrived without taking it.
+pub(crate) fn peek_from(_: &impl AsFd, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
+    let fd = socket.as_fd().as_raw_fd();
+    let target = SockAddr::from(target);
+    // SAFETY: `buf` and `target` are as long as stated.
+    let sent =
+        unsafe { libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, target.as_ptr().cast(), target.len()) };
+    check(sent).map(|n| n as usize)
+}
+
+/// What one call takes; more make a short read or write.
+fn slices(count: usize) -> libc::c_int {
+    count.min(1024) as libc::c_int
+}
