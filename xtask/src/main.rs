@@ -5,9 +5,13 @@ mod ci;
 mod command;
 mod downstream;
 mod job;
+mod kernels;
+mod kqueue;
 mod libtest;
 mod loom;
 mod model;
+mod sysroot;
+mod targets;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,8 +20,11 @@ use clap::Parser;
 
 use ci::Ci;
 use downstream::Downstream;
+use kernels::Kernels;
+use kqueue::Kqueue;
 use loom::Loom;
 use model::Model;
+use targets::Targets;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -36,7 +43,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom, Model }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
