@@ -237,6 +237,22 @@ fn a_client_that_has_gone_is_the_end_and_the_next_can_connect() {
 }
 
 #[test]
+fn a_client_that_came_and_went_has_connected() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    for _ in 0..5 {
+        assert_kind(server.connect(), ErrorKind::WouldBlock);
+        drop(NamedPipe::open(&name).unwrap());
+        t.until(|| server.connect()).unwrap();
+        assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
+        server.disconnect().unwrap();
+    }
+}
+
+#[test]
 fn a_peer_sees_the_end_at_once() {
     let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     let mut t = Tester::new();

@@ -91,4 +91,4 @@ macro_rules! absent {
     )*};
 }
 
-absent!(epoll::Epoll, posix_poll::PosixPoll, iocp::Iocp, wasi::Wasi);
+absent!(epoll::Epoll, kqueue::Kqueue, event_ports::EventPorts, posix_poll::PosixPoll, iocp::Iocp, wasi::Wasi);

@@ -127,6 +127,8 @@ enum Connecting {
     /// As soon as there is a `Poll`.
     Wanted,
     Pending(Ticket),
+    /// The client came, and may have gone by now: the next call must say so, and not ask again.
+    Done,
 }
 
 /// What is read ahead.
@@ -173,6 +175,10 @@ impl NamedPipe {
         let mut state = self.pipe.lock();
         match state.connecting {
             Connecting::No => {}
+            Connecting::Done => {
+                state.connecting = Connecting::No;
+                return Ok(());
+            }
             Connecting::Wanted | Connecting::Pending(_) => return Err(io::ErrorKind::WouldBlock.into()),
         }
         match &self.home {
@@ -199,6 +205,10 @@ impl NamedPipe {
     ///
     /// Those of `DisconnectNamedPipe`.
     pub fn disconnect(&self) -> io::Result<()> {
+        let mut state = self.pipe.lock();
+        if matches!(state.connecting, Connecting::Done) {
+            state.connecting = Connecting::No;
+        }
         os::disconnect_pipe(self.as_handle())
     }
 
@@ -389,6 +399,7 @@ impl Pipe {
         state.connecting = Connecting::No;
         match request.transferred() {
             Ok(_) => {
+                state.connecting = Connecting::Done;
                 if let (true, Some(home)) = (state.reads, state.home()) {
                     self.begin_read(state, home.selector.completions());
                 }

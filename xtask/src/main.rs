@@ -5,9 +5,14 @@ mod ci;
 mod command;
 mod downstream;
 mod job;
+mod kernels;
+mod kqueue;
 mod libtest;
 mod loom;
+mod model;
 mod packages;
+mod sysroot;
+mod targets;
 mod wine;
 mod workspace;
 
@@ -17,7 +22,11 @@ use clap::Parser;
 
 use ci::Ci;
 use downstream::Downstream;
+use kernels::Kernels;
+use kqueue::Kqueue;
 use loom::Loom;
+use model::Model;
+use targets::Targets;
 use wine::Wine;
 
 macro_rules! tasks {
@@ -37,7 +46,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom, Wine }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -13,7 +13,7 @@ use self::sys::{EpollEvent, KERNEL_BATCH};
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{Notifier, RawIo};
+use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
 use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
 
 pub(crate) struct Epoll {
@@ -48,6 +48,8 @@ impl Select for Epoll {
                 found += 1;
                 if !self.is_notifier(raw) {
                     events.push(event(raw));
+                } else if !EACH_WRITE_IS_AN_EDGE {
+                    self.drain_notifier();
                 }
             })
             .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
@@ -135,6 +137,13 @@ impl Epoll {
     fn is_notifier(&self, raw: &EpollEvent) -> bool {
         raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire)
             || raw.flags() & sys::NESTED_NOTIFIED != 0
+    }
+
+    #[cold]
+    fn drain_notifier(&self) {
+        if let Some(notifier) = self.notifier.get() {
+            notifier.drain();
+        }
     }
 
     /// A user's token is the notifier's mark: from now on the notifier is known by its flags.

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::slice;
 use std::time::Duration;
@@ -98,7 +98,10 @@ pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
 }
 
 fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
-    let mut event = libc::epoll_event { events: flags, u64: data };
+    // SAFETY: numbers, for which zero is legal. Redox's has one more than others.
+    let mut event: libc::epoll_event = unsafe { mem::zeroed() };
+    event.events = flags;
+    event.u64 = data;
     // SAFETY: the kernel only reads `event`. It checks `fd` itself.
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
     Ok(())

@@ -18,10 +18,10 @@ use std::time::Duration;
 use self::table::{Place, Table};
 use super::completions::Completions;
 use super::select::{describe_bits, Select};
-use super::watch::{Blocked, Tracking, WatchKey};
+use super::watch::{Blocked, Tracking, Watch, WatchKey};
 use super::Backend;
 use crate::os::{Batch, Packet, RawIo};
-use crate::readiness::{afd_words, Events, Interest, Token};
+use crate::readiness::{afd_words, Events, Interest, Readiness, Token};
 
 pub(crate) struct Iocp {
     table: Mutex<Table>,
@@ -79,7 +79,7 @@ impl Select for Iocp {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        self.change(Place::of(io, key), |watch| watch.replace(token, interest))
+        self.change(Place::of(io, key), |watch, _| watch.replace(token, interest))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
@@ -88,7 +88,15 @@ impl Select for Iocp {
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         // Deregistered meanwhile: nothing to arm.
-        let _ = self.change(Place::Key(key), |watch| watch.rearm(blocked));
+        let _ = self.change(Place::Key(key), |watch, look| {
+            watch.rearm(blocked);
+            if let (Blocked::Unknown, Some(suspect)) = (blocked, watch.suspect()) {
+                // What blocked shows now, and needn't wait for the poller to look.
+                if let Some(found) = look(suspect) {
+                    watch.acquit(found);
+                }
+            }
+        });
         Ok(())
     }
 
@@ -169,7 +177,11 @@ impl Iocp {
         is_settled
     }
 
-    fn change(&self, place: Place, change: impl FnOnce(&mut super::watch::Watch)) -> io::Result<()> {
+    fn change(
+        &self,
+        place: Place,
+        change: impl FnOnce(&mut Watch, &dyn Fn(Interest) -> Option<Readiness>),
+    ) -> io::Result<()> {
         let mut table = self.lock();
         let slot = table.change(place, change)?;
         if table.must_update_at_once(slot) {

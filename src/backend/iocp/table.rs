@@ -135,11 +135,18 @@ impl Table {
         Ok(key)
     }
 
-    /// Changes a watch by `change`; its slot.
-    pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<u32> {
+    /// Changes a watch by `change`, which may look at what is ready now; its slot.
+    pub(super) fn change(
+        &mut self,
+        place: Place,
+        change: impl FnOnce(&mut Watch, &dyn Fn(Interest) -> Option<Readiness>),
+    ) -> io::Result<u32> {
         let slot = self.find(place)?;
         if let Some(entry) = &mut self.slots[slot as usize].entry {
-            change(&mut entry.watch);
+            let (looker, base) = (&self.looker, entry.base);
+            change(&mut entry.watch, &|interest| {
+                looker.look(base, afd_words::asked(interest)).ok().map(afd_words::readiness)
+            });
             if let Asked::Words { is_doubtful, .. } = &mut entry.asked {
                 *is_doubtful = true;
             }

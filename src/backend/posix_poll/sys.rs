@@ -38,12 +38,12 @@ impl Ask for PollFd {
         (libc::POLLOUT as u32, "POLLOUT"),
         (libc::POLLERR as u32, "POLLERR"),
         (libc::POLLHUP as u32, "POLLHUP"),
-        (libc::POLLNVAL as u32, "POLLNVAL"),
+        (os::POLL_INVALID as u32, "POLLNVAL"),
         (READ_HANGUP as u32, "POLLRDHUP"),
         (SOCKET_OUTPUT as u32, "POLLWRBAND"),
     ];
 
-    const INVALID: u32 = libc::POLLNVAL as u32;
+    const INVALID: u32 = os::POLL_INVALID as u32;
 
     const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
 
