@@ -31,9 +31,13 @@ pub struct Wine {
     #[arg(long)]
     debug_only: bool,
 
-    /// Run only this program of the package, `NAME` or `example NAME`, with the arguments that follow
-    #[arg(value_name = "ARGUMENTS", trailing_var_arg = true, allow_hyphen_values = true)]
-    run: Vec<String>,
+    /// Run nothing but this example, with the arguments that follow
+    #[arg(long, value_name = "NAME")]
+    example: Option<String>,
+
+    /// What the example is to be told
+    #[arg(value_name = "ARGUMENTS", last = true, requires = "example")]
+    arguments: Vec<String>,
 }
 
 impl Task for Wine {
@@ -41,15 +45,8 @@ impl Task for Wine {
         packages::need(&[("wine", &["wine", "wine64"]), (LINKER, &["gcc-mingw-w64-x86-64-win32"])])?;
         need_std(TARGET)?;
         let prefix = Prefix::new()?;
-
-        if let [kind, rest @ ..] = &self.run[..] {
-            let mut run = prefix.cargo("run")?;
-            run.arg("--release");
-            match (kind.as_str(), rest) {
-                ("example", [name, rest @ ..]) => run.args(["--example", name, "--"]).args(rest),
-                _ => run.args(["--bin", kind, "--"]).args(rest),
-            };
-            return prefix.run(run, "run.log");
+        if let Some(name) = &self.example {
+            return prefix.example(name, &self.arguments);
         }
 
         let mut is_well = lint()?;
@@ -72,6 +69,7 @@ impl Task for Wine {
                 is_well &= prefix.run(test, "again.log")?;
             }
         }
+        is_well &= prefix.example("echo", &["--seconds", "3", "--connections", "60"].map(String::from))?;
         Ok(is_well)
     }
 }
@@ -137,6 +135,12 @@ impl Prefix {
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
         self.environment(&mut cargo);
         Ok(cargo)
+    }
+
+    fn example(&self, name: &str, arguments: &[String]) -> Result<bool> {
+        let mut run = self.cargo("run")?;
+        run.args(["--release", "--example", name, "--"]).args(arguments);
+        self.run(run, "example.log")
     }
 
     fn environment(&self, command: &mut Command) {
