@@ -443,3 +443,27 @@ fn a_users_own_event() {
     seen.sort_unstable();
     assert!(seen.into_iter().eq(0..200));
 }
+
+/// Whoever is always ready, be it in the kernel or by the program, leaves a turn to the others.
+#[test]
+fn nobody_starves_when_there_is_room_for_one() {
+    let _turn = turn();
+    let mut t = Tester { poll: Poll::new().unwrap(), events: Events::with_capacity(1) };
+    let (mut socket, peer) = tcp_pair();
+    let (raw, raw_peer) = tcp_pair();
+    let mut source = UserSource::new();
+    let poster = source.poster();
+    t.poll.registry().register(&mut socket, Token(0), READ).unwrap();
+    t.poll.registry().register(&mut SourceSocket(&raw.as_raw_socket()), Token(1), READ).unwrap();
+    t.poll.registry().register(&mut source, Token(2), READ).unwrap();
+    (&raw_peer).write_all(b"unread").unwrap();
+    let mut counts = [0; 3];
+    for _ in 0..300 {
+        poster.post(READ).unwrap();
+        (&peer).write_all(b"x").unwrap();
+        let events = t.poll_for(PATIENCE);
+        counts[events[0].token().0] += 1;
+        while (&socket).read(&mut [0; 16]).is_ok() {}
+    }
+    assert!(counts.iter().all(|&count| count > 3), "{counts:?}");
+}

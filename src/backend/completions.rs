@@ -154,13 +154,13 @@ impl Completions {
         raised.is_waiting
     }
 
-    /// Reports what was raised, as far as there is room. The poller is awake.
-    pub(super) fn report(&self, events: &mut Events, origin: u8) {
+    /// Reports what was raised, as far as there is room; whether there was room for all. The poller is awake.
+    pub(super) fn report(&self, events: &mut Events, origin: u8) -> bool {
         let mut raised = self.lock();
         raised.is_waiting = false;
         while events.spare() > 0 {
             let Some(slot) = raised.ready.pop_front() else {
-                return;
+                return true;
             };
             let place = &mut raised.slots[slot as usize];
             place.is_listed = false;
@@ -174,6 +174,7 @@ impl Completions {
                 }
             }
         }
+        raised.ready.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Raised> {

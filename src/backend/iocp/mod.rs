@@ -12,6 +12,7 @@ mod table;
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -137,7 +138,16 @@ impl Iocp {
     /// Before the kernel is called: how long it may sleep.
     fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> Option<Duration> {
         let mut table = self.lock();
-        let limit = table.look_at_suspects(events);
+        // What had no room comes first, and what has filled it last. Who is late because of that comes with the next
+        // call, which is made at once.
+        if mem::take(&mut table.raised_had_no_room) {
+            self.completions.report(events, Backend::Iocp as u8);
+        }
+        let mut limit = Some(Duration::ZERO);
+        if !mem::take(&mut table.suspects_filled_room) && events.spare() > 0 {
+            limit = table.look_at_suspects(events);
+            table.suspects_filled_room = events.spare() == 0;
+        }
         table.update_all(self.completions.port());
         table.report_failed(events);
         if events.len() > before || timeout == Some(Duration::ZERO) {
@@ -171,10 +181,8 @@ impl Iocp {
                 }
             }
         }
-        let is_settled = table.is_settled();
-        drop(table);
-        self.completions.report(events, Backend::Iocp as u8);
-        is_settled
+        table.raised_had_no_room = !self.completions.report(events, Backend::Iocp as u8);
+        table.is_settled()
     }
 
     fn change(

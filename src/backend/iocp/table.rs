@@ -23,6 +23,10 @@ pub(super) struct Table {
     outdated: Vec<u32>,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
+    /// Whether the last look at them left no room for others.
+    pub(super) suspects_filled_room: bool,
+    /// Whether the kernel's answers left no room for what the program has raised.
+    pub(super) raised_had_no_room: bool,
     /// Slots whose poll was refused by the kernel, and which must be told so.
     failed: Vec<u32>,
     /// How many polls are cancelled because they are to be started anew.
@@ -89,6 +93,8 @@ impl Table {
             looker: Afd::synchronous()?,
             outdated: Vec::new(),
             suspects: Vec::new(),
+            suspects_filled_room: false,
+            raised_had_no_room: false,
             failed: Vec::new(),
             replacing: 0,
             is_waiting: false,
@@ -313,6 +319,8 @@ impl Table {
         let mut index = 0;
         while index < self.suspects.len() {
             if events.spare() == 0 {
+                // It is the first next time, so that none starves.
+                self.suspects.rotate_left(index);
                 return Some(Duration::ZERO);
             }
             let slot = self.suspects[index];
