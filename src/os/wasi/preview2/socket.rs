@@ -1,6 +1,6 @@
 //! Sockets, by socket2 and libc.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -57,25 +57,6 @@ pub(crate) fn peek(_: &impl AsFd, _: &mut [u8]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// libc's `readv` fills one slice.
-pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-    let mut sum = 0;
-    for buf in bufs.iter_mut().filter(|buf| !buf.is_empty()) {
-        match recv(socket, buf) {
-            Ok(n) => {
-                sum += n;
-                if n < buf.len() {
-                    break;
-                }
-            }
-            // The next call will find it.
-            Err(_) if sum > 0 => break,
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(sum)
-}
-
 pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: `buf` is as long as stated; no address is passed.
@@ -83,25 +64,6 @@ pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
         check(libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, ptr::null(), 0))
     });
     sent.map(|n| n as usize)
-}
-
-/// libc's `writev` sends one slice.
-pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let mut sum = 0;
-    for buf in bufs.iter().filter(|buf| !buf.is_empty()) {
-        match send(socket, buf) {
-            Ok(n) => {
-                sum += n;
-                if n < buf.len() {
-                    break;
-                }
-            }
-            // The next call will find it.
-            Err(_) if sum > 0 => break,
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(sum)
 }
 
 pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
