@@ -35,10 +35,16 @@ macro_rules! on_every_backend {
                 super::$behaviour(Backend::EventPorts);
             }
 
-            #[cfg(unix)]
+            #[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
             #[test]
             fn posix_poll() {
                 super::$behaviour(Backend::PosixPoll);
+            }
+
+            #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+            #[test]
+            fn wasi() {
+                super::$behaviour(Backend::Wasi);
             }
         }
     )*};

@@ -45,6 +45,7 @@ fn main() -> ExitCode {
     };
     let done = match options.mode {
         Mode::Serve(address) => serve(address, &options),
+        Mode::ServeGiven(descriptor) => serve_given(descriptor, &options),
         Mode::Drive { .. } => drive(&options),
     };
     match done {
@@ -68,6 +69,18 @@ fn serve(address: std::net::SocketAddr, options: &Options) -> Result<(), String>
     let mut server = Server::new(poll);
     server.add_listener(Box::new(listener)).map_err(context("can't register the listener"))?;
     server.add_datagrams(socket).map_err(context("can't register the UDP socket"))?;
+    server.run(&AtomicBool::new(false)).map_err(context("the server failed"))?;
+    Ok(())
+}
+
+/// Serves from a listener that somebody else has opened: a program of WASI's first preview has no other, and systemd
+/// gives its services theirs so.
+fn serve_given(descriptor: i32, options: &Options) -> Result<(), String> {
+    let listener = transport::given(descriptor).map_err(context("can't take the listener"))?;
+    let poll = new_poll(options.backend)?;
+    say(&format!("Echoing TCP from descriptor {descriptor}, backend {}. Ctrl-C ends it.", poll.backend()));
+    let mut server = Server::new(poll);
+    server.add_listener(Box::new(listener)).map_err(context("can't register the listener"))?;
     server.run(&AtomicBool::new(false)).map_err(context("the server failed"))?;
     Ok(())
 }

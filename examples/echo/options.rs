@@ -13,6 +13,7 @@ Usage: echo [OPTIONS]
   --connections N   how many connections, shared out among the transports, at least one each (300)
   --backend NAME    how to ask the kernel: epoll, posix_poll, ... (the platform's best)
   --serve ADDR      only serve, TCP and UDP, on ADDR (such as 127.0.0.1:7777)
+  --descriptor N    only serve, TCP, from the listening socket that we were given as descriptor N
   --help            this text";
 
 pub struct Options {
@@ -22,31 +23,39 @@ pub struct Options {
 
 pub enum Mode {
     Serve(SocketAddr),
+    ServeGiven(i32),
     Drive { seconds: u32, connections: usize },
 }
 
 impl Options {
     /// `None`: help was asked for.
     pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-        let (mut serve, mut seconds, mut connections, mut backend) = (None, None, None, None);
+        let (mut serve, mut given, mut seconds, mut connections, mut backend) =
+            (None, None, None, None, None);
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or_else(|| format!("`{arg}` needs a value"));
             match arg.as_str() {
                 "--help" | "-h" => return Ok(None),
                 "--serve" => serve = Some(address(&value()?)?),
+                "--descriptor" => given = Some(number(&arg, &value()?, 1_000_000)? as i32),
                 "--seconds" => seconds = Some(number(&arg, &value()?, 1_000_000)?),
                 "--connections" => connections = Some(number(&arg, &value()?, 100_000)?),
                 "--backend" => backend = Some(known_backend(&value()?)?),
                 _ => return Err(format!("unknown argument `{arg}`")),
             }
         }
-        let mode = match (serve, seconds, connections) {
-            (Some(address), None, None) => Mode::Serve(address),
-            (Some(_), ..) => return Err("`--serve` drives nobody: no `--seconds`, no `--connections`".into()),
-            (None, seconds, connections) => Mode::Drive {
+        let drives = seconds.is_some() || connections.is_some();
+        let mode = match (serve, given) {
+            (None, None) => Mode::Drive {
                 seconds: seconds.unwrap_or(5),
                 connections: connections.unwrap_or(300) as usize,
             },
+            _ if drives => {
+                return Err("who only serves drives nobody: no `--seconds`, no `--connections`".into())
+            }
+            (Some(address), None) => Mode::Serve(address),
+            (None, Some(descriptor)) => Mode::ServeGiven(descriptor),
+            (Some(_), Some(_)) => return Err("`--serve` or `--descriptor`, not both".into()),
         };
         Ok(Some(Options { mode, backend }))
     }

@@ -50,6 +50,21 @@ pub fn services() -> io::Result<Vec<Service>> {
     ])
 }
 
+/// The listener that is open as `descriptor`.
+#[cfg(any(unix, target_os = "wasi"))]
+pub fn given(descriptor: i32) -> io::Result<TcpListener> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: whoever has started us says that it is open and ours.
+    let listener = unsafe { std::net::TcpListener::from_raw_fd(descriptor) };
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener))
+}
+
+#[cfg(not(any(unix, target_os = "wasi")))]
+pub fn given(_: i32) -> io::Result<TcpListener> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 impl Connection for TcpStream {
     fn shutdown_write(&self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)

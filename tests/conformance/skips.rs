@@ -37,8 +37,40 @@ pub const ALLOWED: &[Allowed] = &[
         test: crate::unix_source_fd::files_and_directories,
     },
 ];
-#[cfg(not(unix))]
+#[cfg(all(target_os = "wasi", target_env = "p2"))]
+pub const ALLOWED: &[Allowed] = &[
+    Allowed {
+        backend: Backend::PosixPoll,
+        name: "peek",
+        reason: "WASI's libc can't look at what has arrived without taking it",
+        test: crate::edges::a_peek_that_blocks_arms,
+    },
+    Allowed {
+        backend: Backend::PosixPoll,
+        name: "error_of_a_datagram",
+        reason:
+            "an error that the network sends back is told as readable, and known only to who receives then",
+        test: crate::udp::a_refused_datagram_is_an_error,
+    },
+];
+#[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+pub const ALLOWED: &[Allowed] = &[Allowed {
+    backend: Backend::Wasi,
+    name: "making_sockets",
+    reason: "WASI's first preview makes no sockets: it has those that the runtime was told to open",
+    test: crate::udp::a_connected_pair,
+}];
+#[cfg(not(any(unix, target_os = "wasi")))]
 pub const ALLOWED: &[Allowed] = &[];
+
+/// Whether the backend's platform makes sockets; if not, the test that asks is a skip.
+pub fn makes_sockets(backend: Backend) -> bool {
+    let makes = backend != Backend::Wasi;
+    if !makes {
+        skip(backend, "making_sockets");
+    }
+    makes
+}
 
 thread_local! {
     static SKIPPED: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
@@ -92,8 +124,11 @@ fn every_backend_is_tested() {
     if cfg!(any(target_os = "illumos", target_os = "solaris")) {
         tested.push(Backend::EventPorts);
     }
-    if cfg!(unix) {
+    if cfg!(any(unix, all(target_os = "wasi", target_env = "p2"))) {
         tested.push(Backend::PosixPoll);
+    }
+    if cfg!(all(target_os = "wasi", not(target_env = "p2"))) {
+        tested.push(Backend::Wasi);
     }
     assert_eq!(Backend::available(), tested);
 }

@@ -23,6 +23,9 @@ pub const WAKE: Token = Token(0xFFFF);
 /// What happens is waited for this long; far longer than any machine under load needs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Whether the system is the libc of WASI's second preview, which lacks this and that.
+pub const IS_LIBC_OF_WASI: bool = cfg!(all(target_os = "wasi", target_env = "p2"));
+
 /// A poll that knows what it waits for.
 pub struct Tester {
     pub poll: Poll,
@@ -173,6 +176,7 @@ pub fn any_port() -> SocketAddr {
 }
 
 /// Two ends of a TCP connection, blocking.
+#[cfg(not(all(target_os = "wasi", not(target_env = "p2"))))]
 #[track_caller]
 pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind(any_port()).expect("bind");
@@ -183,6 +187,26 @@ pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     other.set_nodelay(true).unwrap();
     (one, other)
 }
+
+/// Two ends of a TCP connection, blocking. There are no sockets but those that come from outside, so the ends are
+/// connections that whoever runs the tests has made and passes on to each other (`xtask/src/wasi/bridge.rs`).
+#[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+#[track_caller]
+pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
+    use std::mem::ManuallyDrop;
+    use std::os::fd::FromRawFd;
+    // SAFETY: the runtime has opened it; it is never closed.
+    let listener = ManuallyDrop::new(unsafe { std::net::TcpListener::from_raw_fd(FIRST_GIVEN) });
+    let accept = || patiently(|| listener.accept()).expect("a connection from outside").0;
+    let (one, other) = (accept(), accept());
+    // That they have been taken: the next two may come.
+    (&one).write_all(&[0]).expect("write");
+    (one, other)
+}
+
+/// The first descriptor that isn't a standard stream: the listener.
+#[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+const FIRST_GIVEN: std::os::fd::RawFd = 3;
 
 /// Two ends of a TCP connection.
 #[track_caller]
@@ -198,7 +222,9 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
 pub fn tcp_pair_with_std() -> (TcpStream, std::net::TcpStream) {
     let (one, other) = std_tcp_pair();
     one.set_nonblocking(true).unwrap();
-    other.set_read_timeout(Some(PATIENCE)).unwrap();
+    // A preview of WASI has no such thing.
+    let limited = other.set_read_timeout(Some(PATIENCE));
+    assert!(limited.is_ok() || cfg!(target_os = "wasi"), "{limited:?}");
     (TcpStream::from_std(one), other)
 }
 
@@ -206,11 +232,28 @@ pub fn tcp_pair_with_std() -> (TcpStream, std::net::TcpStream) {
 #[track_caller]
 pub fn await_bytes(at: &TcpStream) {
     let deadline = Instant::now() + PATIENCE;
-    while let Err(e) = at.peek(&mut [0]) {
-        assert_eq!(e.kind(), ErrorKind::WouldBlock);
+    while !has_bytes(at) {
         assert!(Instant::now() < deadline, "nothing has arrived");
         std::thread::yield_now();
     }
+}
+
+#[cfg(not(all(target_os = "wasi", target_env = "p2")))]
+fn has_bytes(at: &TcpStream) -> bool {
+    match at.peek(&mut [0]) {
+        Ok(_) => true,
+        Err(e) if e.kind() == ErrorKind::WouldBlock => false,
+        Err(e) => panic!("{e}"),
+    }
+}
+
+/// The libc there can't peek.
+#[cfg(all(target_os = "wasi", target_env = "p2"))]
+fn has_bytes(at: &TcpStream) -> bool {
+    use std::os::fd::AsRawFd;
+    let mut fd = libc::pollfd { fd: at.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd.
+    unsafe { libc::poll(&mut fd, 1, 1) == 1 }
 }
 
 #[track_caller]
@@ -230,7 +273,27 @@ pub fn udp() -> (UdpSocket, SocketAddr) {
 /// Writes all of `bytes`, which fit.
 #[track_caller]
 pub fn send(mut to: impl Write, bytes: &[u8]) {
-    to.write_all(bytes).expect("write");
+    if cfg!(target_os = "wasi") {
+        let sent = patiently(|| to.write(bytes)).expect("write");
+        assert_eq!(sent, bytes.len(), "they don't fit");
+    } else {
+        to.write_all(bytes).expect("write");
+    }
+}
+
+/// Does what would block only because the system hasn't noticed yet that it wouldn't: WASI's runtimes learn in the
+/// background that a new socket may be written.
+pub fn patiently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match operation() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock && cfg!(target_os = "wasi") => {
+                assert!(Instant::now() < deadline, "it would block for ever");
+                std::thread::yield_now();
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Reads until the source would block.

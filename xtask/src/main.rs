@@ -9,6 +9,7 @@ mod kernels;
 mod kqueue;
 mod libtest;
 mod loom;
+mod model;
 mod sysroot;
 mod targets;
 mod workspace;
@@ -22,6 +23,7 @@ use downstream::Downstream;
 use kernels::Kernels;
 use kqueue::Kqueue;
 use loom::Loom;
+use model::Model;
 use targets::Targets;
 
 macro_rules! tasks {
@@ -41,7 +43,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Targets }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -6,12 +6,16 @@ mod notifier;
 mod preview1;
 #[cfg(target_env = "p2")]
 mod preview2;
+#[cfg(feature = "net")]
+mod vectored;
 
 pub(crate) use self::notifier::Notifier;
 #[cfg(not(target_env = "p2"))]
 pub(crate) use self::preview1::*;
 #[cfg(target_env = "p2")]
 pub(crate) use self::preview2::*;
+#[cfg(feature = "net")]
+pub(crate) use self::vectored::*;
 
 use std::io;
 

@@ -4,6 +4,7 @@
 //! this.
 
 use std::io;
+use std::mem;
 use std::slice;
 use std::thread;
 use std::time::Duration;
@@ -37,7 +38,21 @@ pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<
         thread::sleep(timeout.ok_or_else(endless_sleep)?);
         return Ok(());
     }
-    call(fds, timeout).or_else(|e| if call_each(fds) { Ok(()) } else { Err(e) })
+    call(fds, timeout).or_else(|e| if call_each(fds) { Ok(()) } else { Err(e) })?;
+    for fd in fds.iter_mut().filter(|fd| fd.revents != 0 && has_error(fd.fd)) {
+        fd.revents |= libc::POLLERR | libc::POLLHUP;
+    }
+    Ok(())
+}
+
+/// Whether a connection has failed, which libc knows but doesn't tell. It makes no call for this.
+fn has_error(fd: libc::c_int) -> bool {
+    let mut error: libc::c_int = 0;
+    let mut len = mem::size_of_val(&error) as libc::socklen_t;
+    let to = (&mut error as *mut libc::c_int).cast();
+    // SAFETY: there is as much room as stated.
+    let got = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, to, &mut len) };
+    got == 0 && error != 0 && error != libc::EINPROGRESS
 }
 
 fn call(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {

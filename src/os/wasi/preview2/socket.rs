@@ -1,8 +1,8 @@
 //! Sockets, by socket2 and libc.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -57,22 +57,13 @@ pub(crate) fn peek(_: &impl AsFd, _: &mut [u8]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-    let (fd, count) = (socket.as_fd().as_raw_fd(), slices(bufs.len()));
-    // SAFETY: an `IoSliceMut` has the layout of an iovec; there are at least `count`.
-    check(unsafe { libc::readv(fd, bufs.as_mut_ptr().cast(), count) }).map(|n| n as usize)
-}
-
 pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: `buf` is as long as stated; no address is passed.
-    check(unsafe { libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, ptr::null(), 0) }).map(|n| n as usize)
-}
-
-pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let (fd, count) = (socket.as_fd().as_raw_fd(), slices(bufs.len()));
-    // SAFETY: an `IoSlice` has the layout of an iovec; there are at least `count`.
-    check(unsafe { libc::writev(fd, bufs.as_ptr().cast(), count) }).map(|n| n as usize)
+    let sent = with_a_look(fd, || unsafe {
+        check(libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, ptr::null(), 0))
+    });
+    sent.map(|n| n as usize)
 }
 
 pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
@@ -101,12 +92,26 @@ pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io:
     let fd = socket.as_fd().as_raw_fd();
     let target = SockAddr::from(target);
     // SAFETY: `buf` and `target` are as long as stated.
-    let sent =
-        unsafe { libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, target.as_ptr().cast(), target.len()) };
-    check(sent).map(|n| n as usize)
+    let sent = with_a_look(fd, || unsafe {
+        check(libc::sendto(fd, buf.as_ptr().cast(), buf.len(), 0, target.as_ptr().cast(), target.len()))
+    });
+    sent.map(|n| n as usize)
 }
 
-/// What one call takes; more make a short read or write.
-fn slices(count: usize) -> libc::c_int {
-    count.min(1024) as libc::c_int
+/// Sends, and if that would block looks whether it really would.
+///
+/// A stream notices only when it is asked about its readiness that what it took before has left; a new one for
+/// datagrams not even that it may be written at all.
+fn with_a_look<T>(fd: RawFd, send: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match send() {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+            let mut asked = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+            // SAFETY: one pollfd.
+            match unsafe { libc::poll(&mut asked, 1, 0) } {
+                1 => send(),
+                _ => Err(e),
+            }
+        }
+        result => result,
+    }
 }

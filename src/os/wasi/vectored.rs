@@ -1,0 +1,39 @@
+//! Several slices, each by a call of its own: the runtimes and libcs that are known move the first one and no more, which
+//! would look as if there were no more to move.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::AsFd;
+
+use super::{recv, send};
+
+pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    let bufs = bufs.iter_mut().map(|buf| &mut **buf).filter(|buf| !buf.is_empty());
+    one_by_one(bufs, |buf| recv(socket, buf).map(|n| (n, n == buf.len())))
+}
+
+pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let bufs = bufs.iter().map(|buf| &**buf).filter(|buf| !buf.is_empty());
+    one_by_one(bufs, |buf| send(socket, buf).map(|n| (n, n == buf.len())))
+}
+
+/// `moves` tells how much was moved, and whether that was all.
+fn one_by_one<B>(
+    bufs: impl Iterator<Item = B>,
+    moves: impl Fn(B) -> io::Result<(usize, bool)>,
+) -> io::Result<usize> {
+    let mut sum = 0;
+    for buf in bufs {
+        match moves(buf) {
+            Ok((n, is_all)) => {
+                sum += n;
+                if !is_all {
+                    break;
+                }
+            }
+            // What was moved counts; the next call finds the error.
+            Err(_) if sum > 0 => break,
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(sum)
+}
