@@ -81,6 +81,8 @@ pub mod unix;
 
 #[cfg(all(target_family = "wasm", feature = "os-ext"))]
 pub mod wasi;
+#[cfg(all(windows, feature = "os-ext"))]
+pub mod windows;
 
 #[cfg(feature = "os-poll")]
 pub use self::backend::{Backend, UnknownBackend};

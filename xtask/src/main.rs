@@ -10,8 +10,10 @@ mod kqueue;
 mod libtest;
 mod loom;
 mod model;
+mod packages;
 mod sysroot;
 mod targets;
+mod wine;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,6 +27,7 @@ use kqueue::Kqueue;
 use loom::Loom;
 use model::Model;
 use targets::Targets;
+use wine::Wine;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -43,7 +46,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
