@@ -7,6 +7,8 @@ mod downstream;
 mod job;
 mod libtest;
 mod loom;
+mod targets;
+mod wasi;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,6 +18,7 @@ use clap::Parser;
 use ci::Ci;
 use downstream::Downstream;
 use loom::Loom;
+use wasi::Wasi;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -34,7 +37,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom }
+tasks! { Ci, Downstream, Loom, Wasi }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
