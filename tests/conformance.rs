@@ -16,6 +16,25 @@ macro_rules! on_every_backend {
                 super::$behaviour(Backend::Epoll);
             }
 
+            #[cfg(any(
+                target_vendor = "apple",
+                target_os = "freebsd",
+                target_os = "netbsd",
+                target_os = "openbsd",
+                target_os = "dragonfly",
+                wakeful_libkqueue
+            ))]
+            #[test]
+            fn kqueue() {
+                super::$behaviour(Backend::Kqueue);
+            }
+
+            #[cfg(any(target_os = "illumos", target_os = "solaris"))]
+            #[test]
+            fn event_ports() {
+                super::$behaviour(Backend::EventPorts);
+            }
+
             #[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
             #[test]
             fn posix_poll() {

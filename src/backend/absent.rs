@@ -84,4 +84,4 @@ macro_rules! absent {
     )*};
 }
 
-absent!(epoll::Epoll, posix_poll::PosixPoll, wasi::Wasi);
+absent!(epoll::Epoll, kqueue::Kqueue, event_ports::EventPorts, posix_poll::PosixPoll, wasi::Wasi);

@@ -1,6 +1,8 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[allow(dead_code)] // pure: its tests run where no kqueue is
+mod knotes;
 #[cfg(not(windows))]
 mod listed;
 mod select;
@@ -10,6 +12,17 @@ mod watch;
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
 mod epoll;
+#[cfg(any(target_os = "illumos", target_os = "solaris"))]
+mod event_ports;
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    wakeful_libkqueue
+))]
+mod kqueue;
 #[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
 #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
@@ -28,10 +41,17 @@ use self::absent::*;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Token};
 
-/// Priority data exists where the kernel's `EPOLLPRI` or `POLLPRI` can be asked for.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// Priority data exists where the kernel's `EPOLLPRI`, `POLLPRI` or `EVFILT_EXCEPT` can be asked for.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "openbsd"
+))]
 impl Interest {
-    /// Tell when priority data waits, such as TCP's out-of-band byte or a change of a sysfs file. Linux and Android.
+    /// Tell when priority data waits: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android,
+    /// Apple, DragonFly BSD and OpenBSD.
     pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
 }
 
@@ -100,6 +120,7 @@ macro_rules! selectors {
         }
 
         /// A backend at work: the one place that chooses.
+        #[allow(clippy::large_enum_variant)] // there is one for each `Poll`
         pub(crate) enum Selector {
             $($Name($module::$Name),)*
         }
@@ -191,6 +212,10 @@ macro_rules! selectors {
 selectors! {
     /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
     Epoll(epoll, "epoll"),
+    /// `kqueue`: macOS and its relatives, FreeBSD, NetBSD, OpenBSD, DragonFly BSD. Edge-triggered by the kernel.
+    Kqueue(kqueue, "kqueue"),
+    /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
+    EventPorts(event_ports, "event_ports"),
     /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
     /// not.
     PosixPoll(posix_poll, "posix_poll"),

@@ -148,6 +148,26 @@ impl<A: Ask> Table<A> {
         Ok(())
     }
 
+    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
+    pub(super) fn look_at(&mut self, key: WatchKey) {
+        let Ok(slot) = self.find(Place::Key(key)) else {
+            return;
+        };
+        let Some((fd, suspect)) = self.entry(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
+            return;
+        };
+        self.looks.asks.clear();
+        self.looks.asks.push(A::new(fd, suspect, false));
+        if self.looks.poll(Some(Duration::ZERO)).is_err() {
+            return;
+        }
+        let found = self.readiness(slot, self.looks.asks[0].found());
+        if let (Some(found), Some(entry)) = (found, &mut self.slots[slot as usize].entry) {
+            entry.watch.acquit(found);
+        }
+        self.refresh(slot);
+    }
+
     pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
         let slot = self.find(place)?;
         self.vacate(slot);

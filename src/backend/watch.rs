@@ -171,9 +171,7 @@ impl Watch {
         if !is_armed && !is_news {
             return None;
         }
-        let tells_direction =
-            found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY));
-        if self.armed.is_none() || !tells_direction {
+        if self.armed.is_none() || !tells_direction(found) {
             // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
             found = found.union(self.asked_of(readiness_of(used)));
         }
@@ -221,10 +219,25 @@ impl Watch {
         }
     }
 
+    /// The kernel has just answered to [`suspect`](Watch::suspect): what isn't ready is what was used up.
+    pub(crate) fn acquit(&mut self, found: Readiness) {
+        let ready = self.used(self.asked_of(found));
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
+            if self.suspects[index].is_some() && !is_ready {
+                self.arm(direction);
+            }
+        }
+    }
+
     /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
-        let found = self.asked_of(found);
+        let mut found = self.asked_of(found);
         let ready = self.used(found);
+        if let Some(ready) = ready.filter(|_| !tells_direction(found)) {
+            // As in `ready`, or it would look like a change.
+            found = found.union(self.asked_of(readiness_of(ready)));
+        }
         // That an error or what was left has been taken is no news.
         let taken = Readiness::ERROR.union(Readiness::LEFTOVER);
         let has_changed = self.hung_up.is_some_and(|reported| {
@@ -245,7 +258,8 @@ impl Watch {
                 continue;
             }
             match suspicion.due {
-                Some(due) if now >= due || has_changed => {
+                // A change is due at once, at the first look too.
+                due if has_changed || due.is_some_and(|due| now >= due) => {
                     if has_changed {
                         suspicion.pause = Watch::SHORTEST_PAUSE;
                     } else {
@@ -319,7 +333,10 @@ impl Watch {
     fn asked_of(&self, found: Readiness) -> Readiness {
         let found = found
             .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR)));
-        only(self.interest, found)
+        // Who asks for reading has no pipe to write to: an error closes nothing, unless both halves are closed.
+        let closes_nothing =
+            found.intersects(Readiness::ERROR) && self.interest.is_readable() && !is_hang_up(found);
+        only(self.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
     }
 }
 
@@ -336,6 +353,10 @@ fn only(wanted: Interest, found: Readiness) -> Readiness {
         .without(Readiness::READABLE.when(!reads))
         .without(Readiness::WRITABLE.when(!wanted.is_writable()))
         .without(Readiness::PRIORITY.when(!wanted.is_priority()))
+}
+
+fn tells_direction(found: Readiness) -> bool {
+    found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY))
 }
 
 /// Both halves are closed.

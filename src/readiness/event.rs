@@ -74,7 +74,8 @@ impl Event {
 
     /// No more can arrive than what waits already: the peer shut down its writing half, or both halves are closed.
     ///
-    /// A hint: if it is set it is true, but a kernel may fail to tell. Reading `Ok(0)` always tells.
+    /// A hint: a kernel may fail to tell, and a source that isn't connected yet counts as closed. Reading `Ok(0)`
+    /// always tells.
     #[inline]
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
@@ -83,7 +84,8 @@ impl Event {
 
     /// Nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
     ///
-    /// A hint: a kernel may fail to tell. The error of the next write always tells.
+    /// A hint: a kernel may fail to tell, and a source that isn't connected yet counts as closed. The error of the
+    /// next write always tells.
     #[inline]
     #[must_use]
     pub fn is_write_closed(&self) -> bool {

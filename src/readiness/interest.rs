@@ -4,7 +4,7 @@ use std::ops::{BitOr, BitOrAssign};
 
 /// What a registration wants to be told about: one or more directions.
 ///
-/// [`READABLE`] and [`WRITABLE`] exist everywhere. `PRIORITY` (Linux, Android), `AIO` (Apple, FreeBSD,
+/// [`READABLE`] and [`WRITABLE`] exist everywhere. `PRIORITY` (not on FreeBSD, NetBSD, Solaris), `AIO` (Apple, FreeBSD,
 /// DragonFly BSD) and `LIO` (FreeBSD) exist where the kernel has them.
 ///
 /// [`READABLE`]: Interest::READABLE

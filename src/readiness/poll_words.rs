@@ -9,6 +9,8 @@ use super::event::Readiness;
 pub(crate) struct PollWords {
     pub input: u32,
     pub output: u32,
+    /// A socket is writable, but never a pipe: Linux's `POLLWRBAND`, of datagram and Unix sockets.
+    pub socket_output: u32,
     pub priority: u32,
     /// The peer has shut down its writing half: Linux's `POLLRDHUP`.
     pub read_hangup: u32,
@@ -25,9 +27,13 @@ impl PollWords {
     /// - A hang-up alone is the end of a pipe or FIFO seen by its reader: reading answers at once.
     /// - An error alone is either a datagram socket's (seen by a reader) or a full pipe's whose reader has gone
     ///   (seen by a writer): both, since to miss one would be to lose an event.
+    ///
+    /// An error with room to write is the end of a pipe without a reader, unless it is known to be a socket's: there an
+    /// error is the fate of one datagram, and closes nothing.
     pub(crate) const fn readiness(&self, raw: u32) -> Readiness {
         let input = raw & self.input != 0;
         let output = raw & self.output != 0;
+        let socket_output = raw & self.socket_output != 0;
         let priority = raw & self.priority != 0;
         let read_hangup = raw & self.read_hangup != 0;
         let error = raw & self.error != 0;
@@ -42,7 +48,7 @@ impl PollWords {
             .union(Readiness::WRITABLE.when(output || lone_error))
             .union(Readiness::ERROR.when(error))
             .union(Readiness::READ_CLOSED.when(hangup || read_hangup))
-            .union(Readiness::WRITE_CLOSED.when(hangup || (error && !input)))
+            .union(Readiness::WRITE_CLOSED.when(hangup || (error && !input && !socket_output)))
             .union(Readiness::PRIORITY.when(priority))
             .union(Readiness::LEFTOVER.when(hangup && input && !read_hangup))
     }
@@ -52,8 +58,15 @@ impl PollWords {
 mod tests {
     use super::*;
 
-    const WORDS: PollWords =
-        PollWords { input: 1, priority: 2, output: 4, error: 8, hangup: 16, read_hangup: 32 };
+    const WORDS: PollWords = PollWords {
+        input: 1,
+        priority: 2,
+        output: 4,
+        error: 8,
+        hangup: 16,
+        read_hangup: 32,
+        socket_output: 64,
+    };
 
     fn readiness(raw: u32) -> String {
         format!("{:?}", WORDS.readiness(raw))
@@ -85,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_error_is_readable_or_writable_too() {
-        for raw in 0..64 {
+        for raw in 0..128 {
             let found = WORDS.readiness(raw);
             if found.intersects(Readiness::ERROR) {
                 assert!(found.intersects(Readiness::READABLE) || found.intersects(Readiness::WRITABLE));
@@ -101,6 +114,12 @@ mod tests {
         // Writable alone was asked: a reset connection, and an unconnected socket.
         assert!(!WORDS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
         assert!(!WORDS.readiness(4 | 16).intersects(Readiness::READABLE));
+    }
+
+    #[test]
+    fn an_error_of_a_datagram_closes_nothing() {
+        assert_eq!(readiness(4 | 8 | 64), "WRITABLE | ERROR");
+        assert_eq!(readiness(4 | 8 | 16 | 64), "WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
     }
 
     #[test]

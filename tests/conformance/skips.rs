@@ -30,6 +30,12 @@ pub const ALLOWED: &[Allowed] = &[
         reason: "epoll tells of an error without saying what was asked: it counts for both directions",
         test: crate::udp::an_error_in_the_asked_direction,
     },
+    Allowed {
+        backend: Backend::Kqueue,
+        name: "regular_files",
+        reason: "a kqueue can watch regular files and directories, and does",
+        test: crate::unix_source_fd::files_and_directories,
+    },
 ];
 #[cfg(all(target_os = "wasi", target_env = "p2"))]
 pub const ALLOWED: &[Allowed] = &[
@@ -104,6 +110,19 @@ fn every_backend_is_tested() {
     let mut tested = Vec::new();
     if cfg!(any(target_os = "linux", target_os = "android", target_os = "illumos")) {
         tested.push(Backend::Epoll);
+    }
+    if cfg!(any(
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "openbsd",
+        target_os = "dragonfly",
+        wakeful_libkqueue
+    )) {
+        tested.push(Backend::Kqueue);
+    }
+    if cfg!(any(target_os = "illumos", target_os = "solaris")) {
+        tested.push(Backend::EventPorts);
     }
     if cfg!(any(unix, all(target_os = "wasi", target_env = "p2"))) {
         tested.push(Backend::PosixPoll);

@@ -5,8 +5,13 @@ mod ci;
 mod command;
 mod downstream;
 mod job;
+mod kernels;
+mod kqueue;
 mod libtest;
 mod loom;
+mod model;
+mod rustup;
+mod sysroot;
 mod targets;
 mod wasi;
 mod workspace;
@@ -17,7 +22,11 @@ use clap::Parser;
 
 use ci::Ci;
 use downstream::Downstream;
+use kernels::Kernels;
+use kqueue::Kqueue;
 use loom::Loom;
+use model::Model;
+use targets::Targets;
 use wasi::Wasi;
 
 macro_rules! tasks {
@@ -37,7 +46,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom, Wasi }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -13,7 +13,7 @@ use self::sys::{EpollEvent, KERNEL_BATCH};
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{Notifier, RawIo};
+use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
 use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
 
 pub(crate) struct Epoll {
@@ -48,6 +48,8 @@ impl Select for Epoll {
                 found += 1;
                 if !self.is_notifier(raw) {
                     events.push(event(raw));
+                } else if !EACH_WRITE_IS_AN_EDGE {
+                    self.drain_notifier();
                 }
             })
             .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
@@ -137,6 +139,13 @@ impl Epoll {
             || raw.flags() & sys::NESTED_NOTIFIED != 0
     }
 
+    #[cold]
+    fn drain_notifier(&self) {
+        if let Some(notifier) = self.notifier.get() {
+            notifier.drain();
+        }
+    }
+
     /// A user's token is the notifier's mark: from now on the notifier is known by its flags.
     ///
     /// An eventfd's events look like any other's, but those of an epoll within an epoll can be asked for by a word
@@ -163,18 +172,20 @@ impl Epoll {
 
 #[inline]
 fn event(raw: &EpollEvent) -> Event {
-    // Five of the six words are the low bits; the sixth is moved beside them.
-    let index = (raw.flags() & 0x1f) | ((raw.flags() & sys::WORDS.read_hangup) >> 8);
+    // Five of the words are the low bits; two are moved beside them.
+    let index = (raw.flags() & 0x1f)
+        | ((raw.flags() & sys::WORDS.read_hangup) >> 8)
+        | ((raw.flags() & sys::WORDS.socket_output) >> 3);
     let readiness = MEANING[index as usize & (MEANING.len() - 1)];
     Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
 }
 
 /// What each combination of words means: a look-up for each event instead of a dozen tests.
-static MEANING: [Readiness; 64] = {
-    let mut table = [Readiness::NONE; 64];
+static MEANING: [Readiness; 128] = {
+    let mut table = [Readiness::NONE; 128];
     let mut index = 0;
-    while index < 64 {
-        let raw = (index & 0x1f) | ((index & 0x20) << 8);
+    while index < 128 {
+        let raw = (index & 0x1f) | ((index & 0x20) << 8) | ((index & 0x40) << 3);
         table[index as usize] = sys::WORDS.readiness(raw);
         index += 1;
     }
@@ -183,6 +194,7 @@ static MEANING: [Readiness; 64] = {
 
 /// The numbers are part of Linux's ABI, and illumos and Redox took them over.
 const _: () = {
-    let PollWords { input, output, priority, read_hangup, error, hangup } = sys::WORDS;
+    let PollWords { input, output, socket_output, priority, read_hangup, error, hangup } = sys::WORDS;
     assert!(input | output | priority | error | hangup == 0x1f && read_hangup == 0x2000);
+    assert!(socket_output == 0x200 || socket_output == 0);
 };

@@ -7,12 +7,12 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::slice;
 use std::time::Duration;
 
-use crate::os::{check, epoll_wait};
+use crate::os::{check, epoll_wait, POLL_SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 
 /// One event as the kernel writes it.
@@ -39,11 +39,12 @@ pub(super) const WORDS: PollWords = PollWords {
     output: libc::EPOLLOUT as u32,
     priority: libc::EPOLLPRI as u32,
     read_hangup: libc::EPOLLRDHUP as u32,
+    socket_output: POLL_SOCKET_OUTPUT as u32,
     error: libc::EPOLLERR as u32,
     hangup: libc::EPOLLHUP as u32,
 };
 
-pub(super) const NAMES: [(u32, &str); 8] = [
+pub(super) const NAMES: [(u32, &str); 9] = [
     (libc::EPOLLIN as u32, "EPOLLIN"),
     (libc::EPOLLPRI as u32, "EPOLLPRI"),
     (libc::EPOLLOUT as u32, "EPOLLOUT"),
@@ -51,6 +52,7 @@ pub(super) const NAMES: [(u32, &str); 8] = [
     (libc::EPOLLHUP as u32, "EPOLLHUP"),
     (libc::EPOLLRDNORM as u32, "EPOLLRDNORM"),
     (libc::EPOLLWRNORM as u32, "EPOLLWRNORM"),
+    (libc::EPOLLWRBAND as u32, "EPOLLWRBAND"),
     (libc::EPOLLRDHUP as u32, "EPOLLRDHUP"),
 ];
 
@@ -68,7 +70,7 @@ pub(super) fn flags(interest: Interest) -> u32 {
         flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
     }
     if interest.is_writable() {
-        flags |= libc::EPOLLOUT;
+        flags |= libc::EPOLLOUT | libc::c_int::from(POLL_SOCKET_OUTPUT);
     }
     if interest.is_priority() {
         flags |= libc::EPOLLPRI;
@@ -96,7 +98,10 @@ pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
 }
 
 fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
-    let mut event = libc::epoll_event { events: flags, u64: data };
+    // SAFETY: numbers, for which zero is legal. Redox's has one more than others.
+    let mut event: libc::epoll_event = unsafe { mem::zeroed() };
+    event.events = flags;
+    event.u64 = data;
     // SAFETY: the kernel only reads `event`. It checks `fd` itself.
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
     Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::super::listed::Ask;
 use super::super::Backend;
-use crate::os::{self, POLL_READ_HANGUP as READ_HANGUP};
+use crate::os::{self, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 
 /// What poll(2) is asked about one descriptor, and its answer.
@@ -27,6 +27,7 @@ impl Ask for PollFd {
         output: libc::POLLOUT as u32,
         priority: os::POLL_PRIORITY as u32,
         read_hangup: READ_HANGUP as u32,
+        socket_output: SOCKET_OUTPUT as u32,
         error: libc::POLLERR as u32,
         hangup: libc::POLLHUP as u32,
     };
@@ -37,11 +38,12 @@ impl Ask for PollFd {
         (libc::POLLOUT as u32, "POLLOUT"),
         (libc::POLLERR as u32, "POLLERR"),
         (libc::POLLHUP as u32, "POLLHUP"),
-        (libc::POLLNVAL as u32, "POLLNVAL"),
+        (os::POLL_INVALID as u32, "POLLNVAL"),
         (READ_HANGUP as u32, "POLLRDHUP"),
+        (SOCKET_OUTPUT as u32, "POLLWRBAND"),
     ];
 
-    const INVALID: u32 = libc::POLLNVAL as u32;
+    const INVALID: u32 = os::POLL_INVALID as u32;
 
     const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
 
@@ -75,7 +77,7 @@ fn flags(interest: Interest) -> libc::c_short {
         flags |= libc::POLLIN | READ_HANGUP;
     }
     if interest.is_writable() {
-        flags |= libc::POLLOUT;
+        flags |= libc::POLLOUT | SOCKET_OUTPUT;
     }
     if interest.is_priority() {
         flags |= os::POLL_PRIORITY;

@@ -36,8 +36,15 @@ pub(crate) struct Subscribed {
 impl Ask for Subscribed {
     const BACKEND: Backend = Backend::Wasi;
 
-    const WORDS: PollWords =
-        PollWords { input: INPUT, output: OUTPUT, priority: 0, read_hangup: HANGUP, error: ERROR, hangup: 0 };
+    const WORDS: PollWords = PollWords {
+        input: INPUT,
+        output: OUTPUT,
+        socket_output: 0,
+        priority: 0,
+        read_hangup: HANGUP,
+        error: ERROR,
+        hangup: 0,
+    };
 
     const NAMES: &'static [(u32, &'static str)] = &[
         (INPUT, "FD_READ"),

@@ -9,6 +9,32 @@
 // A function of this module beats one that comes by a glob.
 pub(crate) use libc::*;
 
+/// ESP-IDF's libc has no vectors: a short read is as good.
+#[cfg(target_os = "espidf")]
+#[allow(dead_code)] // which ones are used depends on the features
+pub(crate) unsafe fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: the caller's promise is that there are `count`.
+    let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
+    match slices.iter().find(|slice| slice.iov_len > 0) {
+        // SAFETY: the caller's promise is that each is as long as it says.
+        Some(slice) => unsafe { read(fd, slice.iov_base, slice.iov_len) },
+        None => 0,
+    }
+}
+
+/// As [`readv`], a short write.
+#[cfg(target_os = "espidf")]
+#[allow(dead_code)] // which ones are used depends on the features
+pub(crate) unsafe fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
+    // SAFETY: the caller's promise is that there are `count`.
+    let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
+    match slices.iter().find(|slice| slice.iov_len > 0) {
+        // SAFETY: the caller's promise is that each is as long as it says.
+        Some(slice) => unsafe { write(fd, slice.iov_base, slice.iov_len) },
+        None => 0,
+    }
+}
+
 /// Makes functions with the names and types of libc's that call the kernel themselves.
 ///
 /// The architectures are those on which every kernel that Rust supports has these calls by number, with plain

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 mod file;
+mod filters;
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod io;
 mod notifier;
@@ -14,6 +15,11 @@ pub(crate) mod unix_address;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
 pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
+#[allow(unused_imports)] // which ones are used depends on the kernel
+pub(crate) use self::{
+    filters::{FILTER_EXCEPT, FILTER_LIO},
+    notifier::EACH_WRITE_IS_AN_EDGE,
+};
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};
 #[cfg(feature = "net")]

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::{mem, ptr};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -12,11 +12,11 @@ use super::{calls, check};
 
 /// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
 const NO_SIGNAL: libc::c_int = {
-    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "vita")))]
+    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
     {
         libc::MSG_NOSIGNAL
     }
-    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "vita"))]
+    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita"))]
     {
         0
     }
@@ -139,6 +139,8 @@ pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io:
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     let fd = listener.as_fd().as_raw_fd();
+    use std::os::fd::FromRawFd;
+
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: `try_init` lends memory that is as long as it states; the kernel sets the length that it used.
     unsafe {

@@ -12,11 +12,42 @@ use super::check;
 
 /// The flag by which poll(2) tells that the peer has shut down its writing half; 0 where it can't.
 pub(crate) const POLL_READ_HANGUP: libc::c_short = {
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
     {
         libc::POLLRDHUP
     }
-    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    #[cfg(not(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "freebsd",
+        target_os = "illumos"
+    )))]
+    {
+        0
+    }
+};
+
+/// The flag by which poll(2) tells that a descriptor isn't open.
+pub(crate) const POLL_INVALID: libc::c_short = {
+    #[cfg(not(target_os = "espidf"))]
+    {
+        libc::POLLNVAL
+    }
+    // In its `poll.h`, but not in libc.
+    #[cfg(target_os = "espidf")]
+    {
+        1 << 7
+    }
+};
+
+/// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
+/// has it.
+pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        libc::POLLWRBAND
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
     {
         0
     }
@@ -42,7 +73,8 @@ pub(crate) const POLL_TELLS_UNASKED: bool = true;
 ))]
 pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| libc::timespec {
-        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        // 68 years fit into every system's type, and the caller holds the deadline.
+        tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: timeout.subsec_nanos() as _,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
@@ -160,6 +192,7 @@ mod pwait2 {
     }
 }
 
+#[allow(dead_code)] // not where the kernel counts in nanoseconds throughout
 fn milliseconds(timeout: Duration) -> c_int {
     let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
     c_int::try_from(rounded_up.as_millis()).unwrap_or(c_int::MAX)

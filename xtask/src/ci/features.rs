@@ -8,7 +8,7 @@ use crate::command::{capture, cargo, rustflags};
 use crate::workspace;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
-    let combinations = combinations(&features()?);
+    let combinations = every()?;
     // A flag rebuilds everything: not in the folder that other builds use.
     let target = workspace::target("features")?;
     for features in &combinations {
@@ -18,6 +18,11 @@ pub fn check(runner: &mut Runner) -> Result<String> {
         runner.run(command)?;
     }
     Ok(format!("   {} combinations\n", combinations.len()))
+}
+
+/// Each combination of the library's features.
+pub fn every() -> Result<Vec<Vec<String>>> {
+    Ok(combinations(&features()?))
 }
 
 /// The features as the manifest has them, so that a new one can't be forgotten here.

@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: all that must hold before a change is taken, as .ci/run calls it and as a person can.
 
 mod dependencies;
-mod features;
+pub mod features;
 mod package;
 mod steps;
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use self::runtime::Runtime;
 use crate::command::{cargo, read_lossy};
 use crate::job::Job;
-use crate::{targets, workspace, Task};
+use crate::{rustup, workspace, Task};
 
 /// Run the conformance suite and the echo example as WebAssembly, in a runtime of each WASI preview
 #[derive(clap::Args)]
@@ -66,7 +66,7 @@ impl Task for Wasi {
                 continue;
             }
             println!("== {}", preview.name());
-            targets::need(preview.target())?;
+            rustup::need(preview.target())?;
             let runtime = Runtime::install(preview)?;
             passed &= suite::run(&runtime, self.filter.as_deref())?;
             if self.filter.is_none() {
@@ -75,7 +75,7 @@ impl Task for Wasi {
         }
         if self.preview.is_none() && self.filter.is_none() {
             println!("== {WITH_THREADS}");
-            targets::need(WITH_THREADS)?;
+            rustup::need(WITH_THREADS)?;
             build("check-threads", WITH_THREADS, &["check", "--lib"])?;
             println!("   type-checks");
         }

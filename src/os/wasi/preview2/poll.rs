@@ -14,8 +14,12 @@ use super::check;
 
 /// That the peer sends no more isn't told.
 pub(crate) const POLL_READ_HANGUP: libc::c_short = 0;
+/// A socket's word for writable that a pipe doesn't have: there is none.
+pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = 0;
 /// There is no priority data.
 pub(crate) const POLL_PRIORITY: libc::c_short = 0;
+/// The flag by which poll(2) tells that a descriptor isn't open.
+pub(crate) const POLL_INVALID: libc::c_short = libc::POLLNVAL;
 /// Neither are errors and hang-ups: reading and writing finds them.
 pub(crate) const POLL_TELLS_UNASKED: bool = false;
 

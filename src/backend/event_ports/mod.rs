@@ -1,0 +1,146 @@
+//! Event ports: Solaris, and illumos' native way. One-shot: a descriptor whose event was fetched is associated with the
+//! port no more, so the registrations are here, and [`Watch`](super::watch::Watch) says when to associate again.
+//!
+//! Other threads may associate while one sleeps in the port, and the kernel takes that into account at once. A sleeper
+//! must be woken for one thing alone: a descriptor that nobody tells of, and that must be looked at from now on.
+
+mod sys;
+mod table;
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::sys::{Found, KERNEL_BATCH};
+use self::table::{Place, Table};
+use super::select::{describe_bits, Select};
+use super::watch::{Blocked, Tracking, WatchKey};
+use crate::os::RawIo;
+use crate::readiness::{Events, Interest, Token};
+
+pub(crate) struct EventPorts {
+    port: OwnedFd,
+    table: Mutex<Table>,
+}
+
+impl Select for EventPorts {
+    fn new() -> io::Result<EventPorts> {
+        Ok(EventPorts { port: sys::create()?, table: Mutex::default() })
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let before = events.len();
+        let mut timeout = timeout;
+        let mut table = self.lock();
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first,
+        // and the caller comes again if there are none.
+        let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
+        if suspects_come_first {
+            if let Some(limit) = table.look_at_suspects(self.port.as_fd(), events)? {
+                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+            }
+            table.suspects_filled_room = events.spare() == 0;
+        }
+        drop(table);
+        if events.len() > before || !suspects_come_first {
+            timeout = Some(Duration::ZERO);
+        }
+        while events.spare() > 0 {
+            let asked = events.spare().min(KERNEL_BATCH);
+            let mut found = 0;
+            let result = sys::wait(self.port.as_fd(), asked, timeout, |batch| {
+                found = batch.len();
+                let mut table = self.lock();
+                for one in batch {
+                    match one.what() {
+                        // A notification has no event of its own, and there is nothing to drain.
+                        Found::Notification => {}
+                        Found::Descriptor { user, raw } => {
+                            table.answer(self.port.as_fd(), user, raw, events);
+                        }
+                    }
+                }
+            });
+            result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
+            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
+            if found < KERNEL_BATCH {
+                break;
+            }
+            timeout = Some(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        sys::send(self.port.as_fd())
+    }
+
+    fn register(
+        &self,
+        io: RawIo,
+        tracking: Tracking,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<Option<WatchKey>> {
+        let key = self.lock().insert(self.port.as_fd(), io, tracking, token, interest)?;
+        Ok(match tracking {
+            Tracking::Operations => Some(key),
+            Tracking::Levels => None,
+        })
+    }
+
+    fn reregister(
+        &self,
+        io: RawIo,
+        key: Option<WatchKey>,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let mut table = self.lock();
+        table.change(self.port.as_fd(), Place::of(io, key), |watch| watch.replace(token, interest))
+    }
+
+    fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
+        self.lock().remove(self.port.as_fd(), Place::of(io, key))
+    }
+
+    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+        let mut table = self.lock();
+        // Deregistered meanwhile: nothing to arm.
+        let _ = table.change(self.port.as_fd(), Place::Key(key), |watch| watch.rearm(blocked));
+        if blocked == Blocked::Unknown {
+            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
+            table.look_at(self.port.as_fd(), key);
+        }
+        if table.has_new_suspect() {
+            drop(table);
+            self.notify()?;
+        }
+        Ok(())
+    }
+
+    fn abandon(&self, key: WatchKey) {
+        let _ = self.lock().remove(self.port.as_fd(), Place::Key(key));
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.port.as_fd()
+    }
+
+    fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe_bits(raw, &sys::NAMES, f)
+    }
+}
+
+impl EventPorts {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,198 @@
+//! kqueue(2): edge-triggered by the kernel (`EV_CLEAR`), which drops what it watches when a descriptor is closed.
+//!
+//! What is asked and what the answers mean is in [`super::knotes`], which is pure; the calls are in `sys`.
+
+mod sys;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use self::sys::{Kevent, KERNEL_BATCH};
+use super::knotes::{readiness, Change, Filter, Kernel, Knotes};
+use super::select::{describe_bits, Select};
+use super::watch::{Blocked, Tracking, WatchKey};
+use super::Backend;
+use crate::os::{FileIdentity, Notifier, RawIo};
+use crate::readiness::{Event, Events, Interest, Token};
+
+pub(crate) struct Kqueue {
+    kqueue: OwnedFd,
+    knotes: Mutex<Knotes>,
+    /// Whether `knotes` has something to tell that the kernel doesn't: rare, so it is asked without the lock.
+    owes: AtomicBool,
+    bell: OnceLock<Bell>,
+}
+
+/// What ends a sleep. Its events are known by their filter, or by their descriptor, which is nobody else's: no token
+/// is reserved for it.
+enum Bell {
+    /// A knote of `EVFILT_USER`: no descriptor, and nothing to drain.
+    User,
+    /// For kernels without that filter, or with one that they refuse.
+    Pipe(Notifier),
+}
+
+impl Select for Kqueue {
+    fn new() -> io::Result<Kqueue> {
+        Ok(Kqueue {
+            kqueue: sys::create()?,
+            knotes: Mutex::default(),
+            owes: AtomicBool::new(false),
+            bell: OnceLock::new(),
+        })
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let mut timeout = timeout;
+        if self.owes.load(Ordering::Acquire) {
+            self.pay(events);
+            if events.spare() == 0 {
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
+        }
+        loop {
+            let asked = events.spare().min(KERNEL_BATCH);
+            let mut found = 0;
+            sys::wait(self.kqueue.as_fd(), asked, timeout, |raw| {
+                found += 1;
+                if !self.is_bell(raw) {
+                    events.push(event(raw));
+                }
+            })
+            .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
+            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
+            if found < KERNEL_BATCH || events.spare() == 0 {
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
+        }
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        // Under the lock, so that two threads don't make two.
+        let _knotes = self.lock();
+        self.bell().map(|_| ())
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        match self.bell.get() {
+            Some(Bell::User) => sys::trigger_user(self.kqueue.as_fd()),
+            Some(Bell::Pipe(notifier)) => notifier.notify(),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn register(
+        &self,
+        io: RawIo,
+        _: Tracking,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<Option<WatchKey>> {
+        let mut knotes = self.lock();
+        knotes.register(self, io, token, interest)?;
+        self.changed(knotes)?;
+        Ok(None)
+    }
+
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
+        let mut knotes = self.lock();
+        knotes.reregister(self, io, token, interest)?;
+        self.changed(knotes)
+    }
+
+    fn deregister(&self, io: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+        self.lock().deregister(self, io)
+    }
+
+    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self, _: WatchKey) {}
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        self.kqueue.as_fd()
+    }
+
+    fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe_bits(raw, &sys::NAMES, f)
+    }
+}
+
+impl Kernel for Kqueue {
+    fn is_open(&self, fd: RawIo) -> io::Result<()> {
+        FileIdentity::of(fd).map(|_| ())
+    }
+
+    fn apply(&self, changes: &mut [Change]) -> io::Result<()> {
+        sys::apply(self.kqueue.as_fd(), changes)
+    }
+}
+
+impl Kqueue {
+    fn lock(&self) -> MutexGuard<'_, Knotes> {
+        self.knotes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[inline]
+    fn is_bell(&self, raw: &Kevent) -> bool {
+        match raw.filter() {
+            Filter::User => true,
+            Filter::Read => match self.bell.get() {
+                // A pipe isn't drained: each note of its writer's is an edge, and a full one is emptied by the writer.
+                Some(Bell::Pipe(notifier)) => raw.ident() == notifier.as_raw_fd() as usize,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// The bell, which is hung up if there is none. The caller holds the lock.
+    fn bell(&self) -> io::Result<&Bell> {
+        if self.bell.get().is_none() {
+            let bell = match sys::add_user(self.kqueue.as_fd()) {
+                Ok(()) => Bell::User,
+                Err(_) => {
+                    let notifier = Notifier::new()?;
+                    sys::add_reader(self.kqueue.as_fd(), notifier.as_raw_fd())?;
+                    Bell::Pipe(notifier)
+                }
+            };
+            let _ = self.bell.set(bell);
+        }
+        self.bell.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// If the registrations have something to tell, the sleeper must come and hear it.
+    fn changed(&self, knotes: MutexGuard<'_, Knotes>) -> io::Result<()> {
+        if knotes.owes() {
+            self.bell()?;
+            self.owes.store(true, Ordering::Release);
+            drop(knotes);
+            self.notify()?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn pay(&self, events: &mut Events) {
+        let mut knotes = self.lock();
+        let room = events.spare();
+        knotes.pay(room, |token, readiness| {
+            events.push(Event::new(token, readiness, Backend::Kqueue as u8, sys::RAW_BROKEN));
+        });
+        self.owes.store(knotes.owes(), Ordering::Release);
+    }
+}
+
+#[inline]
+fn event(raw: &Kevent) -> Event {
+    let readiness = readiness(raw.filter(), raw.flags(), raw.fflags());
+    Event::new(Token(raw.data_of_user()), readiness, Backend::Kqueue as u8, raw.summary())
+}

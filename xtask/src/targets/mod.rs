@@ -1,0 +1,210 @@
+//! `cargo xtask targets`: what one Linux machine can prove of other platforms.
+
+pub mod list;
+mod zig;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+
+use list::{Features, Linker, Proof, Runner, Target, TARGETS};
+
+use crate::ci::features;
+use crate::command::{rustflags, Shown};
+use crate::job::Job;
+use crate::libtest::{Outcome, Output};
+use crate::sysroot::{build_folder, Std, Toolchain};
+use crate::Task;
+
+/// Type-check the library for every target, link what can be linked, run what can be run
+#[derive(clap::Args)]
+pub struct Targets {
+    /// One target of each kind, with all features together
+    #[arg(long)]
+    quick: bool,
+
+    /// These targets only: any part of their names
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+impl Task for Targets {
+    fn run(self) -> Result<bool> {
+        let toolchain = Toolchain::open()?;
+        let combinations = match self.quick {
+            true => vec![Vec::new(), vec!["os-poll,net,os-ext,log".to_owned()]],
+            false => features::every()?,
+        };
+        let mut rows = Vec::new();
+        for target in TARGETS.iter().filter(|target| self.wants(target)) {
+            let start = Instant::now();
+            println!("== {}", target.triple);
+            let row = Row::of(&toolchain, target, &combinations);
+            if let Some(error) = &row.error {
+                println!("{error:#}");
+            }
+            println!("== {}: {} in {:.1?}", target.triple, row.word(), start.elapsed());
+            rows.push(row);
+        }
+        if rows.is_empty() {
+            bail!("no target has such a name");
+        }
+        Ok(sum_up(&rows))
+    }
+}
+
+impl Targets {
+    fn wants(&self, target: &Target) -> bool {
+        match &self.targets[..] {
+            [] => target.quick || !self.quick,
+            asked => asked.iter().any(|part| target.triple.contains(part.as_str())),
+        }
+    }
+}
+
+/// What was found out about a target.
+struct Row {
+    triple: &'static str,
+    checked: Option<usize>,
+    linked: bool,
+    passed: Option<usize>,
+    not_yet: bool,
+    error: Option<anyhow::Error>,
+}
+
+impl Row {
+    fn of(toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Row {
+        let mut row = Row {
+            triple: target.triple,
+            checked: None,
+            linked: false,
+            passed: None,
+            not_yet: target.features == Features::NotYet,
+            error: None,
+        };
+        if !row.not_yet {
+            row.error = row.fill(toolchain, target, combinations).err();
+        }
+        row
+    }
+
+    fn fill(&mut self, toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Result<()> {
+        if let Proof::Run(runner) = target.proof {
+            if !runner.is_there() {
+                bail!("apt-get install --no-install-recommends {}", runner.packages);
+            }
+        }
+        let std = match target.proof {
+            Proof::Checked => Std::Types,
+            Proof::Linked(_) | Proof::Run(_) => Std::Code,
+        };
+        toolchain.prepare(target.triple, std)?;
+        for features in combinations {
+            let args =
+                ["--quiet", "--jobs", "2", "--package", "wakeful", "--no-default-features", "--target"];
+            let mut command = toolchain.clippy(args)?;
+            command.args([target.triple, "--features", &features.join(","), "--", "-D", "warnings"]);
+            run_one(command, target.triple, "check")?;
+        }
+        self.checked = Some(combinations.len());
+        match target.proof {
+            Proof::Checked => {}
+            Proof::Linked(zig) => {
+                let args = ["--jobs", "2", "--package", "wakeful", "--all-features", "--tests", "--examples"];
+                run_one(zig::build(toolchain, zig, target.triple, &args)?, target.triple, "link")?;
+                self.linked = true;
+            }
+            Proof::Run(runner) => {
+                let mut command = conformance(toolchain, target.triple, &runner)?;
+                command.args(["--", "--test-threads", "2"]);
+                let output = Output::parse(&run_one(command, target.triple, "run")?);
+                self.linked = true;
+                if output.tests.values().any(|&outcome| outcome == Outcome::Failed) || output.passed() == 0 {
+                    bail!("the conformance suite has failed");
+                }
+                self.passed = Some(output.passed());
+            }
+        }
+        Ok(())
+    }
+
+    fn word(&self) -> String {
+        match (&self.error, self.passed) {
+            (Some(_), _) => "FAILED".into(),
+            (None, _) if self.not_yet => "not yet".into(),
+            (None, Some(passed)) => format!("run, {passed} tests passed"),
+            (None, None) if self.linked => "linked".into(),
+            (None, None) => "checked".into(),
+        }
+    }
+}
+
+/// `cargo test` of the conformance suite.
+pub fn conformance(toolchain: &Toolchain, triple: &str, runner: &Runner) -> Result<Command> {
+    let mut test = toolchain.cargo(["test", "--jobs", "2", "--package", "wakeful", "--all-features"])?;
+    test.args(["--no-fail-fast", "--test", "conformance", "--target", triple]);
+    let variable = triple.to_uppercase().replace('-', "_");
+    let linker = match runner.linker {
+        Linker::Gcc(name) => name.into(),
+        Linker::Zig(name) => zig::linker(name)?,
+    };
+    test.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
+    if !runner.runner.is_empty() {
+        test.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner.runner);
+    }
+    rustflags(&mut test, runner.flags);
+    Ok(test)
+}
+
+fn run_one(command: Command, triple: &str, what: &str) -> Result<String> {
+    let shown = Shown(&command).to_string();
+    let log = build_folder()?.join("logs").join(format!("{triple}.{what}.log"));
+    let ended = Job::new(command, log).limit(Duration::from_secs(30 * 60)).run()?;
+    let output = ended.output()?;
+    if !ended.success() {
+        bail!("{}\n`{shown}`: {ended}", output.trim_end());
+    }
+    Ok(output)
+}
+
+fn sum_up(rows: &[Row]) -> bool {
+    println!("\n| target | type-checks | links | conformance suite |\n|---|---|---|---|");
+    for row in rows {
+        let failed = row.error.is_some();
+        let checked = match row.checked {
+            Some(count) => format!("{count} feature sets"),
+            None if row.not_yet => "not yet".into(),
+            None => "FAILED".into(),
+        };
+        let linked = match row.linked {
+            true => "yes",
+            false if failed && row.checked.is_some() => "FAILED",
+            false => "",
+        };
+        let run = match row.passed {
+            Some(passed) => format!("{passed} passed"),
+            None if failed && row.linked => "FAILED".into(),
+            None => String::new(),
+        };
+        println!("| {} | {checked} | {linked} | {run} |", row.triple);
+    }
+    let count = |what: fn(&Row) -> bool| rows.iter().filter(|row| what(row)).count();
+    println!(
+        "\n{} type-check, {} link, {} run the conformance suite; {} failed, {} not yet",
+        count(|row| row.checked.is_some()),
+        count(|row| row.linked),
+        count(|row| row.passed.is_some()),
+        count(|row| row.error.is_some()),
+        count(|row| row.not_yet),
+    );
+    rows.iter().all(|row| row.error.is_none())
+}
+
+/// The program that `cargo test --no-run` has built, from what it printed.
+pub fn executable(printed: &str) -> Result<std::path::PathBuf> {
+    let path =
+        printed.lines().rev().find_map(|line| line.trim().strip_prefix("Executable ")?.rsplit_once('('));
+    let path = path.and_then(|(_, path)| path.strip_suffix(')')).context("cargo has named no executable")?;
+    Ok(std::path::PathBuf::from(path))
+}
