@@ -131,6 +131,7 @@ fn wakers_and_busy_sources_are_served_in_turn(backend: Backend) {
                     Some(socket) => {
                         while socket.recv_from(&mut [0; 8]).is_ok() {}
                         patiently(|| sender.send_to(b"x", socket.local_addr().unwrap())).unwrap();
+                        settle();
                     }
                     None => wakers[index - sources].wake().unwrap(),
                 }

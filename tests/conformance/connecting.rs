@@ -49,7 +49,8 @@ fn a_refused_connection_is_an_error(backend: Backend) {
         let events = t.expect(&[want(A, interest)]);
         assert!(events.iter().all(wakeful::event::Event::is_error), "{events:?}");
         let error = client.take_error().unwrap().expect("an error");
-        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        // Some versions of WASI's libc give a number of another list.
+        assert!(error.kind() == ErrorKind::ConnectionRefused || IS_LIBC_OF_WASI, "{error:?}");
         t.quiet();
     }
 }
@@ -65,8 +66,9 @@ fn registered_before_connected(backend: Backend) {
         let mut t = Tester::new(backend);
         let (listener, addr) = listener();
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let socket = std::net::TcpStream::from(socket);
         socket.set_nonblocking(true).unwrap();
-        let mut client = TcpStream::from_std(socket.into());
+        let mut client = TcpStream::from_std(socket);
         t.register(&mut client, A, interest);
         // What it says before is the kernel's affair; it is said once.
         let before = t.poll_now();

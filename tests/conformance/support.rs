@@ -281,6 +281,14 @@ pub fn send(mut to: impl Write, bytes: &[u8]) {
     }
 }
 
+/// Gives what was sent within this machine the time to be there. Elsewhere it is there at once; WASI's runtimes learn of
+/// it in the background.
+pub fn settle() {
+    if cfg!(target_os = "wasi") {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// Does what would block only because the system hasn't noticed yet that it wouldn't: WASI's runtimes learn in the
 /// background that a new socket may be written.
 pub fn patiently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {

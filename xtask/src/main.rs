@@ -11,8 +11,10 @@ mod libtest;
 mod loom;
 mod model;
 mod packages;
+mod rustup;
 mod sysroot;
 mod targets;
+mod wasi;
 mod wine;
 mod workspace;
 
@@ -27,6 +29,7 @@ use kqueue::Kqueue;
 use loom::Loom;
 use model::Model;
 use targets::Targets;
+use wasi::Wasi;
 use wine::Wine;
 
 macro_rules! tasks {
@@ -46,7 +49,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wine }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -1,5 +1,5 @@
-//! Several slices, each by a call of its own: the runtimes and libcs that are known move the first one and no more,
-//! which would look as if there were no more to move.
+//! Several slices, each by a call of its own. The runtimes and libcs that are known move the first and no more, which
+//! would look as if there were no more to move.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;

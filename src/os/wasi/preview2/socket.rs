@@ -9,11 +9,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::check;
 
-/// A socket, non-blocking.
+/// A socket, non-blocking from the start: not every libc's `fcntl` can make one so.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(domain, kind, None)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
+    Socket::new(domain, Type::from(libc::c_int::from(kind) | libc::SOCK_NONBLOCK), None)
 }
 
 /// A socket that is bound to `addr`, non-blocking.

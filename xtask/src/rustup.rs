@@ -1,0 +1,31 @@
+//! The standard library of targets that aren't this machine's.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::capture;
+use crate::workspace;
+
+/// Makes sure that the compiler that runs this can build for `target`.
+pub fn need(target: &str) -> Result<()> {
+    let mut ask = rust("rustc")?;
+    ask.args(["--print", "target-libdir", "--target", target]);
+    let folder = capture(ask)?;
+    if Path::new(folder.trim()).is_dir() {
+        return Ok(());
+    }
+    println!("   adding the standard library for {target}");
+    let mut add = rust("rustup")?;
+    add.args(["target", "add", target]);
+    capture(add).with_context(|| format!("no standard library for {target}, and rustup can't add it"))?;
+    Ok(())
+}
+
+/// In the repository, whose toolchain may be another than elsewhere.
+fn rust(program: &str) -> Result<Command> {
+    let mut command = Command::new(program);
+    command.current_dir(workspace::root()?);
+    Ok(command)
+}

@@ -1,0 +1,109 @@
+//! `cargo xtask wasi`: the library as WebAssembly, in a runtime of each WASI preview.
+
+mod bridge;
+mod echo;
+mod runtime;
+mod suite;
+
+use std::path::PathBuf;
+
+use anyhow::{bail, Context, Result};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use self::runtime::Runtime;
+use crate::command::{cargo, read_lossy};
+use crate::job::Job;
+use crate::{rustup, workspace, Task};
+
+/// Run the conformance suite and the echo example as WebAssembly, in a runtime of each WASI preview
+#[derive(clap::Args)]
+pub struct Wasi {
+    /// This preview only
+    #[arg(long, value_enum)]
+    preview: Option<Preview>,
+
+    /// How often to drive the echo server
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: u32,
+
+    /// Only the tests whose names contain this, and no echo
+    filter: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum Preview {
+    #[value(name = "1")]
+    One,
+    #[value(name = "2")]
+    Two,
+}
+
+impl Preview {
+    fn target(self) -> &'static str {
+        match self {
+            Preview::One => "wasm32-wasip1",
+            Preview::Two => "wasm32-wasip2",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Preview::One => "preview 1",
+            Preview::Two => "preview 2",
+        }
+    }
+}
+
+/// The first preview with threads, which no runtime here has any more: it is type-checked.
+const WITH_THREADS: &str = "wasm32-wasip1-threads";
+
+impl Task for Wasi {
+    fn run(self) -> Result<bool> {
+        let mut passed = true;
+        for preview in [Preview::One, Preview::Two] {
+            if self.preview.is_some_and(|only| only != preview) {
+                continue;
+            }
+            println!("== {}", preview.name());
+            rustup::need(preview.target())?;
+            let runtime = Runtime::install(preview)?;
+            passed &= suite::run(&runtime, self.filter.as_deref())?;
+            if self.filter.is_none() {
+                passed &= echo::run(&runtime, self.rounds)?;
+            }
+        }
+        if self.preview.is_none() && self.filter.is_none() {
+            println!("== {WITH_THREADS}");
+            rustup::need(WITH_THREADS)?;
+            build("check-threads", WITH_THREADS, &["check", "--lib"])?;
+            println!("   type-checks");
+        }
+        Ok(passed)
+    }
+}
+
+/// Runs cargo for `target`; what it printed, its messages for people apart.
+fn build(name: &str, target: &str, args: &[&str]) -> Result<String> {
+    let mut command = cargo(args)?;
+    command.args(["--package", "wakeful", "--all-features", "--target", target]);
+    let log = logs(target)?.join(name);
+    let errors = log.with_extension("errors");
+    let ended = Job::new(command, log).errors_to(&errors).run()?;
+    if !ended.success() {
+        bail!("{ended}\n{}", read_lossy(&errors)?.trim_end());
+    }
+    ended.output()
+}
+
+fn logs(target: &str) -> Result<PathBuf> {
+    Ok(workspace::target("wasi")?.join(target))
+}
+
+/// Builds a program; where it is.
+fn program(name: &str, target: &str, args: &[&str]) -> Result<String> {
+    let messages = build(name, target, &[args, &["--message-format=json-render-diagnostics"]].concat())?;
+    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut programs = messages.filter_map(|message| message["executable"].as_str().map(str::to_owned));
+    programs.next().with_context(|| format!("cargo has built no {name}"))
+}

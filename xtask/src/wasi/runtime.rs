@@ -1,0 +1,105 @@
+//! The runtimes.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{bail, Result};
+
+use super::Preview;
+use crate::command::{capture, cargo};
+use crate::job::Job;
+use crate::workspace;
+
+/// The only runtime here that opens a listener for a program of the first preview.
+const WASMI: &str = "2.0.0";
+const WASMI_FEATURES: &str = "run,wasi,validate,stable,memory64,portable-dispatch";
+/// From 49 on its C interface has no way to give a program the network.
+const WASMTIME: &str = "46.0.1";
+
+pub struct Runtime {
+    pub preview: Preview,
+    tools: PathBuf,
+}
+
+impl Runtime {
+    pub fn install(preview: Preview) -> Result<Runtime> {
+        let runtime = Runtime { preview, tools: workspace::cache("wasi")?.join("tools") };
+        match preview {
+            Preview::One => runtime.install_wasmi()?,
+            Preview::Two => runtime.install_wasmtime()?,
+        }
+        Ok(runtime)
+    }
+
+    /// Runs `program`, which may listen at `addr`: as its first descriptor if it can make no sockets itself.
+    pub fn command(&self, program: &str, addr: SocketAddr) -> Command {
+        match self.preview {
+            Preview::One => {
+                let mut command = Command::new(self.wasmi());
+                command.arg("run").arg("--tcplisten").arg(addr.to_string()).arg(program);
+                command
+            }
+            Preview::Two => {
+                let mut command = Command::new("python3");
+                command.arg("-c").arg(include_str!("preview2.py")).arg(program);
+                command.env("PYTHONPATH", self.wasmtime());
+                command
+            }
+        }
+    }
+
+    fn wasmi(&self) -> PathBuf {
+        self.tools.join("bin/wasmi")
+    }
+
+    fn wasmtime(&self) -> PathBuf {
+        self.tools.join(format!("wasmtime-{WASMTIME}"))
+    }
+
+    fn install_wasmi(&self) -> Result<()> {
+        if self.wasmi().exists() {
+            return Ok(());
+        }
+        println!("   installing wasmi {WASMI}");
+        let mut install = cargo(["install", "wasmi_cli", "--locked", "--no-default-features"])?;
+        install.args(["--version", WASMI, "--features", WASMI_FEATURES, "--root"]).arg(&self.tools);
+        install.current_dir(std::env::temp_dir());
+        self.do_install(install, "wasmi")
+    }
+
+    fn install_wasmtime(&self) -> Result<()> {
+        if self.wasmtime().exists() {
+            return Ok(());
+        }
+        println!("   installing wasmtime {WASMTIME}");
+        let partial = self.tools.join("wasmtime.partial");
+        let _ = fs::remove_dir_all(&partial);
+        let mut install = Command::new("python3");
+        install.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&partial);
+        install.arg(format!("wasmtime=={WASMTIME}"));
+        self.do_install(install, "wasmtime")?;
+        Ok(fs::rename(partial, self.wasmtime())?)
+    }
+
+    fn do_install(&self, command: Command, name: &str) -> Result<()> {
+        let ended = Job::new(command, self.tools.join(format!("{name}.log"))).run()?;
+        if !ended.success() {
+            bail!("can't install {name}: {ended}\n{}", ended.output()?.trim_end());
+        }
+        Ok(())
+    }
+}
+
+/// An address that nobody listens at, most likely for long enough.
+pub fn free_addr() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
+
+/// The tests of a program, which runs to tell them.
+pub fn list(runtime: &Runtime, program: &str) -> Result<Vec<String>> {
+    let mut list = runtime.command(program, free_addr()?);
+    list.args(["--list", "--format", "terse"]);
+    Ok(crate::libtest::listed(&capture(list)?))
+}

@@ -1,0 +1,90 @@
+//! The conformance suite, each test in a program run of its own: where a panic ends the program, it ends one test.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+
+use super::bridge::Bridge;
+use super::runtime::{free_addr, list, Runtime};
+use super::{logs, program, Preview};
+use crate::job::Job;
+
+/// Longer than a test's own patience.
+const LIMIT: Duration = Duration::from_secs(150);
+
+pub fn run(runtime: &Runtime, filter: Option<&str>) -> Result<bool> {
+    let target = runtime.preview.target();
+    let program = program("conformance", target, &["test", "--test", "conformance", "--no-run"])?;
+    let mut tests = list(runtime, &program)?;
+    tests.retain(|test| filter.map_or(true, |filter| test.contains(filter)));
+    if tests.is_empty() {
+        bail!("there is no such test");
+    }
+    let logs = logs(target)?;
+    let next = Mutex::new(tests.iter());
+    let done = Mutex::new(Done::default());
+    // Most of a test's time goes into starting the runtime.
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| -> Result<()> {
+        let work = || -> Result<()> {
+            loop {
+                let Some(test) = next.lock().unwrap().next() else { return Ok(()) };
+                let output = one(runtime, &program, test, logs.join(test.replace("::", ".")))?;
+                done.lock().unwrap().add(test, output);
+            }
+        };
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker panicked"))
+    })?;
+
+    let done = done.into_inner().unwrap();
+    for (name, tests) in &done.skips {
+        println!("   skipped: {name} ({tests} tests)");
+    }
+    println!("   conformance: {} passed, {} failed", done.passed, done.failed);
+    Ok(done.failed == 0)
+}
+
+fn one(runtime: &Runtime, program: &str, test: &str, log: PathBuf) -> Result<Result<String, String>> {
+    let addr = free_addr()?;
+    let _bridge = (runtime.preview == Preview::One).then(|| Bridge::new(addr));
+    let mut command = runtime.command(program, addr);
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    let ended = Job::new(command, log).limit(LIMIT).run()?;
+    let output = ended.output()?;
+    Ok(match ended.success() && output.contains("1 passed") {
+        true => Ok(output),
+        false => Err(format!("{}\n{ended}", output.trim_end())),
+    })
+}
+
+#[derive(Default)]
+struct Done {
+    passed: usize,
+    failed: usize,
+    /// How many tests say that they skip something, by what and why. `skips.rs` fails for what isn't on its list.
+    skips: BTreeMap<String, usize>,
+}
+
+impl Done {
+    fn add(&mut self, test: &str, result: Result<String, String>) {
+        match result {
+            Ok(output) => {
+                self.passed += 1;
+                // `skips.rs` runs others' tests to see whether they skip.
+                let own = output.lines().filter(|_| !test.starts_with("skips::"));
+                for skip in own.filter_map(|line| line.split_once("skipped on ").map(|(_, skip)| skip)) {
+                    *self.skips.entry(skip.to_owned()).or_insert(0) += 1;
+                }
+            }
+            Err(output) => {
+                self.failed += 1;
+                println!("-- {test}\n{output}");
+            }
+        }
+    }
+}
