@@ -26,6 +26,8 @@ pub const STEPS: &[Step] = &[
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
     Step { name: "loom", quick: true, run: loom },
+    Step { name: "targets", quick: false, run: targets },
+    Step { name: "wasi", quick: false, run: wasi },
     Step { name: "wine", quick: false, run: wine },
     Step { name: "downstream", quick: false, run: downstream },
 ];
@@ -64,6 +66,16 @@ fn loom(runner: &mut Runner) -> Result<String> {
 /// Windows.
 fn wine(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["wine"])?))
+}
+
+/// WebAssembly.
+fn wasi(runner: &mut Runner) -> Result<String> {
+    sums(runner.run(xtask(&["wasi"])?))
+}
+
+/// One target of each other kind.
+fn targets(runner: &mut Runner) -> Result<String> {
+    runner.run(xtask(&["targets", "--quick"])?)
 }
 
 /// The crate that asks most of mio, on each backend.
