@@ -10,6 +10,7 @@ use anyhow::{bail, Context, Result};
 use crate::command::{capture, cargo};
 use crate::job::Job;
 use crate::packages;
+use crate::sysroot::{Std, Toolchain};
 use crate::workspace;
 use crate::Task;
 
@@ -43,8 +44,7 @@ pub struct Wine {
 impl Task for Wine {
     fn run(self) -> Result<bool> {
         packages::need(&[("wine", &["wine", "wine64"]), (LINKER, &["gcc-mingw-w64-x86-64-win32"])])?;
-        need_std(TARGET)?;
-        let prefix = Prefix::new()?;
+        let prefix = Prefix::new(Compiler::with_std(TARGET, Std::Code)?)?;
         if let Some(name) = &self.example {
             return prefix.example(name, &self.arguments);
         }
@@ -78,8 +78,9 @@ impl Task for Wine {
 fn lint() -> Result<bool> {
     let mut is_well = true;
     for target in [TARGET, CHECKED] {
-        need_std(target)?;
-        let mut clippy = cargo(["clippy", "--package", "wakeful", "--all-targets", "--all-features"])?;
+        let compiler = Compiler::with_std(target, Std::Types)?;
+        let mut clippy = compiler.clippy()?;
+        clippy.args(["--package", "wakeful", "--all-targets", "--all-features"]);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
@@ -87,32 +88,59 @@ fn lint() -> Result<bool> {
     Ok(is_well)
 }
 
-/// Makes sure that the compiler that runs this can build for `target`.
-fn need_std(target: &str) -> Result<()> {
-    let mut ask = Command::new("rustc");
-    ask.args(["--print", "target-libdir", "--target", target]);
-    let folder = capture(ask)?;
-    if Path::new(folder.trim()).is_dir() {
-        return Ok(());
+/// A compiler that can build for Windows: the one that runs this, or else Debian's.
+struct Compiler(Option<Toolchain>);
+
+impl Compiler {
+    fn with_std(target: &str, std: Std) -> Result<Compiler> {
+        let mut ask = Command::new("rustc");
+        ask.args(["--print", "target-libdir", "--target", target]);
+        if Path::new(capture(ask)?.trim()).is_dir() {
+            return Ok(Compiler(None));
+        }
+        println!("adding the standard library for {target}");
+        let mut add = Command::new("rustup");
+        add.args(["target", "add", target]);
+        if capture(add).is_ok() {
+            return Ok(Compiler(None));
+        }
+        println!("rustup can't: building it with Debian's compiler");
+        let all = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy"];
+        packages::need(&[("/usr/bin/rustc", all), ("/usr/bin/cargo-clippy", all)])?;
+        let toolchain = Toolchain::open()?;
+        toolchain.prepare(target, std)?;
+        Ok(Compiler(Some(toolchain)))
     }
-    println!("adding the standard library for {target}");
-    let mut add = Command::new("rustup");
-    add.args(["target", "add", target]);
-    capture(add).with_context(|| format!("no standard library for {target}, and no rustup to add it"))?;
-    Ok(())
+
+    fn cargo(&self, command: &str) -> Result<Command> {
+        match &self.0 {
+            None => cargo([command]),
+            Some(toolchain) => toolchain.cargo([command]),
+        }
+    }
+
+    fn clippy(&self) -> Result<Command> {
+        match &self.0 {
+            None => cargo(["clippy"]),
+            Some(toolchain) => toolchain.clippy([] as [&str; 0]),
+        }
+    }
 }
 
 /// A Windows of our own: Wine's folder for its drive and registry.
-struct Prefix(PathBuf);
+struct Prefix {
+    folder: PathBuf,
+    compiler: Compiler,
+}
 
 impl Prefix {
-    fn new() -> Result<Prefix> {
+    fn new(compiler: Compiler) -> Result<Prefix> {
         let folder = workspace::cache("wine")?;
         fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
-        let prefix = Prefix(folder.join("prefix"));
-        let system = prefix.0.join("drive_c/windows/system32");
+        let prefix = Prefix { folder: folder.join("prefix"), compiler };
+        let system = prefix.folder.join("drive_c/windows/system32");
         if !system.join("kernel32.dll").exists() {
-            println!("making {}", prefix.0.display());
+            println!("making {}", prefix.folder.display());
             let mut boot = Command::new("wine");
             boot.args(["wineboot", "--init"]);
             prefix.environment(&mut boot);
@@ -129,8 +157,8 @@ impl Prefix {
 
     /// A `cargo` that builds for Windows and runs by Wine.
     fn cargo(&self, command: &str) -> Result<Command> {
-        let mut cargo = cargo([command, "--package", "wakeful", "--target", TARGET])?;
-        cargo.args(["--features", "os-ext,log"]);
+        let mut cargo = self.compiler.cargo(command)?;
+        cargo.args(["--package", "wakeful", "--target", TARGET, "--features", "os-ext,log"]);
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
         self.environment(&mut cargo);
@@ -144,7 +172,7 @@ impl Prefix {
     }
 
     fn environment(&self, command: &mut Command) {
-        command.env("WINEPREFIX", &self.0);
+        command.env("WINEPREFIX", &self.folder);
         // Neither its own messages nor offers to install .NET and a browser.
         command.env("WINEDEBUG", "-all");
         command.env("WINEDLLOVERRIDES", "mscoree,mshtml=");
