@@ -37,7 +37,7 @@
 //! |---|---|---|
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
-//! | `os-ext` | | what one family of systems has: `SourceFd` and pipes (modules `unix`, `wasi`); turns on `os-poll` |
+//! | `os-ext` | | what one system has: `SourceFd`, pipes (modules `unix`, `wasi`, `windows`); turns on `os-poll` |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!
 //! Without any, only the words are left: [`Token`], [`Interest`], [`Events`].
@@ -81,6 +81,8 @@ pub mod unix;
 
 #[cfg(all(target_family = "wasm", feature = "os-ext"))]
 pub mod wasi;
+#[cfg(all(windows, feature = "os-ext"))]
+pub mod windows;
 
 #[cfg(feature = "os-poll")]
 pub use self::backend::{Backend, UnknownBackend};

@@ -46,6 +46,12 @@ macro_rules! on_every_backend {
             fn wasi() {
                 super::$behaviour(Backend::Wasi);
             }
+
+            #[cfg(windows)]
+            #[test]
+            fn iocp() {
+                super::$behaviour(Backend::Iocp);
+            }
         }
     )*};
 }

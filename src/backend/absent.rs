@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+#[cfg(windows)]
+use super::completions::Completions;
 use super::select::Select;
 use super::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
@@ -76,6 +78,11 @@ macro_rules! absent {
                     match *self {}
                 }
 
+                #[cfg(windows)]
+                fn completions(&self) -> &Completions {
+                    match *self {}
+                }
+
                 fn describe(_: u32, _: &mut fmt::Formatter<'_>) -> fmt::Result {
                     Ok(())
                 }
@@ -84,4 +91,4 @@ macro_rules! absent {
     )*};
 }
 
-absent!(epoll::Epoll, kqueue::Kqueue, event_ports::EventPorts, posix_poll::PosixPoll, wasi::Wasi);
+absent!(epoll::Epoll, kqueue::Kqueue, event_ports::EventPorts, posix_poll::PosixPoll, iocp::Iocp, wasi::Wasi);

@@ -1,6 +1,8 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(windows)]
+mod completions;
 #[allow(dead_code)] // pure: its tests run where no kqueue is
 mod knotes;
 #[cfg(not(windows))]
@@ -14,6 +16,8 @@ mod watch;
 mod epoll;
 #[cfg(any(target_os = "illumos", target_os = "solaris"))]
 mod event_ports;
+#[cfg(windows)]
+mod iocp;
 #[cfg(any(
     target_vendor = "apple",
     target_os = "freebsd",
@@ -28,6 +32,9 @@ mod posix_poll;
 #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
 mod wasi;
 
+#[cfg(windows)]
+#[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
+pub(crate) use self::completions::{Completions, RaisedKey};
 pub(crate) use self::select::Select;
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 
@@ -205,6 +212,14 @@ macro_rules! selectors {
                     $(Selector::$Name(selector) => selector.descriptor(),)*
                 }
             }
+
+            #[cfg(windows)]
+            #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
+            pub(crate) fn completions(&self) -> &Completions {
+                match self {
+                    $(Selector::$Name(selector) => selector.completions(),)*
+                }
+            }
         }
     };
 }
@@ -219,6 +234,8 @@ selectors! {
     /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
     /// not.
     PosixPoll(posix_poll, "posix_poll"),
+    /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
+    Iocp(iocp, "iocp"),
     /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
     Wasi(wasi, "wasi"),
 }

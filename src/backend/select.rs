@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+#[cfg(windows)]
+use super::completions::Completions;
 use super::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
@@ -70,6 +72,10 @@ pub(crate) trait Select: Sized + Send + Sync {
     /// far as the kernel has such a thing (`PLATFORMS.md`).
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_>;
+
+    /// Where operations on handles that are no sockets complete, and from where their sources are reported.
+    #[cfg(windows)]
+    fn completions(&self) -> &Completions;
 
     /// Names the kernel's flags of one of this backend's events.
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result;

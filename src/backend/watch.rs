@@ -51,7 +51,8 @@ pub(crate) enum Blocked {
     /// It has answered `WouldBlock`.
     Direction(Interest),
     /// It has moved fewer bytes than it could have.
-    #[cfg_attr(not(any(feature = "net", feature = "os-ext")), allow(dead_code))] // the sources of bytes
+    #[cfg_attr(not(any(feature = "net", all(unix, feature = "os-ext"))), allow(dead_code))]
+    // the sources of bytes
     Short(Interest),
     /// The caller did not say.
     Unknown,
@@ -128,6 +129,7 @@ impl Watch {
         self.token
     }
 
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn tracking(&self) -> Tracking {
         self.tracking
     }

@@ -1,4 +1,4 @@
-//! Non-blocking sockets: TCP, UDP, and on Unix those of the Unix domain.
+//! Non-blocking sockets: TCP, UDP, and those of the Unix domain (on Windows stream sockets alone).
 //!
 //! They are the standard library's sockets in another dress: the same calls under the same names, but none blocks,
 //! and each can be registered with a [`Poll`](crate::Poll). An operation that can't go on answers
@@ -18,6 +18,8 @@ mod udp_socket;
 mod unix_datagram;
 #[cfg(unix)]
 mod unix_listener;
+#[cfg(windows)]
+mod unix_on_windows;
 #[cfg(unix)]
 mod unix_stream;
 
@@ -26,5 +28,8 @@ pub use self::tcp_stream::TcpStream;
 pub use self::udp_socket::UdpSocket;
 #[cfg(unix)]
 pub use self::{unix_datagram::UnixDatagram, unix_listener::UnixListener, unix_stream::UnixStream};
+
+#[cfg(windows)]
+pub use self::unix_on_windows::{SocketAddr, UnixListener, UnixStream};
 
 use self::socket_type::{ip_options, socket_type};

@@ -12,6 +12,8 @@ mod descriptor;
 mod unix;
 #[cfg(target_os = "wasi")]
 mod wasi;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(not(windows))]
 pub(crate) use self::descriptor::*;
@@ -19,6 +21,8 @@ pub(crate) use self::descriptor::*;
 pub(crate) use self::unix::*;
 #[cfg(target_os = "wasi")]
 pub(crate) use self::wasi::*;
+#[cfg(windows)]
+pub(crate) use self::windows::*;
 
 #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
 compile_error!("WebAssembly has descriptors only with WASI: build for wasm32-wasip1 or wasm32-wasip2");

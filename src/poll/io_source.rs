@@ -23,7 +23,7 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Portability
 ///
-/// `T` is `AsRawFd` on Unix.
+/// `T` is `AsRawFd` on Unix and `AsRawSocket` on Windows.
 ///
 /// # Examples
 ///

@@ -100,6 +100,32 @@ macro_rules! source_type {
 
             $crate::os::raw_fd_conversions!($Type);
         };
+
+        #[cfg(windows)]
+        const _: () = {
+            use std::os::windows::io::{AsSocket, BorrowedSocket, OwnedSocket};
+
+            impl AsSocket for $Type {
+                fn as_socket(&self) -> BorrowedSocket<'_> {
+                    self.inner.as_socket()
+                }
+            }
+
+            /// The socket should be in non-blocking mode: it is taken as it is.
+            impl From<OwnedSocket> for $Type {
+                fn from(socket: OwnedSocket) -> $Type {
+                    $Type { inner: $crate::poll::IoSource::new(<$Io>::from(socket)) }
+                }
+            }
+
+            impl From<$Type> for OwnedSocket {
+                fn from(source: $Type) -> OwnedSocket {
+                    OwnedSocket::from(source.inner.into_inner())
+                }
+            }
+
+            $crate::os::raw_socket_conversions!($Type);
+        };
     };
 }
 

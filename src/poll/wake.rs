@@ -183,6 +183,7 @@ impl Wakes {
     /// one that is pending.
     #[cfg_attr(not(unix), allow(dead_code))] // elsewhere it has no descriptor to give away
     #[must_use]
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor
     pub(super) fn expose(&self) -> bool {
         self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
     }

@@ -1,9 +1,13 @@
 //! The words: tokens, interests, events. Pure; knows no operating system.
 
+#[cfg(feature = "os-poll")]
+#[allow(dead_code)] // one kernel's, but tested everywhere
+pub(crate) mod afd_words;
 mod event;
 mod events;
 mod interest;
 #[cfg(feature = "os-poll")]
+#[allow(dead_code)] // most kernels', but tested everywhere
 mod poll_words;
 mod token;
 
@@ -13,4 +17,7 @@ pub use self::interest::Interest;
 pub use self::token::Token;
 
 #[cfg(feature = "os-poll")]
-pub(crate) use self::{event::Readiness, poll_words::PollWords};
+pub(crate) use self::event::Readiness;
+#[cfg(feature = "os-poll")]
+#[allow(unused_imports)] // Windows speaks other words
+pub(crate) use self::poll_words::PollWords;

@@ -60,7 +60,33 @@ pub const ALLOWED: &[Allowed] = &[Allowed {
     reason: "WASI's first preview makes no sockets: it has those that the runtime was told to open",
     test: crate::udp::a_connected_pair,
 }];
-#[cfg(not(any(unix, target_os = "wasi")))]
+#[cfg(windows)]
+pub const ALLOWED: &[Allowed] = {
+    const REASON: &str =
+        "Winsock tells a refused datagram to the next receiver, as a reset, and to nobody else";
+    let name = "refused_datagram";
+    &[
+        Allowed {
+            backend: Backend::Iocp,
+            name,
+            reason: REASON,
+            test: crate::udp::a_refused_datagram_is_an_error,
+        },
+        Allowed {
+            backend: Backend::Iocp,
+            name,
+            reason: REASON,
+            test: crate::udp::after_an_error_the_next_arrival_is_an_event,
+        },
+        Allowed {
+            backend: Backend::Iocp,
+            name,
+            reason: REASON,
+            test: crate::udp::an_error_does_not_silence_the_reader,
+        },
+    ]
+};
+#[cfg(not(any(unix, windows, target_os = "wasi")))]
 pub const ALLOWED: &[Allowed] = &[];
 
 /// Whether the backend's platform makes sockets; if not, the test that asks is a skip.
@@ -129,6 +155,9 @@ fn every_backend_is_tested() {
     }
     if cfg!(all(target_os = "wasi", not(target_env = "p2"))) {
         tested.push(Backend::Wasi);
+    }
+    if cfg!(windows) {
+        tested.push(Backend::Iocp);
     }
     assert_eq!(Backend::available(), tested);
 }

@@ -63,6 +63,10 @@ fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<
 /// Each filter of a kqueue's tells the end of its own half.
 fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
     let (_, _, expected) = MATRIX.iter().find(|(of, _, _)| *of == name)?;
+    // mio's issues 1087 and 1091. libkqueue hears of it as little as epoll does.
+    if name.ends_with("shut down writing here") && interest.is_writable() && !cfg!(wakeful_libkqueue) {
+        return Some("Ww");
+    }
     match (expected[0], interest) {
         ("Rrw", READ) => Some("Rr"),
         ("Rrw", WRITE) => Some("Ww"),

@@ -98,7 +98,8 @@ impl Kernel {
             "for d in proc dev tmp sys; do /busybox mkdir -p /$d; done\n\
              /busybox mount -t proc proc /proc\n/busybox mount -t sysfs sys /sys\n/busybox mount -t devtmpfs dev /dev\n\
              /busybox mount -t tmpfs tmp /tmp\n/busybox ip link set lo up\n\
-             echo \"kernel $(/busybox uname -r)\"\ncd /tmp\n/program {filter}\necho \"exit status $?\"\n\
+             /busybox mkdir /bin; /busybox --install -s /bin; export PATH=/bin; ulimit -n 65536\n\
+             echo; echo \"kernel $(/busybox uname -r)\"\ncd /tmp\n/program {filter}\necho \"exit status $?\"\n\
              /busybox poweroff -f"
         );
         crate::sysroot::script(&root.join("init"), &init)?;
@@ -109,8 +110,19 @@ impl Kernel {
         let mut pack = Command::new("sh");
         pack.args(["-c", "find . | cpio --quiet -o -H newc | gzip -1 > ../initrd.gz"]).current_dir(&root);
         capture(pack)?;
+        // qemu 7.2 leaves rubbish in the flags after cmpxchg16b, which 6.12's allocator stumbles on.
         let mut machine = Command::new("qemu-system-x86_64");
-        machine.args(["-accel", "tcg", "-cpu", "max", "-m", "1024", "-nographic", "-no-reboot", "-kernel"]);
+        machine.args([
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max,cx16=off",
+            "-m",
+            "1024",
+            "-nographic",
+            "-no-reboot",
+            "-kernel",
+        ]);
         machine.arg(image).arg("-initrd").arg(folder.join("initrd.gz"));
         machine.args(["-append", "console=ttyS0 quiet panic=1"]);
         let ended =

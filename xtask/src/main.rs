@@ -10,10 +10,12 @@ mod kqueue;
 mod libtest;
 mod loom;
 mod model;
+mod packages;
 mod rustup;
 mod sysroot;
 mod targets;
 mod wasi;
+mod wine;
 mod workspace;
 
 use std::process::ExitCode;
@@ -28,6 +30,7 @@ use loom::Loom;
 use model::Model;
 use targets::Targets;
 use wasi::Wasi;
+use wine::Wine;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -46,7 +49,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi }
+tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

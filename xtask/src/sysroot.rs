@@ -100,7 +100,7 @@ impl Toolchain {
     pub fn prepare(&self, target: &str, std: Std) -> Result<()> {
         let home = self.folder.join("lib/rustlib").join(target).join("lib");
         if has(&home, "rlib") || (std == Std::Types && has(&home, "rmeta")) {
-            return Ok(());
+            return forget_stale(target, &home);
         }
         let (action, profile, kind) = match std {
             Std::Types => ("check", "debug", "rmeta"),
@@ -130,11 +130,6 @@ impl Toolchain {
             bail!("the standard library of {target} doesn't build\n{}", ended.output()?.trim_end());
         }
 
-        // What was built with another one is of no use, and cargo doesn't notice.
-        let stale = build_folder()?.join(target);
-        if stale.exists() {
-            fs::remove_dir_all(&stale)?;
-        }
         if home.exists() {
             fs::remove_dir_all(&home)?;
         }
@@ -147,7 +142,7 @@ impl Toolchain {
             }
         }
         fs::remove_dir_all(&built)?;
-        Ok(())
+        forget_stale(target, &home)
     }
 
     /// This toolchain's cargo, in the repository's root and with a build folder of its own.
@@ -183,6 +178,21 @@ impl Toolchain {
 /// Where this toolchain builds: cargo would take the usual one's results for its own.
 pub fn build_folder() -> Result<PathBuf> {
     workspace::target("cross")
+}
+
+/// What was built with another standard library is of no use, and cargo doesn't notice.
+fn forget_stale(target: &str, home: &Path) -> Result<()> {
+    let made = fs::metadata(home)?.modified()?.duration_since(std::time::UNIX_EPOCH)?.as_nanos().to_string();
+    let built = build_folder()?.join(target);
+    let stamp = built.join("standard-library");
+    if fs::read_to_string(&stamp).ok().as_deref() == Some(&made) {
+        return Ok(());
+    }
+    if built.exists() {
+        fs::remove_dir_all(&built)?;
+    }
+    fs::create_dir_all(&built)?;
+    fs::write(&stamp, made).context("can't note which standard library is used")
 }
 
 fn has(folder: &Path, extension: &str) -> bool {

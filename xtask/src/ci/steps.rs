@@ -26,6 +26,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
     Step { name: "loom", quick: true, run: loom },
+    Step { name: "wine", quick: false, run: wine },
     Step { name: "downstream", quick: false, run: downstream },
 ];
 
@@ -58,6 +59,11 @@ fn test_release(runner: &mut Runner) -> Result<String> {
 
 fn loom(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["loom"])?))
+}
+
+/// Windows.
+fn wine(runner: &mut Runner) -> Result<String> {
+    sums(runner.run(xtask(&["wine"])?))
 }
 
 /// The crate that asks most of mio, on each backend.

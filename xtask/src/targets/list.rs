@@ -163,8 +163,8 @@ pub const TARGETS: &[Target] = &[
     not_yet("x86_64-pc-windows-gnu"),
     not_yet("x86_64-pc-windows-msvc"),
     // WASI
-    not_yet("wasm32-wasip1"),
-    not_yet("wasm32-wasip2"),
+    checked("wasm32-wasip1"),
+    checked("wasm32-wasip2"),
 ];
 
 const fn glibc(linker: &'static str, runner: &'static str, packages: &'static str) -> Runner {

@@ -1,0 +1,215 @@
+//! AFD polls on an I/O completion port: Windows.
+//!
+//! Each armed socket has one poll with the kernel, which is answered once and then forgotten. What a poll asks can't
+//! be changed: to ask for more it is cancelled and started anew, once its packet is back; a second poll beside it
+//! would take away answers from the first (Windows 10, Server 2019).
+//!
+//! Changes that come while nobody waits are collected, so that a read and a write that both block cost one poll.
+
+mod groups;
+mod sys;
+mod table;
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::table::{Place, Table};
+use super::completions::Completions;
+use super::select::{describe_bits, Select};
+use super::watch::{Blocked, Tracking, Watch, WatchKey};
+use super::Backend;
+use crate::os::{Batch, Packet, RawIo};
+use crate::readiness::{afd_words, Events, Interest, Readiness, Token};
+
+pub(crate) struct Iocp {
+    table: Mutex<Table>,
+    /// After the table: what the table has cancelled comes back when the port goes.
+    completions: Completions,
+}
+
+/// How often a `wait` that must not sleep looks again for the answers to what was asked anew. The kernel cancels a
+/// poll within the call; this is for one that takes its time.
+const ROUNDS: usize = 50;
+const ROUND: Duration = Duration::from_millis(1);
+
+impl Select for Iocp {
+    fn new() -> io::Result<Iocp> {
+        Ok(Iocp { table: Mutex::new(Table::new()?), completions: Completions::new()? })
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let before = events.len();
+        let mut batch = self.lock().lend_batch();
+        let result = self.wait_with(&mut batch, events, timeout);
+        self.lock().take_back(batch);
+        match result {
+            Err(_) if events.len() > before => Ok(()),
+            result => result,
+        }
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        self.completions.port().notify()
+    }
+
+    fn register(
+        &self,
+        io: RawIo,
+        tracking: Tracking,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<Option<WatchKey>> {
+        let key = self.lock().insert(self.completions.port(), io, tracking, token, interest)?;
+        Ok(match tracking {
+            Tracking::Operations => Some(key),
+            Tracking::Levels => None,
+        })
+    }
+
+    fn reregister(
+        &self,
+        io: RawIo,
+        key: Option<WatchKey>,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.change(Place::of(io, key), |watch, _| watch.replace(token, interest))
+    }
+
+    fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
+        self.lock().remove(Place::of(io, key))
+    }
+
+    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+        // Deregistered meanwhile: nothing to arm.
+        let _ = self.change(Place::Key(key), |watch, look| {
+            watch.rearm(blocked);
+            if let (Blocked::Unknown, Some(suspect)) = (blocked, watch.suspect()) {
+                // What blocked shows now, and needn't wait for the poller to look.
+                if let Some(found) = look(suspect) {
+                    watch.acquit(found);
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn abandon(&self, key: WatchKey) {
+        let _ = self.lock().remove(Place::Key(key));
+    }
+
+    fn completions(&self) -> &Completions {
+        &self.completions
+    }
+
+    fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        describe_bits(raw, &afd_words::NAMES, f)
+    }
+}
+
+impl Iocp {
+    fn wait_with(&self, batch: &mut Batch, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let before = events.len();
+        let mut timeout = timeout;
+        for _ in 0..ROUNDS {
+            let sleeps = self.begin(events, before, timeout);
+            if events.spare() == 0 {
+                return Ok(());
+            }
+            let result = self.completions.port().wait(batch, events.spare(), sleeps);
+            let is_settled = self.end(batch, events);
+            result?;
+            if events.len() > before || is_settled || timeout != Some(Duration::ZERO) {
+                return Ok(());
+            }
+            // Who asks without sleeping is to hear of what is ready now, though it was asked anew a moment ago.
+            timeout = Some(Duration::ZERO);
+        }
+        Ok(())
+    }
+
+    /// Before the kernel is called: how long it may sleep.
+    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> Option<Duration> {
+        let mut table = self.lock();
+        // What had no room comes first, and what has filled it last. Who is late because of that comes with the next
+        // call, which is made at once.
+        if mem::take(&mut table.raised_had_no_room) {
+            self.completions.report(events, Backend::Iocp as u8);
+        }
+        let mut limit = Some(Duration::ZERO);
+        if !mem::take(&mut table.suspects_filled_room) && events.spare() > 0 {
+            limit = table.look_at_suspects(events);
+            table.suspects_filled_room = events.spare() == 0;
+        }
+        table.update_all(self.completions.port());
+        table.report_failed(events);
+        if events.len() > before || timeout == Some(Duration::ZERO) {
+            return Some(if table.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO });
+        }
+        if !self.completions.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        table.poller_sleeps(true);
+        match (timeout, limit) {
+            (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
+            (timeout, limit) => timeout.or(limit),
+        }
+    }
+
+    /// After the kernel was called: reports what it has said. Whether nothing is being asked anew.
+    fn end(&self, batch: &mut Batch, events: &mut Events) -> bool {
+        let mut table = self.lock();
+        table.poller_sleeps(false);
+        while let Some(packet) = batch.next() {
+            let Packet::Returned(returned) = packet else {
+                continue;
+            };
+            match returned.downcast() {
+                Ok(poll) => table.answer(poll, events),
+                Err(other) => {
+                    // Its owner may call us.
+                    drop(table);
+                    other.deliver();
+                    table = self.lock();
+                }
+            }
+        }
+        table.raised_had_no_room = !self.completions.report(events, Backend::Iocp as u8);
+        table.is_settled()
+    }
+
+    fn change(
+        &self,
+        place: Place,
+        change: impl FnOnce(&mut Watch, &dyn Fn(Interest) -> Option<Readiness>),
+    ) -> io::Result<()> {
+        let mut table = self.lock();
+        let slot = table.change(place, change)?;
+        if table.must_update_at_once(slot) {
+            table.update(self.completions.port(), slot);
+            if table.take_sleeper_is_behind() {
+                drop(table);
+                return self.notify();
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Iocp {
+    fn drop(&mut self) {
+        self.lock().cancel_all();
+        self.completions.cancel_orphans();
+    }
+}

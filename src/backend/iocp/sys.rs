@@ -1,0 +1,297 @@
+//! The ancillary function driver (AFD): what Winsock is made of, and the only part of the kernel that can poll a
+//! socket without a thread of its own.
+//!
+//! # Safety
+//!
+//! A poll's memory is a [`Request`]'s body, so it is the kernel's until the poll's packet is back. A look is over when
+//! its call is, and borrows its caller's stack.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle, RawSocket};
+use std::ptr;
+use std::sync::Arc;
+
+use windows_sys::Wdk::Foundation::OBJECT_ATTRIBUTES;
+use windows_sys::Wdk::Storage::FileSystem::{NtCreateFile, FILE_OPEN, FILE_SYNCHRONOUS_IO_NONALERT};
+use windows_sys::Wdk::System::IO::NtDeviceIoControlFile;
+use windows_sys::Win32::Foundation::{HANDLE, NTSTATUS, STATUS_CANCELLED, STATUS_PENDING, UNICODE_STRING};
+use windows_sys::Win32::Networking::WinSock::{
+    WSAGetLastError, WSAIoctl, SIO_BASE_HANDLE, SIO_BSP_HANDLE, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE_SELECT,
+    SOCKET, WSAEINVAL, WSAENOTSOCK,
+};
+use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE, SYNCHRONIZE};
+use windows_sys::Win32::System::Threading::{WaitForSingleObject, INFINITE};
+use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
+
+use super::super::WatchKey;
+use crate::os::{is_failure, status_error, Body, Port, Request, Ticket};
+
+/// `CTL_CODE` of AFD's ninth function, with copied buffers.
+const IOCTL_AFD_POLL: u32 = 0x0001_2024;
+
+pub(super) const ALREADY_EXISTS: i32 = windows_sys::Win32::Foundation::ERROR_ALREADY_EXISTS as i32;
+pub(super) const NOT_FOUND: i32 = windows_sys::Win32::Foundation::ERROR_FILE_NOT_FOUND as i32;
+
+/// A handle of the driver itself, which belongs to no socket and can poll any number of them.
+pub(super) struct Afd(OwnedHandle);
+
+impl Afd {
+    /// For polls, which complete on `port`.
+    pub(super) fn new(port: &Port) -> io::Result<Afd> {
+        let afd = Afd::open(0)?;
+        port.attach(afd.0.as_handle())?;
+        Ok(afd)
+    }
+
+    /// For looks.
+    pub(super) fn synchronous() -> io::Result<Afd> {
+        Afd::open(FILE_SYNCHRONOUS_IO_NONALERT)
+    }
+
+    fn open(options: u32) -> io::Result<Afd> {
+        // The driver doesn't care what comes after its own name.
+        let mut name: Vec<u16> = r"\Device\Afd\Wakeful".encode_utf16().collect();
+        let bytes = (name.len() * 2) as u16;
+        let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: name.as_mut_ptr() };
+        let attributes = OBJECT_ATTRIBUTES {
+            Length: mem::size_of::<OBJECT_ATTRIBUTES>() as u32,
+            RootDirectory: ptr::null_mut(),
+            ObjectName: &name,
+            Attributes: 0, // not inheritable
+            SecurityDescriptor: ptr::null(),
+            SecurityQualityOfService: ptr::null(),
+        };
+        let mut handle: HANDLE = ptr::null_mut();
+        let mut block = empty_block();
+        // SAFETY: all memory outlives the call. Without extended attributes it opens the driver, not a new socket.
+        let status = unsafe {
+            NtCreateFile(
+                &mut handle,
+                SYNCHRONIZE,
+                &attributes,
+                &mut block,
+                ptr::null(),
+                0,
+                FILE_SHARE_READ | FILE_SHARE_WRITE,
+                FILE_OPEN,
+                options,
+                ptr::null(),
+                0,
+            )
+        };
+        if is_failure(status) {
+            return Err(status_error(status));
+        }
+        // SAFETY: just made, and nobody else's.
+        Ok(Afd(unsafe { OwnedHandle::from_raw_handle(handle) }))
+    }
+
+    /// What of `words` holds for a socket now.
+    pub(super) fn look(&self, socket: BaseSocket, words: u32) -> io::Result<u32> {
+        let mut question = Question::new(socket, words, 0);
+        let mut block = empty_block();
+        // SAFETY: see below.
+        let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut question) };
+        if status == STATUS_PENDING {
+            // The handle is synchronous, so this isn't reached; but `question` must not end before the operation.
+            // SAFETY: the handle is open, and nothing else waits on it.
+            unsafe { WaitForSingleObject(self.0.as_raw_handle(), INFINITE) };
+        } else if is_failure(status) {
+            return Err(status_error(status));
+        }
+        Ok(question.answer())
+    }
+}
+
+/// A poll of one socket, as the body of its request.
+pub(super) struct Poll {
+    question: Question,
+    key: WatchKey,
+    /// Open for as long as the poll is with the kernel.
+    afd: Arc<Afd>,
+}
+
+impl Body for Poll {
+    /// Only the table takes polls.
+    fn returned(_: Request<Poll>) {}
+}
+
+/// What has become of a poll.
+pub(super) enum Answer {
+    Words(u32),
+    Cancelled,
+    Failed,
+}
+
+impl Poll {
+    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey) -> Request<Poll> {
+        let question = Question::new(BaseSocket(0), 0, 0);
+        Request::new(Poll { question, key, afd: Arc::clone(afd) })
+    }
+
+    pub(super) fn key(&self) -> WatchKey {
+        self.key
+    }
+}
+
+/// Polls `socket` until one of `words` holds.
+pub(super) fn start(
+    mut request: Request<Poll>,
+    port: &Port,
+    socket: BaseSocket,
+    words: u32,
+) -> Result<Ticket, (Request<Poll>, io::Error)> {
+    let poll = request.body_mut();
+    poll.question = Question::new(socket, words, i64::MAX);
+    let afd = Arc::clone(&poll.afd);
+    // SAFETY: one operation, whose memory is the body's. The handle is attached to the port that it was made with.
+    // AFD sends a packet unless it fails at once.
+    unsafe {
+        request.lend(port, |overlapped, body| {
+            let question = ptr::addr_of_mut!((*body).question);
+            // An OVERLAPPED begins with the fields of a status block.
+            let status = ioctl(&afd.0, overlapped.cast(), overlapped.cast(), question);
+            if is_failure(status) {
+                Err(status_error(status))
+            } else {
+                Ok(())
+            }
+        })
+    }
+}
+
+pub(super) fn cancel(ticket: &Ticket, afd: &Afd) {
+    ticket.cancel(afd.0.as_handle());
+}
+
+pub(super) fn answer(request: &Request<Poll>) -> Answer {
+    match request.status() {
+        STATUS_CANCELLED => Answer::Cancelled,
+        status if is_failure(status) => Answer::Failed,
+        _ => Answer::Words(request.body().question.answer()),
+    }
+}
+
+/// # Safety
+///
+/// The memory must be valid until the operation has ended, which it hasn't if this answers `STATUS_PENDING`, or if a
+/// packet comes.
+unsafe fn ioctl(
+    afd: &OwnedHandle,
+    block: *mut IO_STATUS_BLOCK,
+    context: *const std::ffi::c_void,
+    question: *mut Question,
+) -> NTSTATUS {
+    let size = mem::size_of::<Question>() as u32;
+    // SAFETY: the caller's promise. The answer is written over the question.
+    unsafe {
+        (*block).Anonymous.Status = STATUS_PENDING;
+        NtDeviceIoControlFile(
+            afd.as_raw_handle(),
+            ptr::null_mut(),
+            None,
+            context,
+            block,
+            IOCTL_AFD_POLL,
+            question.cast(),
+            size,
+            question.cast(),
+            size,
+        )
+    }
+}
+
+/// `AFD_POLL_INFO` with one handle: what is asked, and then the answer.
+#[repr(C)]
+struct Question {
+    /// In 100 ns from now when negative; zero doesn't wait.
+    timeout: i64,
+    count: u32,
+    /// Ends the polls of others on the same socket: never.
+    exclusive: u32,
+    handle: usize,
+    words: u32,
+    status: NTSTATUS,
+}
+
+impl Question {
+    fn new(socket: BaseSocket, words: u32, timeout: i64) -> Question {
+        Question { timeout, count: 1, exclusive: 0, handle: socket.0, words, status: 0 }
+    }
+
+    fn answer(&self) -> u32 {
+        if self.count == 0 {
+            0
+        } else {
+            self.words
+        }
+    }
+}
+
+/// The socket that AFD knows, under whatever layers have been put between it and the program.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct BaseSocket(SOCKET);
+
+impl BaseSocket {
+    pub(super) fn of(socket: RawSocket) -> io::Result<BaseSocket> {
+        let socket = socket as SOCKET;
+        let error = match ask_handle(socket, SIO_BASE_HANDLE) {
+            Ok(base) => return Ok(BaseSocket(base)),
+            Err(e) => e,
+        };
+        if error.raw_os_error() == Some(WSAENOTSOCK) {
+            return Err(error);
+        }
+        // Some layers refuse that question against the rules, but tell what is below them for their own sake.
+        for code in [SIO_BSP_HANDLE_SELECT, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE] {
+            match ask_handle(socket, code) {
+                Ok(below) if below != socket => {
+                    return Ok(BaseSocket(ask_handle(below, SIO_BASE_HANDLE).unwrap_or(below)));
+                }
+                _ => {}
+            }
+        }
+        // Nothing is below, or AFD will say that it doesn't know it.
+        Ok(BaseSocket(socket))
+    }
+}
+
+fn ask_handle(socket: SOCKET, code: u32) -> io::Result<SOCKET> {
+    let mut answer: SOCKET = 0;
+    let mut size = 0;
+    // SAFETY: `answer` is as long as stated, and outlives the call, which isn't overlapped.
+    let result = unsafe {
+        WSAIoctl(
+            socket,
+            code,
+            ptr::null(),
+            0,
+            ptr::addr_of_mut!(answer).cast(),
+            mem::size_of::<SOCKET>() as u32,
+            &mut size,
+            ptr::null_mut(),
+            None,
+        )
+    };
+    if result != 0 {
+        // SAFETY: no memory is passed.
+        return Err(io::Error::from_raw_os_error(unsafe { WSAGetLastError() }));
+    }
+    if size as usize != mem::size_of::<SOCKET>() {
+        return Err(io::Error::from_raw_os_error(WSAEINVAL));
+    }
+    Ok(answer)
+}
+
+fn empty_block() -> IO_STATUS_BLOCK {
+    // SAFETY: integers and pointers, for all of which zero is a value.
+    unsafe { mem::zeroed() }
+}
+
+impl AsHandle for Afd {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.0.as_handle()
+    }
+}

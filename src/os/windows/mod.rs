@@ -1,0 +1,70 @@
+//! Windows: sockets, handles and the calls on them.
+
+#[cfg(any(feature = "net", feature = "os-ext"))]
+mod conversions;
+#[cfg(feature = "os-ext")]
+mod pipe;
+mod port;
+mod request;
+#[cfg(feature = "net")]
+mod socket;
+mod timer;
+#[cfg(feature = "net")]
+pub(crate) mod unix_address;
+
+#[cfg(feature = "net")]
+pub(crate) use self::conversions::{owned_socket, raw_socket_conversions};
+#[cfg(feature = "net")]
+pub(crate) use self::socket::*;
+#[cfg(feature = "os-ext")]
+pub(crate) use self::{
+    conversions::{owned_handle, raw_handle_conversions},
+    pipe::*,
+};
+pub(crate) use self::{
+    port::{Batch, Packet, Port},
+    request::{Body, Request, Ticket},
+};
+#[cfg(feature = "net")]
+pub(crate) use socket2::{Domain, SockRef, Type};
+
+use std::io;
+use std::os::windows::io::{AsRawSocket, RawSocket};
+
+use windows_sys::Win32::Foundation::{RtlNtStatusToDosError, NTSTATUS};
+
+/// What the kernel calls a source.
+pub(crate) type RawIo = RawSocket;
+
+/// Anything that a kernel can watch: a socket here, a descriptor on Unix.
+pub trait AsRawIo {
+    #[doc(hidden)]
+    fn as_raw_io(&self) -> RawIo;
+}
+
+impl<T: AsRawSocket> AsRawIo for T {
+    fn as_raw_io(&self) -> RawIo {
+        self.as_raw_socket()
+    }
+}
+
+/// The result of a Win32 call that answers 0 on failure.
+pub(crate) fn check(result: i32) -> io::Result<()> {
+    if result == 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether a native call has failed; warnings, and "pending", are no failures.
+pub(crate) fn is_failure(status: NTSTATUS) -> bool {
+    // The two top bits are the severity.
+    (status as u32) >> 30 == 3
+}
+
+/// The error that Win32 has for the status of a native call.
+pub(crate) fn status_error(status: NTSTATUS) -> io::Error {
+    // SAFETY: no memory is passed.
+    io::Error::from_raw_os_error(unsafe { RtlNtStatusToDosError(status) } as i32)
+}

@@ -1,0 +1,187 @@
+//! An I/O completion port.
+
+use std::io;
+use std::mem;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::{INVALID_HANDLE_VALUE, WAIT_TIMEOUT};
+use windows_sys::Win32::System::Threading::INFINITE;
+use windows_sys::Win32::System::IO::{
+    CreateIoCompletionPort, GetQueuedCompletionStatusEx, PostQueuedCompletionStatus, OVERLAPPED_ENTRY,
+};
+
+use super::check;
+use super::request::Returned;
+use super::timer::Timer;
+
+/// Where operations that are done come in. It isn't dropped before all of them have.
+pub(crate) struct Port {
+    handle: OwnedHandle,
+    /// How many requests are with the kernel.
+    lent: AtomicUsize,
+    /// `None` where the system has no such timer: then timeouts are whole milliseconds.
+    timer: Option<Timer>,
+}
+
+/// What a wait has brought.
+pub(crate) enum Packet {
+    /// Somebody has called [`Port::notify`], or the time is over.
+    Notice,
+    Returned(Returned),
+}
+
+impl Port {
+    pub(crate) fn new() -> io::Result<Port> {
+        // SAFETY: no memory is passed. The thread count limits nothing for a single waiter.
+        let handle = unsafe { CreateIoCompletionPort(INVALID_HANDLE_VALUE, ptr::null_mut(), 0, 1) };
+        if handle.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: just made, and nobody else's.
+        let handle = unsafe { OwnedHandle::from_raw_handle(handle) };
+        Ok(Port { handle, lent: AtomicUsize::new(0), timer: Timer::new() })
+    }
+
+    /// From now on the handle's operations come in here. It stays so until the handle is closed.
+    pub(crate) fn attach(&self, handle: BorrowedHandle<'_>) -> io::Result<()> {
+        // SAFETY: no memory is passed, and both handles are open.
+        let port =
+            unsafe { CreateIoCompletionPort(handle.as_raw_handle(), self.handle.as_raw_handle(), 0, 0) };
+        if port.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    /// Ends the wait that is under way, or else the next one.
+    pub(crate) fn notify(&self) -> io::Result<()> {
+        // SAFETY: no memory is passed.
+        check(unsafe { PostQueuedCompletionStatus(self.handle.as_raw_handle(), 0, 0, ptr::null()) })
+    }
+
+    /// Waits until there are packets, and takes at most `room` of them.
+    pub(crate) fn wait(&self, batch: &mut Batch, room: usize, timeout: Option<Duration>) -> io::Result<()> {
+        let precise = match (&self.timer, timeout) {
+            (Some(timer), Some(limit)) if !limit.is_zero() => timer.start(self.handle.as_handle(), limit),
+            _ => None,
+        };
+        let timeout = if precise.is_some() { None } else { timeout };
+        batch.take_from(self, room, timeout)
+    }
+
+    pub(super) fn has_lent(&self) {
+        self.lent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_got_back(&self) {
+        self.lent.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The owner of what is still under way must have cancelled it, or this takes until it is done by itself.
+impl Drop for Port {
+    fn drop(&mut self) {
+        let mut batch = Batch::default();
+        while *self.lent.get_mut() > 0 {
+            if batch.take_from(self, 64, None).is_err() {
+                // The port is broken; what it holds can't be got back, and must not be freed.
+                return;
+            }
+            while batch.next().is_some() {}
+        }
+    }
+}
+
+/// The packets that a wait has brought. Those that nobody takes are dropped with it.
+#[derive(Default)]
+pub(crate) struct Batch {
+    entries: Vec<OVERLAPPED_ENTRY>,
+    /// From the first one that wasn't taken to the last one that is there.
+    next: usize,
+    end: usize,
+}
+
+// SAFETY: the pointers in the entries are requests, which are `Send`, and are its own.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    pub(crate) fn next(&mut self) -> Option<Packet> {
+        if self.next == self.end {
+            return None;
+        }
+        let entry = &self.entries[self.next];
+        self.next += 1;
+        Some(match NonNull::new(entry.lpOverlapped) {
+            // SAFETY: the kernel has given it back. Only handles on which we alone do I/O are attached to a port.
+            Some(overlapped) => Packet::Returned(unsafe { Returned::new(overlapped) }),
+            None => Packet::Notice,
+        })
+    }
+
+    fn take_from(&mut self, port: &Port, room: usize, timeout: Option<Duration>) -> io::Result<()> {
+        while self.next().is_some() {}
+        (self.next, self.end) = (0, 0);
+        let room = room.clamp(1, 1024);
+        if self.entries.len() < room {
+            // SAFETY: integers and pointers, for all of which zero is a value.
+            self.entries.resize(room, unsafe { mem::zeroed() });
+        }
+        let mut count = 0;
+        let taken = check(unsafe {
+            // SAFETY: there are at least `room` entries.
+            GetQueuedCompletionStatusEx(
+                port.handle.as_raw_handle(),
+                self.entries.as_mut_ptr(),
+                room as u32,
+                &mut count,
+                milliseconds(timeout),
+                0,
+            )
+        });
+        match taken {
+            Ok(()) => {
+                self.end = count as usize;
+                let returned = self.entries[..self.end].iter().filter(|entry| !entry.lpOverlapped.is_null());
+                returned.for_each(|_| port.has_got_back());
+                Ok(())
+            }
+            Err(e) if e.raw_os_error() == Some(WAIT_TIMEOUT as i32) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        while self.next().is_some() {}
+    }
+}
+
+/// Rounded up, since a wait must not be over early; the longest that isn't forever, if it can't be counted.
+fn milliseconds(timeout: Option<Duration>) -> u32 {
+    match timeout {
+        None => INFINITE,
+        Some(timeout) => {
+            let rounded = timeout.as_nanos().saturating_add(999_999) / 1_000_000;
+            u32::try_from(rounded).unwrap_or(u32::MAX).min(INFINITE - 1)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_rounded_up_and_never_forever() {
+        assert_eq!(milliseconds(None), INFINITE);
+        assert_eq!(milliseconds(Some(Duration::ZERO)), 0);
+        assert_eq!(milliseconds(Some(Duration::from_nanos(1))), 1);
+        assert_eq!(milliseconds(Some(Duration::from_millis(7))), 7);
+        assert_eq!(milliseconds(Some(Duration::MAX)), INFINITE - 1);
+        assert_eq!(milliseconds(Some(Duration::from_millis(u64::from(u32::MAX)))), INFINITE - 1);
+    }
+}

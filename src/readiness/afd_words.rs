@@ -1,0 +1,118 @@
+//! What the words of `AFD_POLL` mean: the poll that Windows' sockets answer.
+
+use super::event::Readiness;
+use super::interest::Interest;
+
+/// Data has arrived.
+pub(crate) const RECEIVE: u32 = 0x001;
+/// An urgent byte has arrived. Never asked for: as on Unix it is no data, and who doesn't read it would spin.
+pub(crate) const RECEIVE_EXPEDITED: u32 = 0x002;
+/// There is room to send, and the connection is made.
+pub(crate) const SEND: u32 = 0x004;
+/// The peer has shut down its writing half.
+pub(crate) const DISCONNECT: u32 = 0x008;
+/// The connection was reset.
+pub(crate) const ABORT: u32 = 0x010;
+/// The socket was closed while it was polled.
+pub(crate) const LOCAL_CLOSE: u32 = 0x020;
+/// The connection is made; `SEND` comes with it.
+pub(crate) const CONNECT: u32 = 0x040;
+/// A connection can be accepted.
+pub(crate) const ACCEPT: u32 = 0x080;
+/// No connection could be made.
+pub(crate) const CONNECT_FAIL: u32 = 0x100;
+
+pub(crate) const NAMES: [(u32, &str); 9] = [
+    (RECEIVE, "AFD_POLL_RECEIVE"),
+    (RECEIVE_EXPEDITED, "AFD_POLL_RECEIVE_EXPEDITED"),
+    (SEND, "AFD_POLL_SEND"),
+    (DISCONNECT, "AFD_POLL_DISCONNECT"),
+    (ABORT, "AFD_POLL_ABORT"),
+    (LOCAL_CLOSE, "AFD_POLL_LOCAL_CLOSE"),
+    (CONNECT, "AFD_POLL_CONNECT"),
+    (ACCEPT, "AFD_POLL_ACCEPT"),
+    (CONNECT_FAIL, "AFD_POLL_CONNECT_FAIL"),
+];
+
+/// What to ask for. The end of a connection concerns both directions, and the end of the socket everybody.
+pub(crate) const fn asked(interest: Interest) -> u32 {
+    let mut words = END;
+    if interest.is_readable() {
+        words |= RECEIVE | ACCEPT | DISCONNECT;
+    }
+    if interest.is_writable() {
+        words |= SEND;
+    }
+    words
+}
+
+/// What nobody need be interested in to be told.
+pub(crate) const END: u32 = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
+
+/// What an answer tells. A poll says more than was asked for about the end of a connection: who asked for one
+/// direction leaves out the other.
+pub(crate) const fn readiness(words: u32) -> Readiness {
+    let has_ended = words & (ABORT | CONNECT_FAIL) != 0;
+    let at_end = words & DISCONNECT != 0;
+    let input = words & (RECEIVE | ACCEPT) != 0;
+
+    Readiness::NONE
+        .union(Readiness::READABLE.when(input || at_end || has_ended))
+        .union(Readiness::WRITABLE.when(words & SEND != 0 || has_ended))
+        .union(Readiness::ERROR.when(has_ended))
+        .union(Readiness::READ_CLOSED.when(at_end || has_ended))
+        .union(Readiness::WRITE_CLOSED.when(has_ended))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(words: u32) -> String {
+        format!("{:?}", readiness(words))
+    }
+
+    #[test]
+    fn plain_words() {
+        assert_eq!(says(0), "");
+        assert_eq!(says(RECEIVE), "READABLE");
+        assert_eq!(says(ACCEPT), "READABLE");
+        assert_eq!(says(SEND), "WRITABLE");
+        assert_eq!(says(SEND | CONNECT), "WRITABLE");
+        assert_eq!(says(RECEIVE | SEND), "READABLE | WRITABLE");
+    }
+
+    #[test]
+    fn half_close_leaves_the_other_half_open() {
+        assert_eq!(says(DISCONNECT), "READABLE | READ_CLOSED");
+        assert_eq!(says(DISCONNECT | RECEIVE | SEND), "READABLE | WRITABLE | READ_CLOSED");
+    }
+
+    #[test]
+    fn the_end_of_a_connection_is_told_to_both_directions() {
+        let end = "READABLE | WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED";
+        assert_eq!(says(ABORT), end);
+        assert_eq!(says(CONNECT_FAIL), end);
+        for interest in [Interest::READABLE, Interest::WRITABLE] {
+            assert_eq!(asked(interest) & (ABORT | CONNECT_FAIL), ABORT | CONNECT_FAIL);
+        }
+    }
+
+    /// What is asked for and says nothing would be asked for again at once, for ever.
+    #[test]
+    fn whatever_is_asked_for_says_something() {
+        for interest in [Interest::READABLE, Interest::WRITABLE] {
+            let asked = asked(interest) & !LOCAL_CLOSE;
+            for (word, name) in NAMES {
+                assert!(asked & word == 0 || !readiness(word).is_none(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_direction_is_asked_for_that_is_of_no_interest() {
+        assert_eq!(asked(Interest::READABLE) & SEND, 0);
+        assert_eq!(asked(Interest::WRITABLE) & (RECEIVE | ACCEPT | DISCONNECT), 0);
+        assert_eq!(asked(Interest::READABLE | Interest::WRITABLE) & RECEIVE_EXPEDITED, 0);
+    }
+}

@@ -1,0 +1,9 @@
+//! Sources that only Windows has.
+
+mod named_pipe;
+mod source_socket;
+mod user_source;
+
+pub use self::named_pipe::NamedPipe;
+pub use self::source_socket::SourceSocket;
+pub use self::user_source::{Poster, UserSource};

@@ -1,0 +1,150 @@
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::backend::RaisedKey;
+use crate::poll::{Core, Registry, Source};
+use crate::readiness::{Interest, Readiness, Token};
+
+/// An event source that the program itself makes ready.
+///
+/// What the kernel can't watch becomes a source by it: a handle that a thread-pool wait watches, a completion of
+/// another port, another library's callback. Register this one, and let whoever learns of the change
+/// [`post`](Poster::post) it.
+///
+/// Beside a [`Waker`](crate::Waker) it has a readiness of its own, readable, writable or both, an interest, and a
+/// token that can be changed.
+///
+/// # Examples
+///
+/// ```
+/// use std::thread;
+/// use wakeful::{windows::UserSource, Events, Interest, Poll, Token};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let mut poll = Poll::new()?;
+/// let mut events = Events::with_capacity(8);
+/// let mut source = UserSource::new();
+/// poll.registry().register(&mut source, Token(4), Interest::READABLE)?;
+///
+/// let poster = source.poster();
+/// let thread = thread::spawn(move || poster.post(Interest::READABLE));
+/// poll.poll(&mut events, None)?;
+/// let event = events.iter().next().expect("what was posted");
+/// assert!(event.token() == Token(4) && event.is_readable());
+/// # thread.join().unwrap()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct UserSource {
+    shared: Arc<Shared>,
+}
+
+/// Makes a [`UserSource`] ready, from any thread. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Poster {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registration: Mutex<Option<(Arc<Core>, RaisedKey)>>,
+}
+
+impl UserSource {
+    /// A source that isn't ready.
+    #[must_use]
+    pub fn new() -> UserSource {
+        UserSource { shared: Arc::new(Shared { registration: Mutex::new(None) }) }
+    }
+
+    /// What makes it ready.
+    #[must_use]
+    pub fn poster(&self) -> Poster {
+        Poster { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Default for UserSource {
+    fn default() -> UserSource {
+        UserSource::new()
+    }
+}
+
+impl Poster {
+    /// Causes an event, if that readiness is of interest. Posts may merge until they are polled.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`: the source isn't registered, or was dropped. Otherwise those of the call that ends the sleep, of
+    /// which none is known to happen; the event is pending even then.
+    pub fn post(&self, readiness: Interest) -> io::Result<()> {
+        let registration = self.shared.lock();
+        let Some((core, key)) = &*registration else {
+            return Err(not_registered());
+        };
+        let readiness = Readiness::READABLE
+            .when(readiness.is_readable())
+            .union(Readiness::WRITABLE.when(readiness.is_writable()));
+        core.selector.completions().raise(*key, readiness)
+    }
+}
+
+impl Source for UserSource {
+    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        let mut registration = self.shared.lock();
+        if registration.is_some() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
+        }
+        let core = registry.core();
+        let key = core.selector.completions().add(token, interest);
+        *registration = Some((Arc::clone(core), key));
+        Ok(())
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match &*self.shared.lock() {
+            Some((core, key)) if Arc::ptr_eq(core, registry.core()) => {
+                core.selector.completions().replace(*key, token, interest);
+                Ok(())
+            }
+            _ => Err(not_registered()),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        let mut registration = self.shared.lock();
+        match &*registration {
+            Some((core, key)) if Arc::ptr_eq(core, registry.core()) => {
+                core.selector.completions().remove(*key);
+                *registration = None;
+                Ok(())
+            }
+            _ => Err(not_registered()),
+        }
+    }
+}
+
+impl Drop for UserSource {
+    fn drop(&mut self) {
+        if let Some((core, key)) = self.shared.lock().take() {
+            core.selector.completions().remove(key);
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Core>, RaisedKey)>> {
+        self.registration.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("is_registered", &self.lock().is_some()).finish()
+    }
+}
+
+fn not_registered() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the source is not registered with this `Poll`")
+}

@@ -1,0 +1,515 @@
+//! Windows' named pipes.
+#![cfg(all(windows, feature = "os-ext"))]
+
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::windows::ffi::OsStrExt;
+use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wakeful::event::{Event, Source};
+use wakeful::windows::NamedPipe;
+use wakeful::{Events, Interest, Poll, Token, Waker};
+
+use windows_sys::Win32::Foundation::ERROR_PIPE_BUSY;
+use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX};
+use windows_sys::Win32::System::Pipes::{
+    CreateNamedPipeW, SetNamedPipeHandleState, PIPE_READMODE_MESSAGE, PIPE_TYPE_MESSAGE,
+};
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const SERVER: Token = Token(1);
+const CLIENT: Token = Token(usize::MAX);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Handles are counted: tests that open some take turns with those that count.
+static TURNS: Mutex<()> = Mutex::new(());
+
+fn new_name() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!(r"\\.\pipe\wakeful-test-{}-{number}", std::process::id())
+}
+
+struct Tester {
+    poll: Poll,
+    events: Events,
+}
+
+impl Tester {
+    fn new() -> Tester {
+        Tester { poll: Poll::new().unwrap(), events: Events::with_capacity(64) }
+    }
+
+    fn register(&self, source: &mut NamedPipe, token: Token, interest: Interest) {
+        self.poll.registry().register(source, token, interest).unwrap();
+    }
+
+    fn poll_for(&mut self, timeout: Duration) -> Vec<Event> {
+        self.poll.poll(&mut self.events, Some(timeout)).unwrap();
+        self.events.iter().cloned().collect()
+    }
+
+    /// Calls `attempt` until it doesn't block, polling in between.
+    #[track_caller]
+    fn until<T>(&mut self, mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match attempt() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            self.poll.poll_until(&mut self.events, deadline).unwrap();
+            assert!(Instant::now() < deadline, "nothing happens");
+        }
+    }
+
+    #[track_caller]
+    fn read_exactly(&mut self, pipe: &NamedPipe, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        let mut done = 0;
+        while done < count {
+            let rest = &mut bytes[done..];
+            let n = self.until(|| (&*pipe).read(rest)).unwrap();
+            assert_ne!(n, 0, "the end after {done} of {count} bytes");
+            done += n;
+        }
+        bytes
+    }
+}
+
+/// Both ends, registered.
+fn pair(t: &mut Tester, server_interest: Interest, client_interest: Interest) -> (NamedPipe, NamedPipe) {
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    // That it is connected is told to who waits for writable.
+    t.register(&mut server, SERVER, BOTH);
+    assert_eq!(server.connect().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut client = NamedPipe::open(&name).unwrap();
+    t.register(&mut client, CLIENT, BOTH);
+    t.until(|| server.connect()).unwrap();
+    if (server_interest, client_interest) != (BOTH, BOTH) {
+        t.poll.registry().reregister(&mut server, SERVER, server_interest).unwrap();
+        t.poll.registry().reregister(&mut client, CLIENT, client_interest).unwrap();
+    }
+    (server, client)
+}
+
+fn assert_kind<T: std::fmt::Debug>(result: io::Result<T>, kind: ErrorKind) {
+    assert_eq!(result.unwrap_err().kind(), kind);
+}
+
+fn handle_count() -> u32 {
+    let mut count = 0;
+    // SAFETY: `count` outlives the call.
+    assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
+    count
+}
+
+#[test]
+fn both_directions() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (server, client) = pair(&mut t, BOTH, BOTH);
+    for message in [&b"x"[..], b"hello", &[7; 100_000], &[8; 1 << 20]] {
+        for (from, to) in [(&server, &client), (&client, &server)] {
+            let sent = t.until(|| (&*from).write(message)).unwrap();
+            assert_eq!(sent, message.len());
+            assert_eq!(t.read_exactly(to, message.len()), message);
+        }
+    }
+}
+
+#[test]
+fn before_registration_everything_would_block() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    assert_kind(server.connect(), ErrorKind::WouldBlock);
+    assert_kind(server.connect(), ErrorKind::WouldBlock);
+    assert_kind((&server).read(&mut [0; 4]), ErrorKind::WouldBlock);
+    assert_kind((&server).write(b"x"), ErrorKind::WouldBlock);
+    // The connect that was asked for is begun now.
+    let mut t = Tester::new();
+    t.register(&mut server, SERVER, BOTH);
+    let _client = NamedPipe::open(&name).unwrap();
+    t.until(|| server.connect()).unwrap();
+    assert!(server.take_error().unwrap().is_none());
+}
+
+#[test]
+fn the_interest_is_honoured() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (mut server, client) = pair(&mut t, READ, WRITE);
+    t.until(|| (&client).write(b"hello")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let mut was_told = false;
+    while !was_told {
+        assert!(Instant::now() < deadline);
+        for event in t.poll_for(PATIENCE) {
+            assert_eq!(event.is_readable(), event.token() == SERVER, "{event:?}");
+            assert_eq!(event.is_writable(), event.token() == CLIENT, "{event:?}");
+            was_told |= event.token() == SERVER;
+        }
+    }
+    // What is there already is told to who asks anew, with the new token.
+    t.poll.registry().reregister(&mut server, Token(5), WRITE).unwrap();
+    let events = t.poll_for(PATIENCE);
+    let told: Vec<_> = events.iter().filter(|event| event.token() != CLIENT).collect();
+    assert!(told.iter().all(|event| event.token() == Token(5) && !event.is_readable()), "{events:?}");
+    t.poll.registry().reregister(&mut server, Token(6), READ).unwrap();
+    let events = t.poll_for(PATIENCE);
+    assert!(events.iter().any(|event| event.token() == Token(6) && event.is_readable()), "{events:?}");
+}
+
+#[test]
+fn an_event_is_told_once() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (server, client) = pair(&mut t, READ, READ);
+    (&client).write_all(b"hello").unwrap();
+    while t.poll_for(PATIENCE).iter().all(|event| event.token() != SERVER) {}
+    assert!(t.poll_for(Duration::from_millis(50)).is_empty());
+    assert_eq!(t.read_exactly(&server, 5), b"hello");
+    assert_kind((&server).read(&mut [0; 4]), ErrorKind::WouldBlock);
+    assert!(t.poll_for(Duration::from_millis(50)).is_empty());
+    t.until(|| (&client).write(b"x")).unwrap();
+    while t.poll_for(PATIENCE).iter().all(|event| event.token() != SERVER) {}
+}
+
+#[test]
+fn wrong_use() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let (one, other) = (Poll::new().unwrap(), Poll::new().unwrap());
+    let mut pipe = NamedPipe::new(new_name()).unwrap();
+    assert_kind(one.registry().deregister(&mut pipe), ErrorKind::NotFound);
+    assert_kind(one.registry().reregister(&mut pipe, SERVER, READ), ErrorKind::NotFound);
+    one.registry().register(&mut pipe, SERVER, READ).unwrap();
+    assert_kind(one.registry().register(&mut pipe, SERVER, READ), ErrorKind::AlreadyExists);
+    assert_kind(other.registry().register(&mut pipe, SERVER, READ), ErrorKind::AlreadyExists);
+    assert_kind(other.registry().deregister(&mut pipe), ErrorKind::NotFound);
+    one.registry().deregister(&mut pipe).unwrap();
+    one.registry().register(&mut pipe, SERVER, READ).unwrap();
+}
+
+#[test]
+fn after_deregistration_nothing_is_told() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (mut server, client) = pair(&mut t, BOTH, BOTH);
+    (&client).write_all(b"hello").unwrap();
+    thread::sleep(Duration::from_millis(20));
+    t.poll.registry().deregister(&mut server).unwrap();
+    for event in t.poll_for(Duration::from_millis(50)) {
+        assert_eq!(event.token(), CLIENT);
+    }
+    t.register(&mut server, Token(7), READ);
+    assert_eq!(t.read_exactly(&server, 5), b"hello");
+}
+
+#[test]
+fn a_client_that_has_gone_is_the_end_and_the_next_can_connect() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    for round in 0..10 {
+        assert_kind(server.connect(), ErrorKind::WouldBlock);
+        let mut client = NamedPipe::open(&name).unwrap();
+        t.register(&mut client, CLIENT, BOTH);
+        t.until(|| server.connect()).unwrap();
+        t.until(|| (&client).write(&[round; 1000])).unwrap();
+        drop(client); // with its write under way, or done
+        assert_eq!(t.read_exactly(&server, 1000), [round; 1000]);
+        assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
+        assert_eq!((&server).read(&mut [0; 4]).unwrap(), 0, "the end stays");
+        assert_kind(t.until(|| (&server).write(b"anybody?")), ErrorKind::BrokenPipe);
+        server.disconnect().unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_came_and_went_has_connected() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    for _ in 0..5 {
+        assert_kind(server.connect(), ErrorKind::WouldBlock);
+        drop(NamedPipe::open(&name).unwrap());
+        t.until(|| server.connect()).unwrap();
+        assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
+        server.disconnect().unwrap();
+    }
+}
+
+#[test]
+fn a_peer_sees_the_end_at_once() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    let _ = server.connect();
+    let mut client = std::fs::File::options().read(true).write(true).open(&name).unwrap();
+    t.until(|| server.connect()).unwrap();
+    // A read is under way, and nobody polls any more.
+    drop(server);
+    assert!(matches!(client.read(&mut [0; 4]), Ok(0)));
+}
+
+/// A pipe of messages, and a handle of a client that reads messages.
+fn message_pair(t: &mut Tester) -> (NamedPipe, NamedPipe) {
+    let name = new_name();
+    let wide: Vec<u16> = OsStr::new(&name).encode_wide().chain(Some(0)).collect();
+    // SAFETY: the name ends with zero; the handle is new and nobody else's.
+    let server = unsafe {
+        let handle = CreateNamedPipeW(
+            wide.as_ptr(),
+            PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED,
+            PIPE_TYPE_MESSAGE | PIPE_READMODE_MESSAGE,
+            1,
+            1024,
+            1024,
+            0,
+            std::ptr::null(),
+        );
+        NamedPipe::from(OwnedHandle::from_raw_handle(handle))
+    };
+    let mut server = server;
+    t.register(&mut server, SERVER, BOTH);
+    let _ = server.connect();
+    let mut client = NamedPipe::open(&name).unwrap();
+    // SAFETY: the handle is open, and `mode` outlives the call.
+    let set = unsafe {
+        SetNamedPipeHandleState(
+            client.as_raw_handle(),
+            &PIPE_READMODE_MESSAGE,
+            std::ptr::null(),
+            std::ptr::null(),
+        )
+    };
+    assert_ne!(set, 0);
+    t.register(&mut client, CLIENT, BOTH);
+    t.until(|| server.connect()).unwrap();
+    (server, client)
+}
+
+/// Hazard 30: `ERROR_MORE_DATA`.
+#[test]
+fn messages_longer_than_any_buffer_lose_nothing() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (server, client) = message_pair(&mut t);
+    for size in [1, 10, 16 << 10, (16 << 10) + 1, 100_000, 1 << 20] {
+        let message: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        for (from, to) in [(&server, &client), (&client, &server)] {
+            t.until(|| (&*from).write(&message)).unwrap();
+            assert_eq!(t.read_exactly(to, size), message, "{size}");
+            assert_kind((&*to).read(&mut [0; 4]), ErrorKind::WouldBlock);
+        }
+    }
+}
+
+#[test]
+fn several_messages_are_not_joined() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (server, client) = message_pair(&mut t);
+    for n in 1..=20_u8 {
+        t.until(|| (&client).write(&vec![n; usize::from(n)])).unwrap();
+    }
+    let mut buf = [0; 100];
+    for n in 1..=20_u8 {
+        let count = t.until(|| (&server).read(&mut buf)).unwrap();
+        assert_eq!(buf[..count], vec![n; usize::from(n)]);
+    }
+}
+
+#[test]
+fn what_is_written_before_the_drop_arrives() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    let _ = server.connect();
+    let client = std::fs::File::options().read(true).write(true).open(&name).unwrap();
+    t.until(|| server.connect()).unwrap();
+    // More than the kernel's buffer: it is under way when its owner goes.
+    (&server).write_all(&[9; 1 << 20]).unwrap();
+    drop(server);
+    let reader = thread::spawn(move || {
+        let mut all = Vec::new();
+        let _ = (&client).read_to_end(&mut all);
+        all.len()
+    });
+    let deadline = Instant::now() + PATIENCE;
+    while !reader.is_finished() && Instant::now() < deadline {
+        t.poll_for(Duration::from_millis(5));
+    }
+    assert_eq!(reader.join().unwrap(), 1 << 20);
+}
+
+#[test]
+fn a_poll_dropped_with_operations_under_way_leaks_nothing() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let round = || {
+        let mut t = Tester::new();
+        let mut pipes = Vec::new();
+        for _ in 0..20 {
+            let (server, client) = pair(&mut t, BOTH, BOTH);
+            (&server).write_all(&[1; 1 << 20]).unwrap();
+            pipes.push((server, client));
+        }
+        let mut waiting = NamedPipe::new(new_name()).unwrap();
+        t.register(&mut waiting, SERVER, BOTH);
+        let _ = waiting.connect();
+        let half = pipes.split_off(10);
+        drop(half);
+        drop(t);
+        // Nobody polls any more, and the others still go cleanly.
+        drop(pipes);
+        drop(waiting);
+    };
+    round();
+    let before = handle_count();
+    for _ in 0..5 {
+        round();
+    }
+    assert_eq!(handle_count(), before);
+}
+
+#[test]
+fn conversions() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let name = new_name();
+    let server = NamedPipe::new(&name).unwrap();
+    let raw = server.as_raw_handle();
+    assert_eq!(server.as_handle().as_raw_handle(), raw);
+    let owned = OwnedHandle::from(server);
+    assert_eq!(owned.as_raw_handle(), raw);
+    let mut server = NamedPipe::from(owned);
+    assert!(format!("{server:?}").contains("NamedPipe"));
+    let t = Tester::new();
+    t.register(&mut server, SERVER, BOTH);
+    let _ = server.connect();
+    t.poll.registry().deregister(&mut server).unwrap();
+    // An operation is under way: what is given away is open all the same.
+    let owned = OwnedHandle::from(server);
+    owned.try_clone().unwrap();
+    assert!(NamedPipe::open(new_name()).is_err());
+}
+
+#[test]
+fn a_busy_pipe_says_so() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let name = new_name();
+    let _server = NamedPipe::new(&name).unwrap();
+    // Wine 8 makes a second one.
+    if let Err(e) = NamedPipe::new(&name) {
+        assert_eq!(e.kind(), ErrorKind::PermissionDenied);
+    }
+    let _client = NamedPipe::open(&name).unwrap();
+    let second = NamedPipe::open(&name).unwrap_err();
+    assert_eq!(second.raw_os_error(), Some(ERROR_PIPE_BUSY as i32));
+}
+
+#[test]
+fn a_sleeping_poller_hears_of_a_pipe_used_by_another_thread() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut t = Tester::new();
+    let (server, client) = pair(&mut t, READ, READ);
+    let waker = Waker::new(t.poll.registry(), Token(3)).unwrap();
+    let thread = thread::spawn(move || {
+        for n in 0..50_u8 {
+            thread::sleep(Duration::from_millis(1));
+            while let Err(e) = (&client).write(&[n]) {
+                assert_eq!(e.kind(), ErrorKind::WouldBlock);
+                thread::yield_now();
+            }
+        }
+        waker.wake().unwrap();
+        client
+    });
+    assert_eq!(t.read_exactly(&server, 50), (0..50).collect::<Vec<u8>>());
+    thread.join().unwrap();
+}
+
+struct Random(u64);
+
+impl Random {
+    fn seeded() -> Random {
+        let seed = match std::env::var("WAKEFUL_SEED") {
+            Ok(seed) => seed.parse().expect("WAKEFUL_SEED is a number"),
+            Err(_) => {
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                now.as_nanos() as u64
+            }
+        };
+        println!("WAKEFUL_SEED={seed}");
+        Random(seed | 1)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        ((self.next() >> 20) % limit as u64) as usize
+    }
+}
+
+/// A thousand pipes, a few at a time, with messages of 1 byte to 1 MiB in both directions, dropped at random moments.
+#[test]
+fn soak() {
+    const PIPES: usize = 1000;
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let mut random = Random::seeded();
+    let mut t = Tester::new();
+    drop(pair(&mut t, BOTH, BOTH));
+    t.poll_for(Duration::from_millis(20));
+    let before = handle_count();
+    let mut sum = 0;
+    for number in 0..PIPES {
+        let (server, client) = pair(&mut t, BOTH, BOTH);
+        for _ in 0..random.below(4) {
+            let limit = 1 << random.below(21);
+            let size = 1 + random.below(limit);
+            let message: Vec<u8> = (0..size).map(|n| (n + number) as u8).collect();
+            let (from, to) = if random.below(2) == 0 { (&server, &client) } else { (&client, &server) };
+            t.until(|| (&*from).write(&message)).unwrap();
+            if random.below(8) == 0 {
+                break; // with the message under way
+            }
+            assert_eq!(t.read_exactly(to, size), message);
+            sum += size;
+        }
+        match random.below(3) {
+            0 => drop((server, client)),
+            1 => drop((client, server)),
+            _ => {
+                let mut server = server;
+                server.deregister(t.poll.registry()).unwrap();
+            }
+        }
+    }
+    println!("{sum} bytes");
+    let deadline = Instant::now() + PATIENCE;
+    while handle_count() > before && Instant::now() < deadline {
+        t.poll_for(Duration::from_millis(5));
+    }
+    assert_eq!(handle_count(), before);
+}

@@ -1,0 +1,469 @@
+//! What only Windows can get wrong, and what only Windows has. Each hazard is one that other libraries fell into.
+#![cfg(all(windows, feature = "net", feature = "os-ext"))]
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::os::windows::io::{AsRawHandle, AsRawSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::SockRef;
+use wakeful::event::Event;
+use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
+use wakeful::{Events, Interest, Poll, Token};
+
+use windows_sys::Win32::Foundation::{
+    GetHandleInformation, ERROR_INVALID_HANDLE, HANDLE, HANDLE_FLAG_INHERIT,
+};
+use windows_sys::Win32::Networking::WinSock::WSAENOTSOCK;
+use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
+
+mod support;
+
+use support::{localhost, until_ready};
+
+const READ: Interest = Interest::READABLE;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const A: Token = Token(usize::MAX);
+const B: Token = Token(1);
+const NOT_A_SOCKET: u32 = WSAENOTSOCK as u32;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Handles are counted: tests that open some take turns with those that count.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURNS: Mutex<()> = Mutex::new(());
+    TURNS.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn handle_count() -> u32 {
+    let mut count = 0;
+    // SAFETY: `count` outlives the call.
+    assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
+    count
+}
+
+fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind(localhost()).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = until_ready(|| listener.accept());
+    until_ready(|| match client.peer_addr() {
+        Err(e) if e.kind() == ErrorKind::NotConnected => Err(ErrorKind::WouldBlock.into()),
+        result => result,
+    });
+    (client, server)
+}
+
+struct Tester {
+    poll: Poll,
+    events: Events,
+}
+
+impl Tester {
+    fn new() -> Tester {
+        Tester { poll: Poll::new().unwrap(), events: Events::with_capacity(64) }
+    }
+
+    fn poll_for(&mut self, timeout: Duration) -> Vec<Event> {
+        self.poll.poll(&mut self.events, Some(timeout)).unwrap();
+        self.events.iter().cloned().collect()
+    }
+
+    #[track_caller]
+    fn expect(&mut self, token: Token) -> Event {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let events = self.poll_for(PATIENCE);
+            if let Some(event) = events.into_iter().find(|event| event.token() == token) {
+                return event;
+            }
+            assert!(Instant::now() < deadline, "no event of {token:?}");
+        }
+    }
+}
+
+/// Hazard 34: polls that are under way when their `Poll` goes.
+#[test]
+fn a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing() {
+    let _turn = turn();
+    let round = |count: usize, sources_first: bool| {
+        let poll = Poll::new().unwrap();
+        let mut sockets: Vec<_> = (0..count).map(|_| UdpSocket::bind(localhost()).unwrap()).collect();
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(number), READ).unwrap();
+        }
+        if sources_first {
+            drop(sockets);
+            drop(poll);
+        } else {
+            drop(poll);
+            drop(sockets);
+        }
+    };
+    round(40, true);
+    round(40, false);
+    let before = handle_count();
+    round(1000, true);
+    round(1000, false);
+    // Raw sockets keep nothing alive: here the poll itself goes with a thousand polls under way.
+    let sockets: Vec<_> = (0..1000).map(|_| UdpSocket::bind(localhost()).unwrap()).collect();
+    let poll = Poll::new().unwrap();
+    for (number, socket) in sockets.iter().enumerate() {
+        let raw = socket.as_raw_socket();
+        poll.registry().register(&mut SourceSocket(&raw), Token(number), READ).unwrap();
+    }
+    drop(poll);
+    drop(sockets);
+    let deadline = Instant::now() + PATIENCE;
+    while handle_count() > before && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(handle_count(), before);
+}
+
+/// Hazards 32 and 33: one socket that can't be polled any more is its own affair.
+#[test]
+fn a_socket_closed_behind_our_back_harms_no_other() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let (mut good, peer) = tcp_pair();
+    t.poll.registry().register(&mut good, B, READ).unwrap();
+    for closes_after_event in [false, true] {
+        let (bad, bad_peer) = tcp_pair();
+        let raw: RawSocket = bad.into_raw_socket();
+        t.poll.registry().register(&mut SourceSocket(&raw), A, BOTH).unwrap();
+        if closes_after_event {
+            t.expect(A);
+        }
+        // SAFETY: it was given away by `into_raw_socket`.
+        drop(unsafe { OwnedSocket::from_raw_socket(raw) });
+        drop(bad_peer);
+        (&peer).write_all(b"x").unwrap();
+        t.expect(B);
+        assert_eq!((&good).read(&mut [0; 4]).unwrap(), 1);
+        for _ in 0..10 {
+            t.poll_for(Duration::from_millis(1));
+        }
+        assert!(t.poll_for(Duration::from_millis(20)).is_empty());
+        let again = t.poll.registry().deregister(&mut SourceSocket(&raw));
+        assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
+
+/// Hazards 28, 31 and 37: registrations that change while their polls are under way, in all threads.
+#[test]
+fn changes_under_way_deliver_no_stale_token() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (mut source, peer) = tcp_pair();
+    let registry = t.poll.registry().try_clone().unwrap();
+    let changer = {
+        let stop = Arc::clone(&stop);
+        thread::spawn(move || {
+            for round in 1..2000_usize {
+                let token = Token(round * 2);
+                registry.register(&mut source, token, READ).unwrap();
+                (&peer).write_all(b"x").unwrap();
+                if round % 3 == 0 {
+                    registry.reregister(&mut source, Token(round * 2 + 1), BOTH).unwrap();
+                }
+                if round % 5 == 0 {
+                    thread::yield_now();
+                }
+                registry.deregister(&mut source).unwrap();
+                while (&source).read(&mut [0; 16]).is_ok() {}
+            }
+            stop.store(true, Ordering::Release);
+            source
+        })
+    };
+    let mut newest = 0;
+    while !stop.load(Ordering::Acquire) {
+        for event in t.poll_for(Duration::from_millis(1)) {
+            assert!(event.token().0 / 2 >= newest / 2, "{event:?} after {newest}");
+            newest = newest.max(event.token().0);
+        }
+    }
+    changer.join().unwrap();
+    assert!(t.poll_for(Duration::from_millis(20)).is_empty());
+}
+
+/// Hazard 36: two of our polls on one connection, each through a handle of its own.
+#[test]
+fn two_polls_of_one_connection_both_hear() {
+    let _turn = turn();
+    let (mut one, mut two) = (Tester::new(), Tester::new());
+    let (mut a, peer) = tcp_pair();
+    let twin = SockRef::from(&a).try_clone().unwrap();
+    let mut twin = TcpStream::from(OwnedSocket::from(twin));
+    one.poll.registry().register(&mut a, A, READ).unwrap();
+    two.poll.registry().register(&mut twin, B, READ).unwrap();
+    for _ in 0..20 {
+        (&peer).write_all(b"x").unwrap();
+        one.expect(A);
+        two.expect(B);
+        assert_eq!((&a).read(&mut [0; 1]).unwrap(), 1);
+        assert_eq!((&twin).read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!((&a).read(&mut [0; 1]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+}
+
+/// Hazard 38: an urgent byte that nobody takes.
+#[test]
+fn an_urgent_byte_does_not_spin() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let (mut a, peer) = tcp_pair();
+    t.poll.registry().register(&mut a, A, READ).unwrap();
+    SockRef::from(&peer).send_out_of_band(b"!").unwrap();
+    let mut count = 0;
+    let deadline = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < deadline {
+        t.poll.poll_until(&mut t.events, deadline).unwrap();
+        count += t.events.len();
+        let _ = (&a).read(&mut [0; 4]);
+    }
+    assert!(count < 3, "{count} events");
+    (&peer).write_all(b"x").unwrap();
+    t.expect(A);
+}
+
+/// Hazard 40.
+#[test]
+fn no_handle_is_inheritable() {
+    let _turn = turn();
+    let is_inheritable = |handle: HANDLE| {
+        let mut flags = 0;
+        // SAFETY: `flags` outlives the call.
+        assert_ne!(unsafe { GetHandleInformation(handle, &mut flags) }, 0);
+        flags & HANDLE_FLAG_INHERIT != 0
+    };
+    let listener = TcpListener::bind(localhost()).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = until_ready(|| listener.accept());
+    let udp = UdpSocket::bind(localhost()).unwrap();
+    for socket in
+        [listener.as_raw_socket(), client.as_raw_socket(), server.as_raw_socket(), udp.as_raw_socket()]
+    {
+        assert!(!is_inheritable(socket as HANDLE));
+    }
+    let pipe = NamedPipe::new(format!(r"\\.\pipe\wakeful-inherit-{}", std::process::id())).unwrap();
+    assert!(!is_inheritable(pipe.as_raw_handle()));
+}
+
+#[test]
+fn a_raw_socket_loses_no_event() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let (a, peer) = tcp_pair();
+    let raw = a.as_raw_socket();
+    t.poll.registry().register(&mut SourceSocket(&raw), A, READ).unwrap();
+    let again = t.poll.registry().register(&mut SourceSocket(&raw), A, READ);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    for _ in 0..50 {
+        (&peer).write_all(b"x").unwrap();
+        assert!(t.expect(A).is_readable());
+        // It goes past the library: nobody tells the poll.
+        assert_eq!(drain(&SockRef::from(&a)), 1);
+    }
+    t.poll.registry().reregister(&mut SourceSocket(&raw), B, BOTH).unwrap();
+    assert!(t.expect(B).is_writable());
+    t.poll.registry().deregister(&mut SourceSocket(&raw)).unwrap();
+    let again = t.poll.registry().deregister(&mut SourceSocket(&raw));
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
+    let nonsense: RawSocket = 0x7770;
+    let refused = t.poll.registry().register(&mut SourceSocket(&nonsense), A, READ);
+    // Wine says that it is no handle at all.
+    let refused = refused.unwrap_err().raw_os_error().map(|code| code as u32);
+    assert!(matches!(refused, Some(NOT_A_SOCKET | ERROR_INVALID_HANDLE)), "{refused:?}");
+}
+
+/// Until it would block.
+fn drain(socket: &SockRef<'_>) -> usize {
+    let mut sum = 0;
+    loop {
+        match (&**socket).read(&mut [0; 16]) {
+            Ok(n) => sum += n,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return sum,
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
+/// Hazard 41: that there is no listener is told, soon, and to a reader too.
+#[test]
+fn a_refused_connection_is_told() {
+    let _turn = turn();
+    for interest in [READ, Interest::WRITABLE, BOTH] {
+        let mut t = Tester::new();
+        let nobody: SocketAddr = TcpListener::bind(localhost()).unwrap().local_addr().unwrap();
+        let mut client = match TcpStream::connect(nobody) {
+            Ok(client) => client,
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::ConnectionRefused);
+                continue;
+            }
+        };
+        t.poll.registry().register(&mut client, A, interest).unwrap();
+        let event = t.expect(A);
+        assert!(event.is_error(), "{event:?}");
+        let error: io::Error = client.take_error().unwrap().expect("an error");
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    }
+}
+
+/// More sockets than share one handle of the driver, all ready at once.
+#[test]
+fn many_sockets_at_once() {
+    let _turn = turn();
+    const COUNT: usize = 200;
+    let mut t = Tester::new();
+    let mut sockets: Vec<_> = (0..COUNT).map(|_| UdpSocket::bind(localhost()).unwrap()).collect();
+    for (number, socket) in sockets.iter_mut().enumerate() {
+        t.poll.registry().register(socket, Token(number), READ).unwrap();
+    }
+    let sender = UdpSocket::bind(localhost()).unwrap();
+    for round in 0..5 {
+        for socket in &sockets {
+            sender.send_to(&[round], socket.local_addr().unwrap()).unwrap();
+        }
+        let mut seen = [false; COUNT];
+        let deadline = Instant::now() + PATIENCE;
+        while seen.iter().any(|seen| !seen) {
+            assert!(Instant::now() < deadline);
+            for event in t.poll_for(PATIENCE) {
+                let number = event.token().0;
+                if let Ok(n) = sockets[number].recv(&mut [0; 4]) {
+                    assert_eq!(n, 1);
+                    seen[number] = true;
+                }
+                let _ = sockets[number].recv(&mut [0; 4]);
+            }
+        }
+    }
+}
+
+/// Where the system has Unix-domain sockets; Wine 8 has none, and must say so clearly.
+#[test]
+fn unix_domain_sockets() {
+    let _turn = turn();
+    let path = std::env::temp_dir().join(format!("wakeful-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let addr = wakeful::net::SocketAddr::from_pathname(&path).unwrap();
+    assert_eq!(addr.as_pathname(), Some(path.as_path()));
+    assert!(wakeful::net::SocketAddr::from_pathname("x".repeat(200)).is_err());
+    let mut listener = match UnixListener::bind(&path) {
+        Ok(listener) => listener,
+        Err(e) => {
+            assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
+            assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::Unsupported);
+            eprintln!("skip: iocp: unix_domain_sockets: the system has none");
+            return;
+        }
+    };
+    let mut t = Tester::new();
+    assert_eq!(listener.local_addr().unwrap(), addr);
+    t.poll.registry().register(&mut listener, A, READ).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mut client = UnixStream::connect_addr(&addr).unwrap();
+    assert!(t.expect(A).is_readable());
+    let (mut server, _) = listener.accept().unwrap();
+    t.poll.registry().register(&mut client, B, BOTH).unwrap();
+    assert!(t.expect(B).is_writable());
+    assert_eq!(client.peer_addr().unwrap(), addr);
+    assert!(client.local_addr().unwrap().is_unnamed());
+    for _ in 0..10 {
+        server.write_all(b"hello").unwrap();
+        while !t.expect(B).is_readable() {}
+        assert_eq!((&client).read(&mut [0; 16]).unwrap(), 5);
+        assert_eq!((&client).read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    t.poll.registry().register(&mut server, Token(9), READ).unwrap();
+    drop(client);
+    assert!(t.expect(Token(9)).is_readable());
+    assert_eq!(server.read(&mut [0; 4]).unwrap(), 0);
+    drop(listener);
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_users_own_event() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let mut source = UserSource::new();
+    let poster = source.poster();
+    assert_eq!(poster.post(READ).unwrap_err().kind(), ErrorKind::NotFound);
+    t.poll.registry().register(&mut source, A, READ).unwrap();
+    let again = t.poll.registry().register(&mut source, A, READ);
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
+
+    // Before the poll, merged, and without what is of no interest.
+    poster.post(BOTH).unwrap();
+    poster.post(READ).unwrap();
+    let events = t.poll_for(Duration::ZERO);
+    assert!(events.len() == 1 && events[0].is_readable() && !events[0].is_writable(), "{events:?}");
+    poster.post(Interest::WRITABLE).unwrap();
+    assert!(t.poll_for(Duration::from_millis(5)).is_empty());
+
+    // To a sleeper, each time.
+    for _ in 0..100 {
+        let poster = poster.clone();
+        let thread = thread::spawn(move || poster.post(READ).unwrap());
+        t.expect(A);
+        thread.join().unwrap();
+    }
+    // Pending, and then not any more.
+    poster.post(READ).unwrap();
+    t.poll.registry().reregister(&mut source, B, BOTH).unwrap();
+    assert!(t.poll_for(Duration::ZERO).is_empty());
+    poster.post(READ).unwrap();
+    t.poll.registry().deregister(&mut source).unwrap();
+    assert!(t.poll_for(Duration::ZERO).is_empty());
+    t.poll.registry().register(&mut source, A, READ).unwrap();
+    poster.post(READ).unwrap();
+    drop(source);
+    assert!(t.poll_for(Duration::ZERO).is_empty());
+    assert_eq!(poster.post(READ).unwrap_err().kind(), ErrorKind::NotFound);
+
+    // More than there is room for: each gets its turn.
+    let mut sources: Vec<_> = (0..200).map(|_| UserSource::new()).collect();
+    for (number, source) in sources.iter_mut().enumerate() {
+        t.poll.registry().register(source, Token(number), READ).unwrap();
+        source.poster().post(READ).unwrap();
+    }
+    let mut seen = Vec::new();
+    while seen.len() < sources.len() {
+        let events = t.poll_for(PATIENCE);
+        assert!(!events.is_empty());
+        seen.extend(events.iter().map(|event| event.token().0));
+    }
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(0..200));
+}
+
+/// Whoever is always ready, be it in the kernel or by the program, leaves a turn to the others.
+#[test]
+fn nobody_starves_when_there_is_room_for_one() {
+    let _turn = turn();
+    let mut t = Tester { poll: Poll::new().unwrap(), events: Events::with_capacity(1) };
+    let (mut socket, peer) = tcp_pair();
+    let (raw, raw_peer) = tcp_pair();
+    let mut source = UserSource::new();
+    let poster = source.poster();
+    t.poll.registry().register(&mut socket, Token(0), READ).unwrap();
+    t.poll.registry().register(&mut SourceSocket(&raw.as_raw_socket()), Token(1), READ).unwrap();
+    t.poll.registry().register(&mut source, Token(2), READ).unwrap();
+    (&raw_peer).write_all(b"unread").unwrap();
+    let mut counts = [0; 3];
+    for _ in 0..300 {
+        poster.post(READ).unwrap();
+        (&peer).write_all(b"x").unwrap();
+        let events = t.poll_for(PATIENCE);
+        counts[events[0].token().0] += 1;
+        while (&socket).read(&mut [0; 16]).is_ok() {}
+    }
+    assert!(counts.iter().all(|&count| count > 3), "{counts:?}");
+}

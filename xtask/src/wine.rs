@@ -1,0 +1,181 @@
+//! `cargo xtask wine`: the tests as a Windows program, run by Wine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+
+use crate::command::{capture, cargo};
+use crate::job::Job;
+use crate::packages;
+use crate::workspace;
+use crate::Task;
+
+const TARGET: &str = "x86_64-pc-windows-gnu";
+const LINKER: &str = "x86_64-w64-mingw32-gcc";
+/// Type-checked only: nothing here can link for it.
+const CHECKED: &str = "x86_64-pc-windows-msvc";
+
+/// Build for Windows, run the tests under Wine, and check the other Windows target
+///
+/// Installs what is missing: Wine, a linker, and the standard library of the targets.
+#[derive(clap::Args)]
+pub struct Wine {
+    /// Run the conformance suite and the tests of pipes this often
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    times: u32,
+
+    /// Leave out the release build
+    #[arg(long)]
+    debug_only: bool,
+
+    /// Run nothing but this example, with the arguments that follow
+    #[arg(long, value_name = "NAME")]
+    example: Option<String>,
+
+    /// What the example is to be told
+    #[arg(value_name = "ARGUMENTS", last = true, requires = "example")]
+    arguments: Vec<String>,
+}
+
+impl Task for Wine {
+    fn run(self) -> Result<bool> {
+        packages::need(&[("wine", &["wine", "wine64"]), (LINKER, &["gcc-mingw-w64-x86-64-win32"])])?;
+        need_std(TARGET)?;
+        let prefix = Prefix::new()?;
+        if let Some(name) = &self.example {
+            return prefix.example(name, &self.arguments);
+        }
+
+        let mut is_well = lint()?;
+        let profiles: &[&[&str]] = if self.debug_only { &[&[]] } else { &[&[], &["--release"]] };
+        for profile in profiles {
+            let mut test = prefix.cargo("test")?;
+            test.args(*profile).arg("--no-fail-fast");
+            is_well &= prefix.run(test, "test.log")?;
+            for time in 1..self.times {
+                println!("== again: {time} of {}", self.times - 1);
+                let mut test = prefix.cargo("test")?;
+                test.args(*profile).args([
+                    "--test",
+                    "conformance",
+                    "--test",
+                    "named_pipe",
+                    "--test",
+                    "windows",
+                ]);
+                is_well &= prefix.run(test, "again.log")?;
+            }
+        }
+        is_well &= prefix.example("echo", &["--seconds", "3", "--connections", "60"].map(String::from))?;
+        Ok(is_well)
+    }
+}
+
+/// What the compiler and clippy say of both Windows targets.
+fn lint() -> Result<bool> {
+    let mut is_well = true;
+    for target in [TARGET, CHECKED] {
+        need_std(target)?;
+        let mut clippy = cargo(["clippy", "--package", "wakeful", "--all-targets", "--all-features"])?;
+        clippy.args(["--target", target, "--", "-D", "warnings"]);
+        let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
+        is_well &= Job::new(clippy, log).echo().run()?.success();
+    }
+    Ok(is_well)
+}
+
+/// Makes sure that the compiler that runs this can build for `target`.
+fn need_std(target: &str) -> Result<()> {
+    let mut ask = Command::new("rustc");
+    ask.args(["--print", "target-libdir", "--target", target]);
+    let folder = capture(ask)?;
+    if Path::new(folder.trim()).is_dir() {
+        return Ok(());
+    }
+    println!("adding the standard library for {target}");
+    let mut add = Command::new("rustup");
+    add.args(["target", "add", target]);
+    capture(add).with_context(|| format!("no standard library for {target}, and no rustup to add it"))?;
+    Ok(())
+}
+
+/// A Windows of our own: Wine's folder for its drive and registry.
+struct Prefix(PathBuf);
+
+impl Prefix {
+    fn new() -> Result<Prefix> {
+        let folder = workspace::cache("wine")?;
+        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let prefix = Prefix(folder.join("prefix"));
+        let system = prefix.0.join("drive_c/windows/system32");
+        if !system.join("kernel32.dll").exists() {
+            println!("making {}", prefix.0.display());
+            let mut boot = Command::new("wine");
+            boot.args(["wineboot", "--init"]);
+            prefix.environment(&mut boot);
+            capture(boot)?;
+            let mut wait = Command::new("wineserver");
+            wait.arg("--wait");
+            prefix.environment(&mut wait);
+            // Debian keeps it where the path doesn't lead; the first program then waits instead.
+            let _ = capture(wait);
+        }
+        stand_in(&folder, &system)?;
+        Ok(prefix)
+    }
+
+    /// A `cargo` that builds for Windows and runs by Wine.
+    fn cargo(&self, command: &str) -> Result<Command> {
+        let mut cargo = cargo([command, "--package", "wakeful", "--target", TARGET])?;
+        cargo.args(["--features", "os-ext,log"]);
+        cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
+        cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
+        self.environment(&mut cargo);
+        Ok(cargo)
+    }
+
+    fn example(&self, name: &str, arguments: &[String]) -> Result<bool> {
+        let mut run = self.cargo("run")?;
+        run.args(["--release", "--example", name, "--"]).args(arguments);
+        self.run(run, "example.log")
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command.env("WINEPREFIX", &self.0);
+        // Neither its own messages nor offers to install .NET and a browser.
+        command.env("WINEDEBUG", "-all");
+        command.env("WINEDLLOVERRIDES", "mscoree,mshtml=");
+    }
+
+    fn run(&self, command: Command, log: &str) -> Result<bool> {
+        let log = workspace::target("wine")?.join(log);
+        let ended = Job::new(command, log).echo().limit(Duration::from_secs(30 * 60)).run()?;
+        if ended.hung() {
+            bail!("{ended}");
+        }
+        Ok(ended.success())
+    }
+}
+
+/// Wine 8 lacks a library that Rust's std imports one function of: without it each program ends at once and silently,
+/// with the status 53.
+fn stand_in(folder: &Path, system: &Path) -> Result<()> {
+    let library = system.join("bcryptprimitives.dll");
+    if library.exists() {
+        return Ok(());
+    }
+    let source = folder.join("bcryptprimitives.c");
+    let text = "#include <windows.h>\n\
+        BOOLEAN NTAPI SystemFunction036(PVOID, ULONG); /* RtlGenRandom of advapi32 */\n\
+        __declspec(dllexport) BOOL WINAPI ProcessPrng(BYTE *bytes, SIZE_T size) {\n\
+            return SystemFunction036(bytes, (ULONG)size);\n\
+        }\n";
+    fs::write(&source, text).with_context(|| format!("can't write {}", source.display()))?;
+    let mut compile = Command::new(LINKER);
+    compile.args(["-O1", "-shared", "-o"]).arg(&library).arg(&source).arg("-ladvapi32");
+    capture(compile)?;
+    Ok(())
+}
