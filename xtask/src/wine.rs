@@ -10,6 +10,7 @@ use anyhow::{bail, Context, Result};
 use crate::command::{capture, cargo};
 use crate::job::Job;
 use crate::packages;
+use crate::rustup;
 use crate::workspace;
 use crate::Task;
 
@@ -43,7 +44,7 @@ pub struct Wine {
 impl Task for Wine {
     fn run(self) -> Result<bool> {
         packages::need(&[("wine", &["wine", "wine64"]), (LINKER, &["gcc-mingw-w64-x86-64-win32"])])?;
-        need_std(TARGET)?;
+        rustup::need(TARGET)?;
         let prefix = Prefix::new()?;
         if let Some(name) = &self.example {
             return prefix.example(name, &self.arguments);
@@ -78,28 +79,13 @@ impl Task for Wine {
 fn lint() -> Result<bool> {
     let mut is_well = true;
     for target in [TARGET, CHECKED] {
-        need_std(target)?;
+        rustup::need(target)?;
         let mut clippy = cargo(["clippy", "--package", "wakeful", "--all-targets", "--all-features"])?;
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
     }
     Ok(is_well)
-}
-
-/// Makes sure that the compiler that runs this can build for `target`.
-fn need_std(target: &str) -> Result<()> {
-    let mut ask = Command::new("rustc");
-    ask.args(["--print", "target-libdir", "--target", target]);
-    let folder = capture(ask)?;
-    if Path::new(folder.trim()).is_dir() {
-        return Ok(());
-    }
-    println!("adding the standard library for {target}");
-    let mut add = Command::new("rustup");
-    add.args(["target", "add", target]);
-    capture(add).with_context(|| format!("no standard library for {target}, and no rustup to add it"))?;
-    Ok(())
 }
 
 /// A Windows of our own: Wine's folder for its drive and registry.

@@ -27,6 +27,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "test-release", quick: false, run: test_release },
     Step { name: "loom", quick: true, run: loom },
     Step { name: "wine", quick: false, run: wine },
+    Step { name: "wasi", quick: false, run: wasi },
     Step { name: "downstream", quick: false, run: downstream },
 ];
 
@@ -64,6 +65,11 @@ fn loom(runner: &mut Runner) -> Result<String> {
 /// Windows.
 fn wine(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["wine"])?))
+}
+
+/// A runtime of each preview.
+fn wasi(runner: &mut Runner) -> Result<String> {
+    runner.run(xtask(&["wasi"])?)
 }
 
 /// The crate that asks most of mio, on each backend.
