@@ -377,7 +377,9 @@
 //! - Reads, writes and waits go around libc's wrappers on Linux, so what interposes those (`LD_PRELOAD`) doesn't see
 //!   them. `RUSTFLAGS="--cfg wakeful_libc_wrappers"` gives them back.
 //! - `{:?}` of an event is spelled otherwise.
-//! - On Windows, WASI and the BSDs: see the README for what exists so far.
+//! - On WASI there is a `Waker`. The first preview has `bind`, `connect` and `UdpSocket` too, which answer
+//!   `Unsupported`.
+//! - On the BSDs: see the README for what exists so far.
 
 #[doc = include_str!("../PLATFORMS.md")]
 pub mod platforms {}

@@ -44,7 +44,7 @@ mod additions {
 
     #[test]
     fn io_source() {
-        #[cfg(unix)]
+        #[cfg(not(windows))]
         type Io = std::os::fd::OwnedFd;
         #[cfg(windows)]
         type Io = std::net::TcpStream;

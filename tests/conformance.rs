@@ -113,3 +113,8 @@ mod unix_source_fd;
 #[cfg(unix)]
 #[path = "conformance/unix_streams.rs"]
 mod unix_streams;
+
+// What only WASI has.
+#[cfg(target_os = "wasi")]
+#[path = "conformance/wasi.rs"]
+mod wasi;

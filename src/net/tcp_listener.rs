@@ -59,6 +59,9 @@ impl TcpListener {
     ///
     /// `SO_REUSEADDR` is set, so that a server can be started again at once, but not on Windows, where it would let
     /// two programs have the same port.
+    ///
+    /// WASI's first preview makes no sockets (`Unsupported`). Whoever starts the program opens the listener, and
+    /// `from_raw_fd` takes it over: the first has the number 3, after those of directories.
     pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
         let socket = os::socket(Domain::for_address(addr), Type::STREAM)?;
         #[cfg(not(windows))]
@@ -78,6 +81,10 @@ impl TcpListener {
     ///   again: close something, then call this once more.
     ///
     /// The list is in accept(2).
+    ///
+    /// # Portability
+    ///
+    /// WASI's first preview doesn't tell who it is: the address is `0.0.0.0:0`.
     #[inline]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, peer) = self.inner.try_io_with(Interest::READABLE, os::accept)?;

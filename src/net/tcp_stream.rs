@@ -83,6 +83,8 @@ impl TcpStream {
     ///
     /// On Windows set options once it is connected: those that were set before may be lost.
     ///
+    /// WASI's first preview makes no sockets (`Unsupported`).
+    ///
     /// # Examples
     ///
     /// ```
@@ -157,6 +159,10 @@ impl TcpStream {
     /// # Errors
     ///
     /// `WouldBlock`: nothing has come. Otherwise those of recv(2).
+    ///
+    /// # Portability
+    ///
+    /// WASI's second preview can't: `Unsupported`.
     #[inline]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::peek(socket, buf))

@@ -20,7 +20,7 @@ impl<T: AsRawFd> AsRawIo for T {
 /// The raw halves of the conversions between `$Type` and a descriptor, from the owned halves that it has already.
 ///
 /// They are made here because `FromRawFd` has an `unsafe fn`, and nothing above this floor does.
-#[cfg(any(feature = "net", feature = "os-ext"))]
+#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 macro_rules! raw_fd_conversions {
     ($Type:ident) => {
         impl std::os::fd::AsRawFd for $Type {
@@ -47,5 +47,5 @@ macro_rules! raw_fd_conversions {
     };
 }
 
-#[cfg(any(feature = "net", feature = "os-ext"))]
+#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 pub(crate) use raw_fd_conversions;

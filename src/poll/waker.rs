@@ -21,8 +21,12 @@ use crate::readiness::Token;
 ///
 /// # Portability
 ///
-/// All platforms with threads. After `fork` the child's copy of a waker acts on the child's copy of the `Poll`: it
-/// doesn't wake the parent. Let the child write to a pipe that the parent has registered.
+/// All. After `fork` the child's copy of a waker acts on the child's copy of the `Poll`: it doesn't wake the parent.
+/// Let the child write to a pipe that the parent has registered.
+///
+/// WASI has nothing by which one thread could end another's sleep. Without threads none is needed: a wake before a
+/// `poll`, or between two, makes the next one return at once. With threads (`wasm32-wasip1-threads`) a sleep is cut
+/// into slices of 10 ms, and a wake from another thread is found at the end of one.
 ///
 /// # Examples
 ///

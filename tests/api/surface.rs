@@ -146,7 +146,6 @@ fn interest() {
     assert!(Interest::LIO.is_lio());
 }
 
-#[cfg(not(target_os = "wasi"))]
 #[test]
 fn waker() {
     is_plain::<Waker>();

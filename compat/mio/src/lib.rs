@@ -21,6 +21,6 @@ pub mod features {
     //! |---|---|
     //! | `os-poll` | nothing: `Poll` and all that belongs to it is always there |
     //! | `net` | the module `net`: TCP, UDP and Unix-domain sockets |
-    //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows` |
+    //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows`, on WASI `wasi`: `SourceFd` |
     //! | `log` (default) | traces through the `log` crate |
 }

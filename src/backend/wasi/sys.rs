@@ -62,7 +62,8 @@ impl Ask for Subscribed {
 
     /// A runtime tells nothing unasked.
     fn new(fd: RawFd, interest: Option<Interest>, _read_hangup: bool) -> Subscribed {
-        Subscribed { fd, interest, found: 0 }
+        // Like poll(2), which passes over a number that none can have: the notifier's here.
+        Subscribed { fd, interest: interest.filter(|_| fd >= 0), found: 0 }
     }
 
     #[inline]

@@ -1,0 +1,99 @@
+//! What only WASI has: a sleep that nothing could end, and one source that spoils the answer about all.
+
+use std::io::{ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use wakeful::wasi::SourceFd;
+use wakeful::{Backend, Waker};
+
+use crate::support::*;
+
+on_every_backend![
+    a_sleep_that_nothing_could_end,
+    a_sleep_without_sources,
+    a_raw_descriptor,
+    a_closed_descriptor_spoils_no_other,
+    a_number_that_is_not_open,
+    what_is_not_there_says_so,
+];
+
+/// Who would hang for ever is told so.
+fn a_sleep_that_nothing_could_end(backend: Backend) {
+    let mut t = Tester::new(backend);
+    assert_kind(t.poll.poll(&mut t.events, None), ErrorKind::InvalidInput);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    assert_kind(t.poll.poll(&mut t.events, None), ErrorKind::InvalidInput);
+    waker.wake().unwrap();
+    t.poll.poll(&mut t.events, None).unwrap();
+    assert_eq!(t.events.len(), 1);
+
+    // A source that was reported and not used up is waited for no more.
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    send(&b, b"x");
+    t.expect(&[want(A, READ)]);
+    assert_kind(t.poll.poll(&mut t.events, None), ErrorKind::InvalidInput);
+    assert_eq!(drain(&a), b"x");
+    send(&b, b"y");
+    t.poll.poll(&mut t.events, None).unwrap();
+    assert_eq!(t.events.len(), 1);
+}
+
+fn a_sleep_without_sources(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let start = Instant::now();
+    assert!(t.poll_for(Duration::from_millis(30)).is_empty());
+    assert!(start.elapsed() >= Duration::from_millis(30));
+}
+
+/// Nobody tells of its operations.
+fn a_raw_descriptor(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = std_tcp_pair();
+    a.set_nonblocking(true).unwrap();
+    let fd = a.as_raw_fd();
+    t.register(&mut SourceFd(&fd), A, READ);
+    t.quiet();
+    for round in 0..20u8 {
+        send(&b, &[round]);
+        t.expect(&[want(A, READ)]);
+        let mut buf = [0; 4];
+        assert_eq!(a.read(&mut buf).unwrap(), 1);
+        assert_eq!(buf[0], round);
+    }
+    t.deregister(&mut SourceFd(&fd));
+    assert_kind(t.registry().deregister(&mut SourceFd(&fd)), ErrorKind::NotFound);
+}
+
+/// A runtime that is asked about it fails the whole call.
+fn a_closed_descriptor_spoils_no_other(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (a, _b) = std_tcp_pair();
+    let (mut c, d) = tcp_pair();
+    t.register(&mut SourceFd(&a.as_raw_fd()), A, READ);
+    t.register(&mut c, C, READ);
+    t.quiet();
+    drop(a);
+    t.quiet();
+    send(&d, b"x");
+    t.expect(&[want(C, READ)]);
+}
+
+fn a_number_that_is_not_open(backend: Backend) {
+    let t = Tester::new(backend);
+    assert!(t.registry().register(&mut SourceFd(&-1), A, READ).is_err());
+    assert!(t.registry().register(&mut SourceFd(&12_345), A, READ).is_err());
+}
+
+fn what_is_not_there_says_so(backend: Backend) {
+    use wakeful::net::{TcpListener, TcpStream, UdpSocket};
+    if backend == Backend::Wasi {
+        assert_kind(TcpListener::bind(any_port()), ErrorKind::Unsupported);
+        assert_kind(TcpStream::connect(any_port()), ErrorKind::Unsupported);
+        assert_kind(UdpSocket::bind(any_port()), ErrorKind::Unsupported);
+    } else {
+        let (a, _b) = tcp_pair();
+        assert_kind(a.peek(&mut [0]), ErrorKind::Unsupported);
+    }
+}
