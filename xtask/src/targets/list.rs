@@ -160,8 +160,8 @@ pub const TARGETS: &[Target] = &[
     checked("x86_64-unknown-fuchsia"),
     not_yet("x86_64-unknown-hermit"),
     // Windows
-    not_yet("x86_64-pc-windows-gnu"),
-    not_yet("x86_64-pc-windows-msvc"),
+    checked("x86_64-pc-windows-gnu"),
+    checked("x86_64-pc-windows-msvc"),
     // WASI
     checked("wasm32-wasip1"),
     checked("wasm32-wasip2"),
