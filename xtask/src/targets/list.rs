@@ -160,7 +160,7 @@ pub const TARGETS: &[Target] = &[
     checked("x86_64-unknown-fuchsia"),
     not_yet("x86_64-unknown-hermit"),
     // Windows
-    checked("x86_64-pc-windows-gnu").quick(),
+    checked("x86_64-pc-windows-gnu"),
     checked("x86_64-pc-windows-msvc"),
     // WASI
     checked("wasm32-wasip1"),
