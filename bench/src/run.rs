@@ -20,8 +20,10 @@ pub struct Row {
     /// How many rounds, of the usual number: slow rows have fewer.
     pub share: f64,
     /// Sets up all contestants, or the one of this name.
-    pub make: Box<dyn Fn(Option<&str>) -> Result<Vec<Contestant>>>,
+    pub make: Make,
 }
+
+pub type Make = Box<dyn Fn(Option<&str>) -> Result<Vec<Contestant>>>;
 
 pub struct Contestant {
     pub name: String,
@@ -187,7 +189,7 @@ impl Progress<'_> {
     }
 
     fn show(&mut self, done: usize, all: usize) {
-        let is_due = self.shown.map_or(true, |shown| shown.elapsed() > Duration::from_millis(100));
+        let is_due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100));
         let mut stderr = std::io::stderr();
         let took = self.start.elapsed().as_secs_f64();
         // Nobody may be looking any more, which is no reason to stop.

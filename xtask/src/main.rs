@@ -1,6 +1,7 @@
 //! wakeful's own tasks. A new one is a file with a public type of clap's `Args` that implements `Task`, its `mod`
 //! line, and its word in `tasks!`.
 
+mod bench;
 mod ci;
 mod command;
 mod downstream;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use bench::Bench;
 use ci::Ci;
 use downstream::Downstream;
 use loom::Loom;
@@ -34,7 +36,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom }
+tasks! { Bench, Ci, Downstream, Loom }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
