@@ -1,6 +1,7 @@
 //! wakeful's own tasks. A new one is a file with a public type of clap's `Args` that implements `Task`, its `mod`
 //! line, and its word in `tasks!`.
 
+mod bench;
 mod ci;
 mod command;
 mod downstream;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use bench::Bench;
 use ci::Ci;
 use downstream::Downstream;
 use kernels::Kernels;
@@ -49,7 +51,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi, Wine }
+tasks! { Bench, Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -1,0 +1,74 @@
+//! wakeful beside its peers, in one process and in one run. `cargo xtask bench` builds this, and makes a report of
+//! what it prints: a line `row,ID,UNIT,TITLE` for each row, and under it lines `ID,ENGINE,ROUND,VALUE`.
+
+mod clock;
+mod engine;
+mod engines;
+mod program;
+mod run;
+mod sockets;
+mod work;
+
+use std::io::BufWriter;
+use std::thread;
+
+use anyhow::{bail, Context, Result};
+
+fn main() -> Result<()> {
+    let options = Options::parse(std::env::args().skip(1))?;
+    sockets::allow_many().context("can't raise the limit of descriptors")?;
+    // With one thread glibc takes short cuts that no real program gets.
+    thread::spawn(|| loop {
+        thread::park();
+    });
+
+    let rows = work::rows(&options.tokio);
+    if let Some((id, engine)) = &options.serve {
+        let row = rows.iter().find(|row| row.id == *id).with_context(|| format!("no row {id}"))?;
+        return program::serve(row, engine);
+    }
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for row in rows.iter().filter(|row| options.wants(&row.id)) {
+        run::run(row, options.rounds, &mut out).with_context(|| row.id.clone())?;
+    }
+    Ok(())
+}
+
+struct Options {
+    /// Beginnings of the names of rows. All, if empty.
+    rows: Vec<String>,
+    rounds: usize,
+    /// The programs with tokio on each library: a name and a path.
+    tokio: Vec<(String, String)>,
+    /// To be a contestant: in this row, as this engine.
+    serve: Option<(String, String)>,
+}
+
+impl Options {
+    fn parse(args: impl Iterator<Item = String>) -> Result<Options> {
+        let mut options = Options { rows: Vec::new(), rounds: 150, tokio: Vec::new(), serve: None };
+        let mut args = args;
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--rounds" => {
+                    let rounds = args.next().context("--rounds wants a number")?;
+                    options.rounds = rounds.parse().context("--rounds wants a number")?;
+                }
+                "--tokio" => match (args.next(), args.next()) {
+                    (Some(name), Some(path)) => options.tokio.push((name, path)),
+                    _ => bail!("--tokio wants a name and a program"),
+                },
+                "--serve" => {
+                    options.serve = args.next().zip(args.next());
+                }
+                option if option.starts_with('-') => bail!("unknown option {option}"),
+                _ => options.rows.push(arg.to_lowercase()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|row| id.starts_with(row.as_str()))
+    }
+}

@@ -1,0 +1,28 @@
+//! The workloads, and what each row of the report shows.
+
+mod churn;
+mod echo;
+mod memory;
+mod poll;
+mod register;
+mod timeout;
+mod tokio;
+mod udp;
+mod wake;
+
+use crate::run::Row;
+
+/// All rows. The beginning of an id is its workload, by which a person asks for it.
+pub fn rows(tokio: &[(String, String)]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.extend(wake::rows());
+    rows.extend(poll::rows());
+    rows.extend(register::rows());
+    rows.extend(churn::rows());
+    rows.extend(echo::rows());
+    rows.extend(udp::rows());
+    rows.extend(timeout::rows());
+    rows.extend(memory::rows());
+    rows.extend(tokio::rows(tokio));
+    rows
+}

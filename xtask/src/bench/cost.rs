@@ -1,0 +1,72 @@
+//! W7: what a library costs before the program runs: time to build it, crates, bytes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{bail, Context, Result};
+
+use crate::command::{capture, cargo};
+use crate::workspace;
+
+const LIBRARIES: [&str; 3] = ["mio", "wakeful", "polling"];
+
+/// Writes rows as the benchmark does.
+pub fn measure(wants: impl Fn(&str) -> bool, quick: bool, mut out: impl Write) -> Result<()> {
+    let folder = workspace::target("bench")?.join("cold");
+    for profile in ["dev", "release"] {
+        let id = format!("w7-build-{profile}");
+        if wants(&id) {
+            writeln!(out, "row,{id},s,Cold build of a small program; {profile}")?;
+            for round in 0..if quick { 1 } else { 5 } {
+                for library in LIBRARIES {
+                    eprintln!("{id}: {library}");
+                    let took = cold_build(&folder, library, profile)?;
+                    writeln!(out, "{id},{library},{round},{took:.3}")?;
+                }
+            }
+        }
+    }
+    if wants("w7-size") {
+        writeln!(out, "row,w7-size,B,A small program; stripped and optimised")?;
+        for library in LIBRARIES {
+            cold_build(&folder, library, "small")?;
+            let program = folder.join("small").join(format!("hello-{library}"));
+            let size = fs::metadata(&program).with_context(|| format!("no {}", program.display()))?.len();
+            writeln!(out, "w7-size,{library},0,{size}")?;
+        }
+    }
+    if wants("w7-crates") {
+        writeln!(out, "row,w7-crates,,Crates built; with the library itself")?;
+        for library in LIBRARIES {
+            writeln!(out, "w7-crates,{library},0,{}", crates(library)?)?;
+        }
+    }
+    let _ = fs::remove_dir_all(&folder);
+    Ok(())
+}
+
+fn cold_build(folder: &Path, library: &str, profile: &str) -> Result<f64> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+    }
+    let mut build = cargo(["build", "--locked", "--quiet", "--profile", profile, "--package"])?;
+    build.arg(format!("hello-{library}")).arg("--target-dir").arg(folder);
+    build.current_dir(workspace::root()?.join("bench"));
+    let start = Instant::now();
+    capture(build)?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+fn crates(library: &str) -> Result<usize> {
+    let mut tree = cargo(["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--package"])?;
+    tree.arg(format!("hello-{library}")).current_dir(workspace::root()?.join("bench"));
+    let tree = capture(tree)?;
+    let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    match names.len().checked_sub(1) {
+        Some(count) if count > 0 => Ok(count),
+        _ => bail!("cargo's tree of hello-{library} is empty"),
+    }
+}

@@ -1,0 +1,141 @@
+//! The report for people: one file, all in it, a chart for each row.
+
+use std::fmt::Write;
+
+use super::goals;
+use super::samples::{quantile, Row, Samples, Spread};
+use super::table::short;
+
+const STYLE: &str = "
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
+h2 { font-size: 1.05rem; margin: 2.5rem 0 .3rem } .id { color: #888; font-weight: normal }
+pre, td, svg text { font-variant-numeric: tabular-nums } pre { background: #f5f5f5; padding: 1rem; overflow: auto }
+table { border-collapse: collapse; font-size: .9rem } td, th { padding: .15rem .8rem .15rem 0; text-align: right }
+td:first-child, th:first-child { text-align: left } .bad { color: #b00020 } .good { color: #1b6e3c }
+svg { width: 100%; height: auto } svg text { font: 12px system-ui, sans-serif; fill: #444 }
+@media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } pre { background: #242424 }
+  svg text { fill: #bbb } .bad { color: #ff8a80 } .good { color: #81c995 } }
+";
+
+const INTRODUCTION: &str = "
+<p>Engines take turns in short batches, all within one process or in processes that wait for their turns. What counts
+is the ratio to mio <em>within one round</em>: a dot for each round, a box from the lower to the upper quartile of
+them, a bar at their median. Left is cheaper; each step of the scale is a factor of two. The dashed line is what
+wakeful is to cost at most. \"system calls\" is a program that calls the kernel itself: the limit.</p>
+";
+
+pub fn page(samples: &Samples, about: &str) -> String {
+    let mut page =
+        String::from("<!doctype html><html lang=en><meta charset=utf-8><title>wakeful: speed</title>");
+    let _ = write!(page, "<style>{STYLE}</style><h1>wakeful beside its peers</h1>{INTRODUCTION}");
+    let _ = write!(page, "<pre>{}</pre>", escape(about));
+    summary(samples, &mut page);
+    for row in &samples.rows {
+        let _ = write!(page, "<h2>{} <span class=id>{}</span></h2>", escape(&row.title), escape(&row.id));
+        chart(row, &mut page);
+        numbers(row, &mut page);
+    }
+    page
+}
+
+/// The promises, and what has become of them.
+fn summary(samples: &Samples, page: &mut String) {
+    page.push_str("<table><tr><th>promise<th>at most<th>");
+    for row in &samples.rows {
+        if let Some(verdict) = goals::verdict(row) {
+            let class = if verdict.is_met { "good" } else { "bad" };
+            let (title, goal, word) = (escape(&row.title), short(verdict.goal), verdict.word());
+            let _ = write!(page, "<tr><td>{title}<td>{goal}<td class={class}>{word}");
+        }
+    }
+    page.push_str("</table>");
+}
+
+fn numbers(row: &Row, page: &mut String) {
+    let _ = write!(page, "<table><tr><th>engine<th>median, {}<th>ratio<th>quartiles", escape(&row.unit));
+    for engine in &row.engines {
+        let value = Spread::of(&engine.values).map_or(String::new(), |value| short(value.median));
+        let _ = write!(page, "<tr><td>{}<td>{value}", escape(&engine.name));
+        if let Some(ratio) = Spread::of(&row.ratios(engine)) {
+            let (median, low, high) = (short(ratio.median), short(ratio.low), short(ratio.high));
+            let _ = write!(page, "<td>{median}<td>{low} to {high}");
+        }
+    }
+    page.push_str("</table>");
+}
+
+const WIDTH: f64 = 900.0;
+const LEFT: f64 = 150.0;
+const LINE: f64 = 26.0;
+
+/// Where a ratio stands: equal factors are equal distances.
+struct Scale {
+    low: f64,
+    high: f64,
+}
+
+impl Scale {
+    fn of(row: &Row) -> Scale {
+        let (mut low, mut high): (f64, f64) = (0.5, 2.0);
+        for engine in &row.engines {
+            let mut ratios = row.ratios(engine);
+            ratios.sort_by(f64::total_cmp);
+            // Single stray rounds would squeeze all the others.
+            low = low.min(quantile(&ratios, 0.05).unwrap_or(low));
+            high = high.max(quantile(&ratios, 0.95).unwrap_or(high));
+        }
+        if let Some(goal) = goals::goal(row) {
+            low = low.min(goal);
+        }
+        Scale { low: low.max(1e-4).log2().floor(), high: high.log2().ceil() }
+    }
+
+    fn x(&self, ratio: f64) -> f64 {
+        let part = (ratio.max(1e-6).log2() - self.low) / (self.high - self.low);
+        LEFT + part.clamp(0.0, 1.0) * (WIDTH - LEFT - 20.0)
+    }
+}
+
+fn chart(row: &Row, page: &mut String) {
+    let scale = Scale::of(row);
+    let height = LINE * (row.engines.len() as f64 + 1.0);
+    let _ = write!(page, "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=img>");
+    for power in scale.low as i32..=scale.high as i32 {
+        let (ratio, x) = (2f64.powi(power), scale.x(2f64.powi(power)));
+        let shade = if power == 0 { "#888" } else { "#8883" };
+        let bottom = height - LINE + 4.0;
+        let _ = write!(page, "<path d=\"M{x:.1} 0V{bottom:.1}\" stroke=\"{shade}\"/>");
+        let _ =
+            write!(page, "<text x={x:.1} y={:.1} text-anchor=middle>{}</text>", height - 6.0, short(ratio));
+    }
+    for (index, engine) in row.engines.iter().enumerate() {
+        let middle = LINE * (index as f64 + 0.5);
+        let colour = if engine.name.contains("wakeful") { "#d9480f" } else { "#1971c2" };
+        let _ = write!(page, "<text x=0 y={:.1}>{}</text>", middle + 4.0, escape(&engine.name));
+        let ratios = row.ratios(engine);
+        for (round, &ratio) in ratios.iter().enumerate() {
+            // Apart from each other in the height, by the round: always the same picture of the same numbers.
+            let y = middle + ((round * 7) % 15) as f64 - 7.0;
+            let x = scale.x(ratio);
+            let _ = write!(page, "<circle cx={x:.1} cy={y:.1} r=1.6 fill=\"{colour}\" opacity=.3 />");
+        }
+        if let Some(Spread { low, median, high }) = Spread::of(&ratios) {
+            let (low, median, high, top) = (scale.x(low), scale.x(median), scale.x(high), middle - 9.0);
+            let width = high - low;
+            let _ = write!(
+                page,
+                "<rect x={low:.1} y={top:.1} width={width:.1} height=18 fill=none stroke=\"{colour}\"/>\
+                 <path d=\"M{median:.1} {top:.1}v18\" stroke=\"{colour}\" stroke-width=3 />"
+            );
+        }
+    }
+    if let Some(goal) = goals::goal(row) {
+        let (x, bottom) = (scale.x(goal), height - LINE);
+        let _ = write!(page, "<path d=\"M{x:.1} 0V{bottom:.1}\" stroke=\"#2b8a3e\" stroke-dasharray=4 />");
+    }
+    page.push_str("</svg>");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

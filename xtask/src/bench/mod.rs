@@ -1,0 +1,88 @@
+//! `cargo xtask bench`: wakeful beside its peers, measured, compared with what is promised, and drawn.
+
+mod cost;
+mod goals;
+mod html;
+mod machine;
+mod programs;
+mod samples;
+mod table;
+
+use std::fs::{self, File};
+use std::process::Stdio;
+
+use anyhow::{bail, Context, Result};
+
+use machine::Machine;
+use programs::Programs;
+use samples::Samples;
+
+use crate::command::{read_lossy, start_failed};
+use crate::{workspace, Task};
+
+/// Measure wakeful beside its peers: a table here, a report with charts and the raw numbers below target/bench
+#[derive(clap::Args)]
+pub struct Bench {
+    /// Only rows whose names begin so: w1 wake, w2 poll, w3 register and churn, w4 TCP, w5 UDP, w6 timeouts, w7
+    /// memory and build, tokio
+    #[arg(value_name = "W")]
+    rows: Vec<String>,
+
+    /// A few rounds of each: about a minute, and rough
+    #[arg(long)]
+    quick: bool,
+
+    /// Leave out libuv and libevent
+    #[arg(long)]
+    without_c: bool,
+
+    /// Only make the table and the report anew, from the numbers of the last run
+    #[arg(long)]
+    report: bool,
+}
+
+const ROUNDS: usize = 150;
+const QUICK_ROUNDS: usize = 15;
+
+impl Task for Bench {
+    fn run(self) -> Result<bool> {
+        let folder = workspace::target("bench")?;
+        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        let (numbers, about) = (folder.join("numbers.csv"), folder.join("machine.txt"));
+        if !self.report {
+            let mut machine = Machine::look()?;
+            self.measure(&numbers)?;
+            machine.look_again()?;
+            fs::write(&about, machine.to_string()).context("can't write about the machine")?;
+        }
+
+        let samples = Samples::parse(&read_lossy(&numbers)?)?;
+        if samples.rows.is_empty() {
+            bail!("nothing was measured: no row's name begins with {}", self.rows.join(" or "));
+        }
+        let about = read_lossy(&about)?;
+        let report = folder.join("report.html");
+        fs::write(&report, html::page(&samples, &about)).context("can't write the report")?;
+        println!("{}\n{about}", table::Table(&samples));
+        println!("numbers: {}\nreport:  {}", numbers.display(), report.display());
+        Ok(true)
+    }
+}
+
+impl Bench {
+    fn measure(&self, numbers: &std::path::Path) -> Result<()> {
+        let programs = Programs::build(!self.without_c)?;
+        let rounds = if self.quick { QUICK_ROUNDS } else { ROUNDS };
+        let out = File::create(numbers).with_context(|| format!("can't write {}", numbers.display()))?;
+        let mut command = programs.bench();
+        command.args(&self.rows).args(["--rounds", &rounds.to_string()]);
+        command.stdin(Stdio::null()).stdout(out.try_clone().context("can't share the numbers")?);
+        // Its progress goes to the terminal.
+        let status = command.status().with_context(|| start_failed(&command))?;
+        if !status.success() {
+            bail!("the benchmark ended with {status}");
+        }
+        let wants = |id: &str| self.rows.is_empty() || self.rows.iter().any(|row| id.starts_with(&**row));
+        cost::measure(wants, self.quick, out)
+    }
+}
