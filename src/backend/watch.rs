@@ -245,7 +245,8 @@ impl Watch {
                 continue;
             }
             match suspicion.due {
-                Some(due) if now >= due || has_changed => {
+                // A change is due at once, at the first look too.
+                due if has_changed || due.is_some_and(|due| now >= due) => {
                     if has_changed {
                         suspicion.pause = Watch::SHORTEST_PAUSE;
                     } else {

@@ -11,6 +11,7 @@ use crate::support::*;
 
 on_every_backend![
     a_full_stream_is_quiet_until_there_is_room,
+    room_after_a_hang_up_is_reported,
     blocked_writes_bring_no_readable_events,
     one_event_for_one_change,
     a_listener_of_the_file_system,
@@ -32,6 +33,18 @@ fn a_full_stream_is_quiet_until_there_is_room(backend: Backend) {
         t.expect(&[want(A, WRITE)]);
         t.quiet();
     }
+}
+
+/// The change comes right after the hang-up was told, before anything has looked at it again.
+fn room_after_a_hang_up_is_reported(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = UnixStream::pair().unwrap();
+    t.register(&mut a, A, BOTH);
+    fill(&a);
+    b.shutdown(std::net::Shutdown::Both).unwrap();
+    t.expect(&[want(A, READ)]);
+    read_on(&b);
+    t.expect(&[want(A, WRITE).or(READ)]);
 }
 
 fn blocked_writes_bring_no_readable_events(backend: Backend) {

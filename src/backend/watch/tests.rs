@@ -257,3 +257,12 @@ fn data_after_a_hang_up_is_reported() {
     watch.look(HANG_UP, now);
     assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
 }
+
+#[test]
+fn what_a_hang_up_has_changed_into_before_the_first_look_is_reported() {
+    for mut watch in [source(BOTH), raw(BOTH)] {
+        assert_eq!(watch.ready(HANG_UP), Some(HANG_UP));
+        let with_room = HANG_UP.union(Readiness::WRITABLE);
+        assert_eq!(watch.look(with_room, Instant::now()), Look::Report(with_room));
+    }
+}
