@@ -171,9 +171,7 @@ impl Watch {
         if !is_armed && !is_news {
             return None;
         }
-        let tells_direction =
-            found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY));
-        if self.armed.is_none() || !tells_direction {
+        if self.armed.is_none() || !tells_direction(found) {
             // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
             found = found.union(self.asked_of(readiness_of(used)));
         }
@@ -223,8 +221,12 @@ impl Watch {
 
     /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
-        let found = self.asked_of(found);
+        let mut found = self.asked_of(found);
         let ready = self.used(found);
+        if let Some(ready) = ready.filter(|_| !tells_direction(found)) {
+            // As in `ready`, or it would look like a change.
+            found = found.union(self.asked_of(readiness_of(ready)));
+        }
         // That an error or what was left has been taken is no news.
         let taken = Readiness::ERROR.union(Readiness::LEFTOVER);
         let has_changed = self.hung_up.is_some_and(|reported| {
@@ -337,6 +339,10 @@ fn only(wanted: Interest, found: Readiness) -> Readiness {
         .without(Readiness::READABLE.when(!reads))
         .without(Readiness::WRITABLE.when(!wanted.is_writable()))
         .without(Readiness::PRIORITY.when(!wanted.is_priority()))
+}
+
+fn tells_direction(found: Readiness) -> bool {
+    found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY))
 }
 
 /// Both halves are closed.

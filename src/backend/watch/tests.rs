@@ -266,3 +266,15 @@ fn what_a_hang_up_has_changed_into_before_the_first_look_is_reported() {
         assert_eq!(watch.look(with_room, Instant::now()), Look::Report(with_room));
     }
 }
+
+#[test]
+fn the_reader_of_a_pipe_that_waits_for_writing_is_told_of_its_end_once() {
+    // The kernel says "hung up" and nothing of a direction.
+    let hung_up = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
+    let mut watch = source(WRITE);
+    assert_eq!(watch.ready(hung_up), Some(hung_up.union(Readiness::WRITABLE)));
+    let now = Instant::now();
+    for step in 0..3 {
+        assert!(matches!(watch.look(hung_up, now + step * Duration::from_secs(1)), Look::Later(_)));
+    }
+}
