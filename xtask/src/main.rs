@@ -7,6 +7,7 @@ mod downstream;
 mod job;
 mod libtest;
 mod loom;
+mod model;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use clap::Parser;
 use ci::Ci;
 use downstream::Downstream;
 use loom::Loom;
+use model::Model;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -34,7 +36,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom }
+tasks! { Ci, Downstream, Loom, Model }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -1,0 +1,124 @@
+//! Random programs, and the contract as a model that judges what they are told.
+//!
+//! A sequence comes from a seed. One that breaks the contract is made as short as it gets, and printed with its seed.
+//! `cargo xtask model` runs for as long as it is told; the tests here are its short form.
+//!
+//! - `WAKEFUL_SEED`: the first sequence's seed; the others have the numbers after it.
+//! - `WAKEFUL_MODEL_SECONDS`: how long each backend is tested, instead of a few hundred sequences.
+#![cfg(unix)]
+
+#[path = "model/contract.rs"]
+mod contract;
+#[path = "model/ends.rs"]
+mod ends;
+#[path = "model/ops.rs"]
+mod ops;
+#[path = "model/rescue.rs"]
+mod rescue;
+#[path = "model/shrink.rs"]
+mod shrink;
+#[path = "conformance/support.rs"]
+mod support;
+#[path = "model/world.rs"]
+mod world;
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use wakeful::{Backend, Poll};
+
+use contract::Rules;
+use ends::End;
+use ops::{Kind, Op};
+use support::Random;
+use world::Ground;
+
+/// A kernel.
+struct Kernel(Backend);
+
+impl Ground for Kernel {
+    fn rules(&self) -> Rules {
+        Rules {
+            exact: true,
+            raw_is_late: self.0 == Backend::PosixPoll,
+            ends_in_both_directions: self.0 == Backend::Epoll,
+            duplicates_live: true,
+        }
+    }
+
+    fn poll(&self) -> io::Result<Poll> {
+        Poll::with_backend(self.0)
+    }
+
+    fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]> {
+        ends::pair(kind)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn has_threads(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn epoll() {
+    check("epoll", |_| Kernel(Backend::Epoll));
+}
+
+// The model's idea of what is ready, and of what fits into a buffer, is Linux's.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn posix_poll() {
+    check("posix_poll", |_| Kernel(Backend::PosixPoll));
+}
+
+/// Runs sequences until the time is over, and fails with the shortest form of the first that breaks the contract.
+fn check<G: Ground>(name: &str, ground: impl Fn(u64) -> G) {
+    let seconds: Option<u64> =
+        std::env::var("WAKEFUL_MODEL_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
+    let first = first_seed();
+    println!("{name}: WAKEFUL_SEED={first}");
+    let start = Instant::now();
+    let (mut sequences, mut operations) = (0u64, 0);
+    loop {
+        let is_over = match seconds {
+            Some(seconds) => start.elapsed() >= Duration::from_secs(seconds),
+            None => sequences >= 200,
+        };
+        if is_over {
+            break;
+        }
+        let seed = first.wrapping_add(sequences);
+        let ops = Op::sequence(&mut Random::new(seed));
+        if let Err(fault) = world::run(&ground(seed), &ops) {
+            let (ops, fault) = shrink::shortest(ops, fault, |ops| world::run(&ground(seed), ops).err());
+            let ops: String = ops.iter().map(|op| format!("    {op:?},\n")).collect();
+            panic!(
+                "{name}, after {operations} operations in {:.1?}\nWAKEFUL_SEED={seed}\n{fault}\n{ops}",
+                start.elapsed()
+            );
+        }
+        sequences += 1;
+        operations += ops.len();
+    }
+    // Past the harness' capture: how much was done is part of the result.
+    let _ = writeln!(
+        io::stderr(),
+        "model: {name}: {sequences} sequences, {operations} operations in {:.1?}, no disagreement",
+        start.elapsed()
+    );
+}
+
+fn first_seed() -> u64 {
+    match std::env::var("WAKEFUL_SEED") {
+        Ok(seed) => seed.parse().expect("WAKEFUL_SEED is a number"),
+        Err(_) => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            now.as_nanos() as u64
+        }
+    }
+}

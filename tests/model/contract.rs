@@ -1,0 +1,398 @@
+//! The contract as a pure model: what a kernel's sources are, which events are owed, and which are allowed.
+//!
+//! Readiness has three values. What depends on the size of a kernel's buffers is unknown between "just emptied" and
+//! "has answered `WouldBlock`"; then an event is allowed, and none is owed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ops::{Half, Kind};
+
+pub const READ: usize = 0;
+pub const WRITE: usize = 1;
+const NAMES: [&str; 2] = ["readable", "writable"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Is {
+    Ready,
+    Not,
+    Unknown,
+}
+
+/// What a backend promises beyond the contract, or short of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Events tell the truth, come with the next `poll`, and are not repeated without a reason.
+    pub exact: bool,
+    /// Raw descriptors' events may come late, and again (`PLATFORMS.md`, 14).
+    pub raw_is_late: bool,
+    /// An error or a hang-up may come in both directions (`PLATFORMS.md`, 7).
+    pub ends_in_both_directions: bool,
+    /// A closed descriptor with an open duplicate goes on giving events (`PLATFORMS.md`, 13).
+    pub duplicates_live: bool,
+}
+
+/// An end of a pair: 0 and 1 are the first pair's.
+pub type End = usize;
+
+/// An event, as far as the contract speaks of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    pub token: usize,
+    pub directions: [bool; 2],
+    pub error: bool,
+    pub read_closed: bool,
+    pub write_closed: bool,
+}
+
+#[derive(Default)]
+pub struct Contract {
+    pairs: BTreeMap<usize, Pair>,
+    /// By token.
+    registered: BTreeMap<usize, Registration>,
+    /// By token: whether it has a wake to report.
+    wakers: BTreeMap<usize, bool>,
+    /// Tokens that may come although they are nobody's.
+    limbo: BTreeSet<usize>,
+}
+
+#[derive(Debug)]
+struct Pair {
+    kind: Kind,
+    /// From end 0 to end 1, and back.
+    channels: [Channel; 2],
+    /// How many descriptors stand for each end.
+    handles: [usize; 2],
+    /// Somebody has shut down or closed something.
+    is_hurt: bool,
+}
+
+/// What is on the way in one direction.
+#[derive(Debug, Default)]
+struct Channel {
+    /// Sizes of datagrams, or one entry for each write of a stream.
+    waiting: Vec<usize>,
+    /// Since it was last empty.
+    writes: usize,
+    bytes: usize,
+    /// The writer was answered `WouldBlock`, and nothing was read since.
+    is_full: bool,
+    /// The writer sends no more.
+    ended: bool,
+    /// The reader has shut down its half.
+    unread: bool,
+}
+
+impl Channel {
+    fn has_room(&self) -> bool {
+        self.writes <= 8 && self.bytes <= 4096
+    }
+}
+
+#[derive(Debug)]
+struct Registration {
+    end: End,
+    asks: [bool; 2],
+    /// The next readiness must be told.
+    armed: [bool; 2],
+    /// The end of what can be read was told: behind a short read is that, and it need not be told again.
+    end_told: bool,
+    /// Events since something last happened to the pair.
+    repeated: usize,
+}
+
+impl Contract {
+    pub fn open(&mut self, pair: usize, kind: Kind) {
+        let channels = [Channel::default(), Channel::default()];
+        self.pairs.insert(pair, Pair { kind, channels, handles: [1; 2], is_hurt: false });
+    }
+
+    pub fn register(&mut self, end: End, token: usize, asks: [bool; 2]) {
+        self.limbo.remove(&token);
+        self.registered.insert(token, Registration { end, asks, armed: asks, end_told: false, repeated: 0 });
+    }
+
+    pub fn deregister(&mut self, token: usize) {
+        self.registered.remove(&token);
+    }
+
+    /// The token may still come.
+    pub fn tolerate(&mut self, token: usize) {
+        self.limbo.insert(token);
+    }
+
+    /// It may come no more.
+    pub fn tolerate_no_more(&mut self, token: usize) {
+        self.limbo.remove(&token);
+    }
+
+    pub fn add_waker(&mut self, token: usize) {
+        self.wakers.insert(token, false);
+    }
+
+    pub fn drop_waker(&mut self, token: usize) {
+        self.wakers.remove(&token);
+    }
+
+    pub fn wake(&mut self, token: usize) {
+        self.wakers.insert(token, true);
+    }
+
+    /// `wanted` bytes were offered; `None` stands for `WouldBlock`. A sum of several writes says so by `count`.
+    pub fn wrote(&mut self, end: End, wanted: usize, written: Option<usize>) {
+        let (pair, side) = (end / 2, end % 2);
+        self.stir(pair);
+        let Some(Pair { kind, channels, .. }) = self.pairs.get_mut(&pair) else { return };
+        let channel = &mut channels[side];
+        match written {
+            Some(n) => {
+                channel.waiting.push(n);
+                channel.writes += 1;
+                channel.bytes += n;
+                if n < wanted && tells_of_short(*kind) {
+                    self.used_up_short(end, WRITE);
+                }
+            }
+            None => {
+                channel.is_full = true;
+                self.used_up(end, WRITE);
+            }
+        }
+    }
+
+    /// How many bytes a read of `wanted` must give: none or more.
+    pub fn readable_bytes(&self, end: End, wanted: usize) -> Option<usize> {
+        let pair = &self.pairs[&(end / 2)];
+        let channel = &pair.channels[1 - end % 2];
+        if pair.is_hurt {
+            return None;
+        }
+        match is_stream(pair.kind) {
+            true => Some(channel.waiting.iter().sum::<usize>().min(wanted)),
+            false => Some(channel.waiting.first().map_or(0, |&size| size.min(wanted))),
+        }
+    }
+
+    /// `read` is what a read of `wanted` bytes gave, `None` for `WouldBlock`.
+    pub fn read(&mut self, end: End, wanted: usize, read: Option<usize>) {
+        let (pair, side) = (end / 2, end % 2);
+        self.stir(pair);
+        let Some(Pair { kind, channels, .. }) = self.pairs.get_mut(&pair) else { return };
+        let (kind, channel) = (*kind, &mut channels[1 - side]);
+        let is_stream = is_stream(kind);
+        let Some(read) = read else {
+            return self.used_up(end, READ);
+        };
+        channel.is_full = false;
+        if is_stream {
+            let mut left = read;
+            while left > 0 && !channel.waiting.is_empty() {
+                let first = channel.waiting[0];
+                if first > left {
+                    channel.waiting[0] -= left;
+                    left = 0;
+                } else {
+                    left -= first;
+                    channel.waiting.remove(0);
+                }
+            }
+        } else if !channel.waiting.is_empty() {
+            channel.waiting.remove(0);
+        }
+        if channel.waiting.is_empty() {
+            (channel.writes, channel.bytes) = (0, 0);
+        }
+        if tells_of_short(kind) && read > 0 && read < wanted {
+            self.used_up_short(end, READ);
+        }
+    }
+
+    pub fn shutdown(&mut self, end: End, half: Half) {
+        let (pair, side) = (end / 2, end % 2);
+        self.stir(pair);
+        if let Some(pair) = self.pairs.get_mut(&pair) {
+            pair.is_hurt = true;
+            pair.channels[side].ended |= half != Half::Read;
+            pair.channels[1 - side].unread |= half != Half::Write;
+        }
+    }
+
+    pub fn duplicate(&mut self, end: End) {
+        if let Some(pair) = self.pairs.get_mut(&(end / 2)) {
+            pair.handles[end % 2] += 1;
+        }
+    }
+
+    /// One descriptor of the end is closed; whether it was the last.
+    pub fn close(&mut self, end: End) -> bool {
+        let (pair, side) = (end / 2, end % 2);
+        self.stir(pair);
+        let Some(state) = self.pairs.get_mut(&pair) else { return true };
+        state.handles[side] -= 1;
+        let is_last = state.handles[side] == 0;
+        if is_last {
+            state.is_hurt = true;
+            state.channels[side].ended = true;
+            state.channels[1 - side].unread = true;
+        }
+        if state.handles == [0, 0] {
+            self.pairs.remove(&pair);
+        }
+        is_last
+    }
+
+    pub fn is(&self, end: End, direction: usize) -> Is {
+        let Some(pair) = self.pairs.get(&(end / 2)) else { return Is::Unknown };
+        let side = end % 2;
+        let (out, into) = (&pair.channels[side], &pair.channels[1 - side]);
+        let peer_has_gone = pair.handles[1 - side] == 0;
+        let by_room = match out {
+            Channel { is_full: true, .. } => Is::Not,
+            out if out.has_room() => Is::Ready,
+            _ => Is::Unknown,
+        };
+        match (pair.kind, direction) {
+            // The end of a pipe that goes the other way.
+            (Kind::Pipe, READ) if side == 0 => unknown_if(pair.is_hurt, Is::Not),
+            (Kind::Pipe, WRITE) if side == 1 => unknown_if(pair.is_hurt, Is::Not),
+            (Kind::Datagram | Kind::Udp, _) if pair.is_hurt => Is::Unknown,
+            (Kind::Datagram, WRITE) if !out.is_full && out.writes > 4 => Is::Unknown,
+            (_, READ) if !into.waiting.is_empty() || into.ended || into.unread => Is::Ready,
+            (_, READ) => Is::Not,
+            (_, _) if peer_has_gone => Is::Ready,
+            (_, _) => unknown_if(pair.is_hurt && by_room != Is::Ready, by_room),
+        }
+    }
+
+    /// What must be told.
+    pub fn owed(&self) -> Vec<(usize, usize)> {
+        let mut owed = Vec::new();
+        for (&token, registration) in &self.registered {
+            for direction in [READ, WRITE] {
+                if registration.armed[direction] && self.is(registration.end, direction) == Is::Ready {
+                    owed.push((token, direction));
+                }
+            }
+        }
+        owed.extend(self.wakers.iter().filter(|(_, &woken)| woken).map(|(&token, _)| (token, READ)));
+        owed
+    }
+
+    /// What must be told by the next `poll` that has room for it.
+    pub fn owed_at_once(&self, rules: Rules) -> Vec<(usize, usize)> {
+        let mut owed = self.owed();
+        owed.retain(|(token, _)| {
+            rules.exact
+                && self.registered.get(token).map_or(true, |registration| {
+                    match self.pairs.get(&(registration.end / 2)).map(|pair| pair.kind) {
+                        Some(Kind::Raw) => !rules.raw_is_late,
+                        // The kernel hands packets over by an interrupt, which may be busy.
+                        Some(Kind::Udp) | None => false,
+                        Some(_) => true,
+                    }
+                })
+        });
+        owed
+    }
+
+    /// Judges what a `poll` has told.
+    pub fn told(&mut self, events: &[Told], rules: Rules) -> Result<(), String> {
+        for event in events {
+            self.judge(event, rules)?;
+            if let Some(registration) = self.registered.get_mut(&event.token) {
+                for direction in [READ, WRITE] {
+                    registration.armed[direction] &= !event.directions[direction];
+                }
+                registration.end_told |= event.error || event.read_closed || event.write_closed;
+                registration.repeated += 1;
+            }
+            if let Some(woken) = self.wakers.get_mut(&event.token) {
+                *woken = false;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, event: &Told, rules: Rules) -> Result<(), String> {
+        if event.directions == [false; 2] {
+            return Err(format!("it says nothing: {event:?}"));
+        }
+        if self.limbo.contains(&event.token) {
+            return Ok(());
+        }
+        if let Some(&woken) = self.wakers.get(&event.token) {
+            if !woken {
+                return Err(format!("nobody has woken: {event:?}"));
+            }
+            return Ok(());
+        }
+        let Some(registration) = self.registered.get(&event.token) else {
+            return Err(format!("a token that is nobody's: {event:?}"));
+        };
+        let Some(pair) = self.pairs.get(&(registration.end / 2)) else {
+            return Err(format!("its source has gone: {event:?}"));
+        };
+        for direction in [READ, WRITE] {
+            if !event.directions[direction] {
+                continue;
+            }
+            let may_come = pair.is_hurt && rules.ends_in_both_directions;
+            if !registration.asks[direction] && !may_come {
+                return Err(format!("nobody asked for {}: {event:?}", NAMES[direction]));
+            }
+            if rules.exact && !pair.is_hurt && self.is(registration.end, direction) == Is::Not {
+                return Err(format!("it is not {}: {event:?}", NAMES[direction]));
+            }
+        }
+        if !pair.is_hurt && (event.error || event.read_closed || event.write_closed) {
+            return Err(format!("nothing was closed: {event:?}"));
+        }
+        // What has hung up with something left may get a new writer, and is looked at again too.
+        let is_late = (pair.kind == Kind::Raw || pair.is_hurt) && rules.raw_is_late;
+        if rules.exact && !is_late && registration.repeated >= 3 {
+            return Err(format!("told again and again: {event:?}"));
+        }
+        Ok(())
+    }
+
+    /// A stream has moved less than it could have.
+    fn used_up_short(&mut self, end: End, direction: usize) {
+        for registration in self.registered.values_mut() {
+            if registration.end == end && registration.asks[direction] && !registration.end_told {
+                registration.armed[direction] = true;
+            }
+        }
+    }
+
+    fn used_up(&mut self, end: End, direction: usize) {
+        for registration in self.registered.values_mut() {
+            if registration.end == end && registration.asks[direction] {
+                registration.armed[direction] = true;
+            }
+        }
+    }
+
+    /// Something happens to a pair, which may give events.
+    pub fn stir(&mut self, pair: usize) {
+        for registration in self.registered.values_mut() {
+            if registration.end / 2 == pair {
+                registration.repeated = 0;
+            }
+        }
+    }
+}
+
+fn is_stream(kind: Kind) -> bool {
+    !matches!(kind, Kind::Datagram | Kind::Udp)
+}
+
+/// Whether a short read or write counts as used up. Nobody counts the bytes that pass through `try_io_with`.
+fn tells_of_short(kind: Kind) -> bool {
+    is_stream(kind) && kind != Kind::Wrapped
+}
+
+fn unknown_if(condition: bool, is: Is) -> Is {
+    match condition {
+        true => Is::Unknown,
+        false => is,
+    }
+}

@@ -1,0 +1,145 @@
+//! What a run does: operations that fit any state, so that any part of a sequence is a sequence.
+
+use crate::support::Random;
+
+/// One step. Places and numbers are taken modulo what is there; a step that fits nothing does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    Open(Kind),
+    Register(usize, Asks),
+    Reregister(usize, Asks),
+    Deregister(usize),
+    /// Another `Poll` is asked to register, reregister and deregister a source.
+    OtherPoll(usize),
+    Write(usize, usize),
+    Fill(usize),
+    Read(usize, usize),
+    Drain(usize),
+    Shutdown(usize, Half),
+    Close(usize),
+    /// Closes without a word to the `Poll`, though it be registered.
+    Vanish(usize),
+    Duplicate(usize),
+    CloseDuplicate(usize),
+    NewWaker,
+    DropWaker(usize),
+    Wake(usize),
+    WakeFromThread(usize),
+    Poll(Timeout, usize),
+    /// Polls while another thread writes to this end.
+    PollWhileWriting(usize),
+    /// Polls while another thread wakes.
+    PollWhileWaking(usize),
+    /// Polls while another thread registers this end anew.
+    PollWhileReregistering(usize, Asks),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Stream,
+    Pipe,
+    Datagram,
+    Udp,
+    /// A stream whose ends are raw descriptors.
+    Raw,
+    /// A stream whose ends are wrapped by the program.
+    Wrapped,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    Read,
+    Write,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    Read,
+    Write,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    Zero,
+    Microseconds(u64),
+    /// Far longer than it may take, if an event is due.
+    Long,
+    Never,
+}
+
+impl Op {
+    pub fn random(random: &mut Random) -> Op {
+        let place = random.below(64);
+        match random.below(100) {
+            0..=5 => Op::Open(match random.below(9) {
+                0..=2 => Kind::Stream,
+                3 => Kind::Pipe,
+                4 => Kind::Datagram,
+                5 => Kind::Udp,
+                6 => Kind::Wrapped,
+                _ => Kind::Raw,
+            }),
+            6..=16 => Op::Register(place, asks(random)),
+            17..=20 => Op::Reregister(place, asks(random)),
+            21..=23 => Op::Deregister(place),
+            24 => Op::OtherPoll(place),
+            25..=36 => Op::Write(place, 1 + random.below(40)),
+            37..=39 => Op::Fill(place),
+            40..=47 => Op::Read(place, 1 + random.below(60)),
+            48..=57 => Op::Drain(place),
+            58..=59 => Op::Shutdown(
+                place,
+                match random.below(3) {
+                    0 => Half::Read,
+                    1 => Half::Write,
+                    _ => Half::Both,
+                },
+            ),
+            60..=61 => Op::Close(place),
+            62 => Op::Vanish(place),
+            63 => Op::Duplicate(place),
+            64 => Op::CloseDuplicate(place),
+            65 => Op::NewWaker,
+            66 => match random.below(3) {
+                0 => Op::DropWaker(place),
+                _ => Op::NewWaker,
+            },
+            67..=70 => Op::Wake(place),
+            71 => match random.below(10) {
+                0 => Op::WakeFromThread(place),
+                1 => Op::PollWhileWriting(place),
+                2 => Op::PollWhileWaking(place),
+                3 => Op::PollWhileReregistering(place, asks(random)),
+                _ => Op::Wake(place),
+            },
+            _ => Op::Poll(
+                match random.below(100) {
+                    0..=69 => Timeout::Zero,
+                    70 => Timeout::Microseconds(1 + random.below(300) as u64),
+                    71..=84 => Timeout::Long,
+                    _ => Timeout::Never,
+                },
+                match random.below(4) {
+                    0 => 1,
+                    1 => 1 + random.below(3),
+                    _ => 64,
+                },
+            ),
+        }
+    }
+
+    pub fn sequence(random: &mut Random) -> Vec<Op> {
+        let count = 20 + random.below(200);
+        (0..count).map(|_| Op::random(random)).collect()
+    }
+}
+
+fn asks(random: &mut Random) -> Asks {
+    match random.below(3) {
+        0 => Asks::Read,
+        1 => Asks::Write,
+        _ => Asks::Both,
+    }
+}

@@ -1,0 +1,44 @@
+//! `cargo xtask model`: random programs against the model of the contract, for as long as there is time.
+
+use anyhow::{bail, Result};
+
+use crate::command::cargo;
+use crate::job::Job;
+use crate::libtest::Output;
+use crate::workspace;
+use crate::Task;
+
+/// Run random programs on every backend, and compare with a model of the contract
+#[derive(clap::Args)]
+pub struct Model {
+    /// How long each backend is tested
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
+
+    /// Where the seeds begin: the one that a failure has printed repeats it
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+
+    /// Run on this backend only
+    #[arg(value_name = "BACKEND")]
+    backend: Option<String>,
+}
+
+impl Task for Model {
+    fn run(self) -> Result<bool> {
+        let mut test =
+            cargo(["test", "--package", "wakeful", "--release", "--all-features", "--test", "model"])?;
+        test.arg("--").arg("--exact").args(self.backend.as_deref());
+        test.env("WAKEFUL_MODEL_SECONDS", self.seconds.to_string());
+        if let Some(seed) = self.seed {
+            test.env("WAKEFUL_SEED", seed.to_string());
+        }
+        let log = workspace::target("model")?.join("model.log");
+        let ended = Job::new(test, log).echo().limit(std::time::Duration::MAX).run()?;
+        let tests = Output::parse(&ended.output()?);
+        if ended.success() && tests.passed() == 0 {
+            bail!("no such backend: {:?}", self.backend);
+        }
+        Ok(ended.success())
+    }
+}
