@@ -17,6 +17,8 @@ mod ops;
 mod rescue;
 #[path = "model/shrink.rs"]
 mod shrink;
+#[path = "model/simulated.rs"]
+mod simulated;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "model/world.rs"]
@@ -74,6 +76,11 @@ fn epoll() {
 #[test]
 fn posix_poll() {
     check("posix_poll", |_| Kernel(Backend::PosixPoll));
+}
+
+#[test]
+fn sim() {
+    check("sim", simulated::Simulated::new);
 }
 
 /// Runs sequences until the time is over, and fails with the shortest form of the first that breaks the contract.

@@ -84,4 +84,4 @@ macro_rules! absent {
     )*};
 }
 
-absent!(epoll::Epoll, posix_poll::PosixPoll);
+absent!(epoll::Epoll, posix_poll::PosixPoll, sim::Sim);

@@ -116,11 +116,15 @@ impl Poll {
     pub fn with_backend(backend: Backend) -> io::Result<Poll> {
         let selector = Selector::new(backend)?;
         trace!("poll: {backend}");
-        Ok(Poll {
+        Ok(Poll::with_selector(selector))
+    }
+
+    pub(crate) fn with_selector(selector: Selector) -> Poll {
+        Poll {
             registry: Registry::new(Arc::new(Core { id: next_id(), selector, wakes: Wakes::new() })),
             is_busy: false,
             wakes_first: false,
-        })
+        }
     }
 
     /// The backend that this uses.
@@ -204,7 +208,7 @@ impl Poll {
     /// # }
     /// ```
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
-        let timeout = deadline.saturating_duration_since(Instant::now());
+        let timeout = deadline.saturating_duration_since(self.core().selector.now());
         self.poll_limited(events, Some(timeout), Some(deadline))
     }
 
@@ -257,7 +261,7 @@ impl Poll {
             }
         }
         // A timeout that is over after the end of time is none.
-        let deadline = deadline.or_else(|| timeout.and_then(|d| Instant::now().checked_add(d)));
+        let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
         let mut left = timeout;
         loop {
             self.sleep(events, left)?;
@@ -266,7 +270,7 @@ impl Poll {
             }
             // The backend may come back early: it was notified of a change, or the kernel can't count that far.
             if let Some(deadline) = deadline {
-                let rest = deadline.saturating_duration_since(Instant::now());
+                let rest = deadline.saturating_duration_since(self.core().selector.now());
                 if rest.is_zero() {
                     return Ok(());
                 }

@@ -153,7 +153,8 @@ impl Contract {
                 }
             }
             None => {
-                channel.is_full = true;
+                // It may only have pretended.
+                channel.is_full = !channel.has_room();
                 self.used_up(end, WRITE);
             }
         }
