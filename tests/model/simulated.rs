@@ -24,7 +24,13 @@ impl Simulated {
 
 impl Ground for Simulated {
     fn rules(&self) -> Rules {
-        Rules { exact: false, raw_is_late: false, ends_in_both_directions: false, duplicates_live: false }
+        Rules {
+            exact: false,
+            raw_is_late: false,
+            ends_in_both_directions: false,
+            duplicates_live: false,
+            raw_lives: false,
+        }
     }
 
     fn poll(&self) -> io::Result<Poll> {

@@ -135,6 +135,10 @@ impl World<'_> {
         self.ends.get_mut(&id).expect("an open end")
     }
 
+    fn kind_of(&self, id: EndId) -> Kind {
+        self.ends[&id].kind
+    }
+
     fn source(&mut self, id: EndId) -> &mut dyn End {
         &mut **self.open_end(id).end.as_mut().expect("an open end")
     }
@@ -355,6 +359,9 @@ impl World<'_> {
         self.contract.close(id);
         if let Some(token) = token {
             self.contract.deregister(token);
+            if self.rules.raw_lives && self.kind_of(id) == Kind::Raw {
+                self.contract.tolerate(token);
+            }
             if !is_last && self.rules.duplicates_live {
                 self.contract.tolerate(token);
                 self.open_end(id).orphan = Some(token);
@@ -388,7 +395,7 @@ impl World<'_> {
         self.contract.close(id);
         if is_last {
             self.ends.remove(&id);
-            if let Some(token) = orphan {
+            if let Some(token) = orphan.filter(|_| !self.rules.raw_lives) {
                 self.contract.tolerate_no_more(token);
             }
         }
