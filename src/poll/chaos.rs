@@ -35,6 +35,7 @@ struct State {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Source(u64),
+    #[cfg_attr(not(all(unix, feature = "os-ext")), allow(dead_code))]
     Raw(RawIo),
 }
 
@@ -142,6 +143,7 @@ impl Chaos {
     }
 
     /// How much an operation may move.
+    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     pub(super) fn limit(&self, wanted: usize) -> usize {
         let mut state = self.state();
         match wanted > 1 && state.chance(3) {
@@ -151,6 +153,7 @@ impl Chaos {
     }
 
     /// An operation was cut short: who takes that for the end must hear that it isn't.
+    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     pub(super) fn was_cut_short(&self, key: Key, direction: Interest, selector: &Selector) {
         if self.state().follow_up(key, direction) {
             self.announce(selector);

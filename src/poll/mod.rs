@@ -8,6 +8,7 @@ mod source_type;
 mod wake;
 mod waker;
 
+#[cfg(all(unix, feature = "os-ext"))]
 pub(crate) use self::chaos::Key as ChaosKey;
 pub use self::io_source::IoSource;
 pub use self::registry::{Registry, Source};
