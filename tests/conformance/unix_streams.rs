@@ -42,7 +42,12 @@ fn room_after_a_hang_up_is_reported(backend: Backend) {
     t.register(&mut a, A, BOTH);
     fill(&a);
     b.shutdown(std::net::Shutdown::Both).unwrap();
-    t.expect(&[want(A, READ)]);
+    let also = if backend == Backend::Kqueue { WRITE } else { READ };
+    let events = t.expect(&[want(A, READ).or(also)]);
+    if events.iter().any(|event| event.is_writable()) {
+        // A kqueue tells that the writing half has ended, full as it is: a write fails at once.
+        return;
+    }
     read_on(&b);
     t.expect(&[want(A, WRITE).or(READ)]);
 }

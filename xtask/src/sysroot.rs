@@ -108,7 +108,8 @@ impl Toolchain {
         };
         println!("   the standard library of {target}");
         let mut features = String::from("panic-unwind");
-        if std == Std::Code {
+        // Fuchsia's doesn't build without.
+        if std == Std::Code || target.contains("fuchsia") {
             features += ",backtrace";
         }
         if target.contains("-none") || target.contains("hermit") || target.starts_with("wasm32-unknown") {
