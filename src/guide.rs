@@ -7,6 +7,7 @@
 //! - [Deadlines](#deadlines)
 //! - [Choosing a backend](#choosing-a-backend)
 //! - [Several threads](#several-threads)
+//! - [Shaking a program](#shaking-a-program)
 //! - [Moving from mio](#moving-from-mio)
 //! - [Platform notes](platforms), with a table of what each kernel tells in which situation
 //!
@@ -353,6 +354,24 @@
 //!
 //! After `fork` a child shares the kernel's objects with its parent, but not the memory: let it leave every
 //! `Poll`, `Waker` and source of the parent alone.
+//!
+//! # Shaking a program
+//!
+//! A program may rely on more than the contract without anybody noticing, since kernels rarely use the freedom that
+//! they have. `WAKEFUL_CHAOS=17` in the environment, with any number, makes every `Poll` use all of it, by that seed:
+//! events come late (up to 2 ms), split, merged, in another order and for no reason, operations move less than they
+//! could, and answer `WouldBlock` though they could do something, after which an event always follows. Never is an
+//! event lost or a byte changed. It works under `compat/mio` too, so a program that was written for mio is shaken as
+//! it is. `Poll::with_chaos` does the same to one `Poll`.
+//!
+//! With a kernel below, a seed repeats the choices and not the run: what fails may need several tries.
+//! `examples/shaken.rs` is a server whose test always passes, and fails with any seed.
+//!
+//! - Operations on a `SourceFd` are not seen, so only its events are shaken. One that is closed without
+//!   `deregister` may be reported for another 2 ms.
+//! - While another poll watches this one's descriptor no event is held back.
+//!
+//! The feature `sim` goes further: it has no kernel at all, and what a seed does is the same each time.
 //!
 //! # Moving from mio
 //!

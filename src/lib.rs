@@ -38,6 +38,7 @@
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
 //! | `os-ext` | | what one system has: `SourceFd`, pipes (modules `unix`, `wasi`, `windows`); turns on `os-poll` |
+//! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!
 //! Without any, only the words are left: [`Token`], [`Interest`], [`Events`].
@@ -75,6 +76,9 @@ pub mod event {
 
 #[cfg(feature = "net")]
 pub mod net;
+
+#[cfg(feature = "sim")]
+pub mod sim;
 
 #[cfg(all(unix, feature = "os-ext"))]
 pub mod unix;

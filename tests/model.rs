@@ -17,6 +17,8 @@ mod ops;
 mod rescue;
 #[path = "model/shrink.rs"]
 mod shrink;
+#[path = "model/simulated.rs"]
+mod simulated;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "model/world.rs"]
@@ -43,6 +45,7 @@ impl Ground for Kernel {
             raw_is_late: self.0 == Backend::PosixPoll,
             ends_in_both_directions: self.0 == Backend::Epoll,
             duplicates_live: true,
+            raw_lives: false,
         }
     }
 
@@ -74,6 +77,48 @@ fn epoll() {
 #[test]
 fn posix_poll() {
     check("posix_poll", |_| Kernel(Backend::PosixPoll));
+}
+
+/// A kernel with all that the contract allows on top.
+struct Chaotic(Kernel, u64);
+
+impl Ground for Chaotic {
+    fn rules(&self) -> Rules {
+        Rules { exact: false, raw_lives: true, ..self.0.rules() }
+    }
+
+    fn poll(&self) -> io::Result<Poll> {
+        Poll::with_chaos(self.0 .0, self.1)
+    }
+
+    fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]> {
+        self.0.pair(kind)
+    }
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn has_threads(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn chaos_on_epoll() {
+    check("chaos_on_epoll", |seed| Chaotic(Kernel(Backend::Epoll), seed));
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[test]
+fn chaos_on_posix_poll() {
+    check("chaos_on_posix_poll", |seed| Chaotic(Kernel(Backend::PosixPoll), seed));
+}
+
+#[test]
+fn sim() {
+    check("sim", simulated::Simulated::new);
 }
 
 /// Runs sequences until the time is over, and fails with the shortest form of the first that breaks the contract.

@@ -191,8 +191,13 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
 }
 
 /// The floors, the highest first.
-const FLOORS: &[&[&str]] =
-    &[&["lib", "guide"], &["net", "unix", "windows", "wasi"], &["poll"], &["backend"], &["readiness", "os"]];
+const FLOORS: &[&[&str]] = &[
+    &["lib", "guide"],
+    &["net", "unix", "windows", "wasi", "sim"],
+    &["poll"],
+    &["backend"],
+    &["readiness", "os"],
+];
 
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))

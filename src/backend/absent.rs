@@ -91,4 +91,12 @@ macro_rules! absent {
     )*};
 }
 
-absent!(epoll::Epoll, kqueue::Kqueue, event_ports::EventPorts, posix_poll::PosixPoll, iocp::Iocp, wasi::Wasi);
+absent!(
+    epoll::Epoll,
+    kqueue::Kqueue,
+    event_ports::EventPorts,
+    posix_poll::PosixPoll,
+    iocp::Iocp,
+    wasi::Wasi,
+    sim::Sim
+);

@@ -29,6 +29,8 @@ mod iocp;
 mod kqueue;
 #[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
+#[cfg(feature = "sim")]
+mod sim;
 #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
 mod wasi;
 
@@ -36,12 +38,16 @@ mod wasi;
 #[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
 pub(crate) use self::completions::{Completions, RaisedKey};
 pub(crate) use self::select::Select;
+#[cfg(feature = "sim")]
+pub use self::sim::{Address, Faults};
+#[cfg(feature = "sim")]
+pub(crate) use self::sim::{Id as SimId, Sim, World};
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 
 use std::fmt;
 use std::io;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[allow(unused_imports)] // a target that has every backend needs no stand-in
 use self::absent::*;
@@ -146,6 +152,13 @@ macro_rules! selectors {
             }
 
             #[inline]
+            pub(crate) fn now(&self) -> Instant {
+                match self {
+                    $(Selector::$Name(selector) => selector.now(),)*
+                }
+            }
+
+            #[inline]
             pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 match self {
                     $(Selector::$Name(selector) => selector.wait(events, timeout),)*
@@ -238,6 +251,24 @@ selectors! {
     Iocp(iocp, "iocp"),
     /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
     Wasi(wasi, "wasi"),
+    /// No kernel: a `Poll` of the feature `sim` (module `sim`), whose sources and clock are simulated. It is made by
+    /// `Sim::poll`, and isn't among those that are [available](Backend::available) for sockets.
+    Sim(sim, "sim"),
+}
+
+#[cfg(feature = "sim")]
+impl Selector {
+    pub(crate) fn of_world(world: &std::sync::Arc<World>) -> Selector {
+        Selector::Sim(Sim::of(world))
+    }
+
+    /// The simulation, if it is one.
+    pub(crate) fn sim(&self) -> Option<&Sim> {
+        match self {
+            Selector::Sim(sim) => Some(sim),
+            _ => None,
+        }
+    }
 }
 
 impl Backend {

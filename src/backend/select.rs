@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(windows)]
 use super::completions::Completions;
@@ -14,8 +14,14 @@ use crate::readiness::{Events, Interest, Token};
 /// All methods but [`wait`](Select::wait) may be called from any thread, also while one is inside `wait`, and take
 /// effect at once. Only one thread at a time is inside `wait`.
 pub(crate) trait Select: Sized + Send + Sync {
-    /// Whether this target has the backend at all.
+    /// Whether this target has the backend at all, for sources of its kernel.
     const PRESENT: bool = true;
+
+    /// The time that deadlines go by. Only a simulation has its own.
+    #[inline]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 
     /// Opens what the backend needs of the kernel, close-on-exec.
     fn new() -> io::Result<Self>;

@@ -3,6 +3,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use super::chaos::{Chaos, Key as ChaosKey};
 use super::{Core, Registry, Source};
 use crate::backend::{Blocked, Tracking, WatchKey};
 use crate::os::AsRawIo;
@@ -92,8 +93,11 @@ impl<T> IoSource<T> {
         direction: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        let result = operation(&self.io);
-        self.told(result, Blocked::Direction(direction))
+        match &self.watched {
+            None => operation(&self.io),
+            Some(watched) if watched.pretends_to_block(direction) => Err(io::ErrorKind::WouldBlock.into()),
+            Some(watched) => watched.told(operation(&self.io), Blocked::Direction(direction)),
+        }
     }
 
     /// Does an operation whose direction isn't known, and on `WouldBlock` finds out what the kernel is to be asked.
@@ -106,11 +110,13 @@ impl<T> IoSource<T> {
     /// Those of `operation`.
     #[inline]
     pub fn try_io<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        let result = operation(&self.io);
-        self.told(result, Blocked::Unknown)
+        match &self.watched {
+            None => operation(&self.io),
+            Some(watched) => watched.told(operation(&self.io), Blocked::Unknown),
+        }
     }
 
-    /// Moves bytes of a stream.
+    /// Moves bytes of a stream. `operation` may be told to move only so many.
     ///
     /// To move fewer than `wanted` means that there is no more, or no more room: with an edge-triggered kernel that is
     /// as good as `WouldBlock`, and programs rely on it (tokio stops reading there). So it counts as used up here.
@@ -120,26 +126,25 @@ impl<T> IoSource<T> {
         &self,
         direction: Interest,
         wanted: impl FnOnce() -> usize,
-        operation: impl FnOnce(&T) -> io::Result<usize>,
+        operation: impl FnOnce(&T, usize) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let result = operation(&self.io);
-        if let (Some(watched), Ok(moved)) = (&self.watched, &result) {
-            if *moved > 0 && *moved < wanted() {
-                // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
-                let _ = watched.core.selector.rearm(watched.key, Blocked::Short(direction));
+        let Some(watched) = &self.watched else {
+            return operation(&self.io, usize::MAX);
+        };
+        if watched.pretends_to_block(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let wanted = wanted();
+        let limit = watched.limit(wanted);
+        let result = operation(&self.io, limit);
+        if let Ok(moved) = result {
+            if moved > 0 && moved < wanted.min(limit) {
+                watched.was_short(direction);
+            } else if limit < wanted {
+                watched.was_cut_short(direction);
             }
         }
-        self.told(result, Blocked::Direction(direction))
-    }
-
-    #[inline]
-    fn told<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
-        if let (Some(watched), Err(e)) = (&self.watched, &result) {
-            if e.kind() == io::ErrorKind::WouldBlock {
-                watched.core.selector.rearm(watched.key, blocked)?;
-            }
-        }
-        result
+        watched.told(result, Blocked::Direction(direction))
     }
 }
 
@@ -151,14 +156,21 @@ impl<T: AsRawIo> Source for IoSource<T> {
         let core = registry.core();
         let io = self.io.as_raw_io();
         let key = core.selector.register(io, Tracking::Operations, token, interest)?;
-        self.watched = key.map(|key| Box::new(Watched { core: Arc::clone(core), key }));
+        let chaos = core.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
+        if key.is_some() || chaos.is_some() {
+            self.watched = Some(Box::new(Watched { core: Arc::clone(core), key, chaos }));
+        }
         self.poll_id = core.id;
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let core = self.belongs_to(registry)?;
-        core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest)
+        core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest)?;
+        if let Some((chaos, key)) = self.watched.as_ref().and_then(|watched| watched.chaos()) {
+            chaos.set(key, token, interest);
+        }
+        Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
@@ -181,7 +193,7 @@ impl<T> IoSource<T> {
     }
 
     fn key(&self) -> Option<WatchKey> {
-        self.watched.as_ref().map(|watched| watched.key)
+        self.watched.as_ref().and_then(|watched| watched.key)
     }
 }
 
@@ -205,14 +217,70 @@ impl<T: fmt::Debug> fmt::Debug for IoSource<T> {
     }
 }
 
-/// A registration with a kernel that must be asked again.
+/// A registration that is told of operations: with a kernel that must be asked again, or with chaos.
 struct Watched {
     core: Arc<Core>,
-    key: WatchKey,
+    key: Option<WatchKey>,
+    chaos: Option<ChaosKey>,
+}
+
+impl Watched {
+    #[inline]
+    fn told<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
+        if let (Some(key), Err(e)) = (self.key, &result) {
+            if e.kind() == io::ErrorKind::WouldBlock {
+                self.core.selector.rearm(key, blocked)?;
+            }
+        }
+        result
+    }
+
+    fn chaos(&self) -> Option<(&Chaos, ChaosKey)> {
+        self.core.chaos.as_deref().zip(self.chaos)
+    }
+
+    #[inline]
+    fn pretends_to_block(&self, direction: Interest) -> bool {
+        let pretends = |(chaos, key): (&Chaos, ChaosKey)| {
+            !self.core.wakes.is_exposed() && chaos.pretends_to_block(key, direction, &self.core.selector)
+        };
+        self.chaos().is_some_and(pretends)
+    }
+}
+
+#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
+impl Watched {
+    #[inline]
+    fn limit(&self, wanted: usize) -> usize {
+        match self.chaos() {
+            Some((chaos, _)) if !self.core.wakes.is_exposed() => chaos.limit(wanted),
+            _ => usize::MAX,
+        }
+    }
+
+    #[inline]
+    fn was_short(&self, direction: Interest) {
+        if let Some(key) = self.key {
+            // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
+            let _ = self.core.selector.rearm(key, Blocked::Short(direction));
+        }
+    }
+
+    #[cold]
+    fn was_cut_short(&self, direction: Interest) {
+        if let Some((chaos, key)) = self.chaos() {
+            chaos.was_cut_short(key, direction, &self.core.selector);
+        }
+    }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.core.selector.abandon(self.key);
+        if let Some(key) = self.key {
+            self.core.selector.abandon(key);
+        }
+        if let Some((chaos, key)) = self.chaos() {
+            chaos.remove(key);
+        }
     }
 }

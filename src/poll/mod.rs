@@ -1,5 +1,6 @@
 //! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
 
+mod chaos;
 mod io_source;
 mod registry;
 #[cfg(all(not(windows), feature = "os-ext"))]
@@ -9,6 +10,8 @@ mod source_type;
 mod wake;
 mod waker;
 
+#[cfg(all(unix, feature = "os-ext"))]
+pub(crate) use self::chaos::Key as ChaosKey;
 pub use self::io_source::IoSource;
 pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
@@ -25,6 +28,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::chaos::Chaos;
 use self::wake::Wakes;
 use crate::backend::{Backend, Selector, NO_KERNEL};
 use crate::readiness::{Event, Events, Readiness};
@@ -118,13 +122,50 @@ impl Poll {
     /// # }
     /// ```
     pub fn with_backend(backend: Backend) -> io::Result<Poll> {
-        let selector = Selector::new(backend)?;
-        trace!("poll: {backend}");
-        Ok(Poll {
-            registry: Registry::new(Arc::new(Core { id: next_id(), selector, wakes: Wakes::new() })),
-            is_busy: false,
-            wakes_first: false,
-        })
+        let id = next_id();
+        let chaos = Chaos::from_environment(id)?;
+        Poll::with_parts(id, Selector::new(backend)?, chaos)
+    }
+
+    /// A `Poll` with this backend that does, by a seed, all that the contract allows and kernels do rarely: its events
+    /// come late, split, merged, in another order or for no reason, and operations of its sources move less than they
+    /// could or answer `WouldBlock`, after which an event always follows. For tests.
+    ///
+    /// The environment variable `WAKEFUL_CHAOS` does the same to every `Poll` of a program as it is: see the
+    /// [guide](crate::guide).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`with_backend`](Poll::with_backend).
+    ///
+    /// ```
+    /// use wakeful::{Backend, Poll};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let poll = Poll::with_chaos(Backend::default(), 17)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_chaos(backend: Backend, seed: u64) -> io::Result<Poll> {
+        Poll::with_parts(next_id(), Selector::new(backend)?, Some(Box::new(Chaos::new(seed))))
+    }
+
+    #[cfg(feature = "sim")]
+    pub(crate) fn with_selector(selector: Selector) -> Poll {
+        Poll::from_core(Core { id: next_id(), selector, chaos: None, wakes: Wakes::new() })
+    }
+
+    fn with_parts(id: u32, selector: Selector, chaos: Option<Box<Chaos>>) -> io::Result<Poll> {
+        trace!("poll: {}, {}", selector.backend(), if chaos.is_some() { "with chaos" } else { "plain" });
+        if chaos.is_some() {
+            // What it holds may be news for a sleeper.
+            selector.prepare_notify()?;
+        }
+        Ok(Poll::from_core(Core { id, selector, chaos, wakes: Wakes::new() }))
+    }
+
+    fn from_core(core: Core) -> Poll {
+        Poll { registry: Registry::new(Arc::new(core)), is_busy: false, wakes_first: false }
     }
 
     /// The backend that this uses.
@@ -208,7 +249,7 @@ impl Poll {
     /// # }
     /// ```
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
-        let timeout = deadline.saturating_duration_since(Instant::now());
+        let timeout = deadline.saturating_duration_since(self.core().selector.now());
         self.poll_limited(events, Some(timeout), Some(deadline))
     }
 
@@ -261,7 +302,7 @@ impl Poll {
             }
         }
         // A timeout that is over after the end of time is none.
-        let deadline = deadline.or_else(|| timeout.and_then(|d| Instant::now().checked_add(d)));
+        let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
         let mut left = timeout;
         loop {
             self.sleep(events, left)?;
@@ -270,7 +311,7 @@ impl Poll {
             }
             // The backend may come back early: it was notified of a change, or the kernel can't count that far.
             if let Some(deadline) = deadline {
-                let rest = deadline.saturating_duration_since(Instant::now());
+                let rest = deadline.saturating_duration_since(self.core().selector.now());
                 if rest.is_zero() {
                     return Ok(());
                 }
@@ -281,7 +322,7 @@ impl Poll {
 
     /// Takes what is there.
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
-        self.core().selector.wait(events, Some(Duration::ZERO))?;
+        self.core().wait(events, Some(Duration::ZERO))?;
         if self.core().wakes.is_pending() {
             self.take_wakes(events)?;
         }
@@ -292,7 +333,7 @@ impl Poll {
     fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let core = self.core();
         let timeout = if core.wakes.enter() { timeout } else { Some(Duration::ZERO) };
-        if let Err(e) = core.selector.wait(events, timeout) {
+        if let Err(e) = core.wait(events, timeout) {
             core.wakes.abandon();
             return Err(e);
         }
@@ -349,10 +390,19 @@ pub(crate) struct Core {
     /// Tells one `Poll` from another. Never 0.
     id: u32,
     pub(crate) selector: Selector,
+    pub(crate) chaos: Option<Box<Chaos>>,
     wakes: Wakes,
 }
 
 impl Core {
+    #[inline]
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.chaos {
+            None => self.selector.wait(events, timeout),
+            Some(chaos) => chaos.wait(&self.selector, events, timeout, !self.wakes.is_exposed()),
+        }
+    }
+
     #[cfg(unix)]
     fn expose(&self) -> BorrowedFd<'_> {
         if self.wakes.expose() {

@@ -1,6 +1,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use super::ChaosKey;
 use super::{Registry, Source};
 use crate::backend::Tracking;
 use crate::readiness::{Interest, Token};
@@ -49,16 +50,29 @@ pub struct SourceFd<'a>(pub &'a RawFd);
 
 impl Source for SourceFd<'_> {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let selector = &registry.core().selector;
-        selector.register(*self.0, Tracking::Levels, token, interest)?;
+        let core = registry.core();
+        core.selector.register(*self.0, Tracking::Levels, token, interest)?;
+        if let Some(chaos) = &core.chaos {
+            chaos.set(ChaosKey::Raw(*self.0), token, interest);
+        }
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        registry.core().selector.reregister(*self.0, None, token, interest)
+        let core = registry.core();
+        core.selector.reregister(*self.0, None, token, interest)?;
+        if let Some(chaos) = &core.chaos {
+            chaos.set(ChaosKey::Raw(*self.0), token, interest);
+        }
+        Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.core().selector.deregister(*self.0, None)
+        let core = registry.core();
+        core.selector.deregister(*self.0, None)?;
+        if let Some(chaos) = &core.chaos {
+            chaos.remove(ChaosKey::Raw(*self.0));
+        }
+        Ok(())
     }
 }

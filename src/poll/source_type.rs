@@ -136,7 +136,11 @@ macro_rules! read_with {
             #[inline]
             fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
                 let wanted = buf.len();
-                self.inner.transfer($crate::readiness::Interest::READABLE, || wanted, |io| $read(io, buf))
+                self.inner.transfer(
+                    $crate::readiness::Interest::READABLE,
+                    || wanted,
+                    |io, limit| $read(io, &mut buf[..wanted.min(limit)]),
+                )
             }
 
             #[inline]
@@ -145,7 +149,7 @@ macro_rules! read_with {
                 self.inner.transfer(
                     $crate::readiness::Interest::READABLE,
                     || wanted,
-                    |io| $read_vectored(io, bufs),
+                    |io, _| $read_vectored(io, bufs),
                 )
             }
         }
@@ -172,14 +176,17 @@ macro_rules! write_with {
             #[inline]
             fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
                 let wanted = || buf.len();
-                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io| $write(io, buf))
+                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, limit| {
+                    $write(io, &buf[..buf.len().min(limit)])
+                })
             }
 
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 let wanted = || bufs.iter().map(|buf| buf.len()).sum();
-                self.inner
-                    .transfer($crate::readiness::Interest::WRITABLE, wanted, |io| $write_vectored(io, bufs))
+                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, _| {
+                    $write_vectored(io, bufs)
+                })
             }
 
             #[inline]

@@ -188,6 +188,11 @@ impl Wakes {
         self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
     }
 
+    /// Whether somebody else may sleep on the poll's descriptor.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.state.load(Ordering::Acquire) & EXPOSED != 0
+    }
+
     #[inline]
     fn add_pending(&self, bits: usize) -> bool {
         let before = self.state.fetch_or(bits, Ordering::AcqRel);

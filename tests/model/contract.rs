@@ -29,6 +29,8 @@ pub struct Rules {
     pub ends_in_both_directions: bool,
     /// A closed descriptor with an open duplicate goes on giving events (`PLATFORMS.md`, 13).
     pub duplicates_live: bool,
+    /// What was closed while registered, without a word that could be heard, goes on for a moment.
+    pub raw_lives: bool,
 }
 
 /// An end of a pair: 0 and 1 are the first pair's.
@@ -153,7 +155,8 @@ impl Contract {
                 }
             }
             None => {
-                channel.is_full = true;
+                // It may only have pretended.
+                channel.is_full = !channel.has_room();
                 self.used_up(end, WRITE);
             }
         }

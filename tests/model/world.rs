@@ -20,6 +20,10 @@ use crate::support::{BOTH, READ, WRITE};
 pub trait Ground {
     fn rules(&self) -> Rules;
     fn poll(&self) -> io::Result<Poll>;
+    /// What it has instead of a kind that it lacks.
+    fn kind(&self, kind: Kind) -> Kind {
+        kind
+    }
     fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]>;
     /// The time that its polls go by.
     fn now(&self) -> Instant;
@@ -131,6 +135,10 @@ impl World<'_> {
         self.ends.get_mut(&id).expect("an open end")
     }
 
+    fn kind_of(&self, id: EndId) -> Kind {
+        self.ends[&id].kind
+    }
+
     fn source(&mut self, id: EndId) -> &mut dyn End {
         &mut **self.open_end(id).end.as_mut().expect("an open end")
     }
@@ -139,6 +147,7 @@ impl World<'_> {
         if self.ends.len() > 12 {
             return Ok(());
         }
+        let kind = self.ground.kind(kind);
         let pair = self.next_pair;
         self.next_pair += 1;
         self.contract.open(pair, kind);
@@ -270,13 +279,13 @@ impl World<'_> {
 
     fn fill(&mut self, id: EndId) -> Result<(), String> {
         let size = match self.open_end(id).kind {
-            Kind::Datagram | Kind::Udp => 10,
+            // A kernel drops what is too much, and never blocks.
+            Kind::Udp => return self.write(id, 10).map(|_| ()),
+            Kind::Datagram => 10,
             _ => 30_000,
         };
         while self.write(id, size)? {}
-        if self.open_end(id).kind != Kind::Udp {
-            self.write(id, 1)?;
-        }
+        self.write(id, 1)?;
         Ok(())
     }
 
@@ -350,6 +359,9 @@ impl World<'_> {
         self.contract.close(id);
         if let Some(token) = token {
             self.contract.deregister(token);
+            if self.rules.raw_lives && self.kind_of(id) == Kind::Raw {
+                self.contract.tolerate(token);
+            }
             if !is_last && self.rules.duplicates_live {
                 self.contract.tolerate(token);
                 self.open_end(id).orphan = Some(token);
@@ -383,7 +395,7 @@ impl World<'_> {
         self.contract.close(id);
         if is_last {
             self.ends.remove(&id);
-            if let Some(token) = orphan {
+            if let Some(token) = orphan.filter(|_| !self.rules.raw_lives) {
                 self.contract.tolerate_no_more(token);
             }
         }

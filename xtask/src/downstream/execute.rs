@@ -18,11 +18,12 @@ pub fn execute<'a>(
     checkout: &Checkout,
     executables: impl IntoIterator<Item = &'a Executable>,
     backend: Backend,
+    chaos: Option<u64>,
     limit: Duration,
 ) -> Result<Results> {
     let mut results = Results::new();
     for executable in executables {
-        let runner = Runner { checkout, executable, backend, limit };
+        let runner = Runner { checkout, executable, backend, chaos, limit };
         let binary = runner.run()?;
         if let Some(fault) = &binary.fault {
             eprintln!("  {}: {fault}", executable.name);
@@ -39,6 +40,7 @@ struct Runner<'a> {
     checkout: &'a Checkout,
     executable: &'a Executable,
     backend: Backend,
+    chaos: Option<u64>,
     limit: Duration,
 }
 
@@ -107,6 +109,10 @@ impl Runner<'_> {
         match self.backend.variable() {
             Some(value) => command.env("WAKEFUL_BACKEND", value),
             None => command.env_remove("WAKEFUL_BACKEND"),
+        };
+        match self.chaos.filter(|_| self.backend != Backend::Mio) {
+            Some(seed) => command.env("WAKEFUL_CHAOS", seed.to_string()),
+            None => command.env_remove("WAKEFUL_CHAOS"),
         };
         let logs = checkout.logs.join(self.backend.name()).join(&self.executable.name);
         let errors = logs.join(format!("{log}.stderr"));

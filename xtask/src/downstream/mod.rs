@@ -50,6 +50,10 @@ pub struct Downstream {
     #[arg(long)]
     cached_baseline: bool,
 
+    /// Run on wakeful's backends with chaos: all that the contract allows, by this seed
+    #[arg(long, value_name = "SEED")]
+    chaos: Option<u64>,
+
     /// Don't restore the copies of the sources: somebody has put a `dbg!` there
     #[arg(long)]
     keep: bool,
@@ -178,7 +182,7 @@ impl Downstream {
         eprintln!("{} on {}: testing", published.id(), backend.name());
         let start = Instant::now();
         let limit = Duration::from_secs(self.time_limit);
-        let results = execute(checkout, &built.executables, backend, limit)?;
+        let results = execute(checkout, &built.executables, backend, self.chaos, limit)?;
         report.ran(published, backend, &results, Some(start.elapsed()));
         Ok(results)
     }

@@ -1,0 +1,101 @@
+//! A server with a readiness bug that passes its test, and fails under `WAKEFUL_CHAOS`.
+//!
+//! It answers each byte with its double. It takes "readable" for "there is data": whatever reading answers, it goes on
+//! only if data came, and else gives the connection up.
+//!
+//! ```text
+//! cargo run --example shaken                      # the test passes, every time
+//! WAKEFUL_CHAOS=1 cargo run --example shaken      # fails, and the seed is printed
+//! WAKEFUL_CHAOS=1 cargo run --example shaken -- fixed
+//! ```
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream as Client;
+use std::thread;
+use std::time::Duration;
+
+use wakeful::net::{TcpListener, TcpStream};
+use wakeful::{Events, Interest, Poll, Token};
+
+const LISTENER: Token = Token(0);
+
+fn main() -> io::Result<()> {
+    let is_fixed = std::env::args().nth(1).as_deref() == Some("fixed");
+    let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address"))?;
+    let addr = listener.local_addr()?;
+    thread::spawn(move || serve(listener, is_fixed));
+
+    for _ in 0..50 {
+        let mut client = Client::connect(addr)?;
+        client.set_read_timeout(Some(Duration::from_secs(5)))?;
+        for byte in 0..20 {
+            client.write_all(&[byte])?;
+            let mut answer = [0];
+            if let Err(e) = client.read_exact(&mut answer) {
+                println!("failed: no answer to {byte}: {e}");
+                std::process::exit(1);
+            }
+            assert_eq!(answer, [2 * byte]);
+        }
+    }
+    println!("passed");
+    Ok(())
+}
+
+fn serve(mut listener: TcpListener, is_fixed: bool) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(64);
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut connections: Vec<Option<TcpStream>> = Vec::new();
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            result => result?,
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    connections.push(None);
+                    let token = Token(connections.len());
+                    poll.registry().register(&mut stream, token, Interest::READABLE)?;
+                    connections[token.0 - 1] = Some(stream);
+                }
+                continue;
+            }
+            let connection = &mut connections[event.token().0 - 1];
+            let Some(stream) = connection else { continue };
+            let is_alive = match is_fixed {
+                true => answer_all(stream),
+                false => answer_once(stream),
+            };
+            if !is_alive {
+                *connection = None;
+            }
+        }
+    }
+}
+
+/// The bug: an event means "try", and here it is taken for "there is data".
+fn answer_once(mut stream: &TcpStream) -> bool {
+    let mut buf = [0; 64];
+    match stream.read(&mut buf) {
+        Ok(n) if n > 0 => buf[..n].iter().all(|byte| stream.write_all(&[2 * byte]).is_ok()),
+        _ => false,
+    }
+}
+
+fn answer_all(mut stream: &TcpStream) -> bool {
+    let mut buf = [0; 64];
+    loop {
+        match stream.read(&mut buf) {
+            Ok(0) => return false,
+            Ok(n) => {
+                // The few bytes that a client waits for always fit.
+                if !buf[..n].iter().all(|byte| stream.write_all(&[2 * byte]).is_ok()) {
+                    return false;
+                }
+            }
+            Err(e) => return e.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}

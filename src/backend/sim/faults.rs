@@ -1,0 +1,67 @@
+/// What a simulation does beside the plain: each is done once in so many times, by the seed, and never for 0.
+///
+/// The [default](Faults::default) does all that a program for this library must bear without a change of what it
+/// answers to its peers. Connections that break are asked for.
+///
+/// ```
+/// use wakeful::sim::Faults;
+///
+/// let rough = Faults { reset: 200, ..Faults::default() };
+/// let plain = Faults::NONE;
+/// assert!(rough.short > 0 && plain.short == 0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults {
+    /// An event comes later than its reason, by up to 10 ms.
+    pub late: u32,
+    /// An event comes without a reason.
+    pub spurious: u32,
+    /// What is readable and writable is told in two events.
+    pub split: u32,
+    /// An event is left for the next call of `poll`.
+    pub postponed: u32,
+    /// A read or write moves less than it could. The event for the rest always follows.
+    pub short: u32,
+    /// A read or write answers `WouldBlock` though it could do something. Its event always follows.
+    pub would_block: u32,
+    /// `poll`, a read or a write answers `Interrupted`.
+    pub interrupted: u32,
+    /// With any operation its connection is reset.
+    pub reset: u32,
+    /// With a write the writing half is shut down, behind what was sent before.
+    pub half_close: u32,
+    /// A datagram is lost.
+    pub lost: u32,
+}
+
+impl Faults {
+    /// A world in which everything is prompt and whole.
+    pub const NONE: Faults = Faults {
+        late: 0,
+        spurious: 0,
+        split: 0,
+        postponed: 0,
+        short: 0,
+        would_block: 0,
+        interrupted: 0,
+        reset: 0,
+        half_close: 0,
+        lost: 0,
+    };
+}
+
+impl Default for Faults {
+    /// Everything but what breaks connections or loses datagrams.
+    fn default() -> Faults {
+        Faults {
+            late: 4,
+            spurious: 20,
+            split: 3,
+            postponed: 5,
+            short: 3,
+            would_block: 8,
+            interrupted: 30,
+            ..Faults::NONE
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! No kernel: sources in memory, a clock that only `wait` moves, and whatever the contract allows, by a seed.
+
+mod faults;
+mod random;
+mod sources;
+mod state;
+mod world;
+
+pub use self::faults::Faults;
+pub use self::world::Address;
+pub(crate) use self::world::{Id, World};
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::select::Select;
+use super::watch::{Blocked, Tracking, WatchKey};
+use crate::os::RawIo;
+use crate::readiness::{Events, Interest, Token};
+
+#[cfg(unix)]
+use crate::os::Notifier;
+
+/// One poll's part of a world.
+pub(crate) struct Sim {
+    world: Arc<World>,
+    /// Which of the world's polls this is.
+    number: u32,
+    /// Opened for who asks for the poll's descriptor: it is the only thing here that a kernel knows of.
+    #[cfg(unix)]
+    notifier: std::sync::OnceLock<Notifier>,
+}
+
+impl Sim {
+    pub(crate) fn of(world: &Arc<World>) -> Sim {
+        Sim {
+            number: world.add_poll(),
+            world: Arc::clone(world),
+            #[cfg(unix)]
+            notifier: std::sync::OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.world.remove_poll(self.number);
+    }
+}
+
+impl Select for Sim {
+    /// Of the backends for sources of a kernel it is none.
+    const PRESENT: bool = false;
+
+    fn new() -> io::Result<Sim> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated poll is made by `Sim::poll`"))
+    }
+
+    fn now(&self) -> Instant {
+        self.world.now()
+    }
+
+    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        #[cfg(unix)]
+        if let Some(notifier) = self.notifier.get() {
+            notifier.drain();
+        }
+        self.world.wait(self.number, events, timeout)
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        self.world.prepare_notify(self.number);
+        Ok(())
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        self.world.notify(self.number);
+        #[cfg(unix)]
+        if let Some(notifier) = self.notifier.get() {
+            notifier.notify()?;
+        }
+        Ok(())
+    }
+
+    fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated poll watches only simulated sources"))
+    }
+
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn deregister(&self, _: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abandon(&self, _: WatchKey) {}
+
+    #[cfg(unix)]
+    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+
+        let open =
+            || Notifier::new().expect("a descriptor for a simulated poll, which somebody has asked for");
+        self.notifier.get_or_init(open).as_fd()
+    }
+
+    fn describe(_: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("simulated")
+    }
+}

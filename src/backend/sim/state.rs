@@ -1,0 +1,394 @@
+//! What is inside a world, under its lock.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use super::faults::Faults;
+use super::random::Random;
+use super::sources::{readiness, Channel, Direction, Kind, Number, Registration, Reset, READ, WRITE};
+use super::world::Id;
+use crate::backend::Backend;
+use crate::readiness::{Event, Events, Interest, Readiness, Token};
+
+/// The longest that an event is late.
+const LATEST: Duration = Duration::from_millis(10);
+
+pub(super) struct State {
+    pub(super) random: Random,
+    pub(super) faults: Faults,
+    pub(super) now: Duration,
+    pub(super) next_id: Id,
+    pub(super) sources: BTreeMap<Id, Kind>,
+    pub(super) channels: BTreeMap<Number, Channel>,
+    pub(super) registrations: BTreeMap<Id, Registration>,
+    pub(super) polls: BTreeMap<u32, Notified>,
+}
+
+#[derive(Default)]
+pub(super) struct Notified {
+    /// Somebody may notify, perhaps another thread.
+    pub(super) is_prepared: bool,
+    pub(super) is_notified: bool,
+}
+
+impl State {
+    pub(super) fn new_id(&mut self) -> Id {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    pub(super) fn new_channel(&mut self, writer: Id, reader: Id) -> Number {
+        let capacity = 8 << (10 + self.random.below(4));
+        let number = self.new_id() as Number;
+        self.channels.insert(number, Channel::new(writer, reader, capacity));
+        number
+    }
+
+    pub(super) fn stream_pair(&mut self) -> (Id, Id) {
+        let (one, other) = (self.new_id(), self.new_id());
+        let (there, back) = (self.new_channel(one, other), self.new_channel(other, one));
+        let end = |out, into| Kind::Bytes { out: Some(out), into: Some(into), reset: Reset::No };
+        self.sources.insert(one, end(there, back));
+        self.sources.insert(other, end(back, there));
+        (one, other)
+    }
+
+    pub(super) fn fault(&mut self, one_in: impl FnOnce(&Faults) -> u32) -> bool {
+        let one_in = one_in(&self.faults);
+        self.random.chance(one_in)
+    }
+
+    pub(super) fn watch(&mut self, poll: u32, id: Id, token: Token, interest: Interest) {
+        let direction = |asked| Direction { asked, armed: asked, due: None };
+        let directions = [direction(interest.is_readable()), direction(interest.is_writable())];
+        self.registrations.insert(id, Registration { poll, token, directions });
+        self.changed(id, READ);
+        self.changed(id, WRITE);
+    }
+
+    pub(super) fn belongs_to(&self, poll: u32, id: Id) -> io::Result<()> {
+        match self.registrations.get(&id) {
+            Some(registration) if registration.poll == poll => Ok(()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn is_ready(&self, id: Id, direction: usize) -> bool {
+        match self.sources.get(&id) {
+            Some(Kind::Bytes { reset: Reset::Untold | Reset::Told, .. }) => true,
+            Some(Kind::Bytes { into: Some(into), .. }) if direction == READ => {
+                let into = &self.channels[into];
+                !into.bytes.is_empty() || into.ended || into.unread
+            }
+            Some(Kind::Bytes { out: Some(out), .. }) if direction == WRITE => {
+                let out = &self.channels[out];
+                out.room() > 0 || out.unread || out.ended
+            }
+            Some(Kind::Datagrams { waiting, .. }) => direction == WRITE || !waiting.is_empty(),
+            Some(Kind::Listener { waiting }) => direction == READ && !waiting.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Something has happened in a direction: if it is ready now, and that must be told, an event sets out.
+    pub(super) fn changed(&mut self, id: Id, direction: usize) {
+        if !self.is_ready(id, direction) {
+            return;
+        }
+        let Some(registration) = self.registrations.get(&id) else { return };
+        let Direction { asked, armed, due } = registration.directions[direction];
+        // Who has not used up the last event may be told, as by epoll, or not, as by poll(2).
+        if asked && due.is_none() && (armed || self.random.chance(2)) {
+            let due = self.now + self.latency();
+            if let Some(registration) = self.registrations.get_mut(&id) {
+                registration.directions[direction].due = Some(due);
+            }
+        }
+    }
+
+    pub(super) fn latency(&mut self) -> Duration {
+        match self.fault(|faults| faults.late) {
+            true => Duration::from_micros(self.random.below(LATEST.as_micros() as usize) as u64),
+            false => Duration::ZERO,
+        }
+    }
+
+    /// An operation has used up its direction, or pretends to: the next readiness, which may be there, is told.
+    pub(super) fn used_up(&mut self, id: Id, direction: usize) {
+        if let Some(registration) = self.registrations.get_mut(&id) {
+            let asked = registration.directions[direction].asked;
+            registration.directions[direction].armed = asked;
+        }
+        self.changed(id, direction);
+    }
+
+    pub(super) fn would_block<T>(&mut self, id: Id, direction: usize) -> io::Result<T> {
+        self.used_up(id, direction);
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// The faults that any operation may have.
+    pub(super) fn may_fail(&mut self, id: Id, direction: usize) -> io::Result<()> {
+        if self.fault(|faults| faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        // Only if an event can follow.
+        let asked = self.registrations.get(&id).is_some_and(|found| found.directions[direction].asked);
+        if asked && self.fault(|faults| faults.would_block) {
+            return self.would_block(id, direction);
+        }
+        Ok(())
+    }
+
+    /// How much of `wanted` is moved.
+    pub(super) fn share(&mut self, wanted: usize) -> usize {
+        match wanted > 1 && self.fault(|faults| faults.short) {
+            true => 1 + self.random.below(wanted - 1),
+            false => wanted,
+        }
+    }
+
+    pub(super) fn read(&mut self, id: Id, buf: &mut [u8]) -> io::Result<usize> {
+        if self.fault(|faults| faults.reset) {
+            self.reset(id);
+        }
+        let Some(&Kind::Bytes { into: Some(number), .. }) = self.sources.get(&id) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        if self.take_reset(id) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        self.may_fail(id, READ)?;
+        let channel = &self.channels[&number];
+        let (there, at_end) = (channel.bytes.len(), channel.ended || channel.unread);
+        if buf.is_empty() || there == 0 && at_end {
+            return Ok(0);
+        }
+        if there == 0 {
+            return self.would_block(id, READ);
+        }
+        let count = self.share(there.min(buf.len()));
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(0) };
+        for (place, byte) in buf.iter_mut().zip(channel.bytes.drain(..count)) {
+            *place = byte;
+        }
+        let writer = channel.writer;
+        self.changed(writer, WRITE);
+        if count < buf.len() {
+            self.used_up(id, READ);
+        }
+        Ok(count)
+    }
+
+    pub(super) fn write(&mut self, id: Id, buf: &[u8]) -> io::Result<usize> {
+        if self.fault(|faults| faults.reset) {
+            self.reset(id);
+        }
+        if self.fault(|faults| faults.half_close) {
+            self.shutdown(id, false, true);
+        }
+        let Some(&Kind::Bytes { out: Some(number), .. }) = self.sources.get(&id) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        if self.take_reset(id) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let channel = &self.channels[&number];
+        let (room, broken) = (channel.room(), channel.ended || channel.unread);
+        if broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.may_fail(id, WRITE)?;
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if room == 0 {
+            return self.would_block(id, WRITE);
+        }
+        let count = self.share(room.min(buf.len()));
+        let Some(channel) = self.channels.get_mut(&number) else { return Ok(0) };
+        channel.bytes.extend(&buf[..count]);
+        let reader = channel.reader;
+        self.changed(reader, READ);
+        if count < buf.len() {
+            self.used_up(id, WRITE);
+        }
+        Ok(count)
+    }
+
+    /// Whether the reset of a connection is to be told now: it is told once, and then it is the end.
+    pub(super) fn take_reset(&mut self, id: Id) -> bool {
+        match self.sources.get_mut(&id) {
+            Some(Kind::Bytes { reset: reset @ Reset::Untold, .. }) => {
+                *reset = Reset::Told;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, id: Id, reading: bool, writing: bool) {
+        let Some(&Kind::Bytes { out, into, .. }) = self.sources.get(&id) else { return };
+        if let Some(channel) = out.filter(|_| writing).and_then(|out| self.channels.get_mut(&out)) {
+            channel.ended = true;
+            let reader = channel.reader;
+            self.changed(reader, READ);
+            self.changed(id, WRITE);
+        }
+        if let Some(channel) = into.filter(|_| reading).and_then(|into| self.channels.get_mut(&into)) {
+            channel.unread = true;
+            let writer = channel.writer;
+            self.changed(writer, WRITE);
+            self.changed(id, READ);
+        }
+    }
+
+    /// What is on the way is lost, and each end that is open is told.
+    pub(super) fn reset(&mut self, id: Id) {
+        let Some(&Kind::Bytes { out: Some(out), into: Some(into), .. }) = self.sources.get(&id) else {
+            return;
+        };
+        for number in [out, into] {
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.bytes.clear();
+                (channel.ended, channel.unread) = (true, true);
+            }
+        }
+        let peer = self.channels[&out].reader;
+        for end in [id, peer] {
+            if let Some(Kind::Bytes { reset: reset @ Reset::No, .. }) = self.sources.get_mut(&end) {
+                *reset = Reset::Untold;
+            }
+            self.changed(end, READ);
+            self.changed(end, WRITE);
+        }
+    }
+
+    pub(super) fn close(&mut self, id: Id) {
+        self.shutdown(id, true, true);
+        self.registrations.remove(&id);
+        match self.sources.remove(&id) {
+            Some(Kind::Bytes { out, into, .. }) => {
+                for number in [out, into].into_iter().flatten() {
+                    let channel = &self.channels[&number];
+                    let lives = |end| self.sources.contains_key(&end);
+                    if !lives(channel.writer) && !lives(channel.reader) {
+                        self.channels.remove(&number);
+                    }
+                }
+            }
+            Some(Kind::Listener { waiting }) => {
+                for accepted in waiting {
+                    self.reset(accepted);
+                    self.close(accepted);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn next_due(&self, poll: u32) -> Option<Duration> {
+        let registrations = self.registrations.values().filter(|found| found.poll == poll);
+        registrations.flat_map(|found| found.directions).filter_map(|direction| direction.due).min()
+    }
+
+    /// Reports what is due, as far as there is room, in any order.
+    pub(super) fn deliver(&mut self, poll: u32, events: &mut Events) {
+        let mut due: Vec<Id> = Vec::new();
+        for (&id, registration) in &self.registrations {
+            let is_due = |direction: &Direction| direction.due.is_some_and(|due| due <= self.now);
+            if registration.poll == poll && registration.directions.iter().any(is_due) {
+                due.push(id);
+            }
+        }
+        for last in (1..due.len()).rev() {
+            due.swap(last, self.random.below(last + 1));
+        }
+        for id in due {
+            if events.spare() == 0 {
+                return;
+            }
+            if self.fault(|faults| faults.postponed) {
+                self.postpone(id);
+                continue;
+            }
+            if let Some(event) = self.event(id) {
+                events.push(event);
+            }
+        }
+        if events.spare() > 0 && self.fault(|faults| faults.spurious) {
+            if let Some(event) = self.spurious(poll) {
+                events.push(event);
+            }
+        }
+    }
+
+    pub(super) fn postpone(&mut self, id: Id) {
+        let later = self.now + Duration::from_micros(1 + self.random.below(1000) as u64);
+        if let Some(registration) = self.registrations.get_mut(&id) {
+            for direction in &mut registration.directions {
+                direction.due = direction.due.map(|due| due.max(later));
+            }
+        }
+    }
+
+    /// What is due for a source; `None` if its reason has gone meanwhile.
+    pub(super) fn event(&mut self, id: Id) -> Option<Event> {
+        let mut told = [false; 2];
+        for direction in [READ, WRITE] {
+            let is_ready = self.is_ready(id, direction);
+            let found = self.registrations.get(&id)?.directions[direction];
+            let is_due = found.due.is_some_and(|due| due <= self.now);
+            // One that is ready may come along before its time, or as a repetition.
+            let comes = match is_due {
+                true => is_ready || self.random.chance(4),
+                false => is_ready && found.asked && self.random.chance(2),
+            };
+            let is_split = direction == WRITE && told[READ] && self.fault(|faults| faults.split);
+            let direction_of = &mut self.registrations.get_mut(&id)?.directions[direction];
+            if is_split {
+                continue;
+            }
+            if is_due {
+                direction_of.due = None;
+            }
+            if comes {
+                *direction_of = Direction { armed: false, due: None, ..*direction_of };
+                told[direction] = true;
+            }
+        }
+        let token = self.registrations.get(&id)?.token;
+        let readiness = readiness(told);
+        (!readiness.is_none()).then(|| simulated(token, readiness.union(self.endings(id))))
+    }
+
+    pub(super) fn spurious(&mut self, poll: u32) -> Option<Event> {
+        let all: Vec<Id> =
+            self.registrations.iter().filter(|(_, one)| one.poll == poll).map(|(&id, _)| id).collect();
+        let id = *all.get(self.random.below(all.len()))?;
+        let registration = &self.registrations[&id];
+        let told = registration.directions.map(|direction| direction.asked);
+        Some(simulated(registration.token, readiness(told)))
+    }
+
+    /// What is closed. Only hints: a kernel may fail to tell.
+    pub(super) fn endings(&mut self, id: Id) -> Readiness {
+        let (mut read_closed, mut write_closed, mut error) = (false, false, false);
+        if let Some(&Kind::Bytes { out, into, reset }) = self.sources.get(&id) {
+            let is_over = |channel: &Channel| channel.ended || channel.unread;
+            read_closed = into.is_some_and(|into| is_over(&self.channels[&into]));
+            let no_more_out = out.is_some_and(|out| is_over(&self.channels[&out]));
+            write_closed = no_more_out && (read_closed || into.is_none());
+            error = reset == Reset::Untold;
+        }
+        let mut hint = |is_so: bool, flag: Readiness| flag.when(is_so && !self.random.chance(4));
+        hint(read_closed, Readiness::READ_CLOSED)
+            .union(hint(write_closed, Readiness::WRITE_CLOSED))
+            .union(hint(error, Readiness::ERROR))
+    }
+}
+
+fn simulated(token: Token, readiness: Readiness) -> Event {
+    Event::new(token, readiness, Backend::Sim as u8, 0)
+}

@@ -1,0 +1,278 @@
+//! The world: every source, every registration, and the clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::faults::Faults;
+use super::random::Random;
+use super::sources::{Kind, Reset, READ, WRITE};
+use super::state::{Notified, State};
+use crate::readiness::{Events, Interest, Token};
+
+/// Names a source within its world.
+pub(crate) type Id = u32;
+
+/// Where a simulated socket is found by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(pub(super) u32);
+
+/// How many datagrams, or connections, wait for a program.
+const MOST_WAITING: usize = 16;
+
+pub(crate) struct World {
+    /// What `Instant` there is can only be had from the real clock: the virtual one counts from this.
+    start: Instant,
+    state: Mutex<State>,
+    /// For programs with several threads: something happened that a poll may wait for.
+    changed: Condvar,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, faults: Faults) -> World {
+        let state = State {
+            random: Random::new(seed),
+            faults,
+            now: Duration::ZERO,
+            next_id: 1,
+            sources: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            polls: BTreeMap::new(),
+        };
+        World { start: Instant::now(), state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.start + self.elapsed()
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.state().now
+    }
+
+    pub(crate) fn add_poll(&self) -> u32 {
+        let mut state = self.state();
+        let number = state.new_id();
+        state.polls.insert(number, Notified::default());
+        number
+    }
+
+    pub(super) fn remove_poll(&self, poll: u32) {
+        let mut state = self.state();
+        state.polls.remove(&poll);
+        state.registrations.retain(|_, registration| registration.poll != poll);
+    }
+
+    pub(super) fn prepare_notify(&self, poll: u32) {
+        self.state().polls.entry(poll).or_default().is_prepared = true;
+    }
+
+    pub(super) fn notify(&self, poll: u32) {
+        self.state().polls.entry(poll).or_default().is_notified = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn wait(&self, poll: u32, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let mut state = self.state();
+        // What a program does takes time, and one that never sleeps must not stop the clock.
+        let step = 1 + state.random.below(20) as u64;
+        state.now += Duration::from_micros(step);
+        if timeout != Some(Duration::ZERO) && state.fault(|faults| faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        // Beyond what a clock can show it is none.
+        let deadline = timeout.and_then(|timeout| state.now.checked_add(timeout));
+        loop {
+            let before = events.len();
+            state.deliver(poll, events);
+            let was_notified =
+                state.polls.get_mut(&poll).is_some_and(|poll| std::mem::take(&mut poll.is_notified));
+            if events.len() > before || was_notified {
+                return Ok(());
+            }
+            let next = state.next_due(poll);
+            match (next, deadline) {
+                (Some(next), deadline) if deadline.map_or(true, |deadline| next <= deadline) => {
+                    state.now = state.now.max(next);
+                }
+                (_, Some(deadline)) => {
+                    let slack = match timeout {
+                        Some(Duration::ZERO) => 0,
+                        _ => state.random.below(80),
+                    };
+                    state.now = deadline.saturating_add(Duration::from_micros(slack as u64));
+                    return Ok(());
+                }
+                _ if state.polls.get(&poll).is_some_and(|poll| poll.is_prepared) => {
+                    // Nothing in this world will happen by itself, but a thread may come from outside.
+                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+                _ => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::Other,
+                        "the simulated program sleeps for ever: no event is due, and nobody can wake it",
+                    ));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn register(&self, poll: u32, id: Id, token: Token, interest: Interest) -> io::Result<()> {
+        let mut state = self.state();
+        if state.registrations.contains_key(&id) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        state.watch(poll, id, token, interest);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    pub(crate) fn reregister(&self, poll: u32, id: Id, token: Token, interest: Interest) -> io::Result<()> {
+        let mut state = self.state();
+        state.belongs_to(poll, id)?;
+        state.watch(poll, id, token, interest);
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    pub(crate) fn deregister(&self, poll: u32, id: Id) -> io::Result<()> {
+        let mut state = self.state();
+        state.belongs_to(poll, id)?;
+        state.registrations.remove(&id);
+        Ok(())
+    }
+
+    pub(crate) fn stream_pair(&self) -> (Id, Id) {
+        self.state().stream_pair()
+    }
+
+    /// The writing and the reading end.
+    pub(crate) fn pipe(&self) -> (Id, Id) {
+        let mut state = self.state();
+        let (sender, receiver) = (state.new_id(), state.new_id());
+        let channel = state.new_channel(sender, receiver);
+        let end = |out, into| Kind::Bytes { out, into, reset: Reset::No };
+        state.sources.insert(sender, end(Some(channel), None));
+        state.sources.insert(receiver, end(None, Some(channel)));
+        (sender, receiver)
+    }
+
+    pub(crate) fn datagram(&self) -> (Id, Address) {
+        let mut state = self.state();
+        let id = state.new_id();
+        state.sources.insert(id, Kind::Datagrams { address: Address(id), waiting: VecDeque::new() });
+        (id, Address(id))
+    }
+
+    pub(crate) fn listener(&self) -> (Id, Address) {
+        let mut state = self.state();
+        let id = state.new_id();
+        state.sources.insert(id, Kind::Listener { waiting: VecDeque::new() });
+        (id, Address(id))
+    }
+
+    pub(crate) fn connect(&self, to: Address) -> io::Result<Id> {
+        let mut state = self.state();
+        let is_full = match state.sources.get(&to.0) {
+            Some(Kind::Listener { waiting }) => waiting.len() >= MOST_WAITING,
+            _ => true,
+        };
+        if is_full {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (client, server) = state.stream_pair();
+        if let Some(Kind::Listener { waiting }) = state.sources.get_mut(&to.0) {
+            waiting.push_back(server);
+        }
+        state.changed(to.0, READ);
+        self.changed.notify_all();
+        Ok(client)
+    }
+
+    pub(crate) fn accept(&self, id: Id) -> io::Result<Id> {
+        let mut state = self.state();
+        state.may_fail(id, READ)?;
+        let accepted = match state.sources.get_mut(&id) {
+            Some(Kind::Listener { waiting }) => waiting.pop_front(),
+            _ => None,
+        };
+        match accepted {
+            Some(accepted) => Ok(accepted),
+            None => state.would_block(id, READ),
+        }
+    }
+
+    pub(crate) fn read(&self, id: Id, buf: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        let result = state.read(id, buf);
+        self.changed.notify_all();
+        result
+    }
+
+    pub(crate) fn write(&self, id: Id, buf: &[u8]) -> io::Result<usize> {
+        let mut state = self.state();
+        let result = state.write(id, buf);
+        self.changed.notify_all();
+        result
+    }
+
+    pub(crate) fn send_to(&self, id: Id, buf: &[u8], to: Address) -> io::Result<usize> {
+        let mut state = self.state();
+        state.may_fail(id, WRITE)?;
+        let Some(Kind::Datagrams { address: from, .. }) = state.sources.get(&id) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let from = *from;
+        let is_lost = state.fault(|faults| faults.lost);
+        if let Some(Kind::Datagrams { waiting, .. }) = state.sources.get_mut(&to.0) {
+            // As a kernel does: what finds no room is lost.
+            if !is_lost && waiting.len() < MOST_WAITING {
+                waiting.push_back((buf.to_vec(), from));
+            }
+        }
+        state.changed(to.0, READ);
+        self.changed.notify_all();
+        Ok(buf.len())
+    }
+
+    pub(crate) fn recv_from(&self, id: Id, buf: &mut [u8]) -> io::Result<(usize, Address)> {
+        let mut state = self.state();
+        state.may_fail(id, READ)?;
+        let received = match state.sources.get_mut(&id) {
+            Some(Kind::Datagrams { waiting, .. }) => waiting.pop_front(),
+            _ => None,
+        };
+        match received {
+            Some((bytes, from)) => {
+                let len = bytes.len().min(buf.len());
+                buf[..len].copy_from_slice(&bytes[..len]);
+                Ok((len, from))
+            }
+            None => state.would_block(id, READ),
+        }
+    }
+
+    pub(crate) fn shutdown(&self, id: Id, reading: bool, writing: bool) {
+        let mut state = self.state();
+        state.shutdown(id, reading, writing);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn reset(&self, id: Id) {
+        let mut state = self.state();
+        state.reset(id);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn close(&self, id: Id) {
+        let mut state = self.state();
+        state.close(id);
+        self.changed.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,203 @@
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use crate::backend::{Address, Sim, SimId, World};
+use crate::poll::{Registry, Source};
+use crate::readiness::{Interest, Token};
+
+/// A source's place in its world, which it leaves when dropped.
+struct Place {
+    world: Arc<World>,
+    id: SimId,
+}
+
+impl Place {
+    /// The simulation of `registry`, if it is of this world.
+    fn sim<'a>(&self, registry: &'a Registry) -> io::Result<&'a Sim> {
+        let sim = registry.core().selector.sim();
+        sim.filter(|sim| Arc::ptr_eq(sim.world(), &self.world)).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "the source belongs to the `Poll`s of its own `Sim`")
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.world.close(self.id);
+    }
+}
+
+macro_rules! sim_source {
+    ($(#[$doc:meta])* pub struct $Type:ident { $($field:ident: $Field:ty)? }) => {
+        $(#[$doc])*
+        pub struct $Type {
+            place: Place,
+            $($field: $Field,)?
+        }
+
+        impl $Type {
+            pub(super) fn new(world: &Arc<World>, id: SimId $(, $field: $Field)?) -> $Type {
+                $Type { place: Place { world: Arc::clone(world), id } $(, $field)? }
+            }
+        }
+
+        impl Source for $Type {
+            fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+                let sim = self.place.sim(registry)?;
+                sim.world().register(sim.number(), self.place.id, token, interest)
+            }
+
+            fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+                let sim = self.place.sim(registry)?;
+                sim.world().reregister(sim.number(), self.place.id, token, interest)
+            }
+
+            fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+                let sim = self.place.sim(registry)?;
+                sim.world().deregister(sim.number(), self.place.id)
+            }
+        }
+
+        impl fmt::Debug for $Type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_tuple(stringify!($Type)).field(&self.place.id).finish()
+            }
+        }
+    };
+}
+
+macro_rules! reads {
+    ($Type:ident) => {
+        impl Read for $Type {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                (&*self).read(buf)
+            }
+        }
+
+        impl Read for &$Type {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                self.place.world.read(self.place.id, buf)
+            }
+        }
+    };
+}
+
+macro_rules! writes {
+    ($Type:ident) => {
+        impl Write for $Type {
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                (&*self).write(buf)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        impl Write for &$Type {
+            fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+                self.place.world.write(self.place.id, buf)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+sim_source! {
+    /// One end of a simulated connection.
+    pub struct Stream {}
+}
+
+reads!(Stream);
+writes!(Stream);
+
+impl Stream {
+    /// Shuts down one half of the connection, or both, as a socket's `shutdown` does.
+    ///
+    /// # Errors
+    ///
+    /// None; the result is there since a socket has one.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.place.world.shutdown(self.place.id, how != Shutdown::Write, how != Shutdown::Read);
+        Ok(())
+    }
+
+    /// Breaks the connection, for a test that wants it at this very point: both ends are told `ConnectionReset`, once.
+    pub fn reset(&self) {
+        self.place.world.reset(self.place.id);
+    }
+}
+
+sim_source! {
+    /// The end of a simulated pipe that is written to.
+    pub struct Sender {}
+}
+
+writes!(Sender);
+
+sim_source! {
+    /// The end of a simulated pipe that is read from.
+    pub struct Receiver {}
+}
+
+reads!(Receiver);
+
+sim_source! {
+    /// A simulated socket that accepts connections.
+    pub struct Listener { address: Address }
+}
+
+impl Listener {
+    /// What [`Sim::connect`](super::Sim::connect) finds it by.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Accepts the next connection.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`: none is waiting, or so it pretends; an event follows. `Interrupted`.
+    pub fn accept(&self) -> io::Result<Stream> {
+        let world = &self.place.world;
+        Ok(Stream::new(world, world.accept(self.place.id)?))
+    }
+}
+
+sim_source! {
+    /// A simulated datagram socket.
+    pub struct Datagram { address: Address }
+}
+
+impl Datagram {
+    /// Where others send to.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Sends a datagram. As with UDP it may be lost: if nobody is there, if the receiver has too many waiting, or by
+    /// the seed.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` and `Interrupted`, by the seed.
+    pub fn send_to(&self, buf: &[u8], to: Address) -> io::Result<usize> {
+        self.place.world.send_to(self.place.id, buf, to)
+    }
+
+    /// Receives a datagram, of which what doesn't fit into `buf` is lost.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock`: none is there, or so it pretends; an event follows. `Interrupted`.
+    pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
+        self.place.world.recv_from(self.place.id, buf)
+    }
+}

@@ -1,0 +1,141 @@
+//! The simulation itself: the same seed is the same run, time moves only in `poll`, and faults are what they say.
+
+use std::io::{ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+use wakeful::sim::{Faults, Sim};
+use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
+
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// A little of everything; what happened, in words.
+fn run(seed: u64) -> String {
+    let sim = Sim::new(seed);
+    let mut poll = sim.poll();
+    let mut events = Events::with_capacity(3);
+    let (mut one, mut other) = sim.stream_pair();
+    let mut listener = sim.listener();
+    let mut datagram = sim.datagram();
+    poll.registry().register(&mut one, Token(1), BOTH).unwrap();
+    poll.registry().register(&mut other, Token(2), BOTH).unwrap();
+    poll.registry().register(&mut listener, Token(3), Interest::READABLE).unwrap();
+    poll.registry().register(&mut datagram, Token(4), BOTH).unwrap();
+    let _client = sim.connect(listener.address()).unwrap();
+
+    let mut log = String::new();
+    let mut buf = [0; 100];
+    for round in 0..100 {
+        let result = poll.poll(&mut events, Some(Duration::from_millis(round % 3)));
+        log += &format!("{:?} {:?} {:?}\n", sim.elapsed(), result.map_err(|e| e.kind()), events);
+        log += &format!("{:?}\n", one.write(&buf[..50]).map_err(|e| e.kind()));
+        log += &format!("{:?}\n", other.read(&mut buf).map_err(|e| e.kind()));
+        log += &format!("{:?}\n", listener.accept().map(|_| ()).map_err(|e| e.kind()));
+        log += &format!("{:?}\n", datagram.send_to(b"x", datagram.address()).map_err(|e| e.kind()));
+        log += &format!("{:?}\n", datagram.recv_from(&mut buf).map(|(n, _)| n).map_err(|e| e.kind()));
+    }
+    log
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in 0..50 {
+        assert_eq!(run(seed), run(seed), "seed {seed}");
+    }
+    assert_ne!(run(1), run(2));
+}
+
+/// FNV-1a of what happens with one seed: the same on every platform, and in every version that keeps it.
+#[test]
+fn a_seed_is_the_same_run_everywhere() {
+    let hash = run(7).bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    assert_eq!(hash, HASH, "{hash:#x}");
+}
+
+const HASH: u64 = 0x2fe3_bf4f_b110_d62e;
+
+#[test]
+fn time_moves_in_poll_alone_and_costs_nothing() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let mut poll = sim.poll();
+    let mut events = Events::with_capacity(3);
+    let (start, real) = (sim.now(), Instant::now());
+    poll.poll(&mut events, Some(Duration::from_secs(3600))).unwrap();
+    let slept = sim.now() - start;
+    assert!(slept >= Duration::from_secs(3600) && slept < Duration::from_secs(3601), "{slept:?}");
+    poll.poll_until(&mut events, start + Duration::from_secs(7200)).unwrap();
+    assert!(sim.now() - start >= Duration::from_secs(7200));
+    assert!(real.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+fn who_sleeps_for_ever_is_told() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let mut poll = sim.poll();
+    let (mut one, _other) = sim.stream_pair();
+    poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+    let error = poll.poll(&mut Events::with_capacity(3), None).unwrap_err();
+    assert!(error.to_string().contains("for ever"), "{error}");
+}
+
+#[test]
+fn another_thread_can_wake() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let mut poll = sim.poll();
+    let waker = Waker::new(poll.registry(), Token(9)).unwrap();
+    let mut events = Events::with_capacity(3);
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(5));
+        waker.wake().map(|()| waker)
+    });
+    poll.poll(&mut events, None).unwrap();
+    assert_eq!(events.iter().next().unwrap().token(), Token(9));
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
+fn a_reset_is_told_once_to_both() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let (mut one, mut other) = sim.stream_pair();
+    one.write_all(b"lost").unwrap();
+    one.reset();
+    let mut buf = [0; 10];
+    for end in [&mut one, &mut other] {
+        assert_eq!(end.read(&mut buf).unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(end.read(&mut buf).unwrap(), 0);
+        assert_eq!(end.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+}
+
+#[test]
+fn connections_break_if_it_is_asked_for() {
+    let outcomes = |faults: Faults| {
+        let outcome = |seed| {
+            let sim = Sim::with_faults(seed, faults.clone());
+            let (mut one, mut other) = sim.stream_pair();
+            let sent = (0..20).all(|_| one.write(b"x").is_ok());
+            let mut buf = [0; 20];
+            (sent, other.read(&mut buf).map_err(|e| e.kind()))
+        };
+        (0..100).map(outcome).collect::<Vec<_>>()
+    };
+    assert!(outcomes(Faults::NONE).iter().all(|outcome| *outcome == (true, Ok(20))));
+    let with_resets = outcomes(Faults { reset: 50, ..Faults::NONE });
+    assert!(with_resets.contains(&(false, Err(ErrorKind::ConnectionReset))));
+    let with_ends = outcomes(Faults { half_close: 50, ..Faults::NONE });
+    assert!(with_ends.iter().any(|(sent, read)| !sent && read.is_ok_and(|n| n > 0 && n < 20)));
+}
+
+#[test]
+fn worlds_and_kernels_do_not_mix() {
+    let (sim, elsewhere) = (Sim::new(1), Sim::new(1));
+    let (mut one, _other) = sim.stream_pair();
+    for poll in [elsewhere.poll(), Poll::new().unwrap()] {
+        let result = poll.registry().register(&mut one, Token(1), BOTH);
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(sim.poll().backend(), Backend::Sim);
+    assert!(!Backend::available().contains(&Backend::Sim));
+    assert_eq!(Poll::with_backend(Backend::Sim).unwrap_err().kind(), ErrorKind::Unsupported);
+}
