@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use self::sys::{EpollEvent, KERNEL_BATCH};
+use self::sys::EpollEvent;
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
@@ -39,24 +39,23 @@ impl Select for Epoll {
         })
     }
 
+    // Always: each return after a system call costs (`os/unix/calls.rs`), and looking without sleeping is less code.
+    #[inline(always)]
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout;
         loop {
-            let asked = events.spare().min(KERNEL_BATCH);
-            let mut found = 0;
-            sys::wait(self.epoll.as_fd(), asked, timeout, |raw| {
-                found += 1;
-                if !self.is_notifier(raw) {
-                    events.push(event(raw));
-                }
-            })
-            .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more. The caller has asked for more than one batch, or the notifier
-            // was in this one and has taken the room of an event.
-            if found < asked || events.spare() == 0 {
-                return Ok(());
+            let asked = events.spare();
+            let found = sys::wait(self.epoll.as_fd(), events, timeout, |raw| {
+                (!self.is_notifier(raw)).then(|| event(raw))
+            });
+            match found {
+                // Enough unless the notifier was in a full batch: it has taken the room of an event, and the kernel may
+                // have more.
+                Ok(found) if found < asked || events.spare() == 0 => return Ok(()),
+                Ok(_) => timeout = Some(Duration::ZERO),
+                Err(_) if !events.is_empty() => return Ok(()),
+                Err(e) => return Err(e),
             }
-            timeout = Some(Duration::ZERO);
         }
     }
 
