@@ -231,6 +231,7 @@ impl Poll {
         }
     }
 
+    #[inline]
     fn fill(
         &mut self,
         events: &mut Events,
@@ -245,17 +246,25 @@ impl Poll {
                 return Ok(());
             }
         }
-        if timeout == Some(Duration::ZERO) || !events.is_empty() {
-            return self.look(events);
-        }
+        let may_sleep = timeout != Some(Duration::ZERO) && events.is_empty();
         // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
         // something at once, and saves them.
-        if self.is_busy && timeout.is_some() {
+        if !may_sleep || (self.is_busy && timeout.is_some()) {
             self.look(events)?;
-            if !events.is_empty() {
+            if !may_sleep || !events.is_empty() {
                 return Ok(());
             }
         }
+        self.sleep_until(events, timeout, deadline)
+    }
+
+    /// Sleeps until there are events or `timeout` is over, however often the backend comes back.
+    fn sleep_until(
+        &mut self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
         // A timeout that is over after the end of time is none.
         let deadline = deadline.or_else(|| timeout.and_then(|d| Instant::now().checked_add(d)));
         let mut left = timeout;
@@ -276,6 +285,7 @@ impl Poll {
     }
 
     /// Takes what is there.
+    #[inline]
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
         self.core().selector.wait(events, Some(Duration::ZERO))?;
         if self.core().wakes.is_pending() {
