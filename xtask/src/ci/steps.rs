@@ -25,6 +25,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "package", quick: true, run: package::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
     Step { name: "downstream", quick: false, run: downstream },
 ];
@@ -58,6 +59,11 @@ fn test_release(runner: &mut Runner) -> Result<String> {
 
 fn loom(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["loom"])?))
+}
+
+/// What the hot operations cost, counted and not timed.
+fn guard(runner: &mut Runner) -> Result<String> {
+    runner.run(xtask(&["bench", "--guard"])?)
 }
 
 /// The crate that asks most of mio, on each backend.
