@@ -72,8 +72,9 @@ direct_calls! {
 }
 
 /// libc's `syscall`, which moves each argument from one register to another and is called by a pointer.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")))]
 mod direct {
+    #[allow(unused_macros)] // where the wrappers are used
     macro_rules! syscall {
         ($($arg:expr),* $(,)?) => {
             libc::syscall($($arg),*)
@@ -86,12 +87,13 @@ mod direct {
 
 /// The instruction. Where the kernel makes the processor forget where returns go (AMD's SRSO and its like), each
 /// return soon after a system call is mispredicted: the fewer the better.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
 mod direct {
     use std::arch::asm;
 
     use libc::{c_int, c_long};
 
+    #[allow(unused_macros)] // where the wrappers are used
     macro_rules! syscall {
         ($number:expr, $a:expr, $b:expr, $c:expr $(,)?) => {
             direct::call($number, [$a, $b, $c, 0, 0, 0])
@@ -112,7 +114,7 @@ mod direct {
     /// # Safety
     ///
     /// That of the system call.
-    #[allow(dead_code)]
+    #[allow(dead_code)] // where the wrappers are used
     #[inline]
     pub(super) unsafe fn call(number: c_long, args: [c_long; 6]) -> c_long {
         let result: c_long;
