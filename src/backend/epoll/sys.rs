@@ -110,7 +110,7 @@ fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data
 ///
 /// The kernel writes into the room that our events will take, at the end of it. Its events are smaller, so translating
 /// from the first to the last never overtakes what is still to be read, and there is no second buffer.
-#[inline]
+#[inline(always)]
 pub(super) fn wait(
     epoll: BorrowedFd<'_>,
     events: &mut Events,

@@ -152,6 +152,7 @@ mod pwait2 {
     }
 }
 
+#[inline]
 fn milliseconds(timeout: Duration) -> c_int {
     let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
     c_int::try_from(rounded_up.as_millis()).unwrap_or(c_int::MAX)
