@@ -130,6 +130,7 @@ macro_rules! selectors {
                 }
             }
 
+            #[inline]
             pub(crate) fn register(
                 &self,
                 io: RawIo,
@@ -142,6 +143,7 @@ macro_rules! selectors {
                 }
             }
 
+            #[inline]
             pub(crate) fn reregister(
                 &self,
                 io: RawIo,
@@ -154,6 +156,7 @@ macro_rules! selectors {
                 }
             }
 
+            #[inline]
             pub(crate) fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
                 match self {
                     $(Selector::$Name(selector) => selector.deregister(io, key),)*

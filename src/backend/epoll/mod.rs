@@ -84,6 +84,7 @@ impl Select for Epoll {
         }
     }
 
+    #[inline]
     fn register(
         &self,
         io: RawIo,
@@ -96,11 +97,13 @@ impl Select for Epoll {
         Ok(None)
     }
 
+    #[inline]
     fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
         let data = self.data(token)?;
         sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data)
     }
 
+    #[inline]
     fn deregister(&self, io: RawIo, _: Option<WatchKey>) -> io::Result<()> {
         sys::delete(self.epoll.as_fd(), io)
     }

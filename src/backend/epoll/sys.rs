@@ -11,7 +11,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use crate::os::{check, epoll_wait};
+use crate::os::{calls, check, epoll_wait};
 use crate::readiness::{Event, Events, Interest, PollWords};
 
 /// One event as the kernel writes it.
@@ -98,10 +98,11 @@ pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
     control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0)
 }
 
+#[inline]
 fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
     let mut event = libc::epoll_event { events: flags, u64: data };
     // SAFETY: the kernel only reads `event`. It checks `fd` itself.
-    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
+    check(unsafe { calls::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
     Ok(())
 }
 
