@@ -31,7 +31,8 @@ pub const STEPS: &[Step] = &[
 ];
 
 fn format(runner: &mut Runner) -> Result<String> {
-    quietly(runner.run(cargo(["fmt", "--all", "--check"])?))
+    runner.run(cargo(["fmt", "--all", "--check"])?)?;
+    quietly(runner.run(cargo(["fmt", "--all", "--check", "--manifest-path", "bench/Cargo.toml"])?))
 }
 
 fn clippy(runner: &mut Runner) -> Result<String> {
