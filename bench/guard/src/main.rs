@@ -12,8 +12,10 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
+type Operation = fn(&mut Poll, u32) -> Result<()>;
+
 /// The operations, in the order of the figures.
-const OPERATIONS: &[(&str, fn(&mut Poll, u32) -> Result<()>)] = &[
+const OPERATIONS: &[(&str, Operation)] = &[
     ("poll", poll),
     ("wake", wake),
     ("wake-and-poll", wake_and_poll),
