@@ -73,6 +73,8 @@ mod edges;
 mod registration;
 #[path = "conformance/skips.rs"]
 mod skips;
+#[path = "conformance/spinning.rs"]
+mod spinning;
 #[path = "conformance/timeouts.rs"]
 mod timeouts;
 #[path = "conformance/tokens.rs"]

@@ -22,6 +22,7 @@ type Scenario = fn(Backend);
 const SCENARIOS: &[(&str, Scenario)] = &[
     ("busy_poller", busy_poller),
     ("awake_poller", awake_poller),
+    ("spinning_poller", spinning_poller),
     ("wake_then_poll", wake_then_poll),
     ("exposed_wakes", exposed_wakes),
     ("ready_sources", ready_sources),
@@ -163,6 +164,24 @@ fn awake_poller(backend: Backend) {
 #[test]
 fn a_wake_of_an_awake_poller_makes_no_call() {
     for_each(|backend| assert_eq!(trace("awake_poller", backend, &[]), [""; 0], "{backend}"));
+}
+
+fn spinning_poller(backend: Backend) {
+    let mut t = Tester::new(backend);
+    t.poll.set_spin(Some(PATIENCE));
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    t.quiet();
+    mark();
+    std::thread::scope(|scope| {
+        scope.spawn(|| waker.wake().unwrap());
+        assert_eq!(t.poll_for(PATIENCE).len(), 1);
+    });
+    mark();
+}
+
+#[test]
+fn a_wake_of_a_spinning_poller_is_not_written() {
+    for_each(|backend| assert_eq!(notifications(&trace("spinning_poller", backend, &[])), 0, "{backend}"));
 }
 
 fn wake_then_poll(backend: Backend) {

@@ -41,3 +41,11 @@ pub fn busy(time: Duration) {
         std::hint::spin_loop();
     }
 }
+
+/// What the process, with all its threads, has used of the processors.
+pub fn cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is one timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -4,6 +4,7 @@
 mod clock;
 mod engine;
 mod engines;
+mod processor;
 mod program;
 mod run;
 mod sockets;

@@ -177,6 +177,7 @@ macro_rules! selectors {
                 }
             }
 
+            #[inline]
             pub(crate) fn register(
                 &self,
                 io: RawIo,
@@ -189,6 +190,7 @@ macro_rules! selectors {
                 }
             }
 
+            #[inline]
             pub(crate) fn reregister(
                 &self,
                 io: RawIo,
@@ -201,6 +203,7 @@ macro_rules! selectors {
                 }
             }
 
+            #[inline]
             pub(crate) fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
                 match self {
                     $(Selector::$Name(selector) => selector.deregister(io, key),)*

@@ -74,6 +74,14 @@ impl Events {
         self.capacity - self.list.len()
     }
 
+    /// The events themselves, for a backend that has the kernel write into the room behind them. It adds no more than
+    /// there is room for.
+    #[allow(dead_code)] // which backends do depends on the target
+    #[inline]
+    pub(crate) fn list(&mut self) -> &mut Vec<Event> {
+        &mut self.list
+    }
+
     /// Adds an event; there must be room for it.
     #[inline]
     pub(crate) fn push(&mut self, event: Event) {

@@ -32,6 +32,7 @@ macro_rules! engines {
 engines! {
     "mio" => mio::Mio,
     "wakeful" => wakeful::Wakeful<wakeful::Epoll>,
+    "wakeful spin" => wakeful::Wakeful<wakeful::Spin>,
     "wakeful posix_poll" => wakeful::Wakeful<wakeful::PosixPoll>,
     "system calls" => raw::Raw,
     "polling" => polling::Polling,

@@ -15,10 +15,18 @@ pub struct Wakeful<B>(Poll, PhantomData<B>);
 
 pub trait Choice: 'static {
     const BACKEND: Backend;
+    /// How long a poll looks before it sleeps.
+    const SPIN: Option<Duration> = None;
+
+    fn competes(_row: &str) -> bool {
+        true
+    }
 }
 
 pub struct Epoll;
 pub struct PosixPoll;
+/// epoll, spinning for a while before each sleep.
+pub struct Spin;
 
 impl Choice for Epoll {
     const BACKEND: Backend = Backend::Epoll;
@@ -26,6 +34,16 @@ impl Choice for Epoll {
 
 impl Choice for PosixPoll {
     const BACKEND: Backend = Backend::PosixPoll;
+}
+
+impl Choice for Spin {
+    const BACKEND: Backend = Backend::Epoll;
+    const SPIN: Option<Duration> = Some(Duration::from_micros(50));
+
+    /// Where there is a sleep to be spared.
+    fn competes(row: &str) -> bool {
+        row.starts_with("w1-asleep") || row.starts_with("w4-pingpong")
+    }
 }
 
 impl<B: Choice> Engine for Wakeful<B> {
@@ -37,7 +55,13 @@ impl<B: Choice> Engine for Wakeful<B> {
     type Pipe = Receiver;
 
     fn open() -> io::Result<Self> {
-        Poll::with_backend(B::BACKEND).map(|poll| Wakeful(poll, PhantomData))
+        let mut poll = Poll::with_backend(B::BACKEND)?;
+        poll.set_spin(B::SPIN);
+        Ok(Wakeful(poll, PhantomData))
+    }
+
+    fn competes(row: &str) -> bool {
+        B::competes(row)
     }
 
     fn waker(&mut self) -> io::Result<Waker> {

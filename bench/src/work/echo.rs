@@ -2,12 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::clock::Stopwatch;
+use crate::clock::{cpu_time, Stopwatch};
 use crate::engine::{Engine, Source};
+use crate::processor::{pin, unpin};
 use crate::run::{Batch, Row, Workload};
 use crate::sockets;
 
@@ -36,6 +38,19 @@ pub fn rows() -> Vec<Row> {
                 );
             }
         }
+    }
+    for (cost, name, what) in
+        [(Cost::Wall, "wall", "time"), (Cost::Cpu, "cpu", "processor time, client included")]
+    {
+        rows.push(
+            Row::new(
+                &format!("w4-pingpong-{name}"),
+                &format!("A client sends 64 B and waits for them; the server sleeps meanwhile; {what}"),
+                "ns",
+                PingPong { cost },
+            )
+            .share(0.5),
+        );
     }
     rows
 }
@@ -105,6 +120,67 @@ fn echo(stream: &mut (impl Read + Write), buf: &mut [u8], end: End) -> usize {
             }
             Err(e) if e.kind() == ErrorKind::WouldBlock => return sum,
             Err(e) => panic!("read: {e}"),
+        }
+    }
+}
+
+/// The server on a thread and a processor of its own, so that both sides sleep.
+#[derive(Clone)]
+struct PingPong {
+    cost: Cost,
+}
+
+#[derive(Clone, Copy)]
+enum Cost {
+    Wall,
+    Cpu,
+}
+
+impl Workload for PingPong {
+    fn set_up<E: Engine>(&self) -> Result<Batch> {
+        let cost = self.cost;
+        let mut pairs = sockets::tcp_pairs(1)?;
+        let (mut client, server) = (pairs.clients.remove(0), pairs.servers.remove(0));
+        // Ends when the row does, and with it the connection.
+        thread::spawn(move || -> Result<()> {
+            pin(1);
+            let mut engine = E::open()?;
+            let mut events = E::events();
+            let mut server = E::tcp(server);
+            server.register(&mut engine, 0)?;
+            let mut buf = [0; 65];
+            let mut is_open = true;
+            while is_open {
+                engine.poll(&mut events, None);
+                E::readable(&events, |_| is_open = answer(&mut server, &mut buf));
+            }
+            Ok(())
+        });
+        let mut message = [7; 64];
+        Ok(Batch::times(move |times| {
+            pin(0);
+            let (start, start_cpu) = (Instant::now(), cpu_time());
+            for _ in 0..times {
+                client.write_all(&message).expect("write");
+                client.read_exact(&mut message).expect("read");
+            }
+            let took = match cost {
+                Cost::Wall => start.elapsed(),
+                Cost::Cpu => cpu_time() - start_cpu,
+            };
+            unpin();
+            took.as_nanos() as f64
+        }))
+    }
+}
+
+/// Whether the connection is still open.
+fn answer(stream: &mut (impl Read + Write), buf: &mut [u8]) -> bool {
+    loop {
+        match stream.read(buf) {
+            Ok(0) => return false,
+            Ok(n) => stream.write_all(&buf[..n]).expect("write"),
+            Err(e) => return e.kind() == ErrorKind::WouldBlock,
         }
     }
 }

@@ -94,7 +94,9 @@ impl Workload for Send {
                     E::send_to(&sender, &message, target).expect("send");
                 }
                 took += start.elapsed();
-                while receiver.recv(&mut buf).is_ok() {}
+                for _ in 0..now {
+                    assert_eq!(receiver.recv(&mut buf).expect("what was sent"), message.len());
+                }
                 left -= now;
             }
             took.as_nanos() as f64

@@ -1,6 +1,6 @@
 //! W1: what a wake costs, by what the poller is doing.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{mpsc, Arc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::clock::busy;
 use crate::engine::{Engine, Wake};
+use crate::processor::{pin, unpin};
 use crate::run::{Batch, Row, Workload};
 
 pub fn rows() -> Vec<Row> {
@@ -133,34 +134,5 @@ impl Workload for SameThread {
             }
             start.elapsed().as_nanos() as f64
         }))
-    }
-}
-
-/// Whether pinning works is told once: without it the figures are only noisier.
-fn pin(cpu: usize) {
-    let cpus = thread::available_parallelism().map_or(1, |cpus| cpus.get());
-    // SAFETY: zeroes are an empty set, and it is as long as stated.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(cpu % cpus, &mut set);
-        libc::sched_setaffinity(0, std::mem::size_of_val(&set), &set)
-    };
-    warn_once(result);
-}
-
-fn unpin() {
-    // SAFETY: every bit set is the set of all processors, and it is as long as stated.
-    let result = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        (0..libc::CPU_SETSIZE as usize).for_each(|cpu| libc::CPU_SET(cpu, &mut set));
-        libc::sched_setaffinity(0, std::mem::size_of_val(&set), &set)
-    };
-    warn_once(result);
-}
-
-fn warn_once(result: libc::c_int) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if result != 0 && !WARNED.swap(true, Ordering::Relaxed) {
-        eprintln!("can't choose processors: {}", std::io::Error::last_os_error());
     }
 }

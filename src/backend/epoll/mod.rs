@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use self::sys::{EpollEvent, KERNEL_BATCH};
+use self::sys::EpollEvent;
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
@@ -39,26 +39,29 @@ impl Select for Epoll {
         })
     }
 
+    // Always: each return after a system call costs (`os/unix/calls.rs`), and looking without sleeping is less code.
+    #[inline(always)]
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout;
         loop {
-            let asked = events.spare().min(KERNEL_BATCH);
-            let mut found = 0;
-            sys::wait(self.epoll.as_fd(), asked, timeout, |raw| {
-                found += 1;
+            let asked = events.spare();
+            let found = sys::wait(self.epoll.as_fd(), events, timeout, |raw| {
                 if !self.is_notifier(raw) {
-                    events.push(event(raw));
-                } else if !EACH_WRITE_IS_AN_EDGE {
+                    return Some(event(raw));
+                }
+                if !EACH_WRITE_IS_AN_EDGE {
                     self.drain_notifier();
                 }
-            })
-            .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more. The caller has asked for more than one batch, or the notifier
-            // was in this one and has taken the room of an event.
-            if found < asked || events.spare() == 0 {
-                return Ok(());
+                None
+            });
+            match found {
+                // Enough unless the notifier was in a full batch: it has taken the room of an event, and the kernel may
+                // have more.
+                Ok(found) if found < asked || events.spare() == 0 => return Ok(()),
+                Ok(_) => timeout = Some(Duration::ZERO),
+                Err(_) if !events.is_empty() => return Ok(()),
+                Err(e) => return Err(e),
             }
-            timeout = Some(Duration::ZERO);
         }
     }
 
@@ -87,6 +90,7 @@ impl Select for Epoll {
         }
     }
 
+    #[inline]
     fn register(
         &self,
         io: RawIo,
@@ -99,11 +103,13 @@ impl Select for Epoll {
         Ok(None)
     }
 
+    #[inline]
     fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
         let data = self.data(token)?;
         sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data)
     }
 
+    #[inline]
     fn deregister(&self, io: RawIo, _: Option<WatchKey>) -> io::Result<()> {
         sys::delete(self.epoll.as_fd(), io)
     }

@@ -2,21 +2,21 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into a buffer of this module, as many entries as it is told, and what it hasn't written is
+//! The kernel writes only into spare room of `Events`, as many entries as it is told, and what it hasn't written is
 //! never read.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::slice;
 use std::time::Duration;
 
-use crate::os::{check, epoll_wait, POLL_SOCKET_OUTPUT};
-use crate::readiness::{Interest, PollWords};
+use crate::os::{calls, check, epoll_wait, POLL_SOCKET_OUTPUT};
+use crate::readiness::{Event, Events, Interest, PollWords};
 
 /// One event as the kernel writes it.
 #[repr(transparent)]
+#[derive(Clone, Copy)]
 pub(super) struct EpollEvent(libc::epoll_event);
 
 impl EpollEvent {
@@ -31,8 +31,11 @@ impl EpollEvent {
     }
 }
 
-/// How many events one call fetches: they are on the stack, 12 or 16 bytes each.
-pub(super) const KERNEL_BATCH: usize = 1024;
+/// One event of the kernel's is no larger than one of ours, so it fits in the room that ours will take.
+const _: () = {
+    assert!(mem::size_of::<EpollEvent>() <= mem::size_of::<Event>());
+    assert!(mem::align_of::<EpollEvent>() <= mem::align_of::<Event>());
+};
 
 pub(super) const WORDS: PollWords = PollWords {
     input: libc::EPOLLIN as u32,
@@ -97,34 +100,55 @@ pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
     control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0)
 }
 
+#[inline]
 fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
     // SAFETY: numbers, for which zero is legal. Redox's has one more than others.
     let mut event: libc::epoll_event = unsafe { mem::zeroed() };
     event.events = flags;
     event.u64 = data;
     // SAFETY: the kernel only reads `event`. It checks `fd` itself.
-    check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
+    check(unsafe { calls::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
     Ok(())
 }
 
-/// Waits for at most `asked` events (and at most [`KERNEL_BATCH`]), and gives each to `each`.
-#[inline]
+/// Waits for events, at most as many as there is room for, and adds what `translate` makes of each, unless that is
+/// nothing. How many the kernel had.
+///
+/// The kernel writes into the room that our events will take, at the end of it. Its events are smaller, so translating
+/// from the first to the last never overtakes what is still to be read, and there is no second buffer.
+#[inline(always)]
 pub(super) fn wait(
     epoll: BorrowedFd<'_>,
-    asked: usize,
+    events: &mut Events,
     timeout: Option<Duration>,
-    each: impl FnMut(&EpollEvent),
-) -> io::Result<()> {
-    // Not zeroed: what the kernel doesn't write isn't read. A sanitizer that sees only libc's wrappers needs no help
-    // either, since those are called then.
-    let mut buffer = MaybeUninit::<[EpollEvent; KERNEL_BATCH]>::uninit();
-    let asked = asked.min(KERNEL_BATCH);
-    // SAFETY: the buffer has room for `asked` entries, and `EpollEvent` is an `epoll_event`.
-    let found =
-        unsafe { epoll_wait(epoll.as_raw_fd(), buffer.as_mut_ptr().cast(), asked as libc::c_int, timeout) };
-    let found = check(found)? as usize;
-    // SAFETY: the kernel has written the first `found` entries.
-    let events = unsafe { slice::from_raw_parts(buffer.as_ptr().cast::<EpollEvent>(), found) };
-    events.iter().for_each(each);
-    Ok(())
+    mut translate: impl FnMut(&EpollEvent) -> Option<Event>,
+) -> io::Result<usize> {
+    let room = events.spare().min(MOST);
+    let list = events.list();
+    let start = list.len();
+    // `Events` has allocated all its capacity, so this does nothing.
+    list.reserve(room);
+    let spare = list.as_mut_ptr().wrapping_add(start);
+    let kernel = spare.wrapping_add(room).cast::<EpollEvent>().wrapping_sub(room);
+    // SAFETY: there are `room` entries from `kernel` to the end of the spare room, which begins before, by the sizes
+    // that are asserted above. An `EpollEvent` is an `epoll_event`.
+    let found = unsafe { epoll_wait(epoll.as_raw_fd(), kernel.cast(), room as libc::c_int, timeout) };
+    let found = (check(found)? as usize).min(room);
+    let mut made = 0;
+    for index in 0..found {
+        // SAFETY: the kernel has written the first `found` entries. Ours, at most `index` of 16 bytes from the start,
+        // end before this one, which begins at `(16 - size) * room + size * index`: `index` is less than `room`.
+        let raw = unsafe { kernel.add(index).read() };
+        if let Some(event) = translate(&raw) {
+            // SAFETY: within the spare room, as `made <= index < room`.
+            unsafe { spare.add(made).write(event) };
+            made += 1;
+        }
+    }
+    // SAFETY: the first `made` entries of the spare room were written.
+    unsafe { list.set_len(start + made) };
+    Ok(found)
 }
+
+/// The most that one call may ask for (`EP_MAX_EVENTS`: what fits in an `int` of bytes).
+const MOST: usize = libc::c_int::MAX as usize / mem::size_of::<EpollEvent>();

@@ -193,6 +193,7 @@ mod pwait2 {
 }
 
 #[allow(dead_code)] // not where the kernel counts in nanoseconds throughout
+#[inline]
 fn milliseconds(timeout: Duration) -> c_int {
     let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);
     c_int::try_from(rounded_up.as_millis()).unwrap_or(c_int::MAX)

@@ -2,6 +2,7 @@
 
 mod cost;
 mod goals;
+mod guard;
 mod html;
 mod machine;
 mod programs;
@@ -39,6 +40,14 @@ pub struct Bench {
     /// Only make the table and the report anew, from the numbers of the last run
     #[arg(long)]
     report: bool,
+
+    /// Time nothing: count instructions and system calls, and compare with the committed figures
+    #[arg(long, conflicts_with_all = ["rows", "quick", "without_c", "report"])]
+    guard: bool,
+
+    /// Replace the committed figures
+    #[arg(long, requires = "guard")]
+    accept: bool,
 }
 
 const ROUNDS: usize = 150;
@@ -46,6 +55,9 @@ const QUICK_ROUNDS: usize = 15;
 
 impl Task for Bench {
     fn run(self) -> Result<bool> {
+        if self.guard {
+            return guard::guard(self.accept);
+        }
         let folder = workspace::target("bench")?;
         fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
         let (numbers, about) = (folder.join("numbers.csv"), folder.join("machine.txt"));

@@ -25,6 +25,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "package", quick: true, run: package::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
     Step { name: "targets", quick: false, run: targets },
     Step { name: "wasi", quick: false, run: wasi },
@@ -33,7 +34,8 @@ pub const STEPS: &[Step] = &[
 ];
 
 fn format(runner: &mut Runner) -> Result<String> {
-    quietly(runner.run(cargo(["fmt", "--all", "--check"])?))
+    runner.run(cargo(["fmt", "--all", "--check"])?)?;
+    quietly(runner.run(cargo(["fmt", "--all", "--check", "--manifest-path", "bench/Cargo.toml"])?))
 }
 
 fn clippy(runner: &mut Runner) -> Result<String> {
@@ -76,6 +78,11 @@ fn wasi(runner: &mut Runner) -> Result<String> {
 /// One target of each other kind.
 fn targets(runner: &mut Runner) -> Result<String> {
     runner.run(xtask(&["targets", "--quick"])?)
+}
+
+/// What the hot operations cost, counted and not timed.
+fn guard(runner: &mut Runner) -> Result<String> {
+    runner.run(xtask(&["bench", "--guard"])?)
 }
 
 /// The crate that asks most of mio, on each backend.
