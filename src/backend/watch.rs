@@ -270,7 +270,12 @@ impl Watch {
             self.hung_up = is_hang_up(found).then_some(found);
         }
         match (report, next) {
-            (Some(report), _) => Look::Report(only(report, found)),
+            (Some(report), _) => {
+                let told = only(report, found);
+                // A bare hang-up counts as readable, which may not be what was looked at.
+                let unsaid = readiness_of(report).when(!tells_direction(told));
+                Look::Report(told.union(unsaid))
+            }
             (None, Some(next)) => Look::Later(next),
             (None, None) => Look::Clear,
         }
@@ -328,7 +333,7 @@ impl Watch {
 
 fn readiness_of(directions: Interest) -> Readiness {
     Readiness::READABLE
-        .when(directions.is_readable())
+        .when(directions.is_readable() || directions.is_priority())
         .union(Readiness::WRITABLE.when(directions.is_writable()))
 }
 

@@ -278,3 +278,15 @@ fn the_reader_of_a_pipe_that_waits_for_writing_is_told_of_its_end_once() {
         assert!(matches!(watch.look(hung_up, now + step * Duration::from_secs(1)), Look::Later(_)));
     }
 }
+
+#[test]
+fn a_bare_hang_up_is_told_in_the_direction_that_was_looked_at() {
+    let mut watch = raw(BOTH);
+    watch.ready(Readiness::WRITABLE);
+    let now = Instant::now();
+    // poll(2) says POLLHUP alone, which counts as readable; only writing was reported, and is looked at.
+    assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+    let later = now + Duration::from_secs(1);
+    let told = Readiness::WRITABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
+    assert_eq!(watch.look(HANG_UP, later), Look::Report(told));
+}
