@@ -1,6 +1,8 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod select;
 mod watch;
 

@@ -4,10 +4,12 @@
 mod ci;
 mod command;
 mod downstream;
+mod fuzz;
 mod job;
 mod libtest;
 mod loom;
 mod model;
+mod sanitize;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,8 +18,10 @@ use clap::Parser;
 
 use ci::Ci;
 use downstream::Downstream;
+use fuzz::Fuzz;
 use loom::Loom;
 use model::Model;
+use sanitize::Sanitize;
 
 macro_rules! tasks {
     ($($name:ident),* $(,)?) => {
@@ -36,7 +40,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Ci, Downstream, Loom, Model }
+tasks! { Ci, Downstream, Fuzz, Loom, Model, Sanitize }
 
 /// What a subcommand does once its arguments are read.
 trait Task {
