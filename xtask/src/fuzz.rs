@@ -45,7 +45,10 @@ impl Task for Fuzz {
             fuzz.current_dir(workspace::root()?).env("RUSTUP_TOOLCHAIN", "nightly");
             // What it finds goes into the first folder; the second is committed.
             let folders = [format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}")];
-            fuzz.args(["fuzz", "run", target]).args(folders).arg("--").arg(format!("-max_total_time={}", self.seconds));
+            fuzz.args(["fuzz", "run", target])
+                .args(folders)
+                .arg("--")
+                .arg(format!("-max_total_time={}", self.seconds));
             // What cargo tells us of itself isn't for the nightly one.
             fuzz.env_remove("CARGO").env_remove("RUSTC");
             println!("== {target}");
