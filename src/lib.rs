@@ -74,6 +74,13 @@ pub mod event {
     pub use crate::readiness::{Event, Events, Iter};
 }
 
+/// Ways in for `fuzz/`.
+#[cfg(all(fuzzing, feature = "os-poll"))]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::backend::fuzzing::*;
+}
+
 #[cfg(feature = "net")]
 pub mod net;
 

@@ -11,6 +11,8 @@
 mod contract;
 #[path = "model/ends.rs"]
 mod ends;
+#[path = "model/grounds.rs"]
+mod grounds;
 #[path = "model/ops.rs"]
 mod ops;
 #[path = "model/rescue.rs"]
@@ -27,44 +29,12 @@ mod world;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use wakeful::{Backend, Poll};
+use wakeful::Backend;
 
-use contract::Rules;
-use ends::End;
-use ops::{Kind, Op};
+use grounds::{Chaotic, Kernel};
+use ops::Op;
 use support::Random;
 use world::Ground;
-
-/// A kernel.
-struct Kernel(Backend);
-
-impl Ground for Kernel {
-    fn rules(&self) -> Rules {
-        Rules {
-            exact: true,
-            raw_is_late: self.0 == Backend::PosixPoll,
-            ends_in_both_directions: self.0 == Backend::Epoll,
-            duplicates_live: true,
-            raw_lives: false,
-        }
-    }
-
-    fn poll(&self) -> io::Result<Poll> {
-        Poll::with_backend(self.0)
-    }
-
-    fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]> {
-        ends::pair(kind)
-    }
-
-    fn now(&self) -> Instant {
-        Instant::now()
-    }
-
-    fn has_threads(&self) -> bool {
-        true
-    }
-}
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
@@ -77,31 +47,6 @@ fn epoll() {
 #[test]
 fn posix_poll() {
     check("posix_poll", |_| Kernel(Backend::PosixPoll));
-}
-
-/// A kernel with all that the contract allows on top.
-struct Chaotic(Kernel, u64);
-
-impl Ground for Chaotic {
-    fn rules(&self) -> Rules {
-        Rules { exact: false, raw_lives: true, ..self.0.rules() }
-    }
-
-    fn poll(&self) -> io::Result<Poll> {
-        Poll::with_chaos(self.0 .0, self.1)
-    }
-
-    fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]> {
-        self.0.pair(kind)
-    }
-
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn has_threads(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -8,8 +8,6 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-#[cfg(windows)]
-use super::completions::Completions;
 use super::select::Select;
 use super::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
@@ -75,11 +73,6 @@ macro_rules! absent {
 
                 #[cfg(unix)]
                 fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-                    match *self {}
-                }
-
-                #[cfg(windows)]
-                fn completions(&self) -> &Completions {
                     match *self {}
                 }
 

@@ -3,6 +3,8 @@
 mod absent;
 #[cfg(windows)]
 mod completions;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[allow(dead_code)] // pure: its tests run where no kqueue is
 mod knotes;
 #[cfg(not(windows))]
@@ -231,10 +233,13 @@ macro_rules! selectors {
 
             #[cfg(windows)]
             #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-            pub(crate) fn completions(&self) -> &Completions {
-                match self {
+            pub(crate) fn completions(&self) -> io::Result<&Completions> {
+                let completions = match self {
                     $(Selector::$Name(selector) => selector.completions(),)*
-                }
+                };
+                completions.ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::Unsupported, "a simulated poll watches only simulated sources")
+                })
             }
         }
     };

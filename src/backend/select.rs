@@ -79,9 +79,12 @@ pub(crate) trait Select: Sized + Send + Sync {
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_>;
 
-    /// Where operations on handles that are no sockets complete, and from where their sources are reported.
+    /// Where operations on handles that are no sockets complete, and from where their sources are reported. A
+    /// simulation has none.
     #[cfg(windows)]
-    fn completions(&self) -> &Completions;
+    fn completions(&self) -> Option<&Completions> {
+        None
+    }
 
     /// Names the kernel's flags of one of this backend's events.
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result;

@@ -394,5 +394,7 @@ fn join(a: Option<Interest>, b: Option<Interest>) -> Option<Interest> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;

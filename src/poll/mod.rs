@@ -11,7 +11,6 @@ mod wake;
 mod waker;
 
 #[cfg(all(unix, feature = "os-ext"))]
-pub(crate) use self::chaos::Key as ChaosKey;
 pub use self::io_source::IoSource;
 pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]

@@ -1,7 +1,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use super::ChaosKey;
+use super::chaos::Key as ChaosKey;
 use super::{Registry, Source};
 use crate::backend::Tracking;
 use crate::readiness::{Interest, Token};

@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod command;
 mod downstream;
+mod fuzz;
 mod job;
 mod kernels;
 mod kqueue;
@@ -13,6 +14,7 @@ mod loom;
 mod model;
 mod packages;
 mod rustup;
+mod sanitize;
 mod sysroot;
 mod targets;
 mod wasi;
@@ -26,10 +28,12 @@ use clap::Parser;
 use bench::Bench;
 use ci::Ci;
 use downstream::Downstream;
+use fuzz::Fuzz;
 use kernels::Kernels;
 use kqueue::Kqueue;
 use loom::Loom;
 use model::Model;
+use sanitize::Sanitize;
 use targets::Targets;
 use wasi::Wasi;
 use wine::Wine;
@@ -51,7 +55,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Bench, Ci, Downstream, Kernels, Kqueue, Loom, Model, Targets, Wasi, Wine }
+tasks! { Bench, Ci, Downstream, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -105,8 +105,8 @@ impl Select for Iocp {
         let _ = self.lock().remove(Place::Key(key));
     }
 
-    fn completions(&self) -> &Completions {
-        &self.completions
+    fn completions(&self) -> Option<&Completions> {
+        Some(&self.completions)
     }
 
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {

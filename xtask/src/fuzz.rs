@@ -1,0 +1,73 @@
+//! `cargo xtask fuzz`: the targets of `fuzz/`, each for as long as there is time.
+
+use std::env;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+
+use crate::command::cargo;
+use crate::job::Job;
+use crate::workspace;
+use crate::Task;
+
+const TARGETS: [&str; 3] = ["watch", "event_words", "model"];
+const VERSION: &str = "0.13.2";
+
+/// Fuzz, with libFuzzer and the address sanitizer: needs a nightly toolchain of rustup's
+#[derive(clap::Args)]
+pub struct Fuzz {
+    /// How long each target runs
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
+
+    /// Fuzz these targets only
+    #[arg(value_name = "TARGET", value_parser = clap::builder::PossibleValuesParser::new(TARGETS))]
+    targets: Vec<String>,
+}
+
+impl Task for Fuzz {
+    fn run(self) -> Result<bool> {
+        let tools = workspace::cache("fuzz")?;
+        let program = tools.join("bin").join(format!("cargo-fuzz{}", env::consts::EXE_SUFFIX));
+        let logs = workspace::target("fuzz")?;
+        if !program.exists() {
+            let mut install = cargo(["install", "cargo-fuzz", "--version", VERSION, "--locked"])?;
+            install.arg("--root").arg(&tools);
+            let ended = Job::new(install, logs.join("install.log")).run()?;
+            if !ended.success() {
+                bail!("cargo-fuzz can't be installed: {ended}\n{}", ended.output()?.trim_end());
+            }
+        }
+        let mut is_good = true;
+        for target in TARGETS.iter().filter(|target| self.wants(target)) {
+            let mut fuzz = Command::new(&program);
+            fuzz.current_dir(workspace::root()?).env("RUSTUP_TOOLCHAIN", "nightly");
+            // What it finds goes into the first folder; the second is committed.
+            let folders = [format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}")];
+            fuzz.args(["fuzz", "run", target])
+                .args(folders)
+                .arg("--")
+                .arg(format!("-max_total_time={}", self.seconds));
+            // What cargo tells us of itself isn't for the nightly one.
+            fuzz.env_remove("CARGO").env_remove("RUSTC");
+            println!("== {target}");
+            let limit = Duration::from_secs(self.seconds + 30 * 60);
+            let ended = Job::new(fuzz, logs.join(target).with_extension("log")).limit(limit).run()?;
+            let output = ended.output()?;
+            let shown = match ended.success() {
+                true => output.lines().rev().find(|line| line.contains("Done ")).unwrap_or_default(),
+                false => output.trim_end(),
+            };
+            println!("{shown}\n== {target}: {ended}");
+            is_good &= ended.success();
+        }
+        Ok(is_good)
+    }
+}
+
+impl Fuzz {
+    fn wants(&self, target: &str) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|wanted| wanted == target)
+    }
+}
