@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::backend::{Completions, RaisedKey};
 use crate::os::{self, Operation, Owner, PipeError, Request, Ticket, Transfer};
-use crate::poll::{Core, Registry, Source};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// One end of a named pipe.
@@ -66,9 +66,9 @@ use crate::readiness::{Interest, Readiness, Token};
 pub struct NamedPipe {
     pipe: Arc<Pipe>,
     registration: Option<RaisedKey>,
-    /// The `Poll` that the kernel has tied the handle to. Kept until the end, because operations are under way that
+    /// Of the `Poll` that the kernel has tied the handle to. Kept until the end, because operations are under way that
     /// must come back there.
-    home: Option<Arc<Core>>,
+    home: Option<Arc<Completions>>,
 }
 
 /// What the ends of operations come to. The operations keep it not: so dropping the source closes the handle at once,
@@ -92,7 +92,7 @@ struct State {
 
 #[derive(Clone)]
 struct Link {
-    home: Weak<Core>,
+    home: Weak<Completions>,
     key: Option<RaisedKey>,
 }
 
@@ -182,7 +182,7 @@ impl NamedPipe {
             Connecting::Wanted | Connecting::Pending(_) => return Err(io::ErrorKind::WouldBlock.into()),
         }
         match &self.home {
-            Some(home) => self.pipe.begin_connect(&mut state, home.selector.completions()),
+            Some(home) => self.pipe.begin_connect(&mut state, home),
             None => {
                 state.connecting = Connecting::Wanted;
                 Err(io::ErrorKind::WouldBlock.into())
@@ -214,7 +214,7 @@ impl NamedPipe {
 
     fn completions(&self) -> io::Result<&Completions> {
         match &self.home {
-            Some(home) => Ok(home.selector.completions()),
+            Some(home) => Ok(home),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
@@ -353,7 +353,7 @@ impl Pipe {
                 state.reading = Reading::Idle(request);
                 // Not by us, who have gone then.
                 if let Some(home) = state.home() {
-                    self.begin_read(state, home.selector.completions());
+                    self.begin_read(state, &home);
                 }
                 return;
             }
@@ -369,17 +369,15 @@ impl Pipe {
             _ => None,
         };
         if let (Some(number), Some(home)) = (orphan, &home) {
-            home.selector.completions().forget(number);
+            home.forget(number);
         }
         state.writing = match request.transferred() {
             Ok(count) => {
                 let from = from + count;
                 let is_whole = count == 0 || from >= request.body().bytes.len();
                 if let (false, Some(home)) = (is_whole, &home) {
-                    match self.start(request, Operation::Write(from), home.selector.completions()) {
-                        Ok(ticket) if orphan.is_some() => {
-                            Writing::Orphan(home.selector.completions().adopt(self.clone(), ticket))
-                        }
+                    match self.start(request, Operation::Write(from), home) {
+                        Ok(ticket) if orphan.is_some() => Writing::Orphan(home.adopt(self.clone(), ticket)),
                         Ok(ticket) => Writing::Pending(ticket),
                         Err((request, e)) => Writing::Failed(request, e),
                     }
@@ -401,7 +399,7 @@ impl Pipe {
             Ok(_) => {
                 state.connecting = Connecting::Done;
                 if let (true, Some(home)) = (state.reads, state.home()) {
-                    self.begin_read(state, home.selector.completions());
+                    self.begin_read(state, &home);
                 }
             }
             Err(e) => state.connect_error = Some(e),
@@ -432,7 +430,7 @@ impl AsHandle for Pipe {
 
 impl State {
     /// The `Poll`, unless the source was dropped.
-    fn home(&self) -> Option<Arc<Core>> {
+    fn home(&self) -> Option<Arc<Completions>> {
         match &self.writing {
             Writing::Orphan(_) => None,
             _ => self.link.as_ref()?.home.upgrade(),
@@ -465,7 +463,7 @@ impl State {
         };
         if let Some(home) = home.upgrade() {
             // If it fails the poller is not woken, but finds it when it comes by.
-            let _ = home.selector.completions().raise(*key, readiness);
+            let _ = home.raise(*key, readiness);
         }
     }
 }
@@ -491,22 +489,21 @@ impl NamedPipe {
 
 impl Source for NamedPipe {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let core = registry.core();
-        let is_elsewhere = self.home.as_ref().is_some_and(|home| !Arc::ptr_eq(home, core));
+        let completions = registry.core().selector.completions()?;
+        let is_elsewhere = self.home.as_ref().is_some_and(|home| !Arc::ptr_eq(home, completions));
         if self.registration.is_some() || is_elsewhere {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
                 "the pipe is registered already, or belongs to another `Poll`",
             ));
         }
-        let completions = core.selector.completions();
         if self.home.is_none() {
             completions.port().attach(self.as_handle())?;
-            self.home = Some(Arc::clone(core));
+            self.home = Some(Arc::clone(completions));
         }
         let key = completions.add(token, interest);
         self.registration = Some(key);
-        self.pipe.lock().link = Some(Link { home: Arc::downgrade(core), key: Some(key) });
+        self.pipe.lock().link = Some(Link { home: Arc::downgrade(completions), key: Some(key) });
         self.begin(completions, interest);
         Ok(())
     }
@@ -531,9 +528,9 @@ impl Source for NamedPipe {
 
 impl NamedPipe {
     fn registered<'a>(&self, registry: &'a Registry) -> io::Result<(&'a Completions, RaisedKey)> {
-        match (&self.home, self.registration) {
-            (Some(home), Some(key)) if Arc::ptr_eq(home, registry.core()) => {
-                Ok((registry.core().selector.completions(), key))
+        match (&self.home, self.registration, registry.core().selector.completions()) {
+            (Some(home), Some(key), Ok(completions)) if Arc::ptr_eq(home, completions) => {
+                Ok((completions, key))
             }
             _ => Err(io::Error::new(io::ErrorKind::NotFound, "the pipe is not registered with this `Poll`")),
         }
@@ -542,10 +539,9 @@ impl NamedPipe {
 
 impl Drop for NamedPipe {
     fn drop(&mut self) {
-        let Some(home) = &self.home else {
+        let Some(completions) = &self.home else {
             return;
         };
-        let completions = home.selector.completions();
         if let Some(key) = self.registration {
             completions.remove(key);
         }

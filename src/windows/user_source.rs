@@ -2,8 +2,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::backend::RaisedKey;
-use crate::poll::{Core, Registry, Source};
+use crate::backend::{Completions, RaisedKey};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// An event source that the program itself makes ready.
@@ -48,7 +48,7 @@ pub struct Poster {
 }
 
 struct Shared {
-    registration: Mutex<Option<(Arc<Core>, RaisedKey)>>,
+    registration: Mutex<Option<(Arc<Completions>, RaisedKey)>>,
 }
 
 impl UserSource {
@@ -80,13 +80,13 @@ impl Poster {
     /// which none is known to happen; the event is pending even then.
     pub fn post(&self, readiness: Interest) -> io::Result<()> {
         let registration = self.shared.lock();
-        let Some((core, key)) = &*registration else {
+        let Some((home, key)) = &*registration else {
             return Err(not_registered());
         };
         let readiness = Readiness::READABLE
             .when(readiness.is_readable())
             .union(Readiness::WRITABLE.when(readiness.is_writable()));
-        core.selector.completions().raise(*key, readiness)
+        home.raise(*key, readiness)
     }
 }
 
@@ -96,16 +96,15 @@ impl Source for UserSource {
         if registration.is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
         }
-        let core = registry.core();
-        let key = core.selector.completions().add(token, interest);
-        *registration = Some((Arc::clone(core), key));
+        let home = registry.core().selector.completions()?;
+        *registration = Some((Arc::clone(home), home.add(token, interest)));
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match &*self.shared.lock() {
-            Some((core, key)) if Arc::ptr_eq(core, registry.core()) => {
-                core.selector.completions().replace(*key, token, interest);
+            Some((home, key)) if is_of(home, registry) => {
+                home.replace(*key, token, interest);
                 Ok(())
             }
             _ => Err(not_registered()),
@@ -115,8 +114,8 @@ impl Source for UserSource {
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         let mut registration = self.shared.lock();
         match &*registration {
-            Some((core, key)) if Arc::ptr_eq(core, registry.core()) => {
-                core.selector.completions().remove(*key);
+            Some((home, key)) if is_of(home, registry) => {
+                home.remove(*key);
                 *registration = None;
                 Ok(())
             }
@@ -127,14 +126,14 @@ impl Source for UserSource {
 
 impl Drop for UserSource {
     fn drop(&mut self) {
-        if let Some((core, key)) = self.shared.lock().take() {
-            core.selector.completions().remove(key);
+        if let Some((home, key)) = self.shared.lock().take() {
+            home.remove(key);
         }
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Core>, RaisedKey)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Completions>, RaisedKey)>> {
         self.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,6 +142,10 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("is_registered", &self.lock().is_some()).finish()
     }
+}
+
+fn is_of(home: &Arc<Completions>, registry: &Registry) -> bool {
+    registry.core().selector.completions().is_ok_and(|completions| Arc::ptr_eq(home, completions))
 }
 
 fn not_registered() -> io::Error {
