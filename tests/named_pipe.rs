@@ -235,6 +235,46 @@ fn a_client_that_has_gone_is_the_end_and_the_next_can_connect() {
 }
 
 #[test]
+fn a_new_client_hears_nothing_of_the_one_before() {
+    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    for leaves_bytes in [false, true] {
+        let mut t = Tester::new();
+        let name = new_name();
+        let mut server = NamedPipe::new(&name).unwrap();
+        t.register(&mut server, SERVER, BOTH);
+        for round in 0..5 {
+            assert_kind(server.connect(), ErrorKind::WouldBlock);
+            let mut client = NamedPipe::open(&name).unwrap();
+            t.register(&mut client, CLIENT, BOTH);
+            t.until(|| server.connect()).unwrap();
+            assert_eq!(t.until(|| (&server).write(b"hello")).unwrap(), 5);
+            assert_eq!(t.read_exactly(&client, 5), b"hello");
+            t.until(|| (&client).write(&[round; 3])).unwrap();
+            assert_eq!(t.read_exactly(&server, 3), [round; 3]);
+            // A write and a read are under way, or bytes are there.
+            t.until(|| (&server).write(&vec![0; 1 << 20])).unwrap();
+            if leaves_bytes {
+                t.until(|| (&client).write(&[77; 10])).unwrap();
+                t.poll_for(Duration::from_millis(5));
+            }
+            server.disconnect().unwrap();
+            if round % 2 == 0 {
+                // Before what was under way has come back, or after.
+                t.poll_for(Duration::from_millis(5));
+            }
+            // The old client has lost what was left for it, and learns that it is alone.
+            let ended = loop {
+                match t.until(|| (&client).read(&mut [0; 1 << 14])) {
+                    Ok(n) if n > 0 => continue,
+                    result => break result,
+                }
+            };
+            assert!(!matches!(ended, Ok(n) if n > 0), "{ended:?}");
+        }
+    }
+}
+
+#[test]
 fn a_client_that_came_and_went_has_connected() {
     let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
     let mut t = Tester::new();
