@@ -49,6 +49,8 @@ pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+#[cfg(windows)]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports)] // a target that has every backend needs no stand-in
@@ -233,7 +235,7 @@ macro_rules! selectors {
 
             #[cfg(windows)]
             #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-            pub(crate) fn completions(&self) -> io::Result<&Completions> {
+            pub(crate) fn completions(&self) -> io::Result<&Arc<Completions>> {
                 let completions = match self {
                     $(Selector::$Name(selector) => selector.completions(),)*
                 };

@@ -35,7 +35,7 @@ struct State {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Source(u64),
-    #[cfg_attr(not(all(unix, feature = "os-ext")), allow(dead_code))]
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
     Raw(RawIo),
 }
 
@@ -232,6 +232,8 @@ impl State {
     /// An event of the kernel's: at once, later, with another of its token, or in two parts.
     fn pass(&mut self, event: &Event, events: &mut Events, may_hold: bool) {
         let token = event.token();
+        // A registration that has ended since the kernel said so may not be heard of in a later `poll`.
+        let may_hold = may_hold && self.registered.values().any(|(other, _)| *other == token);
         if let Some(at) = self.held.iter().position(|(_, held)| held.token() == token).filter(|_| may_hold) {
             if self.chance(2) {
                 let (origin, raw) = event.raw();
