@@ -10,6 +10,7 @@ mod knotes;
 #[cfg(not(windows))]
 mod listed;
 mod select;
+mod slab;
 #[cfg(not(windows))]
 mod table;
 mod watch;

@@ -8,6 +8,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::listed::Ask;
+use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
 use crate::os::{errors, FileIdentity};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -17,8 +18,7 @@ use crate::readiness::{Event, Events, Interest, Readiness, Token};
 /// A registration keeps its slot for life, so that nothing moves; its place in the list is one further, since the
 /// notifier has the first.
 pub(super) struct Table<A: Ask> {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    entries: Slab<Entry>,
     /// The slot of each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
     by_fd: HashMap<RawFd, u32>,
     list: List<A>,
@@ -61,11 +61,6 @@ impl<A: Ask> Default for List<A> {
     }
 }
 
-struct Slot {
-    generation: u32,
-    entry: Option<Entry>,
-}
-
 struct Entry {
     fd: RawFd,
     /// Tells a descriptor that was closed without a word from the next one with its number.
@@ -91,8 +86,7 @@ impl Place {
 impl<A: Ask> Table<A> {
     pub(super) fn new(notifier: RawFd) -> Table<A> {
         Table {
-            slots: Vec::new(),
-            free: Vec::new(),
+            entries: Slab::new(),
             by_fd: HashMap::new(),
             list: List::new(vec![A::new(notifier, Some(Interest::READABLE), false)]),
             notifier,
@@ -118,30 +112,24 @@ impl<A: Ask> Table<A> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
         }
         if let Some(slot) = self.slot_of(fd) {
-            if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
+            if self.entries.at(slot).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(errors::ALREADY_EXISTS));
             }
             // Its descriptor was closed without a word, and this is the next one with that number.
             self.vacate(slot);
         }
 
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, entry: None });
-            (self.slots.len() - 1) as u32
-        });
-        let place = &mut self.slots[slot as usize];
-        place.entry =
-            Some(Entry { fd, identity, watch: Watch::new(token, interest, tracking), is_suspect: false });
-        let generation = place.generation;
-        self.by_fd.insert(fd, slot);
-        self.refresh(slot);
-        Ok(WatchKey { slot, generation })
+        let watch = Watch::new(token, interest, tracking);
+        let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
+        self.by_fd.insert(fd, key.slot);
+        self.refresh(key.slot);
+        Ok(key)
     }
 
     /// Changes a watch by `change`, and the list after it.
     pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
         let slot = self.find(place)?;
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             change(&mut entry.watch);
         }
         self.refresh(slot);
@@ -153,7 +141,7 @@ impl<A: Ask> Table<A> {
         let Ok(slot) = self.find(Place::Key(key)) else {
             return;
         };
-        let Some((fd, suspect)) = self.entry(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
+        let Some((fd, suspect)) = self.entries.at(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
             return;
         };
         self.looks.asks.clear();
@@ -162,7 +150,7 @@ impl<A: Ask> Table<A> {
             return;
         }
         let found = self.readiness(slot, self.looks.asks[0].found());
-        if let (Some(found), Some(entry)) = (found, &mut self.slots[slot as usize].entry) {
+        if let (Some(found), Some(entry)) = (found, self.entries.at_mut(slot)) {
             entry.watch.acquit(found);
         }
         self.refresh(slot);
@@ -181,7 +169,7 @@ impl<A: Ask> Table<A> {
         }
         let mut looks = mem::take(&mut self.looks);
         looks.asks.clear();
-        looks.asks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
+        looks.asks.extend(self.suspects.iter().map(|&slot| match self.entries.at(slot) {
             Some(Entry { fd, watch, .. }) => match watch.suspect() {
                 Some(suspect) => A::new(*fd, Some(suspect), false),
                 None => A::NOTHING,
@@ -212,7 +200,7 @@ impl<A: Ask> Table<A> {
                     index += 1;
                 }
                 None => {
-                    if let Some(entry) = &mut self.slots[slot as usize].entry {
+                    if let Some(entry) = self.entries.at_mut(slot) {
                         entry.is_suspect = false;
                     }
                     self.suspects.swap_remove(index);
@@ -272,7 +260,7 @@ impl<A: Ask> Table<A> {
         let Some(found) = self.readiness(slot, raw) else {
             return self.vacate(slot);
         };
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             if let Some(reported) = entry.watch.ready(found) {
                 events.push(event::<A>(entry.watch.token(), reported, raw));
             }
@@ -288,13 +276,13 @@ impl<A: Ask> Table<A> {
                 Some(found) => found,
                 None => {
                     // The caller is walking through the suspects, and takes this one from them itself.
-                    self.slots[slot as usize].entry.as_mut()?.is_suspect = false;
+                    self.entries.at_mut(slot)?.is_suspect = false;
                     self.vacate(slot);
                     return None;
                 }
             },
         };
-        let entry = self.slots[slot as usize].entry.as_mut()?;
+        let entry = self.entries.at_mut(slot)?;
         let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
             events.push(event::<A>(entry.watch.token(), reported, raw));
@@ -310,7 +298,7 @@ impl<A: Ask> Table<A> {
 
     /// What `raw` tells of a slot's source; `None` if the source is there no more.
     fn readiness(&self, slot: u32, raw: u32) -> Option<Readiness> {
-        let entry = self.entry(slot)?;
+        let entry = self.entries.at(slot)?;
         if raw & A::INVALID != 0 {
             return None;
         }
@@ -327,10 +315,7 @@ impl<A: Ask> Table<A> {
     fn find(&mut self, place: Place) -> io::Result<u32> {
         let not_found = || io::Error::from_raw_os_error(errors::NOT_FOUND);
         match place {
-            Place::Key(WatchKey { slot, generation }) => match self.slots.get(slot as usize) {
-                Some(found) if found.generation == generation && found.entry.is_some() => Ok(slot),
-                _ => Err(not_found()),
-            },
+            Place::Key(key) => self.entries.slot_of(key).ok_or_else(not_found),
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
                 let slot = self.slot_of(fd).ok_or_else(|| match &identity {
@@ -338,7 +323,7 @@ impl<A: Ask> Table<A> {
                     Err(_) => io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR),
                 })?;
                 match identity {
-                    Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    Ok(now) if self.entries.at(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
                     // Closed without a word, like epoll forgets it; perhaps another has its number.
                     Ok(_) => {
                         self.vacate(slot);
@@ -357,26 +342,19 @@ impl<A: Ask> Table<A> {
         self.by_fd.get(&fd).copied()
     }
 
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.slots[slot as usize].entry.as_ref()
-    }
-
     fn vacate(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
-        if let Some(entry) = place.entry.take() {
-            place.generation = place.generation.wrapping_add(1);
+        if let Some(entry) = self.entries.remove_at(slot) {
             self.by_fd.remove(&entry.fd);
             if entry.is_suspect {
                 self.suspects.retain(|&suspect| suspect != slot);
             }
-            self.free.push(slot);
         }
         self.refresh(slot);
     }
 
     /// Brings the list in line with a slot.
     fn refresh(&mut self, slot: u32) {
-        let entry = self.slots[slot as usize].entry.as_mut();
+        let entry = self.entries.at_mut(slot);
         if let Some(entry) = entry {
             if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
                 self.suspects.push(slot);
@@ -393,7 +371,7 @@ impl<A: Ask> Table<A> {
         if self.list.asks.len() <= index {
             self.list.asks.resize(index + 1, A::NOTHING);
         }
-        self.list.asks[index] = match self.entry(slot) {
+        self.list.asks[index] = match self.entries.at(slot) {
             Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
                 A::new(*fd, watch.armed(), watch.awaits_read_end())
             }

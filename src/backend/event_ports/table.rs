@@ -3,6 +3,7 @@ use std::mem;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
+use super::super::slab::{Key, Slab};
 use super::super::watch::{Look, Tracking, Watch, WatchKey};
 use super::super::Backend;
 use super::sys::{self, PollFd};
@@ -13,8 +14,7 @@ use crate::readiness::{Event, Events, Interest, Readiness, Token};
 /// is late is known to be.
 #[derive(Default)]
 pub(super) struct Table {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    entries: Slab<Entry>,
     /// The slot of each registered descriptor, by number; descriptors are small.
     by_fd: Vec<Option<u32>>,
     /// Slots whose watch has a suspect.
@@ -25,12 +25,6 @@ pub(super) struct Table {
     pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
     looks: Vec<PollFd>,
-}
-
-#[derive(Default)]
-struct Slot {
-    generation: u32,
-    entry: Option<Entry>,
 }
 
 struct Entry {
@@ -66,20 +60,15 @@ impl Table {
     ) -> io::Result<WatchKey> {
         let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         if let Some(slot) = self.slot_of(fd) {
-            if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
+            if self.entries.at(slot).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
             }
             // Its descriptor was closed without a word, and this is the next one with that number.
             self.vacate(slot);
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            (self.slots.len() - 1) as u32
-        });
         let watch = Watch::new(token, interest, tracking);
-        let place = &mut self.slots[slot as usize];
-        place.entry = Some(Entry { fd, identity, watch, is_suspect: false });
-        let generation = place.generation;
+        let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
+        let slot = key.slot;
         if self.by_fd.len() <= fd as usize {
             self.by_fd.resize(fd as usize + 1, None);
         }
@@ -88,7 +77,7 @@ impl Table {
             self.vacate(slot);
             e
         })?;
-        Ok(WatchKey { slot, generation })
+        Ok(key)
     }
 
     /// Changes a watch by `change`, and asks the kernel after it.
@@ -99,7 +88,7 @@ impl Table {
         change: impl FnOnce(&mut Watch),
     ) -> io::Result<()> {
         let slot = self.find(place)?;
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             change(&mut entry.watch);
         }
         self.ask(port, slot)
@@ -107,7 +96,7 @@ impl Table {
 
     pub(super) fn remove(&mut self, port: BorrowedFd<'_>, place: Place) -> io::Result<()> {
         let slot = self.find(place)?;
-        if let Some(entry) = self.entry(slot) {
+        if let Some(entry) = self.entries.at(slot) {
             sys::dissociate(port, entry.fd);
         }
         self.vacate(slot);
@@ -121,12 +110,9 @@ impl Table {
 
     /// The port has told `raw` of what was associated with `user`, once.
     pub(super) fn answer(&mut self, port: BorrowedFd<'_>, user: u64, raw: u32, events: &mut Events) {
-        let (slot, generation) = (user as u32, (user >> 32) as u32);
-        let Some(place) = self.slots.get_mut(slot as usize) else {
-            return;
-        };
+        let slot = user as u32;
         // Deregistered since, or another's by now.
-        let Some(entry) = place.entry.as_mut().filter(|_| place.generation == generation) else {
+        let Some(entry) = self.entries.get_mut(Key { slot, generation: (user >> 32) as u32 }) else {
             return;
         };
         if raw & sys::INVALID != 0 {
@@ -156,7 +142,7 @@ impl Table {
         let mut looks = mem::take(&mut self.looks);
         looks.clear();
         looks.extend(self.suspects.iter().map(|&slot| {
-            let entry = self.entry(slot);
+            let entry = self.entries.at(slot);
             match entry.and_then(|entry| entry.watch.suspect().map(|suspect| (entry.fd, suspect))) {
                 Some((fd, suspect)) => PollFd::new(fd, suspect),
                 None => PollFd::NOTHING,
@@ -185,7 +171,7 @@ impl Table {
                 index += 1;
                 continue;
             }
-            if let Some(entry) = &mut self.slots[slot as usize].entry {
+            if let Some(entry) = self.entries.at_mut(slot) {
                 entry.is_suspect = false;
             }
             self.suspects.swap_remove(index);
@@ -203,7 +189,7 @@ impl Table {
         let Ok(slot) = self.find(Place::Key(key)) else {
             return;
         };
-        let entry = self.entry(slot);
+        let entry = self.entries.at(slot);
         let Some((fd, suspect)) = entry.and_then(|entry| Some((entry.fd, entry.watch.suspect()?))) else {
             return;
         };
@@ -211,7 +197,7 @@ impl Table {
         if sys::poll_now(&mut look).is_err() || look[0].found() & sys::INVALID != 0 {
             return;
         }
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             entry.watch.acquit(sys::WORDS.readiness(look[0].found()));
         }
         // It is registered, and the kernel has taken it before.
@@ -227,7 +213,7 @@ impl Table {
         now: Instant,
         events: &mut Events,
     ) -> Option<Instant> {
-        let entry = self.slots[slot as usize].entry.as_mut()?;
+        let entry = self.entries.at_mut(slot)?;
         // A raw descriptor may have been closed without a word, and its number may have a new owner.
         let is_another = entry.watch.tracking() == Tracking::Levels
             && FileIdentity::of(entry.fd).ok() != Some(entry.identity);
@@ -245,7 +231,7 @@ impl Table {
             look = entry.watch.look(found, now);
         }
         if entry.watch.armed() != before && self.ask(port, slot).is_err() {
-            if let Some(entry) = &mut self.slots[slot as usize].entry {
+            if let Some(entry) = self.entries.at_mut(slot) {
                 entry.is_suspect = false;
             }
             self.vacate(slot);
@@ -261,10 +247,7 @@ impl Table {
     fn find(&mut self, place: Place) -> io::Result<u32> {
         let not_found = || io::Error::from_raw_os_error(sys::NOT_FOUND);
         match place {
-            Place::Key(WatchKey { slot, generation }) => match self.slots.get(slot as usize) {
-                Some(found) if found.generation == generation && found.entry.is_some() => Ok(slot),
-                _ => Err(not_found()),
-            },
+            Place::Key(key) => self.entries.slot_of(key).ok_or_else(not_found),
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
                 let slot = self.slot_of(fd).ok_or_else(|| match &identity {
@@ -272,7 +255,7 @@ impl Table {
                     Err(_) => io::Error::from_raw_os_error(sys::BAD_DESCRIPTOR),
                 })?;
                 match identity {
-                    Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    Ok(now) if self.entries.at(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
                     // Closed without a word, as the kernel has noticed; perhaps another has its number.
                     other => {
                         self.vacate(slot);
@@ -285,9 +268,11 @@ impl Table {
 
     /// Asks the kernel for what is armed, or for nothing.
     fn ask(&mut self, port: BorrowedFd<'_>, slot: u32) -> io::Result<()> {
-        let place = &mut self.slots[slot as usize];
-        let user = u64::from(slot) | u64::from(place.generation) << 32;
-        let Some(entry) = &mut place.entry else {
+        let Some(Key { generation, .. }) = self.entries.key_at(slot) else {
+            return Ok(());
+        };
+        let user = u64::from(slot) | u64::from(generation) << 32;
+        let Some(entry) = self.entries.at_mut(slot) else {
             return Ok(());
         };
         if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
@@ -304,23 +289,16 @@ impl Table {
     }
 
     fn vacate(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
-        if let Some(entry) = place.entry.take() {
-            place.generation = place.generation.wrapping_add(1);
+        if let Some(entry) = self.entries.remove_at(slot) {
             self.by_fd[entry.fd as usize] = None;
             if entry.is_suspect {
                 self.suspects.retain(|&suspect| suspect != slot);
             }
-            self.free.push(slot);
         }
     }
 
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
         self.by_fd.get(usize::try_from(fd).ok()?).copied().flatten()
-    }
-
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.slots[slot as usize].entry.as_ref()
     }
 }
 
