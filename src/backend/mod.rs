@@ -1,6 +1,11 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(not(windows))]
+mod ask;
+#[cfg(unix)]
+#[allow(dead_code)] // its tests run where no event port is
+mod associations;
 #[cfg(windows)]
 mod completions;
 #[cfg(fuzzing)]

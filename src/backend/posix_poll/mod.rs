@@ -2,4 +2,4 @@
 
 mod sys;
 
-pub(crate) type PosixPoll = super::listed::Listed<sys::PollFd>;
+pub(crate) type PosixPoll = super::listed::Listed<libc::pollfd>;
