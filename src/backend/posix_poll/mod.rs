@@ -1,4 +1,4 @@
-//! poll(2): every Unix has it, and WASI's second preview through its libc.
+//! poll(2): every Unix has it, Hermit, and WASI's second preview through its libc.
 
 mod sys;
 
