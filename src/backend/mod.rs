@@ -1,6 +1,11 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(not(windows))]
+mod ask;
+#[cfg(unix)]
+#[allow(dead_code)] // its tests run where no event port is
+mod associations;
 #[cfg(windows)]
 mod completions;
 #[cfg(fuzzing)]
@@ -10,6 +15,7 @@ mod knotes;
 #[cfg(not(windows))]
 mod listed;
 mod select;
+mod slab;
 #[cfg(not(windows))]
 mod table;
 mod watch;
@@ -29,7 +35,7 @@ mod iocp;
     wakeful_libkqueue
 ))]
 mod kqueue;
-#[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
+#[cfg(any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
 #[cfg(feature = "sim")]
 mod sim;
@@ -254,7 +260,7 @@ selectors! {
     Kqueue(kqueue, "kqueue"),
     /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
     EventPorts(event_ports, "event_ports"),
-    /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
+    /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered sources, ready or
     /// not.
     PosixPoll(posix_poll, "posix_poll"),
     /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.

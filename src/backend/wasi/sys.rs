@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::super::listed::Ask;
+use super::super::ask::{Ask, Wanted};
 use super::super::Backend;
 use crate::os::{check, endless_sleep};
 use crate::readiness::{Interest, PollWords};
@@ -61,9 +61,9 @@ impl Ask for Subscribed {
     type Scratch = Scratch;
 
     /// A runtime tells nothing unasked.
-    fn new(fd: RawFd, interest: Option<Interest>, _read_hangup: bool) -> Subscribed {
+    fn new(fd: RawFd, wanted: Wanted) -> Subscribed {
         // Like poll(2), which passes over a number that none can have: the notifier's here.
-        Subscribed { fd, interest: interest.filter(|_| fd >= 0), found: 0 }
+        Subscribed { fd, interest: wanted.interest.filter(|_| fd >= 0), found: 0 }
     }
 
     #[inline]

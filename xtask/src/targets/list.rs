@@ -158,7 +158,7 @@ pub const TARGETS: &[Target] = &[
     checked("riscv32imc-esp-espidf"),
     checked("i686-unknown-hurd-gnu"),
     checked("x86_64-unknown-fuchsia"),
-    not_yet("x86_64-unknown-hermit"),
+    checked("x86_64-unknown-hermit"),
     // Windows
     checked("x86_64-pc-windows-gnu"),
     checked("x86_64-pc-windows-msvc"),

@@ -24,13 +24,7 @@ pub(crate) const POLL_INVALID: libc::c_short = libc::POLLNVAL;
 pub(crate) const POLL_TELLS_UNASKED: bool = false;
 
 /// poll(2). A timeout counts in milliseconds, rounded up, unless there is nothing to wait for.
-///
-/// # Safety
-///
-/// There are `count` entries at `fds`.
-pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
-    // SAFETY: the caller's promise.
-    let fds = unsafe { slice::from_raw_parts_mut(fds, count) };
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     for fd in fds.iter_mut() {
         fd.revents = 0;
     }
