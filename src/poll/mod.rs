@@ -10,7 +10,6 @@ mod source_type;
 mod wake;
 mod waker;
 
-#[cfg(all(unix, feature = "os-ext"))]
 pub use self::io_source::IoSource;
 pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
