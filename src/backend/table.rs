@@ -311,13 +311,11 @@ impl<A: Ask> Table<A> {
     /// What `raw` tells of a slot's source; `None` if the source is there no more.
     fn readiness(&self, slot: u32, raw: u32) -> Option<Readiness> {
         let entry = self.entry(slot)?;
-        if raw & A::INVALID != 0 {
-            return None;
-        }
-        // An `IoSource` says when it goes, but a raw descriptor may have been closed without a word, and its number
-        // may have a new owner, who must not wake the old one's token.
+        // An `IoSource` says when it goes: that its descriptor isn't open is an error like others. But a raw one may
+        // have been closed without a word, and its number may have a new owner, who must not wake the old one's
+        // token.
         if entry.watch.tracking() == Tracking::Levels
-            && FileIdentity::of(entry.fd).ok() != Some(entry.identity)
+            && (raw & A::INVALID != 0 || FileIdentity::of(entry.fd).ok() != Some(entry.identity))
         {
             return None;
         }

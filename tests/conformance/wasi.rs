@@ -1,7 +1,8 @@
 //! What only WASI has: a sleep that nothing could end, and one source that spoils the answer about all.
 
 use std::io::{ErrorKind, Read};
-use std::os::fd::AsRawFd;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use wakeful::wasi::SourceFd;
@@ -14,6 +15,8 @@ on_every_backend![
     a_sleep_without_sources,
     a_raw_descriptor,
     a_closed_descriptor_spoils_no_other,
+    a_source_without_its_descriptor_has_an_error,
+    a_hang_up_is_the_end_of_reading,
     a_number_that_is_not_open,
     what_is_not_there_says_so,
 ];
@@ -78,6 +81,54 @@ fn a_closed_descriptor_spoils_no_other(backend: Backend) {
     t.quiet();
     send(&d, b"x");
     t.expect(&[want(C, READ)]);
+}
+
+/// A failed subscription is an error of its source, not of the poll.
+fn a_source_without_its_descriptor_has_an_error(backend: Backend) {
+    for interest in [READ, BOTH] {
+        let mut t = Tester::new(backend);
+        let (mut a, _b) = tcp_pair();
+        let (mut c, d) = tcp_pair();
+        t.register(&mut a, A, interest);
+        t.register(&mut c, C, READ);
+        if interest.is_writable() {
+            t.expect(&[want(A, WRITE)]);
+        }
+        t.quiet();
+        // SAFETY: `a` is forgotten below, so this is the last owner.
+        drop(unsafe { OwnedFd::from_raw_fd(a.as_raw_fd()) });
+        send(&d, b"x");
+        let events = t.expect(&[want(A, READ).or(interest), want(C, READ)]);
+        assert!(events.iter().any(|event| event.token() == A && event.is_error()), "{events:?}");
+        assert!(events.iter().all(|event| event.token() == A || !event.is_error()), "{events:?}");
+        t.quiet();
+        assert_eq!(drain(&c), b"x");
+        send(&d, b"y");
+        t.expect(&[want(C, READ)]);
+        t.deregister(&mut a);
+        std::mem::forget(a);
+        t.quiet();
+    }
+}
+
+/// The second preview tells of the end as readable alone, and so do runtimes of the first until both halves are closed.
+fn a_hang_up_is_the_end_of_reading(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    t.quiet();
+    a.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_to_end(&b), b"");
+    b.shutdown(Shutdown::Both).unwrap();
+    let events = t.expect(&[want(A, READ)]);
+    assert!(events.iter().all(|event| event.is_read_closed() || backend != Backend::Wasi), "{events:?}");
+    assert_eq!(read_to_end(&a), b"");
+}
+
+fn read_to_end(mut from: impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    patiently(|| from.read_to_end(&mut bytes)).unwrap();
+    bytes
 }
 
 fn a_number_that_is_not_open(backend: Backend) {
