@@ -51,20 +51,20 @@ pub struct SourceFd<'a>(pub &'a RawFd);
 impl Source for SourceFd<'_> {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let core = registry.core();
-        core.selector.register(*self.0, Tracking::Levels, token, interest)?;
-        if let Some(chaos) = &core.chaos {
-            chaos.set(ChaosKey::Raw(*self.0), token, interest);
+        let change = || core.selector.register(*self.0, Tracking::Levels, token, interest).map(|_| ());
+        match &core.chaos {
+            Some(chaos) => chaos.replace(ChaosKey::Raw(*self.0), token, interest, change),
+            None => change(),
         }
-        Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let core = registry.core();
-        core.selector.reregister(*self.0, None, token, interest)?;
-        if let Some(chaos) = &core.chaos {
-            chaos.set(ChaosKey::Raw(*self.0), token, interest);
+        let change = || core.selector.reregister(*self.0, None, token, interest);
+        match &core.chaos {
+            Some(chaos) => chaos.replace(ChaosKey::Raw(*self.0), token, interest, change),
+            None => change(),
         }
-        Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
