@@ -3,7 +3,8 @@
 mod absent;
 #[cfg(windows)]
 mod completions;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;
 #[allow(dead_code)] // pure: its tests run where no kqueue is
 mod knotes;

@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::workspace;
 use crate::Task;
 
-const TARGETS: [&str; 3] = ["watch", "event_words", "model"];
+const TARGETS: [&str; 4] = ["watch", "knotes", "event_words", "model"];
 const VERSION: &str = "0.13.2";
 
 /// Fuzz, with libFuzzer and the address sanitizer: needs a nightly toolchain of rustup's
