@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, each for as long as there is time.
 
 use std::env;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ impl Task for Fuzz {
             fuzz.current_dir(workspace::root()?).env("RUSTUP_TOOLCHAIN", "nightly");
             // What it finds goes into the first folder; the second is committed.
             let folders = [format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}")];
+            fs::create_dir_all(workspace::root()?.join(&folders[0]))?;
             fuzz.args(["fuzz", "run", target])
                 .args(folders)
                 .arg("--")
