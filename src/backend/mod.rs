@@ -8,7 +8,8 @@ mod ask;
 mod associations;
 #[cfg(windows)]
 mod completions;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;
 #[allow(dead_code)] // pure: its tests run where no kqueue is
 mod knotes;
@@ -246,7 +247,8 @@ macro_rules! selectors {
                     $(Selector::$Name(selector) => selector.completions(),)*
                 };
                 completions.ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::Unsupported, "a simulated poll watches only simulated sources")
+                    let why = "a simulated poll watches only simulated sources";
+                    io::Error::new(io::ErrorKind::Unsupported, why)
                 })
             }
         }
@@ -260,8 +262,8 @@ selectors! {
     Kqueue(kqueue, "kqueue"),
     /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
     EventPorts(event_ports, "event_ports"),
-    /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered sources, ready or
-    /// not.
+    /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered sources,
+    /// ready or not.
     PosixPoll(posix_poll, "posix_poll"),
     /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
     Iocp(iocp, "iocp"),

@@ -242,9 +242,9 @@ impl<K: Asked> Table<K> {
         }
     }
 
-    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes: that
-    /// its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and its
-    /// number may have a new owner, who must not wake the old one's token.
+    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
+    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and
+    /// its number may have a new owner, who must not wake the old one's token.
     fn is_gone(&self, slot: u32, raw: u32, may_be_another: bool) -> bool {
         self.entries.at(slot).is_some_and(|entry| {
             let is_another = || FileIdentity::of(entry.fd).ok() != Some(entry.identity);

@@ -138,9 +138,10 @@ impl<T> IoSource<T> {
         let limit = watched.limit(wanted);
         let result = operation(&self.io, limit);
         if let Ok(moved) = result {
-            if moved > 0 && moved < wanted.min(limit) {
+            if moved > 0 && moved < wanted {
                 watched.was_short(direction);
-            } else if limit < wanted {
+            }
+            if limit < wanted {
                 watched.was_cut_short(direction);
             }
         }
@@ -166,11 +167,11 @@ impl<T: AsRawIo> Source for IoSource<T> {
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let core = self.belongs_to(registry)?;
-        core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest)?;
-        if let Some((chaos, key)) = self.watched.as_ref().and_then(|watched| watched.chaos()) {
-            chaos.set(key, token, interest);
+        let change = || core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest);
+        match self.watched.as_ref().and_then(|watched| watched.chaos()) {
+            Some((chaos, key)) => chaos.replace(key, token, interest, change),
+            None => change(),
         }
-        Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {

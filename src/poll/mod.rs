@@ -470,15 +470,16 @@ impl Core {
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match &self.chaos {
             None => self.selector.wait(events, timeout),
-            Some(chaos) => chaos.wait(&self.selector, events, timeout, !self.wakes.is_exposed()),
+            Some(chaos) => chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed()),
         }
     }
 
     #[cfg(unix)]
     fn expose(&self) -> BorrowedFd<'_> {
-        if self.wakes.expose() {
-            // Only a `Waker` makes a wake pending, and it has prepared this. If it fails, the wake is reported by the
-            // next `poll` all the same.
+        let is_woken = self.wakes.expose();
+        if is_woken || self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
+            // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
+            // reported by the next `poll` all the same.
             let _ = self.selector.notify();
         }
         self.selector.descriptor()

@@ -209,19 +209,26 @@ impl Registry {
 #[cfg(feature = "os-ext")]
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
-        self.core.selector.register(io, Tracking::Levels, token, interest)?;
-        if let Some(chaos) = &self.core.chaos {
-            chaos.set(ChaosKey::Raw(io), token, interest);
-        }
-        Ok(())
+        self.change_raw(io, token, interest, || {
+            self.core.selector.register(io, Tracking::Levels, token, interest).map(|_| ())
+        })
     }
 
     pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
-        self.core.selector.reregister(io, None, token, interest)?;
-        if let Some(chaos) = &self.core.chaos {
-            chaos.set(ChaosKey::Raw(io), token, interest);
+        self.change_raw(io, token, interest, || self.core.selector.reregister(io, None, token, interest))
+    }
+
+    fn change_raw(
+        &self,
+        io: RawIo,
+        token: Token,
+        interest: Interest,
+        change: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        match &self.core.chaos {
+            Some(chaos) => chaos.replace(ChaosKey::Raw(io), token, interest, change),
+            None => change(),
         }
-        Ok(())
     }
 
     pub(crate) fn deregister_raw(&self, io: RawIo) -> io::Result<()> {
