@@ -423,7 +423,7 @@ impl Poll {
         });
         self.wakes_first = !left.is_none();
         if self.wakes_first && core.wakes.keep(left) {
-            core.selector.notify()?;
+            core.notify()?;
         }
         Ok(())
     }
@@ -471,12 +471,21 @@ impl Core {
         }
     }
 
+    /// Tells the kernel of a wake.
+    fn notify(&self) -> io::Result<()> {
+        let result = self.selector.notify();
+        if result.is_err() {
+            self.wakes.was_not_told();
+        }
+        result
+    }
+
     #[cfg(unix)]
     fn expose(&self) -> BorrowedFd<'_> {
         if self.wakes.expose() {
             // Only a `Waker` makes a wake pending, and it has prepared this. If it fails, the wake is reported by the
             // next `poll` all the same.
-            let _ = self.selector.notify();
+            let _ = self.notify();
         }
         self.selector.descriptor()
     }
