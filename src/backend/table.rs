@@ -245,6 +245,11 @@ impl<A: Ask> Table<A> {
         self.changed = changed;
     }
 
+    /// The thread that sleeps on the list was to be woken for a change, and that has failed.
+    pub(super) fn sleeper_was_not_told(&mut self) {
+        self.sleeper_is_behind = self.is_lent && !self.changed.is_empty();
+    }
+
     pub(super) fn was_notified(&self) -> bool {
         self.list.asks[0].found() != 0
     }
