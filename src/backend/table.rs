@@ -321,9 +321,7 @@ impl<A: Ask> Table<A> {
         }
         // An `IoSource` says when it goes, but a raw descriptor may have been closed without a word, and its number
         // may have a new owner, who must not wake the old one's token.
-        if entry.watch.tracking() == Tracking::Levels
-            && FileIdentity::of(entry.fd).ok() != Some(entry.identity)
-        {
+        if entry.watch.tracking() == Tracking::Levels && entry.identity.has_left(entry.fd) {
             return None;
         }
         Some(A::WORDS.readiness(raw))
@@ -338,20 +336,17 @@ impl<A: Ask> Table<A> {
             },
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
-                let slot = self.slot_of(fd).ok_or_else(|| match &identity {
-                    Ok(_) => not_found(),
-                    Err(_) => io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR),
-                })?;
+                let Some(slot) = self.slot_of(fd) else {
+                    return Err(identity.err().unwrap_or_else(not_found));
+                };
                 match identity {
                     Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    // It may be there all the same.
+                    Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
                     // Closed without a word, like epoll forgets it; perhaps another has its number.
-                    Ok(_) => {
+                    other => {
                         self.vacate(slot);
-                        Err(not_found())
-                    }
-                    Err(e) => {
-                        self.vacate(slot);
-                        Err(e)
+                        Err(other.err().unwrap_or_else(not_found))
                     }
                 }
             }

@@ -229,8 +229,7 @@ impl Table {
     ) -> Option<Instant> {
         let entry = self.slots[slot as usize].entry.as_mut()?;
         // A raw descriptor may have been closed without a word, and its number may have a new owner.
-        let is_another = entry.watch.tracking() == Tracking::Levels
-            && FileIdentity::of(entry.fd).ok() != Some(entry.identity);
+        let is_another = entry.watch.tracking() == Tracking::Levels && entry.identity.has_left(entry.fd);
         if raw & sys::INVALID != 0 || is_another {
             // The caller walks through the suspects, and takes this one from them itself.
             entry.is_suspect = false;
@@ -267,12 +266,13 @@ impl Table {
             },
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
-                let slot = self.slot_of(fd).ok_or_else(|| match &identity {
-                    Ok(_) => not_found(),
-                    Err(_) => io::Error::from_raw_os_error(sys::BAD_DESCRIPTOR),
-                })?;
+                let Some(slot) = self.slot_of(fd) else {
+                    return Err(identity.err().unwrap_or_else(not_found));
+                };
                 match identity {
                     Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    // It may be there all the same.
+                    Err(e) if e.raw_os_error() != Some(sys::BAD_DESCRIPTOR) => Err(e),
                     // Closed without a word, as the kernel has noticed; perhaps another has its number.
                     other => {
                         self.vacate(slot);
