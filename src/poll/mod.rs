@@ -1,6 +1,7 @@
 //! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
 
 mod chaos;
+mod core;
 mod io_source;
 #[cfg(all(windows, feature = "os-ext"))]
 mod raised;
@@ -12,6 +13,7 @@ mod source_type;
 mod wake;
 mod waker;
 
+pub(crate) use self::core::Core;
 pub use self::io_source::IoSource;
 #[cfg(all(windows, feature = "os-ext"))]
 pub(crate) use self::raised::Raised;
@@ -26,11 +28,11 @@ use std::fmt;
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::chaos::Chaos;
+use self::core::next_id;
 use self::wake::Wakes;
 use crate::backend::{Backend, Selector, NO_KERNEL};
 use crate::readiness::{Event, Events, Readiness};
@@ -426,7 +428,7 @@ impl Poll {
         });
         self.wakes_first = !left.is_none();
         if self.wakes_first && core.wakes.keep(left) {
-            core.selector.notify()?;
+            core.notify()?;
         }
         Ok(())
     }
@@ -453,45 +455,5 @@ impl AsRawFd for Poll {
 impl fmt::Debug for Poll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poll").field("registry", &self.registry).finish_non_exhaustive()
-    }
-}
-
-/// What a `Poll`, its registries, wakers and some of its sources share.
-pub(crate) struct Core {
-    /// Tells one `Poll` from another. Never 0.
-    id: u32,
-    pub(crate) selector: Selector,
-    pub(crate) chaos: Option<Box<Chaos>>,
-    wakes: Wakes,
-}
-
-impl Core {
-    #[inline]
-    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match &self.chaos {
-            None => self.selector.wait(events, timeout),
-            Some(chaos) => chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed()),
-        }
-    }
-
-    #[cfg(unix)]
-    fn expose(&self) -> BorrowedFd<'_> {
-        let is_woken = self.wakes.expose();
-        if is_woken || self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
-            // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
-            // reported by the next `poll` all the same.
-            let _ = self.selector.notify();
-        }
-        self.selector.descriptor()
-    }
-}
-
-fn next_id() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    loop {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        if id != 0 {
-            return id;
-        }
     }
 }
