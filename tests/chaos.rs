@@ -1,7 +1,6 @@
 //! Chaos: an unmodified program is shaken, and loses nothing. `tests/model.rs` has random programs for it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use wakeful::net::{TcpListener, TcpStream};
@@ -64,12 +63,13 @@ fn nothing_is_lost() {
 }
 
 #[test]
+#[cfg(not(target_family = "wasm"))] // no second process
 fn the_environment_must_name_a_number() {
     if std::env::var_os("WAKEFUL_CHAOS_CHILD").is_some() {
         assert_eq!(Poll::new().unwrap_err().kind(), ErrorKind::InvalidInput);
         return;
     }
-    let status = Command::new(std::env::current_exe().unwrap())
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_environment_must_name_a_number"])
         .env("WAKEFUL_CHAOS_CHILD", "1")
         .env("WAKEFUL_CHAOS", "much")
