@@ -10,6 +10,7 @@ use anyhow::{bail, Context, Result};
 use crate::command::{capture, cargo};
 use crate::job::Job;
 use crate::packages;
+use crate::rustup;
 use crate::sysroot::{Std, Toolchain};
 use crate::workspace;
 use crate::Task;
@@ -93,15 +94,7 @@ struct Compiler(Option<Toolchain>);
 
 impl Compiler {
     fn with_std(target: &str, std: Std) -> Result<Compiler> {
-        let mut ask = Command::new("rustc");
-        ask.args(["--print", "target-libdir", "--target", target]);
-        if Path::new(capture(ask)?.trim()).is_dir() {
-            return Ok(Compiler(None));
-        }
-        println!("adding the standard library for {target}");
-        let mut add = Command::new("rustup");
-        add.args(["target", "add", target]);
-        if capture(add).is_ok() {
+        if rustup::need(target).is_ok() {
             return Ok(Compiler(None));
         }
         println!("rustup can't: building it with Debian's compiler");
