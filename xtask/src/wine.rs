@@ -158,7 +158,7 @@ impl Prefix {
     /// A `cargo` that builds for Windows and runs by Wine.
     fn cargo(&self, command: &str) -> Result<Command> {
         let mut cargo = self.compiler.cargo(command)?;
-        cargo.args(["--package", "wakeful", "--target", TARGET, "--features", "os-ext,log"]);
+        cargo.args(["--package", "wakeful", "--target", TARGET, "--all-features"]);
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
         self.environment(&mut cargo);
