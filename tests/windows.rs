@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use wakeful::event::Event;
-use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use wakeful::net::{TcpListener, TcpStream, UdpSocket};
 use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
 use wakeful::{Events, Interest, Poll, Token};
 
@@ -339,49 +339,6 @@ fn many_sockets_at_once() {
             }
         }
     }
-}
-
-/// Where the system has Unix-domain sockets; Wine 8 has none, and must say so clearly.
-#[test]
-fn unix_domain_sockets() {
-    let _turn = turn();
-    let path = std::env::temp_dir().join(format!("wakeful-{}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let addr = wakeful::net::SocketAddr::from_pathname(&path).unwrap();
-    assert_eq!(addr.as_pathname(), Some(path.as_path()));
-    assert!(wakeful::net::SocketAddr::from_pathname("x".repeat(200)).is_err());
-    let mut listener = match UnixListener::bind(&path) {
-        Ok(listener) => listener,
-        Err(e) => {
-            assert_eq!(e.kind(), ErrorKind::Unsupported, "{e}");
-            assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::Unsupported);
-            eprintln!("skip: iocp: unix_domain_sockets: the system has none");
-            return;
-        }
-    };
-    let mut t = Tester::new();
-    assert_eq!(listener.local_addr().unwrap(), addr);
-    t.poll.registry().register(&mut listener, A, READ).unwrap();
-    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
-    let mut client = UnixStream::connect_addr(&addr).unwrap();
-    assert!(t.expect(A).is_readable());
-    let (mut server, _) = listener.accept().unwrap();
-    t.poll.registry().register(&mut client, B, BOTH).unwrap();
-    assert!(t.expect(B).is_writable());
-    assert_eq!(client.peer_addr().unwrap(), addr);
-    assert!(client.local_addr().unwrap().is_unnamed());
-    for _ in 0..10 {
-        server.write_all(b"hello").unwrap();
-        while !t.expect(B).is_readable() {}
-        assert_eq!((&client).read(&mut [0; 16]).unwrap(), 5);
-        assert_eq!((&client).read(&mut [0; 16]).unwrap_err().kind(), ErrorKind::WouldBlock);
-    }
-    t.poll.registry().register(&mut server, Token(9), READ).unwrap();
-    drop(client);
-    assert!(t.expect(Token(9)).is_readable());
-    assert_eq!(server.read(&mut [0; 4]).unwrap(), 0);
-    drop(listener);
-    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]
