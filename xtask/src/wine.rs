@@ -80,7 +80,7 @@ fn lint() -> Result<bool> {
     for target in [TARGET, CHECKED] {
         let compiler = Compiler::with_std(target, Std::Types)?;
         let mut clippy = compiler.clippy()?;
-        clippy.args(["--package", "wakeful", "--all-targets", "--all-features"]);
+        clippy.args(["--package", "wakeful", "--package", "mio", "--all-targets", "--all-features"]);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
