@@ -9,7 +9,7 @@ mod lock;
 mod manifest;
 mod report;
 mod results;
-mod source;
+pub mod source;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
