@@ -2,23 +2,27 @@
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use wakeful::event::Source;
 use wakeful::net::{TcpListener, TcpStream};
 use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BYTES: usize = 1 << 20;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (other, _) = loop {
+    loop {
         match listener.accept() {
-            Err(e) if e.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-            result => break result.unwrap(),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+            result => break (one, result.unwrap().0),
         }
-    };
-    (one, other)
+    }
 }
 
 /// Moves a megabyte by edges; how often the program had to wait.
@@ -173,4 +177,154 @@ fn the_environment_must_name_a_number() {
         .env("WAKEFUL_CHAOS", "much")
         .status();
     assert!(status.unwrap().success());
+}
+
+/// Tokens are used once, and grow. What a poll reports that has begun after a deregistration is younger.
+fn nothing_comes_after_deregistration<S: Source + Send + 'static>(
+    backend: Backend,
+    seed: u64,
+    mut source: S,
+    mut stir: impl FnMut(&mut S) + Send + 'static,
+) {
+    const ROUNDS: usize = 300;
+    let mut poll = Poll::with_chaos(backend, seed).unwrap();
+    let mut events = Events::with_capacity(8);
+    let registry = poll.registry().try_clone().unwrap();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let changer = {
+        let ended = Arc::clone(&ended);
+        thread::spawn(move || {
+            for round in 1..=ROUNDS {
+                registry.register(&mut source, Token(2 * round), BOTH).unwrap();
+                for _ in 0..round % 7 {
+                    stir(&mut source);
+                    thread::yield_now();
+                }
+                registry.reregister(&mut source, Token(2 * round + 1), BOTH).unwrap();
+                stir(&mut source);
+                registry.deregister(&mut source).unwrap();
+                ended.store(2 * round + 1, Ordering::Release);
+            }
+        })
+    };
+    while !changer.is_finished() {
+        let newest_dead = ended.load(Ordering::Acquire);
+        poll.poll(&mut events, Some(Duration::from_micros(100))).unwrap();
+        for event in &events {
+            assert!(event.token().0 > newest_dead, "{backend}: {event:?} after {newest_dead}");
+        }
+    }
+    changer.join().unwrap();
+    poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
+    assert!(events.is_empty(), "{backend}: {events:?}");
+}
+
+#[test]
+fn no_event_outlives_its_registration() {
+    for &backend in Backend::available() {
+        for seed in 0..5 {
+            let (source, peer) = pair();
+            nothing_comes_after_deregistration(backend, seed, source, move |source| {
+                let _ = (&peer).write(b"x");
+                let _ = source.read(&mut [0; 4]);
+            });
+        }
+    }
+}
+
+#[cfg(all(windows, feature = "os-ext"))]
+mod windows {
+    use super::*;
+
+    use std::io;
+    use std::os::windows::io::AsRawSocket;
+
+    use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
+    use wakeful::Registry;
+
+    #[test]
+    fn no_event_of_a_users_source_outlives_its_registration() {
+        for seed in 0..5 {
+            let source = UserSource::new();
+            let poster = source.poster();
+            nothing_comes_after_deregistration(Backend::Iocp, seed, source, move |_| {
+                poster.post(BOTH).unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn no_event_of_a_pipe_outlives_its_registration() {
+        for seed in 0..5 {
+            let name = format!(r"\\.\pipe\wakeful-chaos-{}-{seed}", std::process::id());
+            let source = NamedPipe::new(&name).unwrap();
+            let _ = source.connect();
+            let mut client = NamedPipe::open(&name).unwrap();
+            let other = Poll::new().unwrap();
+            other.registry().register(&mut client, Token(0), BOTH).unwrap();
+            nothing_comes_after_deregistration(Backend::Iocp, seed, source, move |source| {
+                let _ = (&client).write(b"x");
+                let _ = source.read(&mut [0; 4]);
+                let _ = &other;
+            });
+        }
+    }
+
+    #[test]
+    fn no_event_of_a_raw_socket_outlives_its_registration() {
+        struct Raw(TcpStream);
+
+        impl Source for Raw {
+            fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+                SourceSocket(&self.0.as_raw_socket()).register(registry, token, interest)
+            }
+
+            fn reregister(
+                &mut self,
+                registry: &Registry,
+                token: Token,
+                interest: Interest,
+            ) -> io::Result<()> {
+                SourceSocket(&self.0.as_raw_socket()).reregister(registry, token, interest)
+            }
+
+            fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+                SourceSocket(&self.0.as_raw_socket()).deregister(registry)
+            }
+        }
+
+        for seed in 0..5 {
+            let (source, peer) = pair();
+            nothing_comes_after_deregistration(Backend::Iocp, seed, Raw(source), move |source| {
+                let _ = (&peer).write(b"x");
+                let _ = source.0.read(&mut [0; 4]);
+            });
+        }
+    }
+
+    /// A socket that goes takes no event away from a source with the same token.
+    #[test]
+    fn who_shares_a_token_keeps_its_event() {
+        const SHARED: Token = Token(7);
+        for seed in 0..200 {
+            let mut poll = Poll::with_chaos(Backend::Iocp, seed).unwrap();
+            let mut events = Events::with_capacity(8);
+            let (mut socket, _peer) = pair();
+            let mut posted = UserSource::new();
+            poll.registry().register(&mut posted, SHARED, Interest::READABLE).unwrap();
+            poll.registry().register(&mut socket, SHARED, Interest::READABLE).unwrap();
+            posted.poster().post(Interest::READABLE).unwrap();
+            let mut was_told = false;
+            // If it is held back here, it must not be gone with the socket.
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            was_told |= !events.is_empty();
+            poll.registry().deregister(&mut socket).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while !was_told {
+                poll.poll_until(&mut events, deadline).unwrap();
+                was_told = events.iter().any(|event| event.token() == SHARED);
+                assert!(Instant::now() < deadline, "seed {seed}: the event was lost");
+            }
+        }
+    }
 }

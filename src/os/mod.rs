@@ -8,6 +8,8 @@
 
 #[cfg(not(windows))]
 mod descriptor;
+#[cfg(target_os = "hermit")]
+mod hermit;
 #[cfg(unix)]
 mod unix;
 #[cfg(target_os = "wasi")]
@@ -17,6 +19,8 @@ mod windows;
 
 #[cfg(not(windows))]
 pub(crate) use self::descriptor::*;
+#[cfg(target_os = "hermit")]
+pub(crate) use self::hermit::*;
 #[cfg(unix)]
 pub(crate) use self::unix::*;
 #[cfg(target_os = "wasi")]

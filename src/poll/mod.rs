@@ -2,6 +2,8 @@
 
 mod chaos;
 mod io_source;
+#[cfg(all(windows, feature = "os-ext"))]
+mod raised;
 mod registry;
 #[cfg(all(not(windows), feature = "os-ext"))]
 mod source_fd;
@@ -10,8 +12,9 @@ mod source_type;
 mod wake;
 mod waker;
 
-#[cfg(all(unix, feature = "os-ext"))]
 pub use self::io_source::IoSource;
+#[cfg(all(windows, feature = "os-ext"))]
+pub(crate) use self::raised::Raised;
 pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;

@@ -181,9 +181,8 @@ impl Wakes {
 
     /// The poll's descriptor is given away: from now on the kernel is told of each wake. Whether it must be told of
     /// one that is pending.
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere it has no descriptor to give away
     #[must_use]
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to give away
     pub(super) fn expose(&self) -> bool {
         self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
     }
