@@ -99,6 +99,19 @@ fn vectored_operations_are_short_too() {
     assert!(lengths.contains(&10) && lengths.iter().any(|&length| length < 5), "{lengths:?}");
 }
 
+/// A source may outlive its `Poll`, and then no event can follow a pretended `WouldBlock`.
+#[test]
+fn without_a_poll_nothing_pretends() {
+    let poll = Poll::with_chaos(Backend::default(), 1).unwrap();
+    let (mut one, _other) = pair();
+    poll.registry().register(&mut one, Token(1), Interest::READABLE | Interest::WRITABLE).unwrap();
+    let _registry = poll.registry().try_clone().unwrap();
+    drop(poll);
+    for _ in 0..200 {
+        assert_eq!(one.write(b"four").unwrap(), 4);
+    }
+}
+
 /// With room for one event, what is held back leaves the kernel its turn.
 #[test]
 fn with_room_for_one_nobody_starves() {

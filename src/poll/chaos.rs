@@ -33,6 +33,8 @@ struct State {
     owners: BTreeSet<(Token, Key)>,
     /// At most one for each registration.
     held: Vec<Held>,
+    /// Its `Poll` was dropped: no event can follow any more.
+    is_over: bool,
     /// What was held has taken all the room: next time the kernel comes first, or it would starve.
     held_filled_room: bool,
     /// Kept for its memory: what the kernel gives.
@@ -87,6 +89,7 @@ impl Chaos {
             registered: BTreeMap::new(),
             owners: BTreeSet::new(),
             held: Vec::new(),
+            is_over: false,
             held_filled_room: false,
             fresh: None,
         }))
@@ -121,6 +124,11 @@ impl Chaos {
 
     pub(crate) fn remove(&self, key: Key) {
         self.state().remove(key);
+    }
+
+    /// The `Poll` is dropped, though its sources may live on: they do what the kernel does.
+    pub(super) fn end(&self) {
+        self.state().is_over = true;
     }
 
     /// Whether an event is held back.
@@ -213,7 +221,7 @@ impl Chaos {
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     pub(super) fn limit(&self, wanted: usize) -> usize {
         let mut state = self.state();
-        match wanted > 1 && state.chance(3) {
+        match wanted > 1 && !state.is_over && state.chance(3) {
             true => 1 + state.below(wanted - 1),
             false => usize::MAX,
         }
@@ -296,7 +304,8 @@ impl State {
 
     /// An event for `direction` sets out; false if nobody asked for it.
     fn follow_up(&mut self, key: Key, direction: Interest) -> bool {
-        let Some(registration) = self.registered.get(&key).filter(|found| !found.is_changing) else {
+        let may_follow = |found: &&Registration| !found.is_changing && !self.is_over;
+        let Some(registration) = self.registered.get(&key).filter(may_follow) else {
             return false;
         };
         let token = registration.token;

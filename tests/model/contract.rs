@@ -254,9 +254,9 @@ impl Contract {
         is_last
     }
 
-    /// Whether a registration of this end asks for a direction.
-    pub fn asks(&self, end: End, direction: usize) -> bool {
-        self.registered.values().any(|found| found.end == end && found.asks[direction])
+    /// Whether a direction of this end must be told as soon as it is ready.
+    pub fn awaits(&self, end: End, direction: usize) -> bool {
+        self.registered.values().any(|found| found.end == end && found.armed[direction])
     }
 
     /// Whether somebody has shut down or closed something.

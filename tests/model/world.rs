@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use wakeful::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::contract::{Contract, End as EndId, Is, Rules, Told, READ as READ_DIRECTION};
+use crate::contract::{
+    Contract, End as EndId, Is, Rules, Told, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION,
+};
 use crate::ends::End;
 use crate::ops::{Asks, Half, Kind, Op, Timeout};
 use crate::rescue;
@@ -536,8 +538,11 @@ impl World<'_> {
             let result = source.write(&[byte_at(position)]);
             (source, result)
         });
-        let asks = self.contract.asks(peer, READ_DIRECTION) && !self.contract.is_hurt(id);
-        let polled = self.poll_beside_thread(asks);
+        // What it is told of as soon as it is there, and nothing keeps from being there.
+        let must_come = self.contract.awaits(peer, READ_DIRECTION)
+            && self.contract.is(id, WRITE_DIRECTION) == Is::Ready
+            && !self.contract.is_hurt(id);
+        let polled = self.poll_beside_thread(must_come);
         let (source, result) = writer.join().map_err(|_| "the writing thread has died")?;
         self.open_end(id).end = Some(source);
         let events = polled?;
