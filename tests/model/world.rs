@@ -622,7 +622,7 @@ impl World<'_> {
         let (source, result) = thread.join().map_err(|_| "the deregistering thread has died")?;
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("deregister: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.open_end(id).token = None;
         self.contract.deregister(token);
         Ok(())
