@@ -46,7 +46,8 @@ pub(crate) trait Ask: Clone + Send {
 }
 
 pub(crate) struct Listed<A: Ask> {
-    table: Mutex<Table<A>>,
+    /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
+    table: Box<Mutex<Table<A>>>,
     /// Ends a sleep, for a wake or for a change of the list.
     notifier: Notifier,
 }
@@ -54,7 +55,7 @@ pub(crate) struct Listed<A: Ask> {
 impl<A: Ask> Select for Listed<A> {
     fn new() -> io::Result<Listed<A>> {
         let notifier = Notifier::new()?;
-        Ok(Listed { table: Mutex::new(Table::new(notifier.as_raw_fd())), notifier })
+        Ok(Listed { table: Box::new(Mutex::new(Table::new(notifier.as_raw_fd()))), notifier })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
