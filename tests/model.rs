@@ -83,13 +83,14 @@ fn check<G: Ground>(name: &str, ground: impl Fn(u64) -> G) {
             break;
         }
         let seed = first.wrapping_add(sequences);
+        rescue::SEED.with(|current| current.set(seed));
         let ops = Op::sequence(&mut Random::new(seed));
         if let Err(fault) = world::run(&ground(seed), &ops) {
+            let took = start.elapsed();
             let (ops, fault) = shrink::shortest(ops, fault, |ops| world::run(&ground(seed), ops).err());
             let ops: String = ops.iter().map(|op| format!("    {op:?},\n")).collect();
             panic!(
-                "{name}, after {operations} operations in {:.1?}\nWAKEFUL_SEED={seed}\n{fault}\n{ops}",
-                start.elapsed()
+                "{name}, after {operations} operations in {took:.1?}\nWAKEFUL_SEED={seed}\n{fault}\n{ops}"
             );
         }
         sequences += 1;

@@ -69,6 +69,22 @@ fn time_moves_in_poll_alone_and_costs_nothing() {
     assert!(real.elapsed() < Duration::from_secs(60));
 }
 
+/// Also one that no clock can show: then there is no end to wait for.
+#[test]
+fn any_timeout_is_legal() {
+    for timeout in [Duration::MAX, Duration::MAX / 2, Duration::from_secs(1 << 40)] {
+        let sim = Sim::with_faults(1, Faults::NONE);
+        let mut poll = sim.poll();
+        let mut events = Events::with_capacity(3);
+        assert!(poll.poll(&mut events, Some(timeout)).unwrap_err().to_string().contains("for ever"));
+        let waker = Waker::new(poll.registry(), Token(9)).unwrap();
+        waker.wake().unwrap();
+        poll.poll(&mut events, Some(timeout)).unwrap();
+        assert_eq!(events.len(), 1);
+        assert!(sim.now().elapsed() < Duration::from_secs(60));
+    }
+}
+
 #[test]
 fn who_sleeps_for_ever_is_told() {
     let sim = Sim::with_faults(1, Faults::NONE);
@@ -125,6 +141,42 @@ fn connections_break_if_it_is_asked_for() {
     assert!(with_resets.contains(&(false, Err(ErrorKind::ConnectionReset))));
     let with_ends = outcomes(Faults { half_close: 50, ..Faults::NONE });
     assert!(with_ends.iter().any(|(sent, read)| !sent && read.is_ok_and(|n| n > 0 && n < 20)));
+}
+
+/// Not only under the hands of who uses it.
+#[test]
+fn an_idle_connection_breaks_too() {
+    for (faults, ends) in [
+        (Faults { reset: 5, ..Faults::NONE }, Err(ErrorKind::ConnectionReset)),
+        (Faults { half_close: 5, ..Faults::NONE }, Ok(0)),
+    ] {
+        let sim = Sim::with_faults(1, faults);
+        let mut poll = sim.poll();
+        let mut events = Events::with_capacity(3);
+        let (mut one, other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+        while events.is_empty() {
+            poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
+        }
+        assert_eq!(one.read(&mut [0]).map_err(|e| e.kind()), ends);
+        drop(other);
+    }
+}
+
+#[test]
+fn a_test_that_panics_prints_the_seed() {
+    if std::env::var_os("WAKEFUL_SIM_CHILD").is_some() {
+        let sim = Sim::new(4711);
+        let _poll = sim.poll();
+        panic!("as it should");
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_test_that_panics_prints_the_seed"])
+        .env("WAKEFUL_SIM_CHILD", "1")
+        .output()
+        .unwrap();
+    assert!(!child.status.success());
+    assert!(String::from_utf8_lossy(&child.stderr).contains("4711"), "{child:?}");
 }
 
 #[test]

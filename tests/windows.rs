@@ -19,10 +19,12 @@ use windows_sys::Win32::Foundation::{
     GetHandleInformation, ERROR_INVALID_HANDLE, HANDLE, HANDLE_FLAG_INHERIT,
 };
 use windows_sys::Win32::Networking::WinSock::WSAENOTSOCK;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessHandleCount};
 
+#[path = "support/handles.rs"]
+mod handles;
 mod support;
 
+use handles::handle_count;
 use support::{localhost, until_ready};
 
 const READ: Interest = Interest::READABLE;
@@ -36,13 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn turn() -> MutexGuard<'static, ()> {
     static TURNS: Mutex<()> = Mutex::new(());
     TURNS.lock().unwrap_or_else(|e| e.into_inner())
-}
-
-fn handle_count() -> u32 {
-    let mut count = 0;
-    // SAFETY: `count` outlives the call.
-    assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
-    count
 }
 
 fn tcp_pair() -> (TcpStream, TcpStream) {

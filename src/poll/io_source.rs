@@ -153,11 +153,11 @@ impl<T: AsRawIo> Source for IoSource<T> {
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let core = self.belongs_to(registry)?;
-        core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest)?;
-        if let Some((chaos, key)) = self.watched.as_ref().and_then(|watched| watched.chaos()) {
-            chaos.set(key, token, interest);
+        let change = || core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest);
+        match self.watched.as_ref().and_then(|watched| watched.chaos()) {
+            Some((chaos, key)) => chaos.replace(key, token, interest, change),
+            None => change(),
         }
-        Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
@@ -252,9 +252,10 @@ impl Watched {
         let limit = self.limit(wanted);
         let result = operation(limit);
         if let Ok(moved) = result {
-            if moved > 0 && moved < wanted.min(limit) {
+            if moved > 0 && moved < wanted {
                 self.was_short(direction);
-            } else if limit < wanted {
+            }
+            if limit < wanted {
                 self.was_cut_short(direction);
             }
         }

@@ -1,7 +1,10 @@
 //! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
 
 mod chaos;
+mod core;
 mod io_source;
+#[cfg(all(windows, feature = "os-ext"))]
+mod raised;
 mod registry;
 #[cfg(all(not(windows), feature = "os-ext"))]
 mod source_fd;
@@ -10,8 +13,10 @@ mod source_type;
 mod wake;
 mod waker;
 
-#[cfg(all(unix, feature = "os-ext"))]
+pub(crate) use self::core::Core;
 pub use self::io_source::IoSource;
+#[cfg(all(windows, feature = "os-ext"))]
+pub(crate) use self::raised::Raised;
 pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;
@@ -23,11 +28,11 @@ use std::fmt;
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::chaos::Chaos;
+use self::core::next_id;
 use self::wake::{Pending, Wakes};
 use crate::backend::{Backend, Selector, NO_KERNEL};
 use crate::readiness::{Event, Events, Readiness};
@@ -438,7 +443,7 @@ impl Poll {
         });
         self.wakes_first = !left.is_none();
         if self.wakes_first && core.wakes.keep(left) {
-            core.selector.notify()?;
+            core.notify()?;
         }
         Ok(())
     }
@@ -468,51 +473,7 @@ impl fmt::Debug for Poll {
     }
 }
 
-/// What a `Poll`, its registries, wakers and some of its sources share.
-pub(crate) struct Core {
-    /// Tells one `Poll` from another. Never 0.
-    id: u32,
-    pub(crate) selector: Selector,
-    pub(crate) chaos: Option<Box<Chaos>>,
-    wakes: Wakes,
-}
-
-impl Core {
-    #[inline(always)]
-    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match &self.chaos {
-            None => self.selector.wait(events, timeout),
-            Some(chaos) => self.wait_with(chaos, events, timeout),
-        }
-    }
-
-    #[cold]
-    fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        chaos.wait(&self.selector, events, timeout, !self.wakes.is_exposed())
-    }
-
-    #[cfg(unix)]
-    fn expose(&self) -> BorrowedFd<'_> {
-        if self.wakes.expose() {
-            // Only a `Waker` makes a wake pending, and it has prepared this. If it fails, the wake is reported by the
-            // next `poll` all the same.
-            let _ = self.selector.notify();
-        }
-        self.selector.descriptor()
-    }
-}
-
 #[cold]
 fn no_room() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "there is no room for events: the capacity is 0")
-}
-
-fn next_id() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    loop {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        if id != 0 {
-            return id;
-        }
-    }
 }

@@ -72,11 +72,11 @@ impl Waker {
     /// # Errors
     ///
     /// Those of the system call that ends the sleep; none is known to happen. The wake is pending even then, for the
-    /// next time that the poller comes by.
+    /// next time that the poller comes by, and the next `wake` makes the system call again.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
         if self.core.wakes.raise(&self.slot) {
-            self.core.selector.notify()
+            self.core.notify()
         } else {
             Ok(())
         }

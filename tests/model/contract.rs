@@ -243,6 +243,16 @@ impl Contract {
         is_last
     }
 
+    /// Whether a registration of this end asks for a direction.
+    pub fn asks(&self, end: End, direction: usize) -> bool {
+        self.registered.values().any(|found| found.end == end && found.asks[direction])
+    }
+
+    /// Whether somebody has shut down or closed something.
+    pub fn is_hurt(&self, end: End) -> bool {
+        self.pairs.get(&(end / 2)).map_or(true, |pair| pair.is_hurt)
+    }
+
     pub fn is(&self, end: End, direction: usize) -> Is {
         let Some(pair) = self.pairs.get(&(end / 2)) else { return Is::Unknown };
         let side = end % 2;

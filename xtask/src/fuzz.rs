@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, each for as long as there is time.
 
 use std::env;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::job::Job;
 use crate::workspace;
 use crate::Task;
 
-const TARGETS: [&str; 3] = ["watch", "event_words", "model"];
+const TARGETS: [&str; 4] = ["watch", "knotes", "event_words", "model"];
 const VERSION: &str = "0.13.2";
 
 /// Fuzz, with libFuzzer and the address sanitizer: needs a nightly toolchain of rustup's
@@ -45,6 +46,7 @@ impl Task for Fuzz {
             fuzz.current_dir(workspace::root()?).env("RUSTUP_TOOLCHAIN", "nightly");
             // What it finds goes into the first folder; the second is committed.
             let folders = [format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}")];
+            fs::create_dir_all(workspace::root()?.join(&folders[0]))?;
             fuzz.args(["fuzz", "run", target])
                 .args(folders)
                 .arg("--")

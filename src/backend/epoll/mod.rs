@@ -162,8 +162,14 @@ impl Epoll {
     #[cold]
     fn give_up_mark(&self) -> io::Result<()> {
         let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(notifier), None) = (self.notifier.get(), nested.as_ref()) {
-            *nested = Some(self.watch_nested(notifier)?);
+        if self.token_taken.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        if let Some(notifier) = self.notifier.get() {
+            // Of an attempt that has failed half-way, the first half holds.
+            if nested.is_none() {
+                *nested = Some(self.watch_nested(notifier)?);
+            }
             sys::delete(self.epoll.as_fd(), notifier.as_raw_fd())?;
         }
         self.token_taken.store(true, Ordering::Release);

@@ -11,16 +11,8 @@ use super::io::MAX_SLICES;
 use super::{calls, check};
 
 /// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
-const NO_SIGNAL: libc::c_int = {
-    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
-    {
-        libc::MSG_NOSIGNAL
-    }
-    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita"))]
-    {
-        0
-    }
-};
+#[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
+const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 
 /// The flag that makes a new socket non-blocking. Where the kernel has none it takes another call.
 #[cfg(any(
@@ -36,13 +28,23 @@ const NO_SIGNAL: libc::c_int = {
 ))]
 const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
 
-/// What stands for a flag that the kernel lacks: an item of its name beats a glob.
+/// What stands for what the kernel lacks: an item of its name beats a glob.
+#[allow(dead_code)]
 mod absent {
-    #[allow(dead_code)]
+    use super::*;
+
+    pub(super) const NO_SIGNAL: libc::c_int = 0;
     pub(super) const NON_BLOCKING: libc::c_int = 0;
+
+    /// The next connection, non-blocking and close-on-exec, and its peer.
+    pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
+        let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
+        accepted.set_nonblocking(true)?;
+        Ok((accepted.into(), peer))
+    }
 }
 #[allow(unused_imports)]
-use absent::*;
+pub(crate) use self::absent::*;
 
 /// A socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
@@ -152,14 +154,6 @@ pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
             Ok(OwnedFd::from_raw_fd(accepted))
         })
     }
-}
-
-/// The next connection, non-blocking and close-on-exec, and its peer.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
-    let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
-    accepted.set_nonblocking(true)?;
-    Ok((accepted.into(), peer))
 }
 
 #[inline]
