@@ -33,7 +33,8 @@ mod loom_models;
 use loom_models::Notifier;
 
 pub(crate) struct Listed<A: Ask> {
-    table: Mutex<Table<Shown<A>>>,
+    /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
+    table: Box<Mutex<Table<Shown<A>>>>,
     /// Ends a sleep, for a wake or for a change of the list.
     notifier: Notifier,
 }
@@ -41,7 +42,8 @@ pub(crate) struct Listed<A: Ask> {
 impl<A: Ask> Select for Listed<A> {
     fn new() -> io::Result<Listed<A>> {
         let notifier = Notifier::new()?;
-        Ok(Listed { table: Mutex::new(Table::new(Shown::new(notifier.as_raw_fd()))), notifier })
+        let shown = Shown::new(notifier.as_raw_fd());
+        Ok(Listed { table: Box::new(Mutex::new(Table::new(shown))), notifier })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {

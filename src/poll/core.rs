@@ -19,12 +19,18 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    #[inline]
+    // Always: see `Poll::poll_limited`.
+    #[inline(always)]
     pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match &self.chaos {
             None => self.selector.wait(events, timeout),
-            Some(chaos) => chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed()),
+            Some(chaos) => self.wait_with(chaos, events, timeout),
         }
+    }
+
+    #[cold]
+    fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed())
     }
 
     /// Tells the kernel of a wake.

@@ -45,7 +45,8 @@ const SHARED_BIT: u32 = usize::BITS - 1;
 #[derive(Debug)]
 pub(super) struct Wakes {
     state: AtomicUsize,
-    slots: Mutex<Slots>,
+    /// Apart: it is large, and what each poll reads is to lie together.
+    slots: Box<Mutex<Slots>>,
 }
 
 #[derive(Debug)]
@@ -72,12 +73,12 @@ impl Wakes {
     pub(super) fn new() -> Wakes {
         Wakes {
             state: AtomicUsize::new(0),
-            slots: Mutex::new(Slots {
+            slots: Box::new(Mutex::new(Slots {
                 own: std::array::from_fn(|_| None),
                 shared: Vec::new(),
                 next_bit: FIRST_BIT,
                 next_shared: 0,
-            }),
+            })),
         }
     }
 
