@@ -37,6 +37,9 @@ pub struct Rules {
     pub raw_may_vanish: bool,
     /// That somebody has shut down his own reading half is told to himself (`PLATFORMS.md`, 7).
     pub tells_own_shutdown: bool,
+    /// What was sent may stay with the sender's kernel for seconds: if the buffers of both ends of a TCP connection are
+    /// full, the news that one has room again is lost with the data that it comes with, and is only sent once more.
+    pub holds_back: bool,
 }
 
 /// An end of a pair: 0 and 1 are the first pair's.
@@ -62,6 +65,7 @@ pub struct Contract {
     /// Tokens that may come although they are nobody's.
     limbo: BTreeSet<usize>,
     tells_own_shutdown: bool,
+    holds_back: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,8 @@ struct Channel {
     ended: bool,
     /// The reader has shut down its half.
     unread: bool,
+    /// Reading was answered `WouldBlock`, though not all was read.
+    is_held_back: bool,
 }
 
 impl Channel {
@@ -111,7 +117,11 @@ struct Registration {
 
 impl Contract {
     pub fn new(rules: Rules) -> Contract {
-        Contract { tells_own_shutdown: rules.tells_own_shutdown, ..Contract::default() }
+        Contract {
+            tells_own_shutdown: rules.tells_own_shutdown,
+            holds_back: rules.holds_back,
+            ..Contract::default()
+        }
     }
 
     pub fn open(&mut self, pair: usize, kind: Kind) {
@@ -194,6 +204,7 @@ impl Contract {
         let (kind, channel) = (*kind, &mut channels[1 - side]);
         let is_stream = is_stream(kind);
         let Some(read) = read else {
+            channel.is_held_back = self.holds_back && !channel.waiting.is_empty();
             return self.used_up(end, READ);
         };
         channel.is_full = false;
@@ -213,7 +224,7 @@ impl Contract {
             channel.waiting.remove(0);
         }
         if channel.waiting.is_empty() {
-            (channel.writes, channel.bytes) = (0, 0);
+            (channel.writes, channel.bytes, channel.is_held_back) = (0, 0, false);
         }
         if tells_of_short(kind) && read > 0 && read < wanted {
             self.used_up_short(end, READ);
@@ -280,6 +291,7 @@ impl Contract {
             (Kind::Pipe, WRITE) if side == 1 => unknown_if(pair.is_hurt, Is::Not),
             (Kind::Datagram | Kind::Udp, _) if pair.is_hurt => Is::Unknown,
             (Kind::Datagram, WRITE) if !out.is_full && out.writes > 4 => Is::Unknown,
+            (_, READ) if into.is_held_back => Is::Unknown,
             (_, READ) if !into.waiting.is_empty() || into.ended => Is::Ready,
             (_, READ) if into.unread => unknown_if(!self.tells_own_shutdown, Is::Ready),
             (_, READ) => Is::Not,

@@ -29,6 +29,7 @@ impl Ground for Kernel {
             raw_lives: false,
             raw_may_vanish: !cfg!(windows),
             tells_own_shutdown: !cfg!(windows),
+            holds_back: cfg!(windows),
         }
     }
 

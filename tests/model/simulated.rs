@@ -32,6 +32,7 @@ impl Ground for Simulated {
             raw_lives: false,
             raw_may_vanish: true,
             tells_own_shutdown: true,
+            holds_back: false,
         }
     }
 
