@@ -126,10 +126,15 @@ impl Iocp {
             let result = self.completions.port().wait(batch, events.spare(), sleeps);
             let is_settled = self.end(batch, events);
             result?;
-            if events.len() > before || is_settled || timeout != Some(Duration::ZERO) {
+            if events.len() > before {
                 return Ok(());
             }
-            // Who asks without sleeping is to hear of what is ready now, though it was asked anew a moment ago.
+            // Notifications, or answers that concern nobody any more, may have taken the room of events. And who asks
+            // without sleeping is to hear of what is ready now, though it was asked anew a moment ago.
+            let may_have_more = batch.is_full() || (!is_settled && timeout == Some(Duration::ZERO));
+            if !may_have_more {
+                return Ok(());
+            }
             timeout = Some(Duration::ZERO);
         }
         Ok(())
