@@ -38,6 +38,13 @@ const LIST: &[Beyond] = &[
     Beyond {
         package: "tokio",
         executable: "net_unix_pipe",
+        tests: &["anon_pipe_spawn_echo"],
+        reason: "once a child has ended, its pipe's end is known; the event may come later, or a read pretend to block",
+        hangs: false,
+    },
+    Beyond {
+        package: "tokio",
+        executable: "net_unix_pipe",
         tests: &["anon_pipe_simple_send", "fifo_simple_send"],
         reason: WHOLE,
         hangs: false,
