@@ -169,7 +169,8 @@ macro_rules! selectors {
                 }
             }
 
-            #[inline]
+            // Always: see `Poll::poll_limited`.
+            #[inline(always)]
             pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 match self {
                     $(Selector::$Name(selector) => selector.wait(events, timeout),)*

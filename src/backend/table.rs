@@ -247,9 +247,8 @@ impl<K: Asked> Table<K> {
     /// its number may have a new owner, who must not wake the old one's token.
     fn is_gone(&self, slot: u32, raw: u32, may_be_another: bool) -> bool {
         self.entries.at(slot).is_some_and(|entry| {
-            let is_another = || FileIdentity::of(entry.fd).ok() != Some(entry.identity);
             entry.watch.tracking() == Tracking::Levels
-                && (raw & K::Ask::INVALID != 0 || may_be_another && is_another())
+                && (raw & K::Ask::INVALID != 0 || may_be_another && entry.identity.has_left(entry.fd))
         })
     }
 
@@ -259,20 +258,17 @@ impl<K: Asked> Table<K> {
             Place::Key(key) => self.entries.slot_of(key).ok_or_else(not_found),
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
-                let slot = self.slot_of(fd).ok_or_else(|| match &identity {
-                    Ok(_) => not_found(),
-                    Err(_) => io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR),
-                })?;
+                let Some(slot) = self.slot_of(fd) else {
+                    return Err(identity.err().unwrap_or_else(not_found));
+                };
                 match identity {
                     Ok(now) if self.entries.at(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    // It may be there all the same.
+                    Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
                     // Closed without a word, like epoll forgets it; perhaps another has its number.
-                    Ok(_) => {
+                    other => {
                         self.vacate(slot);
-                        Err(not_found())
-                    }
-                    Err(e) => {
-                        self.vacate(slot);
-                        Err(e)
+                        Err(other.err().unwrap_or_else(not_found))
                     }
                 }
             }

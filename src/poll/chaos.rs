@@ -337,10 +337,6 @@ impl State {
 
     /// An event of the kernel's: at once, later, with another of its registration, or in two parts.
     fn pass(&mut self, event: &Event, wait: u64, may_hold: bool, events: &mut Events) {
-        let (origin, raw) = event.raw();
-        // Without a word of the kernel's it is of a source that raises its own (Windows' pipes): they aren't known
-        // here, and whoever has the same token must not take it away.
-        let may_hold = may_hold && raw != 0;
         let Some(key) = self.owner(event.token(), wait).filter(|_| may_hold) else {
             return events.push(event.clone());
         };
@@ -348,6 +344,7 @@ impl State {
             return self.hold(key, event.clone());
         }
         if event.is_readable() && event.is_writable() && self.chance(3) {
+            let (origin, raw) = event.raw();
             let reading = event.readiness().without(Readiness::WRITABLE.union(Readiness::WRITE_CLOSED));
             let writing = event
                 .readiness()

@@ -1,6 +1,7 @@
 //! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
 
 mod chaos;
+mod core;
 mod io_source;
 #[cfg(all(windows, feature = "os-ext"))]
 mod raised;
@@ -12,6 +13,7 @@ mod source_type;
 mod wake;
 mod waker;
 
+pub(crate) use self::core::Core;
 pub use self::io_source::IoSource;
 #[cfg(all(windows, feature = "os-ext"))]
 pub(crate) use self::raised::Raised;
@@ -26,12 +28,12 @@ use std::fmt;
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::chaos::Chaos;
-use self::wake::Wakes;
+use self::core::next_id;
+use self::wake::{Pending, Wakes};
 use crate::backend::{Backend, Selector, NO_KERNEL};
 use crate::readiness::{Event, Events, Readiness};
 
@@ -286,6 +288,10 @@ impl Poll {
     }
 
     /// `deadline` is when `timeout` is over, if that is known already.
+    ///
+    /// Always inlined, down to the system call: where returns are dear after one (`os/unix/calls.rs`), a poll that
+    /// doesn't sleep has one.
+    #[inline(always)]
     fn poll_limited(
         &mut self,
         events: &mut Events,
@@ -294,48 +300,53 @@ impl Poll {
     ) -> io::Result<()> {
         events.clear();
         if events.capacity() == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "there is no room for events: the capacity is 0",
-            ));
+            return Err(no_room());
         }
-        let result = self.fill(events, timeout, deadline);
-        self.is_busy = !events.is_empty();
-        match result {
-            // What was found before the error is not lost.
-            Err(_) if self.is_busy => Ok(()),
-            result => result,
-        }
-    }
-
-    #[inline]
-    fn fill(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
+        let mut timeout = timeout;
         if self.wakes_first {
-            self.take_wakes(events)?;
-            if events.spare() == 0 {
-                // Those that are left come after the sources now, or busy wakers would starve these.
-                self.wakes_first = false;
-                return Ok(());
+            let result = self.take_wakes_first(events);
+            if result.is_err() || events.spare() == 0 {
+                return self.end(events, result);
+            }
+            if !events.is_empty() {
+                timeout = Some(Duration::ZERO);
             }
         }
-        let may_sleep = timeout != Some(Duration::ZERO) && events.is_empty();
         // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
         // something at once, and saves them.
-        if !may_sleep || (self.is_busy && timeout.is_some()) {
-            self.look(events)?;
-            if !may_sleep || !events.is_empty() {
+        if timeout == Some(Duration::ZERO) || (self.is_busy && timeout.is_some()) {
+            if let Err(e) = self.look(events) {
+                return self.end(events, Err(e));
+            }
+            self.is_busy = !events.is_empty();
+            if self.is_busy || timeout == Some(Duration::ZERO) {
                 return Ok(());
             }
         }
         self.sleep_until(events, timeout, deadline)
     }
 
-    /// Sleeps until there are events or `timeout` is over, however often the backend comes back.
+    /// Takes the wakes for which the last call had no room.
+    #[cold]
+    fn take_wakes_first(&mut self, events: &mut Events) -> io::Result<()> {
+        self.take_wakes(events)?;
+        // Those that are left come after the sources now, or busy wakers would starve these.
+        self.wakes_first &= events.spare() > 0;
+        Ok(())
+    }
+
+    /// The last step of each poll.
+    fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
+        self.is_busy = !events.is_empty();
+        // What was found before an error is not lost.
+        if self.is_busy {
+            return Ok(());
+        }
+        result
+    }
+
+    /// Sleeps until there are events or `timeout` is over, however often the backend comes back. It ends the poll.
+    #[inline(never)]
     fn sleep_until(
         &mut self,
         events: &mut Events,
@@ -346,26 +357,24 @@ impl Poll {
         let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
         let mut left = timeout;
         if let Some(limit) = self.spin {
-            let start = Instant::now();
-            let now = self.spin(events, start, limit.min(timeout.unwrap_or(limit)))?;
-            if !events.is_empty() {
-                return Ok(());
+            match self.spin(events, limit.min(timeout.unwrap_or(limit))) {
+                Ok(now) => left = deadline.map(|deadline| deadline.saturating_duration_since(now)),
+                Err(e) => return self.end(events, Err(e)),
             }
-            left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            if left == Some(Duration::ZERO) {
-                return Ok(());
+            if !events.is_empty() || left == Some(Duration::ZERO) {
+                return self.end(events, Ok(()));
             }
         }
         loop {
-            self.sleep(events, left)?;
-            if !events.is_empty() {
-                return Ok(());
+            let result = self.sleep(events, left);
+            if !events.is_empty() || result.is_err() {
+                return self.end(events, result);
             }
             // The backend may come back early: it was notified of a change, or the kernel can't count that far.
             if let Some(deadline) = deadline {
                 let rest = deadline.saturating_duration_since(self.core().selector.now());
                 if rest.is_zero() {
-                    return Ok(());
+                    return self.end(events, Ok(()));
                 }
                 left = Some(rest);
             }
@@ -373,7 +382,9 @@ impl Poll {
     }
 
     /// Looks for events until there are some or `limit` is over; the time then.
-    fn spin(&mut self, events: &mut Events, start: Instant, limit: Duration) -> io::Result<Instant> {
+    #[inline(never)]
+    fn spin(&mut self, events: &mut Events, limit: Duration) -> io::Result<Instant> {
+        let start = Instant::now();
         loop {
             self.look(events)?;
             let now = Instant::now();
@@ -390,7 +401,7 @@ impl Poll {
         }
     }
 
-    /// Takes what is there. Always inlined, as the backend's call is: not to sleep is less code.
+    /// Takes what is there.
     #[inline(always)]
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
         self.core().wait(events, Some(Duration::ZERO))?;
@@ -401,6 +412,7 @@ impl Poll {
     }
 
     /// Waits for something, though it may come back with nothing.
+    #[inline(always)]
     fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let core = self.core();
         let timeout = if core.wakes.enter() { timeout } else { Some(Duration::ZERO) };
@@ -420,13 +432,18 @@ impl Poll {
             self.wakes_first = false;
             return Ok(());
         }
+        self.deliver(pending, events)
+    }
+
+    #[inline(never)]
+    fn deliver(&mut self, pending: Pending, events: &mut Events) -> io::Result<()> {
         let core = self.registry.core();
         let left = core.wakes.deliver(pending, events.spare(), |token| {
             events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
         });
         self.wakes_first = !left.is_none();
         if self.wakes_first && core.wakes.keep(left) {
-            core.selector.notify()?;
+            core.notify()?;
         }
         Ok(())
     }
@@ -464,42 +481,7 @@ impl fmt::Debug for Poll {
     }
 }
 
-/// What a `Poll`, its registries, wakers and some of its sources share.
-pub(crate) struct Core {
-    /// Tells one `Poll` from another. Never 0.
-    id: u32,
-    pub(crate) selector: Selector,
-    pub(crate) chaos: Option<Box<Chaos>>,
-    wakes: Wakes,
-}
-
-impl Core {
-    #[inline]
-    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match &self.chaos {
-            None => self.selector.wait(events, timeout),
-            Some(chaos) => chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed()),
-        }
-    }
-
-    #[cfg(unix)]
-    fn expose(&self) -> BorrowedFd<'_> {
-        let is_woken = self.wakes.expose();
-        if is_woken || self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
-            // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
-            // reported by the next `poll` all the same.
-            let _ = self.selector.notify();
-        }
-        self.selector.descriptor()
-    }
-}
-
-fn next_id() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    loop {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        if id != 0 {
-            return id;
-        }
-    }
+#[cold]
+fn no_room() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "there is no room for events: the capacity is 0")
 }

@@ -71,7 +71,7 @@ pub fn run(ground: &dyn Ground, ops: &[Op]) -> Result<(), String> {
         rules,
         poll,
         other,
-        contract: Contract::default(),
+        contract: Contract::new(rules),
         ends: BTreeMap::new(),
         wakers: Vec::new(),
         next_pair: 0,
@@ -102,7 +102,7 @@ impl World<'_> {
                 }
                 world.close(id)
             }),
-            Op::Vanish(place) => self.on(place, World::close),
+            Op::Vanish(place) => self.on(place, World::vanish),
             Op::Duplicate(place) => self.on(place, World::duplicate),
             Op::CloseDuplicate(place) => self.close_duplicate(place),
             Op::NewWaker => self.new_waker(),
@@ -354,6 +354,14 @@ impl World<'_> {
         Ok(())
     }
 
+    fn vanish(&mut self, id: EndId) -> Result<(), String> {
+        let open = self.open_end(id);
+        if open.kind == Kind::Raw && open.token.is_some() && !self.rules.raw_may_vanish {
+            self.deregister(id)?;
+        }
+        self.close(id)
+    }
+
     fn close(&mut self, id: EndId) -> Result<(), String> {
         let open = self.open_end(id);
         open.end = None;
@@ -546,7 +554,7 @@ impl World<'_> {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.contract.wrote(id, 1, None),
             Err(_) => {}
         }
-        self.contract.told(&events, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&events, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
@@ -564,7 +572,7 @@ impl World<'_> {
         self.contract.wake(token);
         let polled = self.poll_beside_thread(true);
         thread.join().map_err(|_| "the waking thread has died")?.map_err(|e| format!("wake: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
@@ -592,7 +600,7 @@ impl World<'_> {
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("register: {e}"))?;
         self.open_end(id).token = Some(token);
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         if let Some(old) = old {
             self.contract.deregister(old);
         }
@@ -614,7 +622,7 @@ impl World<'_> {
         let (source, result) = thread.join().map_err(|_| "the deregistering thread has died")?;
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("deregister: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.open_end(id).token = None;
         self.contract.deregister(token);
         Ok(())
