@@ -93,7 +93,7 @@ const LIST: &[Beyond] = &[
         reason: FIRST,
         hangs: false,
     },
-    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["split"], reason: WHOLE, hangs: false },
+    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["drop_write", "split"], reason: WHOLE, hangs: false },
     Beyond { package: "tokio", executable: "tcp_peek", tests: &["peek"], reason: WHOLE, hangs: false },
     Beyond { package: "tokio", executable: "tcp_split", tests: &["split"], reason: WHOLE, hangs: false },
     Beyond {
@@ -103,7 +103,7 @@ const LIST: &[Beyond] = &[
         reason: READY,
         hangs: false,
     },
-    Beyond { package: "tokio", executable: "udp", tests: &["try_send_spawn"], reason: READY, hangs: false },
+    Beyond { package: "tokio", executable: "udp", tests: &["try_peek_sender", "try_send_spawn"], reason: READY, hangs: false },
     Beyond {
         package: "tokio",
         executable: "uds_datagram",
