@@ -99,6 +99,34 @@ fn vectored_operations_are_short_too() {
     assert!(lengths.contains(&10) && lengths.iter().any(|&length| length < 5), "{lengths:?}");
 }
 
+/// Who never sleeps hears of everything too.
+#[test]
+fn what_is_held_back_comes_without_a_sleep() {
+    for &backend in Backend::available() {
+        for seed in 0..20 {
+            let mut poll = Poll::with_chaos(backend, seed).unwrap();
+            let mut events = Events::with_capacity(1);
+            let (mut one, mut other) = pair();
+            poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+            let deadline = Instant::now() + Duration::from_secs(20);
+            for _ in 0..10 {
+                other.write_all(b"x").unwrap();
+                let mut buf = [0; 8];
+                let mut has_come = false;
+                while !has_come {
+                    assert!(Instant::now() < deadline, "{backend}, seed {seed}");
+                    poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+                    if !events.is_empty() {
+                        while let Ok(n) = one.read(&mut buf) {
+                            has_come |= n > 0;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A source may outlive its `Poll`, and then no event can follow a pretended `WouldBlock`.
 #[test]
 fn without_a_poll_nothing_pretends() {

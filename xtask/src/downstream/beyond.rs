@@ -23,6 +23,13 @@ const SOON: &str = "an event comes with the next turn of the scheduler, and none
 const LIST: &[Beyond] = &[
     Beyond {
         package: "tokio",
+        executable: "coop_budget",
+        tests: &["coop_budget_udp_send_recv"],
+        reason: "a task runs on until its budget is used up; an operation may pretend to block before",
+        hangs: false,
+    },
+    Beyond {
+        package: "tokio",
         executable: "io_async_fd",
         tests: &["clear_ready_matching_clears_ready", "clear_ready_matching_clears_ready_mut"],
         reason: "what is readable and writable is told in one event; it may take two",
@@ -33,6 +40,20 @@ const LIST: &[Beyond] = &[
         executable: "io_async_fd",
         tests: &["try_io_readable", "try_io_writable"],
         reason: SOON,
+        hangs: false,
+    },
+    Beyond {
+        package: "tokio",
+        executable: "lib",
+        tests: &["runtime::io::driver::tests::busy_turn_takes_busy_batch"],
+        reason: "the events of five sources come with the next two polls, one of each; any may be late, or come again",
+        hangs: false,
+    },
+    Beyond {
+        package: "tokio",
+        executable: "net_unix_pipe",
+        tests: &["anon_pipe_spawn_echo"],
+        reason: "once a child has ended, its pipe's end is known; the event may come later, or a read pretend to block",
         hangs: false,
     },
     Beyond {
@@ -86,7 +107,7 @@ const LIST: &[Beyond] = &[
         reason: FIRST,
         hangs: false,
     },
-    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["split"], reason: WHOLE, hangs: false },
+    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["drop_write", "split"], reason: WHOLE, hangs: false },
     Beyond { package: "tokio", executable: "tcp_peek", tests: &["peek"], reason: WHOLE, hangs: false },
     Beyond { package: "tokio", executable: "tcp_split", tests: &["split"], reason: WHOLE, hangs: false },
     Beyond {
@@ -96,7 +117,7 @@ const LIST: &[Beyond] = &[
         reason: READY,
         hangs: false,
     },
-    Beyond { package: "tokio", executable: "udp", tests: &["try_send_spawn"], reason: READY, hangs: false },
+    Beyond { package: "tokio", executable: "udp", tests: &["try_peek_sender", "try_send_spawn"], reason: READY, hangs: false },
     Beyond {
         package: "tokio",
         executable: "uds_datagram",
@@ -150,8 +171,7 @@ mod tests {
     fn each_is_listed_once_and_of_a_crate_that_is_tested() {
         let mut seen = Vec::new();
         for found in LIST {
-            let published = ALL.iter().find(|published| published.name == found.package).unwrap();
-            assert!(published.io_tests.is_empty() || published.waits_for_io(found.executable));
+            assert!(ALL.iter().any(|published| published.name == found.package));
             for &test in found.tests {
                 assert!(!seen.contains(&(found.package, found.executable, test)), "{test}");
                 seen.push((found.package, found.executable, test));
