@@ -356,9 +356,9 @@ impl Poll {
     ) -> io::Result<()> {
         // A timeout that is over after the end of time is none.
         let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
-        // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does end
-        // early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked for as
-        // it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
+        // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
+        // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
+        // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
         let slack = if self.backend() == Backend::Sim { Duration::ZERO } else { TIMER_SLACK };
         let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
         let mut left = timeout.map(shortened);
