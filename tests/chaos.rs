@@ -1,18 +1,13 @@
 //! Chaos: an unmodified program is shaken, and loses nothing. `tests/model.rs` has random programs for it.
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wakeful::event::Source;
 use wakeful::net::{TcpListener, TcpStream};
 use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BYTES: usize = 1 << 20;
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -104,6 +99,19 @@ fn vectored_operations_are_short_too() {
     assert!(lengths.contains(&10) && lengths.iter().any(|&length| length < 5), "{lengths:?}");
 }
 
+/// A source may outlive its `Poll`, and then no event can follow a pretended `WouldBlock`.
+#[test]
+fn without_a_poll_nothing_pretends() {
+    let poll = Poll::with_chaos(Backend::default(), 1).unwrap();
+    let (mut one, _other) = pair();
+    poll.registry().register(&mut one, Token(1), Interest::READABLE | Interest::WRITABLE).unwrap();
+    let _registry = poll.registry().try_clone().unwrap();
+    drop(poll);
+    for _ in 0..200 {
+        assert_eq!(one.write(b"four").unwrap(), 4);
+    }
+}
+
 /// With room for one event, what is held back leaves the kernel its turn.
 #[test]
 fn with_room_for_one_nobody_starves() {
@@ -166,12 +174,13 @@ fn who_watches_the_descriptor_misses_nothing() {
 }
 
 #[test]
+#[cfg(not(target_family = "wasm"))] // no second process
 fn the_environment_must_name_a_number() {
     if std::env::var_os("WAKEFUL_CHAOS_CHILD").is_some() {
         assert_eq!(Poll::new().unwrap_err().kind(), ErrorKind::InvalidInput);
         return;
     }
-    let status = Command::new(std::env::current_exe().unwrap())
+    let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "the_environment_must_name_a_number"])
         .env("WAKEFUL_CHAOS_CHILD", "1")
         .env("WAKEFUL_CHAOS", "much")
@@ -179,55 +188,67 @@ fn the_environment_must_name_a_number() {
     assert!(status.unwrap().success());
 }
 
-/// Tokens are used once, and grow. What a poll reports that has begun after a deregistration is younger.
-fn nothing_comes_after_deregistration<S: Source + Send + 'static>(
-    backend: Backend,
-    seed: u64,
-    mut source: S,
-    mut stir: impl FnMut(&mut S) + Send + 'static,
-) {
-    const ROUNDS: usize = 300;
-    let mut poll = Poll::with_chaos(backend, seed).unwrap();
-    let mut events = Events::with_capacity(8);
-    let registry = poll.registry().try_clone().unwrap();
-    let ended = Arc::new(AtomicUsize::new(0));
-    let changer = {
-        let ended = Arc::clone(&ended);
-        thread::spawn(move || {
-            for round in 1..=ROUNDS {
-                registry.register(&mut source, Token(2 * round), BOTH).unwrap();
-                for _ in 0..round % 7 {
-                    stir(&mut source);
-                    thread::yield_now();
-                }
-                registry.reregister(&mut source, Token(2 * round + 1), BOTH).unwrap();
-                stir(&mut source);
-                registry.deregister(&mut source).unwrap();
-                ended.store(2 * round + 1, Ordering::Release);
-            }
-        })
-    };
-    while !changer.is_finished() {
-        let newest_dead = ended.load(Ordering::Acquire);
-        poll.poll(&mut events, Some(Duration::from_micros(100))).unwrap();
-        for event in &events {
-            assert!(event.token().0 > newest_dead, "{backend}: {event:?} after {newest_dead}");
-        }
-    }
-    changer.join().unwrap();
-    poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
-    assert!(events.is_empty(), "{backend}: {events:?}");
-}
+#[cfg(not(target_family = "wasm"))] // no threads
+mod deregistration {
+    use super::*;
 
-#[test]
-fn no_event_outlives_its_registration() {
-    for &backend in Backend::available() {
-        for seed in 0..5 {
-            let (source, peer) = pair();
-            nothing_comes_after_deregistration(backend, seed, source, move |source| {
-                let _ = (&peer).write(b"x");
-                let _ = source.read(&mut [0; 4]);
-            });
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+
+    use wakeful::event::Source;
+
+    pub const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+    /// Tokens are used once, and grow. What a poll reports that has begun after a deregistration is younger.
+    pub fn nothing_comes_after_deregistration<S: Source + Send + 'static>(
+        backend: Backend,
+        seed: u64,
+        mut source: S,
+        mut stir: impl FnMut(&mut S) + Send + 'static,
+    ) {
+        const ROUNDS: usize = 300;
+        let mut poll = Poll::with_chaos(backend, seed).unwrap();
+        let mut events = Events::with_capacity(8);
+        let registry = poll.registry().try_clone().unwrap();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let changer = {
+            let ended = Arc::clone(&ended);
+            thread::spawn(move || {
+                for round in 1..=ROUNDS {
+                    registry.register(&mut source, Token(2 * round), BOTH).unwrap();
+                    for _ in 0..round % 7 {
+                        stir(&mut source);
+                        thread::yield_now();
+                    }
+                    registry.reregister(&mut source, Token(2 * round + 1), BOTH).unwrap();
+                    stir(&mut source);
+                    registry.deregister(&mut source).unwrap();
+                    ended.store(2 * round + 1, Ordering::Release);
+                }
+            })
+        };
+        while !changer.is_finished() {
+            let newest_dead = ended.load(Ordering::Acquire);
+            poll.poll(&mut events, Some(Duration::from_micros(100))).unwrap();
+            for event in &events {
+                assert!(event.token().0 > newest_dead, "{backend}: {event:?} after {newest_dead}");
+            }
+        }
+        changer.join().unwrap();
+        poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
+        assert!(events.is_empty(), "{backend}: {events:?}");
+    }
+
+    #[test]
+    fn no_event_outlives_its_registration() {
+        for &backend in Backend::available() {
+            for seed in 0..5 {
+                let (source, peer) = pair();
+                nothing_comes_after_deregistration(backend, seed, source, move |source| {
+                    let _ = (&peer).write(b"x");
+                    let _ = source.read(&mut [0; 4]);
+                });
+            }
         }
     }
 }
@@ -239,6 +260,8 @@ mod windows {
     use std::io;
     use std::os::windows::io::AsRawSocket;
 
+    use super::deregistration::{nothing_comes_after_deregistration, BOTH};
+    use wakeful::event::Source;
     use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
     use wakeful::Registry;
 

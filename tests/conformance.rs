@@ -61,6 +61,9 @@ mod support;
 
 #[path = "conformance/capacity.rs"]
 mod capacity;
+#[cfg(not(target_family = "wasm"))] // sockets there come from outside, or tell less: `PLATFORMS.md`
+#[path = "conformance/close_states.rs"]
+mod close_states;
 #[path = "conformance/connecting.rs"]
 mod connecting;
 #[path = "conformance/deregistration.rs"]
@@ -98,9 +101,6 @@ mod linux_priority;
 
 // What only Unix has.
 #[cfg(unix)]
-#[path = "conformance/unix_close_states.rs"]
-mod unix_close_states;
-#[cfg(unix)]
 #[path = "conformance/unix_nesting.rs"]
 mod unix_nesting;
 #[cfg(unix)]
@@ -115,6 +115,11 @@ mod unix_source_fd;
 #[cfg(unix)]
 #[path = "conformance/unix_streams.rs"]
 mod unix_streams;
+
+// What only Windows has.
+#[cfg(windows)]
+#[path = "conformance/windows.rs"]
+mod windows;
 
 // What only WASI has.
 #[cfg(target_os = "wasi")]

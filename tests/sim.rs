@@ -4,7 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use wakeful::sim::{Faults, Sim};
-use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
+use wakeful::Waker;
+use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
@@ -96,6 +97,7 @@ fn who_sleeps_for_ever_is_told() {
 }
 
 #[test]
+#[cfg(not(target_family = "wasm"))] // no second thread
 fn another_thread_can_wake() {
     let sim = Sim::with_faults(1, Faults::NONE);
     let mut poll = sim.poll();

@@ -8,16 +8,29 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(wakeful_loom))]
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+#[cfg(wakeful_loom)]
+use loom::sync::{Mutex, MutexGuard};
 
 use super::ask::{Ask, List, Wanted};
 use super::select::{describe_bits, Select};
 use super::table::{Asked, Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{Notifier, RawIo};
+#[cfg(not(wakeful_loom))]
+use crate::os::Notifier;
+use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
+
+#[cfg(wakeful_loom)]
+#[cfg_attr(not(test), allow(dead_code))]
+mod loom_models;
+#[cfg(wakeful_loom)]
+use loom_models::Notifier;
 
 pub(crate) struct Listed<A: Ask> {
     /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.

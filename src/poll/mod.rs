@@ -475,6 +475,14 @@ impl AsRawFd for Poll {
     }
 }
 
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if let Some(chaos) = &self.core().chaos {
+            chaos.end();
+        }
+    }
+}
+
 impl fmt::Debug for Poll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poll").field("registry", &self.registry).finish_non_exhaustive()

@@ -37,13 +37,17 @@ impl Raised {
         registry.core().selector.completions().is_ok_and(|home| Arc::ptr_eq(home, &self.home))
     }
 
-    pub(crate) fn replace(&self, token: Token, interest: Interest) {
-        self.home.replace(self.key, token, interest);
+    pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<()> {
+        let change = || {
+            self.home.replace(self.key, token, interest);
+            Ok(())
+        };
         if let Some((core, key)) = self.chaos() {
             if let Some(chaos) = &core.chaos {
-                chaos.set(key, token, interest);
+                return chaos.replace(key, token, interest, change);
             }
         }
+        change()
     }
 
     /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.

@@ -101,10 +101,7 @@ impl Source for UserSource {
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match &*self.shared.lock() {
-            Some(raised) if raised.is_of(registry) => {
-                raised.replace(token, interest);
-                Ok(())
-            }
+            Some(raised) if raised.is_of(registry) => raised.replace(token, interest),
             _ => Err(not_registered()),
         }
     }

@@ -21,8 +21,10 @@ pub enum Is {
 /// What a backend promises beyond the contract, or short of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Events tell the truth, come with the next `poll`, and are not repeated without a reason.
+    /// Events tell the truth, and come with the next `poll`.
     pub exact: bool,
+    /// Events are not repeated without a reason.
+    pub terse: bool,
     /// Raw descriptors' events may come late, and again (`PLATFORMS.md`, 14).
     pub raw_is_late: bool,
     /// An error or a hang-up may come in both directions (`PLATFORMS.md`, 7).
@@ -31,6 +33,10 @@ pub struct Rules {
     pub duplicates_live: bool,
     /// What was closed while registered, without a word that could be heard, goes on for a moment.
     pub raw_lives: bool,
+    /// A raw descriptor may be closed while it is registered: its number may be used again at once.
+    pub raw_may_vanish: bool,
+    /// That somebody has shut down his own reading half is told to himself (`PLATFORMS.md`, 7).
+    pub tells_own_shutdown: bool,
 }
 
 /// An end of a pair: 0 and 1 are the first pair's.
@@ -55,6 +61,7 @@ pub struct Contract {
     wakers: BTreeMap<usize, bool>,
     /// Tokens that may come although they are nobody's.
     limbo: BTreeSet<usize>,
+    tells_own_shutdown: bool,
 }
 
 #[derive(Debug)]
@@ -103,6 +110,10 @@ struct Registration {
 }
 
 impl Contract {
+    pub fn new(rules: Rules) -> Contract {
+        Contract { tells_own_shutdown: rules.tells_own_shutdown, ..Contract::default() }
+    }
+
     pub fn open(&mut self, pair: usize, kind: Kind) {
         let channels = [Channel::default(), Channel::default()];
         self.pairs.insert(pair, Pair { kind, channels, handles: [1; 2], is_hurt: false });
@@ -243,9 +254,9 @@ impl Contract {
         is_last
     }
 
-    /// Whether a registration of this end asks for a direction.
-    pub fn asks(&self, end: End, direction: usize) -> bool {
-        self.registered.values().any(|found| found.end == end && found.asks[direction])
+    /// Whether a direction of this end must be told as soon as it is ready.
+    pub fn awaits(&self, end: End, direction: usize) -> bool {
+        self.registered.values().any(|found| found.end == end && found.armed[direction])
     }
 
     /// Whether somebody has shut down or closed something.
@@ -269,7 +280,8 @@ impl Contract {
             (Kind::Pipe, WRITE) if side == 1 => unknown_if(pair.is_hurt, Is::Not),
             (Kind::Datagram | Kind::Udp, _) if pair.is_hurt => Is::Unknown,
             (Kind::Datagram, WRITE) if !out.is_full && out.writes > 4 => Is::Unknown,
-            (_, READ) if !into.waiting.is_empty() || into.ended || into.unread => Is::Ready,
+            (_, READ) if !into.waiting.is_empty() || into.ended => Is::Ready,
+            (_, READ) if into.unread => unknown_if(!self.tells_own_shutdown, Is::Ready),
             (_, READ) => Is::Not,
             (_, _) if peer_has_gone => Is::Ready,
             (_, _) => unknown_if(pair.is_hurt && by_room != Is::Ready, by_room),
@@ -361,7 +373,7 @@ impl Contract {
         }
         // What has hung up with something left may get a new writer, and is looked at again too.
         let is_late = (pair.kind == Kind::Raw || pair.is_hurt) && rules.raw_is_late;
-        if rules.exact && !is_late && registration.repeated >= 3 {
+        if rules.terse && !is_late && registration.repeated >= 3 {
             return Err(format!("told again and again: {event:?}"));
         }
         Ok(())

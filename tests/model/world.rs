@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use wakeful::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::contract::{Contract, End as EndId, Is, Rules, Told, READ as READ_DIRECTION};
+use crate::contract::{
+    Contract, End as EndId, Is, Rules, Told, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION,
+};
 use crate::ends::End;
 use crate::ops::{Asks, Half, Kind, Op, Timeout};
 use crate::rescue;
@@ -69,7 +71,7 @@ pub fn run(ground: &dyn Ground, ops: &[Op]) -> Result<(), String> {
         rules,
         poll,
         other,
-        contract: Contract::default(),
+        contract: Contract::new(rules),
         ends: BTreeMap::new(),
         wakers: Vec::new(),
         next_pair: 0,
@@ -100,7 +102,7 @@ impl World<'_> {
                 }
                 world.close(id)
             }),
-            Op::Vanish(place) => self.on(place, World::close),
+            Op::Vanish(place) => self.on(place, World::vanish),
             Op::Duplicate(place) => self.on(place, World::duplicate),
             Op::CloseDuplicate(place) => self.close_duplicate(place),
             Op::NewWaker => self.new_waker(),
@@ -352,6 +354,14 @@ impl World<'_> {
         Ok(())
     }
 
+    fn vanish(&mut self, id: EndId) -> Result<(), String> {
+        let open = self.open_end(id);
+        if open.kind == Kind::Raw && open.token.is_some() && !self.rules.raw_may_vanish {
+            self.deregister(id)?;
+        }
+        self.close(id)
+    }
+
     fn close(&mut self, id: EndId) -> Result<(), String> {
         let open = self.open_end(id);
         open.end = None;
@@ -528,8 +538,11 @@ impl World<'_> {
             let result = source.write(&[byte_at(position)]);
             (source, result)
         });
-        let asks = self.contract.asks(peer, READ_DIRECTION) && !self.contract.is_hurt(id);
-        let polled = self.poll_beside_thread(asks);
+        // What it is told of as soon as it is there, and nothing keeps from being there.
+        let must_come = self.contract.awaits(peer, READ_DIRECTION)
+            && self.contract.is(id, WRITE_DIRECTION) == Is::Ready
+            && !self.contract.is_hurt(id);
+        let polled = self.poll_beside_thread(must_come);
         let (source, result) = writer.join().map_err(|_| "the writing thread has died")?;
         self.open_end(id).end = Some(source);
         let events = polled?;
@@ -541,7 +554,7 @@ impl World<'_> {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.contract.wrote(id, 1, None),
             Err(_) => {}
         }
-        self.contract.told(&events, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&events, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
@@ -559,7 +572,7 @@ impl World<'_> {
         self.contract.wake(token);
         let polled = self.poll_beside_thread(true);
         thread.join().map_err(|_| "the waking thread has died")?.map_err(|e| format!("wake: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
@@ -587,7 +600,7 @@ impl World<'_> {
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("register: {e}"))?;
         self.open_end(id).token = Some(token);
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         if let Some(old) = old {
             self.contract.deregister(old);
         }
@@ -609,7 +622,7 @@ impl World<'_> {
         let (source, result) = thread.join().map_err(|_| "the deregistering thread has died")?;
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("deregister: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.open_end(id).token = None;
         self.contract.deregister(token);
         Ok(())

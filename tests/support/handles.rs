@@ -1,4 +1,5 @@
-//! How many handles this process has open.
+//! The handles that this process has open.
+#![allow(dead_code)] // not every test uses everything
 
 use std::mem;
 
@@ -12,13 +13,13 @@ pub fn handle_count() -> usize {
     assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
     match count {
         // Wine 8 always says so, though no process is without handles. But it can list them.
-        0 => listed(),
+        0 => handles().len(),
         count => count as usize,
     }
 }
 
-/// Counts this process' entries in the list of all.
-fn listed() -> usize {
+/// This process' entries in the list of all.
+pub fn handles() -> Vec<usize> {
     const EXTENDED_HANDLES: SYSTEM_INFORMATION_CLASS = 64;
     /// In words: how many there are, and one that is reserved.
     const HEADER: usize = 2;
@@ -42,7 +43,8 @@ fn listed() -> usize {
     // SAFETY: no memory is passed.
     let process = unsafe { GetCurrentProcessId() } as usize;
     let all = words[0];
-    let count = words[HEADER..].chunks_exact(ENTRY).take(all).filter(|entry| entry[1] == process).count();
-    assert_ne!(count, 0, "of {all} handles none is ours");
-    count
+    let entries = words[HEADER..].chunks_exact(ENTRY).take(all);
+    let ours: Vec<usize> = entries.filter(|entry| entry[1] == process).map(|entry| entry[2]).collect();
+    assert!(!ours.is_empty(), "of {all} handles none is ours");
+    ours
 }

@@ -5,7 +5,7 @@ const KEY: Key = Key::Source(1);
 const TOKEN: Token = Token(7);
 
 fn event() -> Event {
-    Event::new(TOKEN, readiness(BOTH), 0, 1)
+    Event::new(TOKEN, readiness(BOTH), NO_KERNEL, 0)
 }
 
 /// What the kernel has told the `wait` of this number: how much of it comes at once, for many seeds.

@@ -161,7 +161,7 @@ impl Source for NamedPipe {
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let raised = self.registration.as_ref().filter(|raised| raised.is_of(registry));
         let raised = raised.ok_or_else(not_registered)?;
-        raised.replace(token, interest);
+        raised.replace(token, interest)?;
         self.pipe.begin(raised, interest);
         Ok(())
     }
