@@ -110,9 +110,9 @@ pub fn find_all(backend: Option<&str>) -> Result<bool> {
         let log = folder.join(format!("{number}.log"));
         let ended = Job::new(test, log).limit(Duration::from_secs(20 * 60)).run()?;
         let output = ended.output()?;
-        let found = output.lines().filter(|line| !line.contains("RUST_BACKTRACE")).find_map(|line| {
+        let found = output.lines().filter(|line| !line.contains("RUST_BACKTRACE")).find(|line| {
             let is_it = line.contains(" operations in ") || line.contains("not even a wake ends the poll");
-            (is_it && !line.starts_with("model: ")).then_some(line)
+            is_it && !line.starts_with("model: ")
         });
         match found {
             Some(found) if !ended.success() => {
