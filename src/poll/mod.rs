@@ -35,6 +35,7 @@ use self::chaos::Chaos;
 use self::core::next_id;
 use self::wake::{Pending, Wakes};
 use crate::backend::{Backend, Selector, NO_KERNEL};
+use crate::os::TIMER_SLACK;
 use crate::readiness::{Event, Events, Readiness};
 
 /// Sleeps until one of many event sources is ready.
@@ -189,8 +190,8 @@ impl Poll {
     /// Sleeps until there are events, or until `timeout` is over, and puts the events into `events`.
     ///
     /// `None` sleeps until an event; zero doesn't sleep. Any other timeout is kept to the nanosecond, as far as the
-    /// kernel's timers go (Linux adds the timer slack of the thread, usually 50 us): the call never comes back empty
-    /// before it is over, and nothing that happens within restarts it.
+    /// kernel's timers go (on Linux mostly some 15 us late): the call never comes back empty before it is over, and
+    /// nothing that happens within restarts it.
     ///
     /// `events` is cleared first. It takes at most its capacity; what is left comes with the next calls, and
     /// nothing starves.
@@ -355,10 +356,17 @@ impl Poll {
     ) -> io::Result<()> {
         // A timeout that is over after the end of time is none.
         let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
-        let mut left = timeout;
+        // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
+        // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
+        // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
+        let slack = if self.backend() == Backend::Sim { Duration::ZERO } else { TIMER_SLACK };
+        let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
+        let mut left = timeout.map(shortened);
         if let Some(limit) = self.spin {
             match self.spin(events, limit.min(timeout.unwrap_or(limit))) {
-                Ok(now) => left = deadline.map(|deadline| deadline.saturating_duration_since(now)),
+                Ok(now) => {
+                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now)));
+                }
                 Err(e) => return self.end(events, Err(e)),
             }
             if !events.is_empty() || left == Some(Duration::ZERO) {
@@ -480,6 +488,9 @@ impl fmt::Debug for Poll {
         f.debug_struct("Poll").field("registry", &self.registry).finish_non_exhaustive()
     }
 }
+
+/// The shortest sleep that is made of a longer one.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
 
 #[cold]
 fn no_room() -> io::Error {
