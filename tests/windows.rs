@@ -21,6 +21,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::windows::io::{AsRawHandle, AsRawSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ use socket2::SockRef;
 use wakeful::event::Event;
 use wakeful::net::{TcpListener, TcpStream, UdpSocket};
 use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
-use wakeful::{Events, Interest, Poll, Token};
+use wakeful::{Events, Interest, Poll, Token, Waker};
 
 use windows_sys::Win32::Foundation::{
     GetHandleInformation, ERROR_INVALID_HANDLE, HANDLE, HANDLE_FLAG_INHERIT,
@@ -132,6 +133,30 @@ fn a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing() {
         thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(handle_count(), before);
+}
+
+/// Nobody tells of the operations of a raw socket: after an event it must be looked at before the next sleep.
+#[test]
+fn a_raw_socket_that_was_read_and_has_more_is_told() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let (socket, peer) = tcp_pair();
+    t.poll.registry().register(&mut SourceSocket(&socket.as_raw_socket()), A, READ).unwrap();
+    let rescue = Waker::new(t.poll.registry(), B).unwrap();
+    let (done, is_done) = mpsc::channel::<()>();
+    let rescuer = thread::spawn(move || {
+        let sleeps_on = is_done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout);
+        rescue.wake().unwrap();
+        sleeps_on
+    });
+    for _ in 0..50 {
+        (&peer).write_all(b"x").unwrap();
+        // Without a timeout: a poll that has one looks around before it sleeps.
+        t.poll.poll(&mut t.events, None).unwrap();
+        while (&socket).read(&mut [0; 4]).is_ok() {}
+    }
+    drop(done);
+    assert!(!rescuer.join().unwrap(), "it slept on");
 }
 
 /// Hazards 32 and 33: one socket that can't be polled any more is its own affair.

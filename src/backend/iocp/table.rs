@@ -209,10 +209,6 @@ impl Table {
             return Ok(());
         };
         entry.is_outdated = false;
-        if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
-            self.suspects.push(slot);
-            self.sleeper_is_behind |= self.is_waiting;
-        }
         let wanted = wanted(&entry.watch);
         if wanted == 0 {
             return Ok(());
@@ -369,11 +365,16 @@ impl Table {
         slot.ok_or_else(|| io::Error::from_raw_os_error(sys::NOT_FOUND))
     }
 
-    /// The kernel must be asked for this slot when the poller comes by.
+    /// A watch has changed: the kernel must be asked for this slot when the poller comes by, and a new suspect be looked
+    /// at before it sleeps.
     fn outdate(&mut self, slot: u32) {
         if let Some(entry) = self.entries.at_mut(slot) {
             if !mem::replace(&mut entry.is_outdated, true) {
                 self.outdated.push(slot);
+            }
+            if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
+                self.suspects.push(slot);
+                self.sleeper_is_behind |= self.is_waiting;
             }
         }
     }
