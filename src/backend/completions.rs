@@ -34,6 +34,8 @@ struct Raised {
     /// Operations whose owner has gone while the kernel still works for it, with a number to find them by.
     orphans: Vec<(usize, Arc<dyn Orphan>, Ticket)>,
     next_orphan: usize,
+    /// The `Poll` has gone: nobody hears of what becomes ready, and nothing is to go on.
+    is_closed: bool,
 }
 
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
@@ -100,13 +102,17 @@ impl Completions {
         Ok(())
     }
 
-    /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes; else its end must be told
-    /// by [`forget`](Completions::forget), with the number that this answers.
+    /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes, or now if that has gone
+    /// first; else its end must be told by [`forget`](Completions::forget), with the number that this answers.
     pub(crate) fn adopt(&self, orphan: Arc<dyn Orphan>, ticket: Ticket) -> usize {
         let mut raised = self.lock();
         let number = raised.next_orphan;
         raised.next_orphan = number.wrapping_add(1);
-        raised.orphans.push((number, orphan, ticket));
+        if raised.is_closed {
+            ticket.cancel(orphan.as_handle());
+        } else {
+            raised.orphans.push((number, orphan, ticket));
+        }
         number
     }
 
@@ -114,9 +120,14 @@ impl Completions {
         self.lock().orphans.retain(|(other, ..)| *other != number);
     }
 
-    /// Ends what goes on without an owner.
-    pub(super) fn cancel_orphans(&self) {
-        for (_, orphan, ticket) in self.lock().orphans.drain(..) {
+    /// The `Poll` goes: ends what goes on without an owner, now and later.
+    pub(super) fn close(&self) {
+        let orphans = {
+            let mut raised = self.lock();
+            raised.is_closed = true;
+            std::mem::take(&mut raised.orphans)
+        };
+        for (_, orphan, ticket) in &orphans {
             ticket.cancel(orphan.as_handle());
         }
     }

@@ -8,19 +8,33 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(wakeful_loom))]
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
+
+#[cfg(wakeful_loom)]
+use loom::sync::{Mutex, MutexGuard};
 
 use super::ask::{Ask, List, Wanted};
 use super::select::{describe_bits, Select};
 use super::table::{Asked, Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{Notifier, RawIo};
+#[cfg(not(wakeful_loom))]
+use crate::os::Notifier;
+use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 
+#[cfg(wakeful_loom)]
+#[cfg_attr(not(test), allow(dead_code))]
+mod loom_models;
+#[cfg(wakeful_loom)]
+use loom_models::Notifier;
+
 pub(crate) struct Listed<A: Ask> {
-    table: Mutex<Table<Shown<A>>>,
+    /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
+    table: Box<Mutex<Table<Shown<A>>>>,
     /// Ends a sleep, for a wake or for a change of the list.
     notifier: Notifier,
 }
@@ -28,7 +42,8 @@ pub(crate) struct Listed<A: Ask> {
 impl<A: Ask> Select for Listed<A> {
     fn new() -> io::Result<Listed<A>> {
         let notifier = Notifier::new()?;
-        Ok(Listed { table: Mutex::new(Table::new(Shown::new(notifier.as_raw_fd()))), notifier })
+        let shown = Shown::new(notifier.as_raw_fd());
+        Ok(Listed { table: Box::new(Mutex::new(Table::new(shown))), notifier })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -81,7 +96,10 @@ impl<A: Ask> Select for Listed<A> {
     ) -> io::Result<Option<WatchKey>> {
         let mut table = self.lock();
         let key = table.insert(io, tracking, token, interest)?;
-        self.changed(table)?;
+        if let Err(e) = self.changed(table) {
+            let _ = self.lock().remove(Place::Key(key));
+            return Err(e);
+        }
         Ok(match tracking {
             Tracking::Operations => Some(key),
             Tracking::Levels => None,
@@ -96,16 +114,26 @@ impl<A: Ask> Select for Listed<A> {
         interest: Interest,
     ) -> io::Result<()> {
         let mut table = self.lock();
-        table.change(Place::of(io, key), |watch| watch.replace(token, interest))?;
-        self.changed(table)
+        let place = Place::of(io, key);
+        let mut before = None;
+        table.change(place, |watch| {
+            before = Some(watch.clone());
+            watch.replace(token, interest);
+        })?;
+        let result = self.changed(table);
+        if let (Err(_), Some(before)) = (&result, before) {
+            let _ = self.lock().change(place, |watch| *watch = before);
+        }
+        result
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
         let mut table = self.lock();
         let removed = table.remove(Place::of(io, key));
         // The kernel holds on to a file for as long as a thread sleeps on it: the sleeper must let go, or the
-        // connection would not be closed for the peer when its descriptor is.
-        self.changed(table)?;
+        // connection would not be closed for the peer when its descriptor is. If it can't be told it does so later: the
+        // source is deregistered all the same.
+        let _ = self.changed(table);
         removed
     }
 
@@ -142,13 +170,17 @@ impl<A: Ask> Listed<A> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the sleeper, if there is one that doesn't know of a change yet.
+    /// Wakes the sleeper, if there is one that doesn't know of a change yet. If that fails the next change tries again.
     fn changed(&self, mut table: MutexGuard<'_, Table<Shown<A>>>) -> io::Result<()> {
-        if mem::take(&mut table.kernel.sleeper_is_behind) {
-            drop(table);
-            self.notifier.notify()?;
+        if !mem::take(&mut table.kernel.sleeper_is_behind) {
+            return Ok(());
         }
-        Ok(())
+        drop(table);
+        let result = self.notifier.notify();
+        if result.is_err() {
+            self.lock().kernel.sleeper_was_not_told();
+        }
+        result
     }
 }
 
@@ -228,6 +260,11 @@ impl<A: Ask> Shown<A> {
             self.show(slot, ask);
         }
         self.changed = changed;
+    }
+
+    /// The thread that sleeps on the list was to be woken for a change, and that has failed.
+    fn sleeper_was_not_told(&mut self) {
+        self.sleeper_is_behind = self.is_lent && !self.changed.is_empty();
     }
 
     fn was_notified(&self) -> bool {

@@ -199,8 +199,7 @@ impl<K: Asked> Table<K> {
 
     /// The kernel has answered `raw` to what was asked for a slot.
     pub(super) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
-        let is_gone = raw & K::Ask::INVALID != 0 || (!K::FORGETS_CLOSED && !self.is_the_same(slot));
-        if is_gone {
+        if self.is_gone(slot, raw, !K::FORGETS_CLOSED) {
             return self.vacate(slot);
         }
         if let Some(entry) = self.entries.at_mut(slot) {
@@ -216,11 +215,10 @@ impl<K: Asked> Table<K> {
 
     /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
     fn look(&mut self, slot: u32, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
-        let is_invalid = raw & K::Ask::INVALID != 0;
         // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a number.
-        let is_another = (raw != 0 || K::FORGETS_CLOSED) && !self.is_the_same(slot);
+        let is_gone = self.is_gone(slot, raw, raw != 0 || K::FORGETS_CLOSED);
         let entry = self.entries.at_mut(slot)?;
-        if is_invalid || is_another {
+        if is_gone {
             // The caller is walking through the suspects, and takes this one from them itself.
             entry.is_suspect = false;
             self.vacate(slot);
@@ -244,13 +242,13 @@ impl<K: Asked> Table<K> {
         }
     }
 
-    /// Whether a slot's descriptor still stands for what was registered. An `IoSource` says when it goes, but a raw
-    /// descriptor may have been closed without a word, and its number may have a new owner, who must not wake the old
-    /// one's token.
-    fn is_the_same(&self, slot: u32) -> bool {
+    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
+    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and
+    /// its number may have a new owner, who must not wake the old one's token.
+    fn is_gone(&self, slot: u32, raw: u32, may_be_another: bool) -> bool {
         self.entries.at(slot).is_some_and(|entry| {
-            entry.watch.tracking() == Tracking::Operations
-                || FileIdentity::of(entry.fd).ok() == Some(entry.identity)
+            entry.watch.tracking() == Tracking::Levels
+                && (raw & K::Ask::INVALID != 0 || may_be_another && entry.identity.has_left(entry.fd))
         })
     }
 
@@ -260,20 +258,17 @@ impl<K: Asked> Table<K> {
             Place::Key(key) => self.entries.slot_of(key).ok_or_else(not_found),
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
-                let slot = self.slot_of(fd).ok_or_else(|| match &identity {
-                    Ok(_) => not_found(),
-                    Err(_) => io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR),
-                })?;
+                let Some(slot) = self.slot_of(fd) else {
+                    return Err(identity.err().unwrap_or_else(not_found));
+                };
                 match identity {
                     Ok(now) if self.entries.at(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    // It may be there all the same.
+                    Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
                     // Closed without a word, like epoll forgets it; perhaps another has its number.
-                    Ok(_) => {
+                    other => {
                         self.vacate(slot);
-                        Err(not_found())
-                    }
-                    Err(e) => {
-                        self.vacate(slot);
-                        Err(e)
+                        Err(other.err().unwrap_or_else(not_found))
                     }
                 }
             }

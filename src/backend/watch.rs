@@ -73,7 +73,7 @@ pub(crate) enum Look {
 }
 
 /// One registration on a one-shot kernel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Watch {
     token: Token,
     interest: Interest,

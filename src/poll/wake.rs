@@ -1,10 +1,12 @@
 //! When a wake needs a system call: the protocol between `Waker::wake` and `Poll::poll`. No OS.
 //!
 //! One atomic word says all: whether the poller sleeps or is about to (POLLING), whether somebody else may sleep on
-//! the poll's own descriptor (EXPOSED), and, with a bit for each waker, which wakes are pending.
+//! the poll's own descriptor (EXPOSED), whether the kernel refused to be told of a wake (UNTOLD), and, with a bit for
+//! each waker, which wakes are pending.
 //!
 //! ```text
-//!   wake      or(own bit): if no wake was pending and POLLING or EXPOSED was set, tell the kernel
+//!   wake      or(own bit): if no wake was pending, or UNTOLD was set, and POLLING or EXPOSED was: tell the kernel
+//!             ... or(UNTOLD) if that fails: the next wake tries again
 //!   poll      or(POLLING): if a wake is pending, don't sleep
 //!             ... the kernel ...
 //!             and(EXPOSED): what was pending is reported
@@ -32,8 +34,9 @@ use crate::readiness::Token;
 
 const POLLING: usize = 1 << 0;
 const EXPOSED: usize = 1 << 1;
+const UNTOLD: usize = 1 << 2;
 /// The bits of wakers: all others.
-const PENDING: usize = !(POLLING | EXPOSED);
+const PENDING: usize = !(POLLING | EXPOSED | UNTOLD);
 const FIRST_BIT: u32 = PENDING.trailing_zeros();
 /// Shared by all wakers that found no free bit, who have flags of their own beside it.
 const SHARED_BIT: u32 = usize::BITS - 1;
@@ -42,7 +45,8 @@ const SHARED_BIT: u32 = usize::BITS - 1;
 #[derive(Debug)]
 pub(super) struct Wakes {
     state: AtomicUsize,
-    slots: Mutex<Slots>,
+    /// Apart: it is large, and what each poll reads is to lie together.
+    slots: Box<Mutex<Slots>>,
 }
 
 #[derive(Debug)]
@@ -69,12 +73,12 @@ impl Wakes {
     pub(super) fn new() -> Wakes {
         Wakes {
             state: AtomicUsize::new(0),
-            slots: Mutex::new(Slots {
+            slots: Box::new(Mutex::new(Slots {
                 own: std::array::from_fn(|_| None),
                 shared: Vec::new(),
                 next_bit: FIRST_BIT,
                 next_shared: 0,
-            }),
+            })),
         }
     }
 
@@ -111,6 +115,12 @@ impl Wakes {
             slot.is_raised.swap(true, Ordering::AcqRel);
         }
         self.add_pending(1 << slot.bit)
+    }
+
+    /// The kernel was to be told of a wake, and that has failed.
+    #[cold]
+    pub(super) fn was_not_told(&self) {
+        self.state.fetch_or(UNTOLD, Ordering::AcqRel);
     }
 
     /// The poller wants to sleep; whether it may.
@@ -181,9 +191,8 @@ impl Wakes {
 
     /// The poll's descriptor is given away: from now on the kernel is told of each wake. Whether it must be told of
     /// one that is pending.
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere it has no descriptor to give away
     #[must_use]
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to give away
     pub(super) fn expose(&self) -> bool {
         self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
     }
@@ -196,7 +205,7 @@ impl Wakes {
     #[inline]
     fn add_pending(&self, bits: usize) -> bool {
         let before = self.state.fetch_or(bits, Ordering::AcqRel);
-        before & PENDING == 0 && before & (POLLING | EXPOSED) != 0
+        before & (POLLING | EXPOSED) != 0 && (before & PENDING == 0 || before & UNTOLD != 0)
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -280,6 +289,22 @@ mod tests {
             assert!(!wakes.raise(&slot), "it has not been polled since");
             assert_eq!(take(&wakes, 8).0, [Token(1)]);
         }
+    }
+
+    #[test]
+    fn a_wake_that_could_not_be_told_is_told_with_the_next() {
+        let wakes = Wakes::new();
+        let slots = [0, 1].map(|n| wakes.add(Token(n)));
+        assert!(wakes.enter());
+        assert!(wakes.raise(&slots[0]));
+        wakes.was_not_told();
+        assert!(wakes.raise(&slots[0]), "tried again");
+        assert!(wakes.raise(&slots[1]), "or by another");
+        assert_eq!(take(&wakes, 8).0, [Token(0), Token(1)]);
+
+        assert!(wakes.enter());
+        assert!(wakes.raise(&slots[0]));
+        assert!(!wakes.raise(&slots[0]), "that is over");
     }
 
     #[test]

@@ -56,6 +56,11 @@ pub struct Waker {
 impl Waker {
     /// A waker for the `Poll` of `registry`, whose events have `token`.
     ///
+    /// # Portability
+    ///
+    /// All. On WASI it ends no sleep: without threads there is nobody to sleep meanwhile, and with threads
+    /// (`wasm32-wasip1-threads`) the sleeper finds the wake by itself, within 10 ms.
+    ///
     /// # Errors
     ///
     /// The first waker of a `Poll` opens what the kernel needs to end a sleep, which fails when descriptors have run
@@ -72,11 +77,11 @@ impl Waker {
     /// # Errors
     ///
     /// Those of the system call that ends the sleep; none is known to happen. The wake is pending even then, for the
-    /// next time that the poller comes by.
+    /// next time that the poller comes by, and the next `wake` makes the system call again.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
         if self.core.wakes.raise(&self.slot) {
-            self.core.selector.notify()
+            self.core.notify()
         } else {
             Ok(())
         }

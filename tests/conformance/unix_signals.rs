@@ -15,6 +15,7 @@ on_every_backend![
     a_signal_loses_no_event,
     a_loop_with_a_deadline,
     a_signal_before_a_ready_source,
+    signals_without_end,
 ];
 
 static HANDLED: AtomicUsize = AtomicUsize::new(0);
@@ -192,4 +193,79 @@ fn a_signal_before_a_ready_source(backend: Backend) {
         t.expect(&[want(A, READ)]);
         drain(&a);
     }
+}
+
+/// As fast as another thread can send them: nothing is lost, no time is cut short, and the work is done.
+fn signals_without_end(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    let target = Target::this();
+    let end = AtomicBool::new(false);
+    let before = HANDLED.load(Ordering::SeqCst);
+    let mut interrupted = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !end.load(Ordering::Acquire) {
+                let handled = HANDLED.load(Ordering::SeqCst);
+                target.interrupt();
+                // Signals merge until they are handled, so it's no use to be faster.
+                while HANDLED.load(Ordering::SeqCst) == handled && !end.load(Ordering::Acquire) {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for round in 0..1000 {
+                let deadline = Instant::now() + PATIENCE;
+                let wants = match round % 3 {
+                    0 => {
+                        // Emulated kernels interrupt even what doesn't sleep.
+                        while let Err(e) = waker.wake() {
+                            assert_eq!(e.kind(), ErrorKind::Interrupted);
+                        }
+                        Some(WAKE)
+                    }
+                    1 => {
+                        send(&b, b"x");
+                        Some(A)
+                    }
+                    _ => None,
+                };
+                let deadline = match wants {
+                    Some(_) => deadline,
+                    None => Instant::now() + Duration::from_micros(50 + round % 7 * 100),
+                };
+                loop {
+                    match t.poll.poll_until(&mut t.events, deadline) {
+                        Err(e) => {
+                            assert_eq!(e.kind(), ErrorKind::Interrupted);
+                            assert!(t.events.is_empty());
+                            interrupted += 1;
+                        }
+                        Ok(()) if t.events.is_empty() => {
+                            assert!(Instant::now() >= deadline, "early and empty");
+                            assert_eq!(wants, None, "round {round}: lost");
+                            break;
+                        }
+                        Ok(()) => {
+                            let came: Vec<_> = t.events.iter().map(|event| event.token()).collect();
+                            assert_eq!(came, [wants.expect("nothing was to come")]);
+                            break;
+                        }
+                    }
+                }
+                if wants == Some(A) {
+                    assert_eq!(drain(&a), b"x");
+                }
+            }
+        }));
+        end.store(true, Ordering::Release);
+        if let Err(panic) = result {
+            std::panic::resume_unwind(panic);
+        }
+    });
+    assert!(interrupted > 0 && HANDLED.load(Ordering::SeqCst) > before, "the test did nothing");
+    t.quiet_after_signals();
 }

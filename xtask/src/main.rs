@@ -5,6 +5,7 @@ mod bench;
 mod ci;
 mod command;
 mod downstream;
+mod faults;
 mod fuzz;
 mod job;
 mod kernels;
@@ -28,6 +29,7 @@ use clap::Parser;
 use bench::Bench;
 use ci::Ci;
 use downstream::Downstream;
+use faults::Faults;
 use fuzz::Fuzz;
 use kernels::Kernels;
 use kqueue::Kqueue;
@@ -55,7 +57,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Bench, Ci, Downstream, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Targets, Wasi, Wine }
+tasks! { Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

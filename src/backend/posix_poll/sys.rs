@@ -20,7 +20,7 @@ impl Ask for pollfd {
         priority: os::POLL_PRIORITY as u32,
         read_hangup: READ_HANGUP as u32,
         socket_output: SOCKET_OUTPUT as u32,
-        error: libc::POLLERR as u32,
+        error: (libc::POLLERR | os::POLL_INVALID) as u32,
         hangup: libc::POLLHUP as u32,
     };
 

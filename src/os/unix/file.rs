@@ -4,6 +4,8 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
+use super::check;
+
 /// Which file a descriptor stands for: tells a descriptor number from its next life.
 ///
 /// Sockets, pipes and files each have an inode. What Linux makes from one shared inode (eventfd, timerfd,
@@ -28,7 +30,7 @@ impl FileIdentity {
     pub(crate) fn of_watchable(fd: RawFd, has_priority: bool) -> io::Result<FileIdentity> {
         let file = metadata(fd)?;
         // A pidfd calls itself a regular file since Linux 6.9, but isn't always ready.
-        if (file.is_file() || file.is_dir()) && !has_priority && is_always_ready(fd) {
+        if (file.is_file() || file.is_dir()) && !has_priority && is_always_ready(fd)? {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
         Ok(FileIdentity::from(&file))
@@ -42,12 +44,16 @@ impl From<&Metadata> for FileIdentity {
 }
 
 /// Whether `fd` can be read and written at once, as POSIX has it of regular files.
-fn is_always_ready(fd: RawFd) -> bool {
+fn is_always_ready(fd: RawFd) -> io::Result<bool> {
     let both = libc::POLLIN | libc::POLLOUT;
     let mut asked = libc::pollfd { fd, events: both, revents: 0 };
     // SAFETY: one pollfd is passed, and a timeout of zero.
-    let found = unsafe { libc::poll(&mut asked, 1, 0) };
-    found == 1 && asked.revents & both == both
+    match check(unsafe { libc::poll(&mut asked, 1, 0) }) {
+        Ok(found) => Ok(found == 1 && asked.revents & both == both),
+        // A signal is told only of what isn't ready.
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 fn metadata(fd: RawFd) -> io::Result<Metadata> {

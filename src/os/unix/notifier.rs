@@ -29,11 +29,11 @@ impl Notifier {
         match eventfd() {
             Ok(reader) => Ok(Notifier { kind: Kind::EventFd, reader, writer: None }),
             // Descriptors have run out: a pipe needs two.
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => Err(e),
+            Err(e) if have_run_out(&e) => Err(e),
             // No eventfd: another kernel, or a sandbox that hides it (gVisor's and Gramine's have).
             Err(_) => match Notifier::pipe() {
-                Err(e) if !matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
-                    Notifier::datagrams().map_err(|_| e)
+                Err(e) if !have_run_out(&e) => {
+                    Notifier::datagrams().map_err(|last| if have_run_out(&last) { last } else { e })
                 }
                 result => result,
             },
@@ -101,6 +101,11 @@ impl AsRawFd for Notifier {
     fn as_raw_fd(&self) -> RawFd {
         self.reader.as_raw_fd()
     }
+}
+
+/// Whether there are no descriptors left.
+fn have_run_out(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
 /// Whether an edge-triggered kernel takes each write to a notifier for an edge. Else it must be drained in between, as

@@ -99,6 +99,7 @@ fn set_non_blocking(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+#[inline]
 pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     recv_with(socket.as_fd(), buf, 0)
 }
@@ -123,6 +124,7 @@ pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Res
     check(unsafe { calls::sendmsg(fd, &message, NO_SIGNAL) }).map(|n| n as usize)
 }
 
+#[inline]
 pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: `buf` is as long as stated; no address is passed.
@@ -165,6 +167,7 @@ pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     }
 }
 
+#[inline]
 fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let (fd, none) = (socket.as_raw_fd(), ptr::null_mut());
     // SAFETY: `buf` is as long as stated; no room for an address is passed.
@@ -173,6 +176,7 @@ fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::
     check(received).map(|n| n as usize)
 }
 
+#[inline]
 fn recv_from_with(
     socket: BorrowedFd<'_>,
     buf: &mut [u8],

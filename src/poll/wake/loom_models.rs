@@ -95,6 +95,27 @@ fn a_wake_is_never_lost_and_publishes() {
 }
 
 #[test]
+fn a_wake_that_could_not_be_told_is_not_lost_when_tried_again() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let slot = wakes.add(Token(1));
+
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || {
+                if wakes.raise(&slot) {
+                    // The kernel refuses.
+                    wakes.was_not_told();
+                    wake(&wakes, &kernel, &slot);
+                }
+            })
+        };
+        assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
+        waker.join().unwrap();
+    });
+}
+
+#[test]
 fn two_wakers_are_both_reported_and_both_publish() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());

@@ -1,0 +1,248 @@
+//! Linux: every system call of the library is made to fail, and the error comes out as it is documented; nothing is
+//! lost by it, nothing leaks, nothing panics or hangs.
+//!
+//! A run without faults shows the calls (`faults/scenario.rs` makes them). Then strace lets each fail, once and from then
+//! on, each in a process of its own. `docs/faults.md` is the result.
+#![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "net", feature = "os-ext"))]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wakeful::Backend;
+
+#[path = "faults/calls.rs"]
+mod calls;
+#[path = "faults/child.rs"]
+mod child;
+#[path = "faults/scenario.rs"]
+mod scenario;
+#[path = "conformance/support.rs"]
+mod support;
+#[path = "faults/table.rs"]
+mod table;
+
+use calls::{Stand, DATAGRAMS, PIPE, PLAIN};
+use table::Row;
+
+/// `check` or `write`: all faults, and what becomes of the table. Unset, each call fails at its first time only.
+const TABLE: &str = "WAKEFUL_FAULTS";
+const CASE: &str = "WAKEFUL_FAULTS_CASE";
+
+/// One process is killed after this.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// At which of its calls a fault comes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum At {
+    First,
+    Second,
+    /// The third time, or any after it.
+    Later,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    pub call: String,
+    pub error: &'static str,
+    pub at: At,
+    pub is_for_ever: bool,
+    /// As strace wants it.
+    inject: String,
+    /// How many such calls a run without faults makes before it.
+    before: usize,
+}
+
+/// Not a test but what the tests run.
+#[test]
+fn case() {
+    let Ok(case) = std::env::var(CASE) else { return };
+    let mut words = case.split('\n');
+    let backend: Backend = words.next().unwrap().parse().expect("a backend");
+    let log = words.next().unwrap();
+    let leaks = words.next().unwrap().parse().unwrap();
+    let faults: Vec<&str> = words.collect();
+    for (step, e) in child::run(backend, &faults, Path::new(log), leaks) {
+        // Not through libtest: it would keep it.
+        println!("\n@ {step}\t{}", e.raw_os_error().unwrap_or_default());
+    }
+    println!("\n@ done");
+}
+
+#[test]
+fn every_call_may_fail() {
+    let how = std::env::var(TABLE).unwrap_or_default();
+    let mut work = Vec::new();
+    for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
+        for &backend in Backend::available().iter() {
+            let (faults, usual) = faults(stand, backend, how.is_empty());
+            let usual = Arc::new(usual);
+            work.extend(faults.into_iter().map(|fault| (stand, backend, fault, Arc::clone(&usual))));
+        }
+    }
+    for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
+        for call in stand.calls.iter().filter(|call| !call.errors.is_empty()) {
+            let mut tried =
+                work.iter().filter(|(of, _, fault, _)| of.name == stand.name && fault.call == call.name);
+            assert!(tried.next().is_some(), "{:?}: no run makes {}", stand.name, call.name);
+        }
+    }
+    let rows = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        // Most of the time is strace's, beginning and ending.
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((stand, backend, fault, usual)) =
+                    work.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let Some(outcome) = outcome(stand, *backend, fault, usual) else { continue };
+                    let row = Row { stand: stand.name, backend: *backend, fault: fault.clone(), outcome };
+                    rows.lock().unwrap().push(row);
+                }
+            });
+        }
+    });
+    let rows = rows.into_inner().unwrap();
+    println!("{} faults, {} others came to nothing", rows.len(), work.len() - rows.len());
+    let failures: Vec<_> = rows.iter().filter_map(|row| row.outcome.as_ref().err()).collect();
+    for failure in &failures {
+        println!("{failure}");
+    }
+    assert!(failures.is_empty(), "{} of {} have failed", failures.len(), rows.len());
+    if !how.is_empty() {
+        table::compare(&table::render(&rows), how == "write");
+    }
+}
+
+/// The faults to try, by what a run without them calls; and what is seen without them.
+fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, Seen) {
+    let (log, seen) =
+        run(stand, backend, None, 0).unwrap_or_else(|e| panic!("{backend}, without a fault: {e}"));
+    // Where the system lacks something, that may be seen.
+    assert!(!stand.name.is_empty() || seen.is_empty(), "{backend}, without a fault: {seen:?}");
+    let calls = calls::in_log(&log);
+    if stand.name.is_empty() {
+        let known: BTreeSet<_> = stand.calls.iter().map(|call| call.name).collect();
+        let unknown: BTreeSet<_> =
+            calls.iter().map(|(_, name)| name).filter(|name| !known.contains(name.as_str())).collect();
+        assert!(unknown.is_empty(), "{backend}: calls without a list of errors: {unknown:?}");
+    }
+    let mut faults = Vec::new();
+    for call in stand.calls {
+        // The place of each such call among those of the same number.
+        let mut places = Vec::new();
+        let mut of_number = 0;
+        let number = call.name.split(' ').next().unwrap();
+        for (found, name) in &calls {
+            of_number += usize::from(*found == number);
+            if name == call.name {
+                places.push(of_number);
+            }
+        }
+        if only_first || !stand.name.is_empty() && !call.name.contains("notifier") {
+            // Later ones aren't the notifier's.
+            places.truncate(1);
+        }
+        for (before, place) in places.iter().enumerate() {
+            let at = [At::First, At::Second].get(before).copied().unwrap_or(At::Later);
+            for &error in call.errors {
+                for is_for_ever in [false, true] {
+                    // Each call of `close` that isn't made leaves a descriptor. A notifier that stays full is readable.
+                    let is_no_case = number == "close" || says_full(call.name, error);
+                    if is_for_ever && (only_first || is_no_case) {
+                        continue;
+                    }
+                    let on = if is_for_ever { "+" } else { "" };
+                    let inject = format!("{number}:error={error}:when={place}{on}");
+                    faults.push(Fault { call: call.name.into(), error, at, is_for_ever, inject, before });
+                }
+            }
+        }
+    }
+    (faults, seen)
+}
+
+/// Whether that says that a notifier is full.
+fn says_full(call: &str, error: &str) -> bool {
+    call == "write (notifier)" && error == "EAGAIN"
+}
+
+/// What a poll does once or more often, as bytes arrive sooner or later.
+const VARYING: [&str; 5] = ["epoll_wait", "epoll_pwait2", "ppoll", "statx", "read (notifier)"];
+
+/// What a program gets to see of a fault; `Err` if it was more than an error.
+///
+/// `None` if it didn't come to that.
+fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Option<Result<String, String>> {
+    let leaks = usize::from(fault.call == "close");
+    let what = format!("{backend}, {:?}, {}", stand.name, fault.inject);
+    let (log, seen) = match run(stand, backend, Some(&fault.inject), leaks) {
+        Err(e) => return Some(Err(format!("{what}: {e}"))),
+        Ok(found) => found,
+    };
+    let injected = log.lines().filter(|line| line.contains("(INJECTED)") && line.contains(fault.error));
+    if injected.count() > 0 {
+        return Some(Ok(table::outcome(&seen, usual, fault)));
+    }
+    let calls = calls::in_log(&log).iter().filter(|(_, name)| *name == fault.call).count();
+    if calls <= fault.before && VARYING.contains(&fault.call.as_str()) {
+        return None;
+    }
+    Some(Err(format!("{what}: it hasn't failed, of {calls}")))
+}
+
+type Seen = Vec<(String, i32)>;
+
+/// Runs the steps in a process of their own. The log of their system calls, and the steps that have failed.
+fn run(
+    stand: &Stand,
+    backend: Backend,
+    inject: Option<&str>,
+    leaks: usize,
+) -> Result<(String, Seen), String> {
+    let folder = support::unix::Directory::new();
+    let log = folder.path().join("log");
+    let mut case = vec![backend.to_string(), log.display().to_string(), leaks.to_string()];
+    case.extend(stand.faults.iter().map(|fault| fault.to_string()));
+    case.extend(inject.map(str::to_owned));
+    let output = folder.path().join("output");
+    let file = std::fs::File::create(&output).unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "case", "--nocapture", "--test-threads=1"])
+        .env(CASE, case.join("\n"))
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stderr(file.try_clone().unwrap())
+        .stdout(file)
+        .spawn()
+        .expect("this program again");
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        match child.try_wait().expect("a child's end") {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => {
+                let _ = child.kill();
+                let _ = child.wait();
+                break None;
+            }
+            None => thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    let output = String::from_utf8_lossy(&std::fs::read(&output).unwrap()).into_owned();
+    let lines: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("@ ")).collect();
+    match (status, lines.split_last()) {
+        (Some(status), Some((&"done", seen))) if status.success() => {
+            let seen = seen.iter().filter_map(|line| line.split_once('\t'));
+            let seen = seen.map(|(step, error)| (step.to_owned(), error.parse().unwrap())).collect();
+            Ok((std::fs::read_to_string(log).unwrap_or_default(), seen))
+        }
+        (None, _) => Err(format!("hangs: {output}")),
+        (Some(status), _) => Err(format!("{status}: {output}")),
+    }
+}

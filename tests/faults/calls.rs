@@ -1,0 +1,140 @@
+//! The system calls of the library, and the errors that the kernel documents for them.
+
+/// A system call, told apart by what it's used for, and the errors that it is made to fail with.
+pub struct Call {
+    /// As in the table: the system call, and what for.
+    pub name: &'static str,
+    pub errors: &'static [&'static str],
+}
+
+const fn call(name: &'static str, errors: &'static [&'static str]) -> Call {
+    Call { name, errors }
+}
+
+/// Every call that a run makes must be here: the test fails for one that isn't.
+pub const CALLS: &[Call] = &[
+    call("epoll_create1", &["EMFILE", "ENFILE", "ENOMEM"]),
+    call("epoll_ctl ADD", &["ENOMEM", "ENOSPC", "EPERM"]),
+    call("epoll_ctl MOD", &["ENOMEM"]),
+    call("epoll_ctl DEL", &["ENOMEM"]),
+    call("epoll_wait", &["EINTR"]),
+    call("epoll_pwait2", &["EINTR", "ENOSYS", "EPERM"]),
+    call("ppoll", &["EINTR", "ENOMEM"]),
+    call("poll", &["ENOMEM"]),
+    call("statx", &["ENOMEM", "ENOSYS"]),
+    call("eventfd2", &["EMFILE", "ENFILE", "ENOMEM", "ENODEV", "ENOSYS", "EPERM"]),
+    call("write (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
+    call("read (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
+    call("socket", &["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EACCES", "EAFNOSUPPORT"]),
+    call("setsockopt", &["ENOMEM", "ENOBUFS"]),
+    call("getsockopt", &["ENOBUFS"]),
+    call("bind", &["EADDRINUSE", "EACCES", "ENOMEM"]),
+    call("listen", &["EADDRINUSE"]),
+    call("getsockname", &["ENOBUFS"]),
+    call("getpeername", &["ENOBUFS", "ENOTCONN"]),
+    call("connect", &["EAGAIN", "EADDRNOTAVAIL", "ECONNREFUSED", "ENETUNREACH", "EPERM"]),
+    call("accept4", &["ECONNABORTED", "EINTR", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EPERM"]),
+    call("recvfrom", &["ECONNREFUSED", "EINTR", "ENOMEM"]),
+    call("sendto", &["EINTR", "ENOBUFS", "ENOMEM"]),
+    call("sendmsg", &["EINTR", "ENOBUFS", "ENOMEM"]),
+    call("socketpair", &["EMFILE", "ENFILE", "ENOMEM"]),
+    call("shutdown", &["ENOTCONN"]),
+    call("pipe2", &["EMFILE", "ENFILE"]),
+    call("fcntl F_GETFL", &["EPERM"]),
+    call("fcntl F_SETFL", &["EPERM"]),
+    // The standard library's, in debug builds: whether what is to be closed is open.
+    call("fcntl F_GETFD", &[]),
+    call("read", &["EINTR", "EIO"]),
+    call("write", &["EINTR", "EIO"]),
+    call("readv", &["EINTR", "EIO"]),
+    call("writev", &["EINTR", "EIO"]),
+    call("close", &["EINTR", "EIO"]),
+];
+
+/// A notifier that isn't an eventfd: the kernel or a sandbox has none.
+pub const PIPE: Stand = Stand {
+    name: "no eventfd",
+    faults: &["eventfd2:error=ENOSYS"],
+    calls: &[
+        call("pipe2", &["EMFILE", "ENFILE", "ENOSYS", "EPERM"]),
+        call("write (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
+        call("read (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
+    ],
+};
+
+pub const DATAGRAMS: Stand = Stand {
+    name: "no eventfd and no pipe",
+    faults: &["eventfd2:error=ENOSYS", "pipe2:error=ENOSYS:when=1..3"],
+    calls: &[
+        call("socket", &["EMFILE", "ENFILE", "ENOMEM"]),
+        call("bind", &["EADDRINUSE", "EACCES"]),
+        call("getsockname", &["ENOBUFS"]),
+        call("connect", &["EADDRNOTAVAIL"]),
+        call("ioctl", &["ENOMEM"]),
+        call("write (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
+        call("read (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
+    ],
+};
+
+pub const PLAIN: Stand = Stand { name: "", faults: &[], calls: CALLS };
+
+/// What the system lacks throughout.
+pub struct Stand {
+    pub name: &'static str,
+    pub faults: &'static [&'static str],
+    pub calls: &'static [Call],
+}
+
+/// What threads, memory and the test need: not the library's.
+const NOT_OURS: &[&str] = &[
+    "brk",
+    "clone",
+    "clone3",
+    "exit",
+    "faccessat",
+    "futex",
+    "getpid",
+    "getrandom",
+    "gettid",
+    "madvise",
+    "mmap",
+    "mprotect",
+    "mremap",
+    "munmap",
+    "restart_syscall",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "sched_getaffinity",
+    "sched_yield",
+    "set_robust_list",
+    "sigaltstack",
+];
+
+/// The library's calls in a log of strace: the system call, and its name in the tables.
+pub fn in_log(log: &str) -> Vec<(&str, String)> {
+    let mut calls = Vec::new();
+    for line in log.lines() {
+        // "epoll_ctl(4, EPOLL_CTL_ADD, ..." or "<... futex resumed>..."
+        let Some((call, args)) = line.split_once('(') else { continue };
+        if !call.starts_with(|first: char| first.is_ascii_lowercase()) || NOT_OURS.contains(&call) {
+            continue;
+        }
+        let name = match call {
+            "epoll_ctl" => {
+                let what = args.split("EPOLL_CTL_").nth(1).map_or("", |what| &what[..3]);
+                format!("epoll_ctl {what}")
+            }
+            "fcntl" => format!(
+                "fcntl {}",
+                args.split([',', ' ', ')']).find(|word| word.starts_with("F_")).unwrap_or("")
+            ),
+            // Nothing else moves 8 bytes, or asks for 128.
+            "write" if args.contains(", 8)") => "write (notifier)".into(),
+            "read" if args.contains(", 128)") => "read (notifier)".into(),
+            call => call.into(),
+        };
+        calls.push((call, name));
+    }
+    calls
+}

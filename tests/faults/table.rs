@@ -1,0 +1,203 @@
+//! The table of faults.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+
+use wakeful::Backend;
+
+use super::calls::{DATAGRAMS, PIPE, PLAIN};
+use super::{At, Fault, VARYING};
+
+pub struct Row {
+    pub stand: &'static str,
+    pub backend: Backend,
+    pub fault: Fault,
+    pub outcome: Result<String, String>,
+}
+
+/// What a program gets to see: each function that answered an error, in order. What it sees without the fault,
+/// since the system lacks something, is in `usual`.
+pub fn outcome(seen: &[(String, i32)], usual: &[(String, i32)], fault: &Fault) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (function, error) in seen.iter().filter(|failed| !usual.contains(failed)) {
+        let part = match Some(*error) == number(fault.error) {
+            true => format!("the error from `{function}`"),
+            false => format!("{} from `{function}`", name(*error)),
+        };
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    match parts.is_empty() {
+        true => "nothing".into(),
+        false => parts.join(", then "),
+    }
+}
+
+/// The table, as text that is the same each time.
+pub fn render(rows: &[Row]) -> String {
+    let mut text = String::from(HEAD);
+    for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
+        if !stand.name.is_empty() {
+            let _ = write!(text, "\n## With {}\n", stand.name);
+        }
+        text += "\n| system call | error | when | what the program sees |\n|---|---|---|---|\n";
+        for call in stand.calls {
+            let of_call: Vec<_> =
+                rows.iter().filter(|row| row.stand == stand.name && row.fault.call == call.name).collect();
+            // What came of one error: when, and what was seen; then the errors of which the same has come.
+            let mut errors: Vec<(Vec<Line>, Vec<&str>)> = Vec::new();
+            for &error in call.errors {
+                let lines = lines(of_call.iter().copied().filter(|row| row.fault.error == error));
+                match errors.iter_mut().find(|(same, _)| *same == lines) {
+                    Some((_, errors)) => errors.push(error),
+                    None => errors.push((lines, vec![error])),
+                }
+            }
+            for (lines, errors) in errors {
+                for (when, outcome) in lines {
+                    let _ = writeln!(text, "| {} | {} | {when} | {outcome} |", call.name, errors.join(", "));
+                }
+            }
+        }
+    }
+    text
+}
+
+/// When, and what the program sees.
+type Line<'a> = (String, &'a str);
+
+/// For one error of one call.
+fn lines<'a>(rows: impl Iterator<Item = &'a Row>) -> Vec<Line<'a>> {
+    let mut outcomes: BTreeMap<&str, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        outcomes.entry(row.outcome.as_ref().expect("no failure")).or_default().push(row);
+    }
+    let mut lines: Vec<_> = outcomes.into_iter().collect();
+    lines.sort_by_key(|(outcome, rows)| {
+        let earliest = |rows: &[&Row]| rows.iter().map(|row| row.fault.at).min();
+        (rows[0].backend.to_string(), earliest(rows), *outcome)
+    });
+    lines.into_iter().map(|(outcome, rows)| (when(&rows), outcome)).collect()
+}
+
+/// "epoll: first, second, last; posix_poll: first for ever"
+fn when(rows: &[&Row]) -> String {
+    let mut by_times: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for backend in Backend::available().iter() {
+        let mut times: BTreeMap<At, BTreeSet<bool>> = BTreeMap::new();
+        for row in rows.iter().filter(|row| row.backend == *backend) {
+            let how = times.entry(row.fault.at).or_default();
+            how.insert(row.fault.is_for_ever);
+            if VARYING.contains(&row.fault.call.as_str()) {
+                how.extend([false, true]);
+            }
+        }
+        let times: Vec<_> = times
+            .into_iter()
+            .map(|(at, how)| {
+                let at = format!("{at:?}").to_lowercase();
+                match (how.contains(&false), how.contains(&true)) {
+                    (true, true) => at,
+                    (true, false) => format!("{at}, once"),
+                    _ => format!("from the {at} on"),
+                }
+            })
+            .collect();
+        if !times.is_empty() {
+            by_times.entry(times.join("; ")).or_default().insert(backend.to_string());
+        }
+    }
+    let all = Backend::available().len();
+    let parts: Vec<_> = by_times
+        .into_iter()
+        .map(|(times, backends)| {
+            if backends.len() == all {
+                return times;
+            }
+            format!("{}: {times}", backends.into_iter().collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    parts.join("; ")
+}
+
+/// Compares with the committed file, or writes it.
+pub fn compare(text: &str, write: bool) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
+    if write {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    if committed != text {
+        for line in diff(&committed, text) {
+            println!("{line}");
+        }
+        panic!("docs/faults.md isn't what this run gives: `cargo xtask faults --accept` writes it");
+    }
+}
+
+fn diff(old: &str, new: &str) -> Vec<String> {
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (old.lines().collect(), new.lines().collect());
+    let gone = before.difference(&after).map(|line| format!("- {line}"));
+    gone.chain(after.difference(&before).map(|line| format!("+ {line}"))).collect()
+}
+
+fn number(error: &str) -> Option<i32> {
+    ERRORS.iter().find(|(name, _)| *name == error).map(|(_, number)| *number)
+}
+
+fn name(error: i32) -> String {
+    let known = ERRORS.iter().find(|(_, number)| *number == error);
+    known.map_or_else(|| format!("error {error}"), |(name, _)| name.to_string())
+}
+
+const ERRORS: [(&str, i32); 19] = [
+    ("EACCES", libc::EACCES),
+    ("EADDRINUSE", libc::EADDRINUSE),
+    ("EADDRNOTAVAIL", libc::EADDRNOTAVAIL),
+    ("EAFNOSUPPORT", libc::EAFNOSUPPORT),
+    ("EAGAIN", libc::EAGAIN),
+    ("ECONNABORTED", libc::ECONNABORTED),
+    ("ECONNREFUSED", libc::ECONNREFUSED),
+    ("EINTR", libc::EINTR),
+    ("EIO", libc::EIO),
+    ("EMFILE", libc::EMFILE),
+    ("ENETUNREACH", libc::ENETUNREACH),
+    ("ENFILE", libc::ENFILE),
+    ("ENOBUFS", libc::ENOBUFS),
+    ("ENODEV", libc::ENODEV),
+    ("ENOMEM", libc::ENOMEM),
+    ("ENOSPC", libc::ENOSPC),
+    ("ENOSYS", libc::ENOSYS),
+    ("ENOTCONN", libc::ENOTCONN),
+    ("EPERM", libc::EPERM),
+];
+
+const HEAD: &str = "# Injected faults
+
+Written by `cargo xtask faults --accept`, and checked by `cargo xtask faults`: Linux, x86-64.
+
+A thread does all that a program does with the library (`tests/faults/scenario.rs`), and strace lets one of its system
+calls fail: the first time that it's made, the second, and each later one; once, and from that time on. Where the third column doesn't
+say which, both gave the same; but of what a poll does more or less often, as bytes arrive sooner or later (the waits,
+`statx`, and the `read` of a notifier), it never says.
+
+In every case of this table, and else the run fails:
+
+- The program sees the error of the system call from the function that made it, or nothing, where the library has
+  another way (a notifier has three, and if all fail the error is the second one's, unless descriptors have run out). It
+  panics nowhere and hangs nowhere.
+- After the error all is as it was: the same step, tried again, succeeds as soon as the call does. A fault that stays
+  is left to another thread, whose calls succeed, and which goes on with the same `Poll`, sources and wakers.
+- No event is lost: every byte that was sent, every wake, every registration and every end is reported afterwards, also
+  to a thread that slept in `poll` meanwhile.
+- In the end no descriptor is open that wasn't at the beginning.
+
+Left out is what a kernel never says: `EAGAIN` where it could go on (an edge-triggered kernel would owe an event; a
+notifier that stays full is readable), `EINTR` of `connect`, which says that the attempt goes on, though strace makes
+none, and `EINTR` of the `poll` that asks whether a file is always ready, which it is. A `close` that strace lets fail
+isn't made at all, so its own descriptor stays open, and no other may.
+";

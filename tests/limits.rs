@@ -1,0 +1,210 @@
+//! Unix: what happens when descriptors or memory have run out. Each test limits a process of its own.
+#![cfg(all(target_os = "linux", feature = "net", feature = "os-ext"))]
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::process::Command;
+use std::time::Duration;
+
+use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use wakeful::{unix::pipe, Backend, Events, Interest, Poll, Token, Waker};
+
+#[path = "conformance/support.rs"]
+mod support;
+use support::{any_port, PATIENCE};
+
+const SCENARIO: &str = "WAKEFUL_TEST_SCENARIO";
+
+type Scenario = fn(Backend);
+
+const SCENARIOS: &[(&str, Scenario)] = &[
+    ("no_descriptors", no_descriptors),
+    ("a_queue_that_cannot_be_accepted", a_queue_that_cannot_be_accepted),
+    ("no_more_memory", no_more_memory),
+];
+
+/// Not a test but what the tests run.
+#[test]
+fn scenario() {
+    let Ok(wanted) = std::env::var(SCENARIO) else { return };
+    let (name, backend) = wanted.split_once(' ').expect("a name and a backend");
+    let (_, run) = SCENARIOS.iter().find(|(known, _)| *known == name).expect("a scenario");
+    fill_gaps();
+    run(backend.parse().expect("a backend"));
+}
+
+#[track_caller]
+fn on_each_backend(scenario: &str) {
+    for backend in Backend::available() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "scenario", "--nocapture", "--test-threads=1"])
+            .env(SCENARIO, format!("{scenario} {backend}"))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{scenario} on {backend}: {}\n{}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn without_descriptors_all_that_needs_one_says_so_and_all_else_works() {
+    on_each_backend("no_descriptors");
+}
+
+#[test]
+fn a_connection_waits_until_there_is_a_descriptor_for_it() {
+    on_each_backend("a_queue_that_cannot_be_accepted");
+}
+
+/// What Rust's allocator can't give ends the process: so what has been set up must need none.
+#[test]
+fn what_is_set_up_goes_on_without_memory() {
+    on_each_backend("no_more_memory");
+}
+
+fn no_descriptors(backend: Backend) {
+    let mut poll = Poll::with_backend(backend).unwrap();
+    let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+    let mut events = Events::with_capacity(8);
+    let (mut one, mut other) = UnixStream::pair().unwrap();
+    let at_first = open_descriptors();
+
+    // So many are left: one lacks all that is made of two.
+    for left in [0, 1] {
+        let bare = Poll::with_backend(backend).unwrap();
+        let before = open_descriptors();
+        limit(libc::RLIMIT_NOFILE, before + left);
+        let lacks = |what: &str, needs: usize, result: io::Result<()>| match result {
+            Err(e) => assert_eq!((e.raw_os_error(), needs > left), (Some(libc::EMFILE), true), "{what}: {e}"),
+            Ok(()) => assert!(needs <= left, "{what} has more descriptors than there are"),
+        };
+        lacks("Poll", 1, Poll::with_backend(backend).map(drop));
+        lacks("TcpListener", 1, TcpListener::bind(any_port()).map(drop));
+        lacks("UdpSocket", 1, UdpSocket::bind(any_port()).map(drop));
+        lacks("UnixStream::pair", 2, UnixStream::pair().map(drop));
+        lacks("pipe", 2, pipe::new().map(drop));
+        let second = Waker::new(bare.registry(), Token(0)).map(drop);
+        lacks("Waker", usize::from(backend == Backend::Epoll), second);
+
+        for _ in 0..3 {
+            waker.wake().unwrap();
+            assert_eq!(tokens(&mut poll, &mut events), [Token(0)]);
+            poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+            other.write_all(b"x").unwrap();
+            assert_eq!(tokens(&mut poll, &mut events), [Token(1)]);
+            assert_eq!(one.read(&mut [0; 8]).unwrap(), 1);
+            poll.registry().deregister(&mut one).unwrap();
+        }
+        limit(libc::RLIMIT_NOFILE, before + 8);
+        drop(bare);
+        assert_eq!(open_descriptors(), at_first, "{left} were left");
+    }
+}
+
+fn a_queue_that_cannot_be_accepted(backend: Backend) {
+    let mut poll = Poll::with_backend(backend).unwrap();
+    let mut events = Events::with_capacity(8);
+    let mut listener = TcpListener::bind(any_port()).unwrap();
+    poll.registry().register(&mut listener, Token(1), Interest::READABLE).unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    assert_eq!(tokens(&mut poll, &mut events), [Token(1)]);
+
+    limit(libc::RLIMIT_NOFILE, open_descriptors());
+    for _ in 0..3 {
+        let e = listener.accept().unwrap_err();
+        assert_eq!(e.raw_os_error(), Some(libc::EMFILE));
+        // No event tells again, or a program without descriptors would spin.
+        poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
+        assert!(events.is_empty(), "{events:?}");
+    }
+    limit(libc::RLIMIT_NOFILE, open_descriptors() + 1);
+    let (_server, peer) = listener.accept().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+}
+
+fn no_more_memory(backend: Backend) {
+    let mut poll = Poll::with_backend(backend).unwrap();
+    let mut events = Events::with_capacity(64);
+    let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+    let mut pairs: Vec<_> = (0..64).map(|_| UnixStream::pair().unwrap()).collect();
+    for (index, (one, _)) in pairs.iter_mut().enumerate() {
+        poll.registry().register(one, Token(1 + index), Interest::READABLE).unwrap();
+    }
+    let round = |poll: &mut Poll, events: &mut Events, pairs: &mut [(UnixStream, UnixStream)]| {
+        for (index, (one, other)) in pairs.iter_mut().enumerate() {
+            other.write_all(b"x").unwrap();
+            waker.wake().unwrap();
+            let mut came = [false; 2];
+            while came != [true; 2] {
+                poll.poll(events, Some(PATIENCE)).unwrap();
+                assert!(!events.is_empty(), "lost");
+                for event in &*events {
+                    assert!(event.token().0 == 0 || event.token().0 == 1 + index);
+                    came[usize::from(event.token().0 != 0)] = true;
+                }
+            }
+            assert_eq!(one.read(&mut [0; 8]).unwrap(), 1);
+            assert_eq!(one.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            poll.registry().reregister(one, Token(1 + index), Interest::READABLE).unwrap();
+        }
+    };
+    round(&mut poll, &mut events, &mut pairs);
+    // Less than the process has: none is ever added. What the heap still has is taken first.
+    limit(libc::RLIMIT_AS, 1 << 20);
+    let mut hoard = Vec::with_capacity(1 << 16);
+    for size in (4..24).rev().map(|bits| 1 << bits) {
+        loop {
+            let mut piece: Vec<u8> = Vec::new();
+            if hoard.len() == hoard.capacity() || piece.try_reserve_exact(size).is_err() {
+                break;
+            }
+            hoard.push(piece);
+        }
+    }
+    for _ in 0..20 {
+        round(&mut poll, &mut events, &mut pairs);
+    }
+    limit(libc::RLIMIT_AS, libc::RLIM_INFINITY as usize);
+    assert!(!hoard.is_empty());
+}
+
+#[track_caller]
+fn tokens(poll: &mut Poll, events: &mut Events) -> Vec<Token> {
+    poll.poll(events, Some(PATIENCE)).unwrap();
+    events.iter().map(|event| event.token()).collect()
+}
+
+/// Sets the limit that counts and leaves the one that bounds it.
+fn limit(what: libc::__rlimit_resource_t, limit: usize) {
+    let mut both = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: there is room for what is asked.
+    assert_eq!(unsafe { libc::getrlimit(what, &mut both) }, 0);
+    both.rlim_cur = limit as libc::rlim_t;
+    // SAFETY: it is only read.
+    assert_eq!(unsafe { libc::setrlimit(what, &both) }, 0);
+}
+
+/// Whoever has started this may have left descriptors open anywhere.
+fn fill_gaps() {
+    let last = (0..1024).rev().find(|&fd| is_open(fd)).unwrap_or(-1);
+    while (0..last).any(|fd| !is_open(fd)) {
+        std::mem::forget(std::fs::File::open("/dev/null").unwrap());
+    }
+}
+
+fn is_open(fd: i32) -> bool {
+    // SAFETY: no memory is passed; a number that isn't open is an error.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) != -1 }
+}
+
+/// The lowest numbers are given first, so this is the limit at which there is none.
+fn open_descriptors() -> usize {
+    let count = (0..1024).filter(|&fd| is_open(fd)).count();
+    let last = (0..1024).rev().find(|&fd| is_open(fd)).unwrap_or(-1);
+    assert_eq!(count as i32, last + 1, "a gap");
+    count
+}

@@ -1,0 +1,26 @@
+//! `cargo xtask faults`: every system call of the library is made to fail, and the table of what comes of it.
+
+use anyhow::Result;
+
+use crate::command::cargo;
+use crate::job::Job;
+use crate::workspace;
+use crate::Task;
+
+/// Make every system call fail, and compare what comes of it with docs/faults.md: needs strace
+#[derive(clap::Args)]
+pub struct Faults {
+    /// Write docs/faults.md instead of comparing
+    #[arg(long)]
+    accept: bool,
+}
+
+impl Task for Faults {
+    fn run(self) -> Result<bool> {
+        let mut test = cargo(["test", "--package", "wakeful", "--all-features", "--test", "faults"])?;
+        test.args(["--", "--nocapture"]);
+        test.env("WAKEFUL_FAULTS", if self.accept { "write" } else { "check" });
+        let ended = Job::new(test, workspace::target("faults")?.join("faults.log")).echo().run()?;
+        Ok(ended.success())
+    }
+}
