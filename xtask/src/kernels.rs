@@ -94,13 +94,14 @@ impl Kernel {
         fs::create_dir_all(&root)?;
         fs::copy(program, root.join("program")).context("can't copy the program")?;
         fs::copy("/bin/busybox", root.join("busybox")).context("no busybox-static")?;
+        // What tests write to the error output would stand in the middle of a result's line.
         let init = format!(
             "for d in proc dev tmp sys; do /busybox mkdir -p /$d; done\n\
              /busybox mount -t proc proc /proc\n/busybox mount -t sysfs sys /sys\n/busybox mount -t devtmpfs dev /dev\n\
              /busybox mount -t tmpfs tmp /tmp\n/busybox ip link set lo up\n\
              /busybox mkdir /bin; /busybox --install -s /bin; export PATH=/bin; ulimit -n 65536\n\
-             echo; echo \"kernel $(/busybox uname -r)\"\ncd /tmp\n/program {filter}\necho \"exit status $?\"\n\
-             /busybox poweroff -f"
+             echo; echo \"kernel $(/busybox uname -r)\"\ncd /tmp\n/program {filter} 2>/errors\n\
+             echo \"exit status $?\"\n/busybox cat /errors\n/busybox poweroff -f"
         );
         crate::sysroot::script(&root.join("init"), &init)?;
         // A script's first line names a shell that isn't there.

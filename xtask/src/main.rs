@@ -83,3 +83,32 @@ struct Cli {
     #[command(subcommand)]
     task: Tasks,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody runs the workflow here, so that a task or step that is renamed would be missed there.
+    #[test]
+    fn the_workflow_calls_what_there_is() {
+        let workflow = include_str!("../../.github/workflows/ci.yml");
+        let lines = workflow.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+        let mut calls = 0;
+        for (at, &word) in words.iter().enumerate() {
+            let task: &[&str] = match word {
+                ".ci/run" => &["ci"],
+                "xtask" => &[],
+                _ => continue,
+            };
+            let arguments = words[at + 1..].iter().copied();
+            let arguments = arguments.take_while(|word| *word != "-" && !word.ends_with(':'));
+            let call: Vec<&str> = ["cargo xtask"].iter().chain(task).copied().chain(arguments).collect();
+            if let Err(error) = Cli::try_parse_from(&call) {
+                panic!("{call:?}: {error}");
+            }
+            calls += 1;
+        }
+        assert_eq!(calls, 5, "a command that is written otherwise isn't looked at");
+    }
+}

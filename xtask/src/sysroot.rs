@@ -21,6 +21,25 @@ const CARGO: &str = "/usr/bin/cargo";
 const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 const HOST: &str = "x86_64-unknown-linux-gnu";
 
+/// What the library of Rust 1.96 has wrong for a target, so that it doesn't compile: the target, a file, what stands
+/// there, and what is put in its place while the target's library is built.
+const MENDS: &[(&str, &str, &str, &str)] = &[
+    // libc calls these fields `st_atim` and so on.
+    ("aix", "std/src/os/aix/fs.rs", "time.tv_", "tim.tv_"),
+    ("aix", "std/src/sys/fs/unix.rs", "time.tv_", "tim.tv_"),
+    // libc has `pollfd` with other integers than its flags.
+    ("3ds", "std/src/sys/net/connection/socket/unix.rs", "libc::POLLOUT,", "libc::POLLOUT as _,"),
+    (
+        "3ds",
+        "std/src/sys/net/connection/socket/unix.rs",
+        "pollfd.revents &",
+        "pollfd.revents as libc::c_short &",
+    ),
+    ("3ds", "std/src/sys/process/unix/common.rs", "= libc::POLLIN;", "= libc::POLLIN as _;"),
+    // libc has no such constant; what follows takes -1 for "unknown".
+    ("nuttx", "std/src/sys/net/hostname/unix.rs", "libc::sysconf(libc::_SC_HOST_NAME_MAX)", "-1"),
+];
+
 /// How much of a standard library is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Std {
@@ -126,7 +145,12 @@ impl Toolchain {
         command.env("RUSTFLAGS", "-Zforce-unstable-if-unmarked").env_remove("CARGO_ENCODED_RUSTFLAGS");
         command.env("__CARGO_DEFAULT_LIB_METADATA", "wakeful").env("CARGO_INCREMENTAL", "0");
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
-        let ended = Job::new(command, self.build.join(format!("{target}.log"))).run()?;
+        let originals = self.mend(target)?;
+        let ended = Job::new(command, self.build.join(format!("{target}.log"))).run();
+        for (path, text) in originals.into_iter().rev() {
+            fs::write(path, text)?;
+        }
+        let ended = ended?;
         if !ended.success() {
             bail!("the standard library of {target} doesn't build\n{}", ended.output()?.trim_end());
         }
@@ -144,6 +168,18 @@ impl Toolchain {
         }
         fs::remove_dir_all(&built)?;
         forget_stale(target, &home)
+    }
+
+    /// Mends the sources for `target`; what stood there before.
+    fn mend(&self, target: &str) -> Result<Vec<(PathBuf, String)>> {
+        let mut originals = Vec::new();
+        for (_, file, from, to) in MENDS.iter().filter(|(of, ..)| target.contains(of)) {
+            let path = self.sources.join(file);
+            let text = fs::read_to_string(&path)?;
+            fs::write(&path, text.replace(from, to))?;
+            originals.push((path, text));
+        }
+        Ok(originals)
     }
 
     /// This toolchain's cargo, in the repository's root and with a build folder of its own.

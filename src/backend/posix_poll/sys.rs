@@ -8,7 +8,7 @@ use libc::pollfd;
 
 use super::super::ask::{Ask, Wanted};
 use super::super::Backend;
-use crate::os::{self, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
+use crate::os::{self, PollFlags, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 
 impl Ask for pollfd {
@@ -62,7 +62,7 @@ impl Ask for pollfd {
     }
 }
 
-fn flags(interest: Interest) -> libc::c_short {
+fn flags(interest: Interest) -> PollFlags {
     let mut flags = 0;
     if interest.is_readable() {
         flags |= libc::POLLIN | READ_HANGUP;

@@ -26,14 +26,16 @@ pub(crate) fn check(result: impl TryInto<i64>) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result as i32))
 }
 
+/// The type of poll(2)'s flags.
+pub(crate) type PollFlags = libc::c_short;
 /// The flag by which poll(2) tells that the peer has shut down its writing half.
-pub(crate) const POLL_READ_HANGUP: libc::c_short = libc::POLLRDHUP;
+pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
 /// A socket's word for writable that a pipe doesn't have: there is none.
-pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = 0;
+pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = 0;
 /// The flag by which poll(2) tells of priority data.
-pub(crate) const POLL_PRIORITY: libc::c_short = libc::POLLPRI;
+pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
 /// The flag by which poll(2) tells that a descriptor isn't open.
-pub(crate) const POLL_INVALID: libc::c_short = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
 /// POSIX has poll(2) tell of errors and hang-ups though nobody asked.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 

@@ -9,29 +9,35 @@
 // A function of this module beats one that comes by a glob.
 pub(crate) use libc::*;
 
-/// ESP-IDF's libc has no vectors: a short read is as good.
-#[cfg(target_os = "espidf")]
-#[allow(dead_code)] // which ones are used depends on the features
-pub(crate) unsafe fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-    // SAFETY: the caller's promise is that there are `count`.
-    let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
-    match slices.iter().find(|slice| slice.iov_len > 0) {
-        // SAFETY: the caller's promise is that each is as long as it says.
-        Some(slice) => unsafe { read(fd, slice.iov_base, slice.iov_len) },
-        None => 0,
-    }
-}
+// The libcs that have no vectors.
+#[cfg(any(target_os = "espidf", target_os = "horizon", target_os = "nuttx"))]
+#[allow(unused_imports)] // which ones are used depends on the features
+pub(crate) use self::without_vectors::{readv, writev};
 
-/// As [`readv`], a short write.
-#[cfg(target_os = "espidf")]
-#[allow(dead_code)] // which ones are used depends on the features
-pub(crate) unsafe fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-    // SAFETY: the caller's promise is that there are `count`.
-    let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
-    match slices.iter().find(|slice| slice.iov_len > 0) {
-        // SAFETY: the caller's promise is that each is as long as it says.
-        Some(slice) => unsafe { write(fd, slice.iov_base, slice.iov_len) },
-        None => 0,
+#[allow(dead_code)]
+mod without_vectors {
+    use super::*;
+
+    /// A short read is as good.
+    pub(crate) unsafe fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
+        // SAFETY: the caller's promise is that there are `count`.
+        let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
+        match slices.iter().find(|slice| slice.iov_len > 0) {
+            // SAFETY: the caller's promise is that each is as long as it says.
+            Some(slice) => unsafe { read(fd, slice.iov_base, slice.iov_len) },
+            None => 0,
+        }
+    }
+
+    /// As [`readv`], a short write.
+    pub(crate) unsafe fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
+        // SAFETY: the caller's promise is that there are `count`.
+        let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
+        match slices.iter().find(|slice| slice.iov_len > 0) {
+            // SAFETY: the caller's promise is that each is as long as it says.
+            Some(slice) => unsafe { write(fd, slice.iov_base, slice.iov_len) },
+            None => 0,
+        }
     }
 }
 

@@ -3,15 +3,20 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::{mem, ptr};
+use std::ptr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::io::MAX_SLICES;
 use super::{calls, check};
 
 /// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
-#[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "aix",
+    target_os = "nuttx",
+    target_os = "redox",
+    target_os = "vita"
+)))]
 const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 
 /// The flag that makes a new socket non-blocking. Where the kernel has none it takes another call.
@@ -35,6 +40,11 @@ mod absent {
 
     pub(super) const NO_SIGNAL: libc::c_int = 0;
     pub(super) const NON_BLOCKING: libc::c_int = 0;
+
+    /// A short write is as good.
+    pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        send(socket, bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| &**buf))
+    }
 
     /// The next connection, non-blocking and close-on-exec, and its peer.
     pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
@@ -103,12 +113,13 @@ pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> 
 }
 
 /// With sendmsg: writev takes no flags.
+#[cfg(not(target_os = "horizon"))]
 pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: zeroes are a message without address, data and ancillary data.
-    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = bufs.as_ptr().cast_mut().cast();
-    message.msg_iovlen = bufs.len().min(MAX_SLICES) as _;
+    message.msg_iovlen = bufs.len().min(super::io::MAX_SLICES) as _;
     // SAFETY: an `IoSlice` has the layout of an iovec; there are at least as many as stated, and they are only read.
     check(unsafe { calls::sendmsg(fd, &message, NO_SIGNAL) }).map(|n| n as usize)
 }

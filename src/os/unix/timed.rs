@@ -6,25 +6,29 @@
 use std::io;
 use std::time::Duration;
 
-use libc::{c_int, c_short};
+use libc::c_int;
 
 use super::check;
 
+/// The type of poll(2)'s flags.
+#[cfg(target_os = "horizon")]
+pub(crate) type PollFlags = c_int;
+
 /// The flag by which poll(2) tells that the peer has shut down its writing half.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
-pub(crate) const POLL_READ_HANGUP: c_short = libc::POLLRDHUP;
+pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
 
 /// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
 /// has it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) const POLL_SOCKET_OUTPUT: c_short = libc::POLLWRBAND;
+pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = libc::POLLWRBAND;
 
 /// The flag by which poll(2) tells that a descriptor isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
 #[cfg(not(target_os = "espidf"))]
-pub(crate) const POLL_INVALID: c_short = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
 
 /// The flag by which poll(2) tells of priority data.
-pub(crate) const POLL_PRIORITY: c_short = libc::POLLPRI;
+pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
 /// poll(2) tells of errors and hang-ups though nobody asked.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 
@@ -54,9 +58,10 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
 mod absent {
     use super::*;
 
-    pub(crate) const POLL_READ_HANGUP: c_short = 0;
-    pub(crate) const POLL_SOCKET_OUTPUT: c_short = 0;
-    pub(crate) const POLL_INVALID: c_short = 1 << 7;
+    pub(crate) type PollFlags = libc::c_short;
+    pub(crate) const POLL_READ_HANGUP: super::PollFlags = 0;
+    pub(crate) const POLL_SOCKET_OUTPUT: super::PollFlags = 0;
+    pub(crate) const POLL_INVALID: super::PollFlags = 1 << 7;
 
     /// poll(2).
     pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {

@@ -4,18 +4,9 @@ use super::zig::Zig;
 
 pub struct Target {
     pub triple: &'static str,
-    /// Which features it has.
-    pub features: Features,
     pub proof: Proof,
     /// Whether `--quick` has it too: one of each kind.
     pub quick: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Features {
-    All,
-    /// No backend yet: listed, not tried.
-    NotYet,
 }
 
 #[derive(Clone, Copy)]
@@ -61,20 +52,15 @@ impl Runner {
 }
 
 const fn checked(triple: &'static str) -> Target {
-    Target { triple, features: Features::All, proof: Proof::Checked, quick: false }
+    Target { triple, proof: Proof::Checked, quick: false }
 }
 
 const fn linked(triple: &'static str, zig: Zig) -> Target {
-    Target { triple, features: Features::All, proof: Proof::Linked(zig), quick: false }
+    Target { triple, proof: Proof::Linked(zig), quick: false }
 }
 
 const fn run(triple: &'static str, runner: Runner) -> Target {
-    Target { triple, features: Features::All, proof: Proof::Run(runner), quick: false }
-}
-
-#[allow(dead_code)] // none at present
-const fn not_yet(triple: &'static str) -> Target {
-    Target { triple, features: Features::NotYet, proof: Proof::Checked, quick: false }
+    Target { triple, proof: Proof::Run(runner), quick: false }
 }
 
 impl Target {
@@ -160,6 +146,9 @@ pub const TARGETS: &[Target] = &[
     checked("i686-unknown-hurd-gnu"),
     checked("x86_64-unknown-fuchsia"),
     checked("x86_64-unknown-hermit"),
+    checked("aarch64-unknown-nuttx"),
+    checked("powerpc64-ibm-aix"),
+    checked("armv6k-nintendo-3ds"),
     // Windows
     checked("x86_64-pc-windows-gnu"),
     checked("x86_64-pc-windows-msvc"),

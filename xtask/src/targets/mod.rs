@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 
-use list::{Features, Linker, Proof, Runner, Target, TARGETS};
+use list::{Linker, Proof, Runner, Target, TARGETS};
 
 use crate::ci::features;
 use crate::command::{rustflags, Shown};
@@ -69,23 +69,13 @@ struct Row {
     checked: Option<usize>,
     linked: bool,
     passed: Option<usize>,
-    not_yet: bool,
     error: Option<anyhow::Error>,
 }
 
 impl Row {
     fn of(toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Row {
-        let mut row = Row {
-            triple: target.triple,
-            checked: None,
-            linked: false,
-            passed: None,
-            not_yet: target.features == Features::NotYet,
-            error: None,
-        };
-        if !row.not_yet {
-            row.error = row.fill(toolchain, target, combinations).err();
-        }
+        let mut row = Row { triple: target.triple, checked: None, linked: false, passed: None, error: None };
+        row.error = row.fill(toolchain, target, combinations).err();
         row
     }
 
@@ -132,7 +122,6 @@ impl Row {
     fn word(&self) -> String {
         match (&self.error, self.passed) {
             (Some(_), _) => "FAILED".into(),
-            (None, _) if self.not_yet => "not yet".into(),
             (None, Some(passed)) => format!("run, {passed} tests passed"),
             (None, None) if self.linked => "linked".into(),
             (None, None) => "checked".into(),
@@ -174,7 +163,6 @@ fn sum_up(rows: &[Row]) -> bool {
         let failed = row.error.is_some();
         let checked = match row.checked {
             Some(count) => format!("{count} feature sets"),
-            None if row.not_yet => "not yet".into(),
             None => "FAILED".into(),
         };
         let linked = match row.linked {
@@ -191,12 +179,11 @@ fn sum_up(rows: &[Row]) -> bool {
     }
     let count = |what: fn(&Row) -> bool| rows.iter().filter(|row| what(row)).count();
     println!(
-        "\n{} type-check, {} link, {} run the conformance suite; {} failed, {} not yet",
+        "\n{} type-check, {} link, {} run the conformance suite; {} failed",
         count(|row| row.checked.is_some()),
         count(|row| row.linked),
         count(|row| row.passed.is_some()),
         count(|row| row.error.is_some()),
-        count(|row| row.not_yet),
     );
     rows.iter().all(|row| row.error.is_none())
 }
