@@ -369,7 +369,9 @@
 //!
 //! - Operations on a `SourceFd` are not seen, so only its events are shaken. One that is closed without
 //!   `deregister` may be reported for another 2 ms.
-//! - While another poll watches this one's descriptor no event is held back.
+//! - Events of sources that share a token are not held back, nor is any while another poll watches this one's
+//!   descriptor.
+//! - A wake, and what `try_io` does, is left as it is.
 //!
 //! The feature `sim` goes further: it has no kernel at all, and what a seed does is the same each time.
 //!

@@ -87,7 +87,7 @@ pub mod net;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-#[cfg(all(unix, feature = "os-ext"))]
+#[cfg(all(not(any(windows, target_family = "wasm")), feature = "os-ext"))]
 pub mod unix;
 
 #[cfg(all(target_family = "wasm", feature = "os-ext"))]

@@ -103,4 +103,88 @@ mod additions {
 
         has_try_io!(Sender, Receiver);
     }
+
+    /// Windows' standard library has no such sockets, so they have an address of their own and no conversions to it.
+    #[cfg(all(windows, feature = "net"))]
+    #[test]
+    fn unix_domain_sockets_on_windows() {
+        use std::fmt::Debug;
+        use std::io::{Read, Write};
+        use std::net::Shutdown;
+        use std::os::windows::io::{AsRawSocket, AsSocket, FromRawSocket, IntoRawSocket, OwnedSocket};
+        use std::path::Path;
+
+        use wakeful::net::{SocketAddr, UnixListener, UnixStream};
+
+        fn is_source<T>()
+        where
+            T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe,
+            T: AsSocket + AsRawSocket + IntoRawSocket + FromRawSocket + From<OwnedSocket> + Into<OwnedSocket>,
+        {
+        }
+        is_source::<UnixListener>();
+        is_source::<UnixStream>();
+        fn is_stream<T: Read + Write>()
+        where
+            for<'a> &'a T: Read + Write,
+        {
+        }
+        is_stream::<UnixStream>();
+        has_try_io!(UnixListener, UnixStream);
+
+        let _: fn(&'static Path) -> io::Result<UnixListener> = UnixListener::bind;
+        let _: fn(&SocketAddr) -> io::Result<UnixListener> = UnixListener::bind_addr;
+        let _: fn(&UnixListener) -> io::Result<(UnixStream, SocketAddr)> = UnixListener::accept;
+        let _: fn(&UnixListener) -> io::Result<SocketAddr> = UnixListener::local_addr;
+        let _: fn(&UnixListener) -> io::Result<Option<io::Error>> = UnixListener::take_error;
+        let _: fn(&'static Path) -> io::Result<UnixStream> = UnixStream::connect;
+        let _: fn(&SocketAddr) -> io::Result<UnixStream> = UnixStream::connect_addr;
+        for _addr in
+            [UnixStream::local_addr as fn(&UnixStream) -> io::Result<SocketAddr>, UnixStream::peer_addr]
+        {
+        }
+        let _: fn(&UnixStream, Shutdown) -> io::Result<()> = UnixStream::shutdown;
+        let _: fn(&UnixStream) -> io::Result<Option<io::Error>> = UnixStream::take_error;
+
+        fn is_value<T: Clone + Eq + Hash + Debug + Send + Sync>() {}
+        is_value::<SocketAddr>();
+        let _: fn(&'static Path) -> io::Result<SocketAddr> = SocketAddr::from_pathname;
+        let _: fn(&SocketAddr) -> Option<&Path> = SocketAddr::as_pathname;
+        let _: fn(&SocketAddr) -> bool = SocketAddr::is_unnamed;
+    }
+
+    #[cfg(all(windows, feature = "os-ext"))]
+    #[test]
+    fn handles() {
+        use std::fmt::Debug;
+        use std::os::windows::io::{
+            AsHandle, AsRawHandle, FromRawHandle, IntoRawHandle, OwnedHandle, RawSocket,
+        };
+
+        use wakeful::windows::{NamedPipe, Poster, SourceSocket, UserSource};
+
+        fn is_source<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+        is_source::<NamedPipe>();
+        is_source::<SourceSocket<'_>>();
+        is_source::<UserSource>();
+
+        fn is_handle<T>()
+        where
+            T: AsHandle + AsRawHandle + IntoRawHandle + FromRawHandle + From<OwnedHandle> + Into<OwnedHandle>,
+        {
+        }
+        is_handle::<NamedPipe>();
+        let _: fn(&'static str) -> io::Result<NamedPipe> = NamedPipe::open;
+
+        let number: RawSocket = 0;
+        assert_eq!(*SourceSocket(&number).0, 0);
+
+        fn is_new<T: Default>() {}
+        is_new::<UserSource>();
+        let _: fn() -> UserSource = UserSource::new;
+        let _: fn(&UserSource) -> Poster = UserSource::poster;
+        fn is_shared<T: Clone + Debug + Send + Sync>() {}
+        is_shared::<Poster>();
+        let _: fn(&Poster, Interest) -> io::Result<()> = Poster::post;
+    }
 }

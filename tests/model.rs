@@ -5,7 +5,7 @@
 //!
 //! - `WAKEFUL_SEED`: the first sequence's seed; the others have the numbers after it.
 //! - `WAKEFUL_MODEL_SECONDS`: how long each backend is tested, instead of a few hundred sequences.
-#![cfg(unix)]
+#![cfg(any(unix, windows))]
 
 #[path = "model/contract.rs"]
 mod contract;
@@ -23,6 +23,12 @@ mod shrink;
 mod simulated;
 #[path = "conformance/support.rs"]
 mod support;
+#[cfg(unix)]
+#[path = "model/unix_ends.rs"]
+mod unix_ends;
+#[cfg(windows)]
+#[path = "model/windows_ends.rs"]
+mod windows_ends;
 #[path = "model/world.rs"]
 mod world;
 
@@ -61,6 +67,18 @@ fn chaos_on_posix_poll() {
     check("chaos_on_posix_poll", |seed| Chaotic(Kernel(Backend::PosixPoll), seed));
 }
 
+#[cfg(windows)]
+#[test]
+fn iocp() {
+    check("iocp", |_| Kernel(Backend::Iocp));
+}
+
+#[cfg(windows)]
+#[test]
+fn chaos_on_iocp() {
+    check("chaos_on_iocp", |seed| Chaotic(Kernel(Backend::Iocp), seed));
+}
+
 #[test]
 fn sim() {
     check("sim", simulated::Simulated::new);
@@ -83,13 +101,14 @@ fn check<G: Ground>(name: &str, ground: impl Fn(u64) -> G) {
             break;
         }
         let seed = first.wrapping_add(sequences);
+        rescue::SEED.with(|current| current.set(seed));
         let ops = Op::sequence(&mut Random::new(seed));
         if let Err(fault) = world::run(&ground(seed), &ops) {
+            let took = start.elapsed();
             let (ops, fault) = shrink::shortest(ops, fault, |ops| world::run(&ground(seed), ops).err());
             let ops: String = ops.iter().map(|op| format!("    {op:?},\n")).collect();
             panic!(
-                "{name}, after {operations} operations in {:.1?}\nWAKEFUL_SEED={seed}\n{fault}\n{ops}",
-                start.elapsed()
+                "{name}, after {operations} operations in {took:.1?}\nWAKEFUL_SEED={seed}\n{fault}\n{ops}"
             );
         }
         sequences += 1;

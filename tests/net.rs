@@ -1,5 +1,7 @@
 //! Sockets by themselves: options, addresses, errors, conversions. What needs a `Poll` is in the conformance suite.
 #![cfg(feature = "net")]
+// WASI's first preview makes no sockets.
+#![cfg(not(all(target_os = "wasi", not(target_env = "p2"))))]
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};

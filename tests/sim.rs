@@ -1,10 +1,32 @@
 //! The simulation itself: the same seed is the same run, time moves only in `poll`, and faults are what they say.
+//!
+//! It keeps the contract too. Random programs show it at large (`cargo xtask model sim`), and each promise has a test:
+//!
+//! | promise | test |
+//! |---|---|
+//! | 1. edges, none lost | `each_change_is_told` |
+//! | 2. what exists is told | `what_exists_is_told_by_registration` |
+//! | 3. nothing after deregistration | `nothing_comes_after_a_deregistration` |
+//! | 4. every token | `every_token_is_legal` |
+//! | 5. wrong use | `wrong_use_is_an_error`, `worlds_and_kernels_do_not_mix` |
+//! | 6. what can't be watched | `worlds_and_kernels_do_not_mix`: sources have no descriptors |
+//! | 7. directions | `nobody_is_told_what_nobody_asked` |
+//! | 8. room | `with_room_for_one_nobody_starves` |
+//! | 9. time | `time_moves_in_poll_alone_and_costs_nothing`, `any_timeout_is_legal` |
+//! | 10. `Interrupted` | `a_sleep_may_be_interrupted_and_loses_nothing` |
+//! | 11. other threads | `another_thread_can_register` |
+//! | 12. wakers | `another_thread_can_wake` |
+//! | 13. dropping | `who_is_dropped_closes_and_is_forgotten` |
+//! | 14, 15. descriptors | there are none |
+//! | 16. nesting | `its_descriptor_shows_a_wake` |
+//! | 17. allocations | not promised: what is sent lies in memory |
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
 use wakeful::sim::{Faults, Sim};
-use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
+use wakeful::Waker;
+use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
@@ -69,6 +91,22 @@ fn time_moves_in_poll_alone_and_costs_nothing() {
     assert!(real.elapsed() < Duration::from_secs(60));
 }
 
+/// Also one that no clock can show: then there is no end to wait for.
+#[test]
+fn any_timeout_is_legal() {
+    for timeout in [Duration::MAX, Duration::MAX / 2, Duration::from_secs(1 << 40)] {
+        let sim = Sim::with_faults(1, Faults::NONE);
+        let mut poll = sim.poll();
+        let mut events = Events::with_capacity(3);
+        assert!(poll.poll(&mut events, Some(timeout)).unwrap_err().to_string().contains("for ever"));
+        let waker = Waker::new(poll.registry(), Token(9)).unwrap();
+        waker.wake().unwrap();
+        poll.poll(&mut events, Some(timeout)).unwrap();
+        assert_eq!(events.len(), 1);
+        assert!(sim.now().elapsed() < Duration::from_secs(60));
+    }
+}
+
 #[test]
 fn who_sleeps_for_ever_is_told() {
     let sim = Sim::with_faults(1, Faults::NONE);
@@ -80,6 +118,7 @@ fn who_sleeps_for_ever_is_told() {
 }
 
 #[test]
+#[cfg(not(target_family = "wasm"))] // no second thread
 fn another_thread_can_wake() {
     let sim = Sim::with_faults(1, Faults::NONE);
     let mut poll = sim.poll();
@@ -127,6 +166,42 @@ fn connections_break_if_it_is_asked_for() {
     assert!(with_ends.iter().any(|(sent, read)| !sent && read.is_ok_and(|n| n > 0 && n < 20)));
 }
 
+/// Not only under the hands of who uses it.
+#[test]
+fn an_idle_connection_breaks_too() {
+    for (faults, ends) in [
+        (Faults { reset: 5, ..Faults::NONE }, Err(ErrorKind::ConnectionReset)),
+        (Faults { half_close: 5, ..Faults::NONE }, Ok(0)),
+    ] {
+        let sim = Sim::with_faults(1, faults);
+        let mut poll = sim.poll();
+        let mut events = Events::with_capacity(3);
+        let (mut one, other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+        while events.is_empty() {
+            poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
+        }
+        assert_eq!(one.read(&mut [0]).map_err(|e| e.kind()), ends);
+        drop(other);
+    }
+}
+
+#[test]
+fn a_test_that_panics_prints_the_seed() {
+    if std::env::var_os("WAKEFUL_SIM_CHILD").is_some() {
+        let sim = Sim::new(4711);
+        let _poll = sim.poll();
+        panic!("as it should");
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_test_that_panics_prints_the_seed"])
+        .env("WAKEFUL_SIM_CHILD", "1")
+        .output()
+        .unwrap();
+    assert!(!child.status.success());
+    assert!(String::from_utf8_lossy(&child.stderr).contains("4711"), "{child:?}");
+}
+
 #[test]
 fn worlds_and_kernels_do_not_mix() {
     let (sim, elsewhere) = (Sim::new(1), Sim::new(1));
@@ -138,4 +213,256 @@ fn worlds_and_kernels_do_not_mix() {
     assert_eq!(sim.poll().backend(), Backend::Sim);
     assert!(!Backend::available().contains(&Backend::Sim));
     assert_eq!(Poll::with_backend(Backend::Sim).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+/// Runs a part of the contract in many worlds.
+fn in_many_worlds(check: impl Fn(&Sim, &mut Poll)) {
+    for seed in 0..200 {
+        let sim = Sim::new(seed);
+        check(&sim, &mut sim.poll());
+    }
+}
+
+/// Polls until `is_done`, at most an hour of the world's.
+fn poll_until(poll: &mut Poll, capacity: usize, mut is_done: impl FnMut(&Events) -> bool) {
+    let mut events = Events::with_capacity(capacity);
+    for _ in 0..3600 {
+        match poll.poll(&mut events, Some(Duration::from_secs(1))) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            result => result.unwrap(),
+        }
+        if is_done(&events) {
+            return;
+        }
+    }
+    panic!("it never comes");
+}
+
+/// Reads until the source would block; how much.
+fn drain(mut from: impl Read) -> usize {
+    let (mut sum, mut buf) = (0, [0; 100]);
+    loop {
+        match from.read(&mut buf) {
+            Ok(0) => return sum,
+            Ok(n) => sum += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return sum,
+            Err(e) => panic!("{e}"),
+        }
+    }
+}
+
+fn send(mut to: impl Write, bytes: &[u8]) {
+    let mut left = bytes;
+    while !left.is_empty() {
+        match to.write(left) {
+            Ok(n) => left = &left[n..],
+            Err(e) => assert!(matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock), "{e}"),
+        }
+    }
+}
+
+#[test]
+fn each_change_is_told() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+        for _ in 0..10 {
+            send(&other, b"news");
+            let mut received = 0;
+            poll_until(poll, 4, |events| {
+                if !events.is_empty() {
+                    received += drain(&one);
+                }
+                received == 4
+            });
+        }
+    });
+}
+
+#[test]
+fn what_exists_is_told_by_registration() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, other) = sim.stream_pair();
+        send(&other, b"early");
+        poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+        for token in 1..5 {
+            poll_until(poll, 4, |events| events.iter().any(|event| event.token() == Token(token)));
+            poll.registry().reregister(&mut one, Token(token + 1), Interest::READABLE).unwrap();
+        }
+    });
+}
+
+#[test]
+fn nothing_comes_after_a_deregistration() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, other) = sim.stream_pair();
+        let mut events = Events::with_capacity(4);
+        poll.registry().register(&mut one, Token(1), BOTH).unwrap();
+        send(&other, b"on its way");
+        poll.registry().deregister(&mut one).unwrap();
+        for _ in 0..20 {
+            let _ = poll.poll(&mut events, Some(Duration::from_millis(5)));
+            assert!(events.is_empty(), "seed {}: {events:?}", sim.seed());
+        }
+    });
+}
+
+#[test]
+fn every_token_is_legal() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, _other) = sim.stream_pair();
+        for token in [0, 1, usize::MAX, usize::MAX / 2, sim.seed() as usize] {
+            poll.registry().register(&mut one, Token(token), Interest::WRITABLE).unwrap();
+            poll_until(poll, 4, |events| {
+                assert!(events.iter().all(|event| event.token() == Token(token)));
+                !events.is_empty()
+            });
+            poll.registry().deregister(&mut one).unwrap();
+        }
+    });
+}
+
+#[test]
+fn wrong_use_is_an_error() {
+    let sim = Sim::new(1);
+    let (poll, second) = (sim.poll(), sim.poll());
+    let (mut one, _other) = sim.stream_pair();
+    let kind = |result: std::io::Result<()>| result.unwrap_err().kind();
+    assert_eq!(kind(poll.registry().deregister(&mut one)), ErrorKind::NotFound);
+    assert_eq!(kind(poll.registry().reregister(&mut one, Token(1), BOTH)), ErrorKind::NotFound);
+    poll.registry().register(&mut one, Token(1), BOTH).unwrap();
+    for registry in [poll.registry(), second.registry()] {
+        assert_eq!(kind(registry.register(&mut one, Token(2), BOTH)), ErrorKind::AlreadyExists);
+    }
+    assert_eq!(kind(second.registry().reregister(&mut one, Token(2), BOTH)), ErrorKind::NotFound);
+    assert_eq!(kind(second.registry().deregister(&mut one)), ErrorKind::NotFound);
+    poll.registry().deregister(&mut one).unwrap();
+}
+
+#[test]
+fn nobody_is_told_what_nobody_asked() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, mut other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+        poll.registry().register(&mut other, Token(2), Interest::WRITABLE).unwrap();
+        let mut events = Events::with_capacity(4);
+        for _ in 0..30 {
+            send(&other, b"x");
+            let _ = poll.poll(&mut events, Some(Duration::from_millis(1)));
+            for event in &events {
+                assert_eq!(event.is_readable(), event.token() == Token(1), "{event:?}");
+                assert_eq!(event.is_writable(), event.token() == Token(2), "{event:?}");
+            }
+            drain(&one);
+        }
+    });
+}
+
+#[test]
+fn with_room_for_one_nobody_starves() {
+    in_many_worlds(|sim, poll| {
+        let mut pairs: Vec<_> = (0..20).map(|_| sim.stream_pair()).collect();
+        for (token, (one, other)) in pairs.iter_mut().enumerate() {
+            poll.registry().register(one, Token(token), Interest::READABLE).unwrap();
+            send(&*other, b"x");
+        }
+        let mut seen = [false; 20];
+        poll_until(poll, 1, |events| {
+            assert!(events.len() <= 1);
+            for event in events {
+                seen[event.token().0] = true;
+                // The busy ones stay busy.
+                drain(&pairs[event.token().0].0);
+                send(&pairs[event.token().0].1, b"x");
+            }
+            seen == [true; 20]
+        });
+    });
+}
+
+#[test]
+fn a_sleep_may_be_interrupted_and_loses_nothing() {
+    let mut interrupted = 0;
+    for seed in 0..100 {
+        let sim = Sim::with_faults(seed, Faults { interrupted: 2, ..Faults::NONE });
+        let mut poll = sim.poll();
+        let mut events = Events::with_capacity(4);
+        let (mut one, _other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), Interest::WRITABLE).unwrap();
+        while let Err(e) = poll.poll(&mut events, None) {
+            assert!(e.kind() == ErrorKind::Interrupted && events.is_empty(), "{e}");
+            interrupted += 1;
+        }
+        assert_eq!(events.len(), 1);
+    }
+    assert!(interrupted > 10);
+}
+
+#[test]
+fn another_thread_can_register() {
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let mut poll = sim.poll();
+    // Somebody may come to the help of who sleeps.
+    let waker = Waker::new(poll.registry(), Token(9)).unwrap();
+    let (mut one, _other) = sim.stream_pair();
+    let registry = poll.registry().try_clone().unwrap();
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(5));
+        registry.register(&mut one, Token(1), Interest::WRITABLE).unwrap();
+        one
+    });
+    let mut events = Events::with_capacity(4);
+    poll.poll(&mut events, None).unwrap();
+    assert_eq!(events.iter().next().unwrap().token(), Token(1));
+    thread.join().unwrap();
+    drop(waker);
+}
+
+#[test]
+fn who_is_dropped_closes_and_is_forgotten() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, mut other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), BOTH).unwrap();
+        poll.registry().register(&mut other, Token(2), Interest::READABLE).unwrap();
+        send(&one, b"last words");
+        drop(one);
+        let (mut received, mut has_ended) = (0, false);
+        poll_until(poll, 4, |events| {
+            assert!(events.iter().all(|event| event.token() == Token(2)), "{events:?}");
+            if events.is_empty() {
+                return false;
+            }
+            let mut buf = [0; 20];
+            while let Ok(n) = other.read(&mut buf) {
+                received += n;
+                if n == 0 {
+                    has_ended = true;
+                    break;
+                }
+            }
+            has_ended
+        });
+        assert_eq!(received, 10);
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn its_descriptor_shows_a_wake() {
+    use std::os::fd::AsRawFd;
+
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let poll = sim.poll();
+    let waker = Waker::new(poll.registry(), Token(9)).unwrap();
+    let mut outer = Poll::new().unwrap();
+    let mut events = Events::with_capacity(4);
+    let fd = poll.as_raw_fd();
+    let mut source = wakeful::unix::SourceFd(&fd);
+    outer.registry().register(&mut source, Token(1), Interest::READABLE).unwrap();
+    outer.poll(&mut events, Some(Duration::ZERO)).unwrap();
+    assert!(events.is_empty());
+    waker.wake().unwrap();
+    outer.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(events.len(), 1);
 }

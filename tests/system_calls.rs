@@ -30,6 +30,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("closed_number", closed_number),
     ("hung_up", hung_up),
     ("echo", echo),
+    ("notified", notified),
+    ("no_descriptors", no_descriptors),
 ];
 
 /// Not a test but what the tests run under strace.
@@ -99,9 +101,11 @@ fn count(calls: &[String], name: &str) -> usize {
     calls.iter().filter(|call| call.split('(').next() == Some(name)).count()
 }
 
-/// The writes that look like a notification: 8 bytes.
+/// The writes that look like a notification: 8 bytes. strace breaks the line of a call if another thread's comes
+/// before it has ended.
 fn notifications(calls: &[String]) -> usize {
-    calls.iter().filter(|call| call.starts_with("write(") && call.contains(", 8)")).count()
+    let has_8_bytes = |call: &&String| call.contains(", 8)") || call.contains(", 8 <unfinished");
+    calls.iter().filter(|call| call.starts_with("write(")).filter(has_8_bytes).count()
 }
 
 fn waits(calls: &[String]) -> usize {
@@ -349,5 +353,78 @@ fn what_has_hung_up_does_not_spin() {
     for_each(|backend| {
         let calls = trace("hung_up", backend, &[]);
         assert!(waits(&calls) <= 60, "{backend}: {} {calls:#?}", waits(&calls));
+    });
+}
+
+/// All that a notifier is for: a wake and a registration end another thread's sleep, a wake before a poll is kept, and
+/// thousands of wakes that nobody hears of fill nothing.
+fn notified(backend: Backend) {
+    mark();
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    // From now on each wake is written.
+    let _ = std::os::fd::AsRawFd::as_raw_fd(&t.poll);
+    for _ in 0..3 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(10));
+                waker.wake().unwrap();
+            });
+            t.poll.poll(&mut t.events, None).unwrap();
+        });
+        assert_eq!(t.events.iter().map(|event| event.token()).collect::<Vec<_>>(), [WAKE]);
+        waker.wake().unwrap();
+        assert_eq!(t.poll_for(PATIENCE).len(), 1);
+        assert!(t.poll_now().is_empty(), "one event for one wake");
+    }
+    let registry = t.registry().try_clone().unwrap();
+    let (mut a, b) = tcp_pair();
+    send(&b, b"x");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(10));
+            registry.register(&mut a, A, READ).unwrap();
+        });
+        t.poll.poll(&mut t.events, None).unwrap();
+    });
+    assert_eq!(t.events.iter().map(|event| event.token()).collect::<Vec<_>>(), [A]);
+    (0..10_000).for_each(|_| waker.wake().unwrap());
+    assert!(t.poll_for(PATIENCE).iter().any(|event| event.token() == WAKE));
+    mark();
+}
+
+/// Which notifier it is shows at run time: a sandbox may hide what the kernel has.
+#[test]
+fn without_an_eventfd_a_pipe_notifies_and_without_both_a_socket() {
+    for_each(|backend| {
+        let made = |extra: &[&str]| {
+            let calls = trace("notified", backend, extra);
+            ["eventfd2", "pipe2"].map(|name| count(&calls, name))
+        };
+        assert_eq!(made(&[]), [1, 0], "{backend}");
+        for error in ["ENOSYS", "EINVAL", "EPERM"] {
+            let eventfd = format!("inject=eventfd2:error={error}");
+            assert_eq!(made(&["-e", &eventfd]), [1, 1], "{backend} {error}");
+            let both = format!("inject=eventfd2,pipe2:error={error}");
+            assert_eq!(made(&["-e", &both]), [1, 1], "{backend} {error}");
+        }
+    });
+}
+
+fn no_descriptors(backend: Backend) {
+    mark();
+    let error = wakeful::Poll::with_backend(backend)
+        .and_then(|poll| Waker::new(poll.registry(), WAKE).map(|_| ()))
+        .unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+    mark();
+}
+
+/// A pipe would need two where there isn't one.
+#[test]
+fn without_descriptors_no_other_notifier_is_tried() {
+    for_each(|backend| {
+        let calls = trace("no_descriptors", backend, &["-e", "inject=eventfd2:error=EMFILE"]);
+        assert_eq!((count(&calls, "pipe2"), count(&calls, "socket")), (0, 0), "{backend}: {calls:#?}");
     });
 }

@@ -1,4 +1,4 @@
-//! What a kernel's flags are taken to mean, for each combination of flags.
+//! What a kernel's flags are taken to mean, for each combination of flags: poll(2) and epoll, Windows' AFD, kqueue.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|words: u32| wakeful::fuzzing::event_words(words));
+libfuzzer_sys::fuzz_target!(|words: (u8, u32, u32)| wakeful::fuzzing::event_words(words.0, words.1, words.2));

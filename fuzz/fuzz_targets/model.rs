@@ -1,4 +1,5 @@
-//! Programs that the fuzzer makes, against the model of the contract: on epoll, poll(2) and the simulation.
+//! Programs that the fuzzer makes, against the model of the contract: on epoll, poll(2), epoll with
+//! chaos and the simulation.
 #![no_main]
 #![allow(dead_code)]
 
@@ -37,6 +38,7 @@ libfuzzer_sys::fuzz_target!(init: unsafe { libc::signal(libc::SIGPIPE, libc::SIG
     for result in [
         world::run(&grounds::Kernel(Backend::Epoll), &ops),
         world::run(&grounds::Kernel(Backend::PosixPoll), &ops),
+        world::run(&grounds::Chaotic(grounds::Kernel(Backend::Epoll), seed), &ops),
         world::run(&simulated::Simulated::new(seed), &ops),
     ] {
         result.unwrap_or_else(|fault| panic!("{fault}\n{ops:#?}"));

@@ -6,6 +6,7 @@ use std::io;
 use std::os::windows::io::AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::slab::{Key, Slab};
 use crate::os::{Port, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -16,11 +17,7 @@ pub(crate) struct Completions {
 }
 
 /// Names a source whose readiness is raised by the program; never names another one later.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RaisedKey {
-    slot: u32,
-    generation: u32,
-}
+pub(crate) type RaisedKey = Key;
 
 /// Whose operation goes on: it has the handle, and is kept so that the handle is open.
 pub(crate) trait Orphan: AsHandle + Send + Sync {}
@@ -29,24 +26,16 @@ impl<T: AsHandle + Send + Sync> Orphan for T {}
 
 #[derive(Default)]
 struct Raised {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
-    /// Slots with readiness that wasn't reported, the oldest first.
-    ready: VecDeque<u32>,
+    sources: Slab<Source>,
+    /// Those with readiness that wasn't reported, the oldest first.
+    ready: VecDeque<Key>,
     /// The poller must be notified of what becomes ready.
     is_waiting: bool,
     /// Operations whose owner has gone while the kernel still works for it, with a number to find them by.
     orphans: Vec<(usize, Arc<dyn Orphan>, Ticket)>,
     next_orphan: usize,
-}
-
-#[derive(Default)]
-#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-struct Slot {
-    generation: u32,
-    source: Option<Source>,
-    /// Whether this slot is in `ready`.
-    is_listed: bool,
+    /// The `Poll` has gone: nobody hears of what becomes ready, and nothing is to go on.
+    is_closed: bool,
 }
 
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
@@ -54,6 +43,8 @@ struct Source {
     token: Token,
     interest: Interest,
     pending: Readiness,
+    /// Whether it is in `ready`.
+    is_listed: bool,
 }
 
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
@@ -68,42 +59,29 @@ impl Completions {
     }
 
     pub(crate) fn add(&self, token: Token, interest: Interest) -> RaisedKey {
-        let mut raised = self.lock();
-        let slot = raised.free.pop().unwrap_or_else(|| {
-            raised.slots.push(Slot::default());
-            (raised.slots.len() - 1) as u32
-        });
-        let place = &mut raised.slots[slot as usize];
-        place.source = Some(Source { token, interest, pending: Readiness::NONE });
-        RaisedKey { slot, generation: place.generation }
+        let source = Source { token, interest, pending: Readiness::NONE, is_listed: false };
+        self.lock().sources.insert(source)
     }
 
     /// Replaces token and interest; what was raised and not reported is forgotten.
     pub(crate) fn replace(&self, key: RaisedKey, token: Token, interest: Interest) {
-        if let Some(source) = self.lock().source(key) {
-            *source = Source { token, interest, pending: Readiness::NONE };
+        if let Some(source) = self.lock().sources.get_mut(key) {
+            *source = Source { token, interest, pending: Readiness::NONE, ..*source };
         }
     }
 
     /// After this the source's token is reported no more.
     pub(crate) fn remove(&self, key: RaisedKey) {
         let mut raised = self.lock();
-        if raised.source(key).is_none() {
-            return;
-        }
-        let place = &mut raised.slots[key.slot as usize];
-        place.source = None;
-        place.generation = place.generation.wrapping_add(1);
-        // If it is listed, it is free when its turn has come.
-        if !place.is_listed {
-            raised.free.push(key.slot);
+        if raised.sources.remove(key).is_some_and(|source| source.is_listed) {
+            raised.ready.retain(|&listed| listed != key);
         }
     }
 
     /// The source has become ready: the next wait, or the one that is under way, reports what of it is of interest.
     pub(crate) fn raise(&self, key: RaisedKey, readiness: Readiness) -> io::Result<()> {
         let mut raised = self.lock();
-        let Some(source) = raised.source(key) else {
+        let Some(source) = raised.sources.get_mut(key) else {
             return Ok(());
         };
         let of_interest = readiness
@@ -113,10 +91,8 @@ impl Completions {
             return Ok(());
         }
         source.pending = source.pending.union(of_interest);
-        let place = &mut raised.slots[key.slot as usize];
-        if !place.is_listed {
-            place.is_listed = true;
-            raised.ready.push_back(key.slot);
+        if !std::mem::replace(&mut source.is_listed, true) {
+            raised.ready.push_back(key);
         }
         let must_notify = std::mem::take(&mut raised.is_waiting);
         drop(raised);
@@ -126,13 +102,17 @@ impl Completions {
         Ok(())
     }
 
-    /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes; else its end must be told
-    /// by [`forget`](Completions::forget), with the number that this answers.
+    /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes, or now if that has gone
+    /// first; else its end must be told by [`forget`](Completions::forget), with the number that this answers.
     pub(crate) fn adopt(&self, orphan: Arc<dyn Orphan>, ticket: Ticket) -> usize {
         let mut raised = self.lock();
         let number = raised.next_orphan;
         raised.next_orphan = number.wrapping_add(1);
-        raised.orphans.push((number, orphan, ticket));
+        if raised.is_closed {
+            ticket.cancel(orphan.as_handle());
+        } else {
+            raised.orphans.push((number, orphan, ticket));
+        }
         number
     }
 
@@ -140,9 +120,14 @@ impl Completions {
         self.lock().orphans.retain(|(other, ..)| *other != number);
     }
 
-    /// Ends what goes on without an owner.
-    pub(super) fn cancel_orphans(&self) {
-        for (_, orphan, ticket) in self.lock().orphans.drain(..) {
+    /// The `Poll` goes: ends what goes on without an owner, now and later.
+    pub(super) fn close(&self) {
+        let orphans = {
+            let mut raised = self.lock();
+            raised.is_closed = true;
+            std::mem::take(&mut raised.orphans)
+        };
+        for (_, orphan, ticket) in &orphans {
             ticket.cancel(orphan.as_handle());
         }
     }
@@ -159,18 +144,14 @@ impl Completions {
         let mut raised = self.lock();
         raised.is_waiting = false;
         while events.spare() > 0 {
-            let Some(slot) = raised.ready.pop_front() else {
+            let Some(key) = raised.ready.pop_front() else {
                 return true;
             };
-            let place = &mut raised.slots[slot as usize];
-            place.is_listed = false;
-            match &mut place.source {
-                None => raised.free.push(slot),
-                Some(source) => {
-                    let readiness = std::mem::replace(&mut source.pending, Readiness::NONE);
-                    if !readiness.is_none() {
-                        events.push(Event::new(source.token, readiness, origin, 0));
-                    }
+            if let Some(source) = raised.sources.get_mut(key) {
+                source.is_listed = false;
+                let readiness = std::mem::replace(&mut source.pending, Readiness::NONE);
+                if !readiness.is_none() {
+                    events.push(Event::new(source.token, readiness, origin, 0));
                 }
             }
         }
@@ -179,15 +160,5 @@ impl Completions {
 
     fn lock(&self) -> MutexGuard<'_, Raised> {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-impl Raised {
-    fn source(&mut self, key: RaisedKey) -> Option<&mut Source> {
-        self.slots
-            .get_mut(key.slot as usize)
-            .filter(|place| place.generation == key.generation)
-            .and_then(|place| place.source.as_mut())
     }
 }

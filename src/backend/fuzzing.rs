@@ -1,15 +1,42 @@
 //! What the fuzzer may call.
 #![allow(missing_docs)]
 
+use super::knotes::{self, Filter};
 use super::watch;
-use crate::readiness::{PollWords, Readiness};
+use crate::readiness::{afd_words, Interest, PollWords, Readiness};
 
 pub fn watch(bytes: &[u8]) {
     watch::fuzzing::any_sequence(bytes);
 }
 
-/// Whatever bits the words have, the meaning keeps to its rules.
-pub fn event_words(words: u32) {
+pub fn knotes(bytes: &[u8]) {
+    knotes::fuzzing::any_sequence(bytes);
+}
+
+/// Whatever bits a kernel's words have, the meaning keeps to its rules: poll's words (epoll has the same), those of
+/// Windows' AFD, and a kqueue's filters and flags.
+pub fn event_words(kernel: u8, words: u32, more: u32) {
+    match kernel % 3 {
+        0 => poll_words(words),
+        1 => afd(words),
+        _ => kqueue(more, words & 0xffff, words >> 16),
+    }
+}
+
+const READING: Readiness = Readiness::READABLE;
+const WRITING: Readiness = Readiness::WRITABLE;
+const ENDINGS: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
+
+/// What holds for every kernel: an event says something that a program can do.
+fn check(found: Readiness) {
+    let (reads, writes) = (found.intersects(READING), found.intersects(WRITING));
+    let is_of_operations = found.intersects(Readiness::AIO.union(Readiness::LIO));
+    assert!(found.is_none() || reads || writes || is_of_operations);
+    assert!(!found.intersects(Readiness::PRIORITY) || reads);
+    assert!(!found.intersects(Readiness::READ_CLOSED) || reads || writes);
+}
+
+fn poll_words(words: u32) {
     const WORDS: PollWords = PollWords {
         input: 1,
         priority: 2,
@@ -20,12 +47,50 @@ pub fn event_words(words: u32) {
         read_hangup: 0x2000,
     };
     let found = WORDS.readiness(words);
-    let (reads, writes) = (found.intersects(Readiness::READABLE), found.intersects(Readiness::WRITABLE));
+    check(found);
+    let (reads, writes) = (found.intersects(READING), found.intersects(WRITING));
     assert_eq!(words & 0x201f == 0, found.is_none());
-    assert!(found.is_none() || reads || writes);
-    assert!(!found.intersects(Readiness::PRIORITY) || reads);
     assert!(words & 1 == 0 || reads);
     assert_eq!(words & 4 != 0 || words & 0xd == 8, writes);
-    let closed = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
-    assert!(words & 0x2018 != 0 || !found.intersects(closed));
+    assert!(words & 0x2018 != 0 || !found.intersects(ENDINGS));
+    // What no kernel means anything by changes nothing.
+    assert_eq!(WORDS.readiness(words & 0x221f), found);
+}
+
+fn afd(words: u32) {
+    let found = afd_words::readiness(words);
+    check(found);
+    let ended = words & (afd_words::ABORT | afd_words::CONNECT_FAIL) != 0;
+    assert_eq!(found.intersects(Readiness::ERROR), ended);
+    assert_eq!(found.intersects(Readiness::WRITE_CLOSED), ended);
+    assert_eq!(found.intersects(WRITING), ended || words & afd_words::SEND != 0);
+    // Who asks for one direction is told of the other only by an end.
+    for (interest, other) in [(Interest::READABLE, WRITING), (Interest::WRITABLE, READING)] {
+        let answered = afd_words::readiness(words & afd_words::asked(interest));
+        assert!(ended || !answered.intersects(other));
+    }
+}
+
+fn kqueue(filter: u32, flags: u32, fflags: u32) {
+    const FILTERS: [Filter; 7] =
+        [Filter::Read, Filter::Write, Filter::Except, Filter::Aio, Filter::Lio, Filter::User, Filter::Other];
+    let filter = FILTERS[filter as usize % FILTERS.len()];
+    let found = knotes::readiness(filter, flags, fflags);
+    check(found);
+    let (ended, failed) = (flags & knotes::EV_EOF != 0, flags & knotes::EV_ERROR != 0);
+    assert!(ended || failed || !found.intersects(ENDINGS));
+    assert_eq!(found.intersects(WRITING), filter == Filter::Write);
+    assert_eq!(found.intersects(READING), matches!(filter, Filter::Read | Filter::Except));
+}
+
+#[cfg(test)]
+#[test]
+fn words_keep_their_rules() {
+    for kernel in 0..3 {
+        for number in 0..100_000_u32 {
+            let words = number.wrapping_mul(0x9E37_79B9);
+            event_words(kernel, words, number);
+            event_words(kernel, number, words);
+        }
+    }
 }

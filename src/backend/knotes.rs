@@ -150,10 +150,13 @@ impl Changes {
         done
     }
 
-    /// Whether there was something to delete, and the kernel knew none of it.
-    fn all_missing(&self) -> bool {
-        let mut answers = self.answers(Action::Delete);
-        answers.next() == Some(Answer::Missing) && answers.all(|answer| answer == Answer::Missing)
+    /// Whether the kernel should have known something of `old`, and knew none of it.
+    fn all_missing(&self, old: Entry) -> bool {
+        let was_made = |change: &&Change| {
+            change.action == Action::Delete && !(old.is_broken && change.filter == Filter::Write)
+        };
+        let mut made = self.as_slice().iter().filter(was_made).map(|change| change.answer);
+        made.next() == Some(Answer::Missing) && made.all(|answer| answer == Answer::Missing)
     }
 
     fn failure(&self, action: Action) -> Option<io::Error> {
@@ -233,7 +236,7 @@ impl Knotes {
         );
         kernel.apply(changes.as_mut_slice())?;
 
-        if changes.all_missing() && !old.is_broken {
+        if changes.all_missing(old) {
             // Closed without a word: who has the number now has not asked for this.
             take_away(kernel, fd, changes.done(Action::Add));
             self.forget(fd);
@@ -241,7 +244,8 @@ impl Knotes {
         }
         if let Some(e) = changes.failure(Action::Add) {
             take_away(kernel, fd, changes.done(Action::Add));
-            let mut back = Changes::new().each(Action::Add, fd, old.token, Some(old.interest));
+            // What was not there is not made: it may be somebody else's descriptor by now.
+            let mut back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
             kernel.apply(back.as_mut_slice())?;
             return Err(e);
         }
@@ -257,12 +261,7 @@ impl Knotes {
         if let Some(e) = changes.failure(Action::Delete) {
             return Err(e);
         }
-        let mut answers = changes.answers(Action::Delete);
-        // A broken pipe may have had no knote at all.
-        if answers.next() == Some(Answer::Missing)
-            && answers.all(|answer| answer == Answer::Missing)
-            && !old.is_broken
-        {
+        if changes.all_missing(old) {
             return Err(ErrorKind::NotFound.into());
         }
         Ok(())
@@ -328,6 +327,8 @@ fn take_away(kernel: &impl Kernel, fd: i32, interest: Option<Interest>) {
     let _ = kernel.apply(changes.as_mut_slice());
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};

@@ -8,45 +8,33 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(wakeful_loom))]
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+#[cfg(wakeful_loom)]
+use loom::sync::{Mutex, MutexGuard};
+
+use super::ask::{Ask, List, Wanted};
 use super::select::{describe_bits, Select};
-use super::table::{Place, Table};
+use super::table::{Asked, Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{Notifier, RawIo};
-use crate::readiness::{Events, Interest, PollWords, Token};
+#[cfg(not(wakeful_loom))]
+use crate::os::Notifier;
+use crate::os::RawIo;
+use crate::readiness::{Events, Interest, Token};
 
-/// What the kernel is asked about one descriptor, and its answer.
-pub(crate) trait Ask: Clone + Send {
-    /// Whose events these are.
-    const BACKEND: Backend;
-    /// What its answers mean.
-    const WORDS: PollWords;
-    /// The names of the bits of its answers.
-    const NAMES: &'static [(u32, &'static str)];
-    /// The descriptor isn't open.
-    const INVALID: u32;
-    /// A place that the kernel passes over.
-    const NOTHING: Self;
-
-    /// What a call needs beside the list, kept for its memory.
-    type Scratch: Default + Send;
-
-    /// Errors and hang-ups are answered too, as far as the kernel does so unasked; that the peer sends no more is
-    /// with `read_hangup`.
-    fn new(fd: RawFd, interest: Option<Interest>, read_hangup: bool) -> Self;
-
-    /// What the kernel has found.
-    fn found(&self) -> u32;
-
-    /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early.
-    fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<()>;
-}
+#[cfg(wakeful_loom)]
+#[cfg_attr(not(test), allow(dead_code))]
+mod loom_models;
+#[cfg(wakeful_loom)]
+use loom_models::Notifier;
 
 pub(crate) struct Listed<A: Ask> {
-    table: Mutex<Table<A>>,
+    /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
+    table: Box<Mutex<Table<Shown<A>>>>,
     /// Ends a sleep, for a wake or for a change of the list.
     notifier: Notifier,
 }
@@ -54,7 +42,8 @@ pub(crate) struct Listed<A: Ask> {
 impl<A: Ask> Select for Listed<A> {
     fn new() -> io::Result<Listed<A>> {
         let notifier = Notifier::new()?;
-        Ok(Listed { table: Mutex::new(Table::new(notifier.as_raw_fd())), notifier })
+        let shown = Shown::new(notifier.as_raw_fd());
+        Ok(Listed { table: Box::new(Mutex::new(Table::new(shown))), notifier })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -77,16 +66,16 @@ impl<A: Ask> Select for Listed<A> {
             timeout = Some(Duration::ZERO);
         }
 
-        let mut list = table.lend_list();
+        let mut list = table.kernel.lend();
         drop(table);
         let result = list.poll(timeout);
         let mut table = self.lock();
-        table.take_back(list);
+        table.kernel.take_back(list);
         result.or_else(|e| if events.len() > before { Ok(()) } else { Err(e) })?;
-        if table.was_notified() {
+        if table.kernel.was_notified() {
             self.notifier.drain();
         }
-        table.collect(events);
+        collect(&mut table, events);
         Ok(())
     }
 
@@ -177,20 +166,126 @@ impl<A: Ask> Select for Listed<A> {
 }
 
 impl<A: Ask> Listed<A> {
-    fn lock(&self) -> MutexGuard<'_, Table<A>> {
+    fn lock(&self) -> MutexGuard<'_, Table<Shown<A>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the sleeper, if there is one that doesn't know of a change yet. If that fails the next change tries again.
-    fn changed(&self, mut table: MutexGuard<'_, Table<A>>) -> io::Result<()> {
-        if !mem::take(&mut table.sleeper_is_behind) {
+    fn changed(&self, mut table: MutexGuard<'_, Table<Shown<A>>>) -> io::Result<()> {
+        if !mem::take(&mut table.kernel.sleeper_is_behind) {
             return Ok(());
         }
         drop(table);
         let result = self.notifier.notify();
         if result.is_err() {
-            self.lock().sleeper_was_not_told();
+            self.lock().kernel.sleeper_was_not_told();
         }
         result
+    }
+}
+
+/// The list that the kernel is shown. A registration's place in it is one further than its slot, since the notifier has
+/// the first.
+struct Shown<A: Ask> {
+    list: List<A>,
+    notifier: RawFd,
+    /// Whether the list is with a thread that sleeps on it.
+    is_lent: bool,
+    /// What was asked for while the list was lent, by slot.
+    changed: Vec<(u32, A)>,
+    /// Set with the first change that the sleeper must be woken for.
+    sleeper_is_behind: bool,
+    /// Where the last search for ready sources ended, so that a full `Events` starves none.
+    next: usize,
+}
+
+impl<A: Ask> Asked for Shown<A> {
+    type Ask = A;
+    const BACKEND: Backend = A::BACKEND;
+    const FORGETS_CLOSED: bool = false;
+
+    fn accepts(&self, fd: RawFd) -> io::Result<()> {
+        if fd == self.notifier {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()> {
+        let ask = wanted.map_or(A::NOTHING, |wanted| A::new(fd, wanted));
+        if self.is_lent {
+            self.sleeper_is_behind |= self.changed.is_empty();
+            self.changed.push((key.slot, ask));
+        } else {
+            self.show(key.slot, ask);
+        }
+        Ok(())
+    }
+}
+
+impl<A: Ask> Shown<A> {
+    fn new(notifier: RawFd) -> Shown<A> {
+        let readable = Wanted { interest: Some(Interest::READABLE), read_hangup: false };
+        Shown {
+            list: List::new(vec![A::new(notifier, readable)]),
+            notifier,
+            is_lent: false,
+            changed: Vec::new(),
+            sleeper_is_behind: false,
+            next: 0,
+        }
+    }
+
+    fn show(&mut self, slot: u32, ask: A) {
+        let index = slot as usize + 1;
+        if self.list.asks.len() <= index {
+            self.list.asks.resize(index + 1, A::NOTHING);
+        }
+        self.list.asks[index] = ask;
+    }
+
+    /// Gives the list to a thread that goes to sleep on it.
+    fn lend(&mut self) -> List<A> {
+        self.is_lent = true;
+        mem::take(&mut self.list)
+    }
+
+    /// Takes the list back, and makes up for what has changed meanwhile.
+    fn take_back(&mut self, list: List<A>) {
+        self.list = list;
+        self.is_lent = false;
+        self.sleeper_is_behind = false;
+        let mut changed = mem::take(&mut self.changed);
+        for (slot, ask) in changed.drain(..) {
+            self.show(slot, ask);
+        }
+        self.changed = changed;
+    }
+
+    /// The thread that sleeps on the list was to be woken for a change, and that has failed.
+    fn sleeper_was_not_told(&mut self) {
+        self.sleeper_is_behind = self.is_lent && !self.changed.is_empty();
+    }
+
+    fn was_notified(&self) -> bool {
+        self.list.asks[0].found() != 0
+    }
+}
+
+/// Turns what the kernel has found into events, as many as there is room for. It will find the others again.
+fn collect<A: Ask>(table: &mut Table<Shown<A>>, events: &mut Events) {
+    let count = table.kernel.list.asks.len() - 1;
+    let first = mem::take(&mut table.kernel.next);
+    for step in 0..count {
+        let slot = (first + step) % count;
+        let raw = table.kernel.list.asks[slot + 1].found();
+        if raw == 0 {
+            continue;
+        }
+        if events.spare() == 0 {
+            table.kernel.next = slot;
+            return;
+        }
+        table.answer(slot as u32, raw, events);
     }
 }

@@ -1,15 +1,22 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
+#[cfg(not(windows))]
+mod ask;
+#[cfg(unix)]
+#[allow(dead_code)] // its tests run where no event port is
+mod associations;
 #[cfg(windows)]
 mod completions;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;
 #[allow(dead_code)] // pure: its tests run where no kqueue is
 mod knotes;
 #[cfg(not(windows))]
 mod listed;
 mod select;
+mod slab;
 #[cfg(not(windows))]
 mod table;
 mod watch;
@@ -29,7 +36,7 @@ mod iocp;
     wakeful_libkqueue
 ))]
 mod kqueue;
-#[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
+#[cfg(any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
 #[cfg(feature = "sim")]
 mod sim;
@@ -49,6 +56,8 @@ pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 use std::fmt;
 use std::io;
 use std::str::FromStr;
+#[cfg(windows)]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports)] // a target that has every backend needs no stand-in
@@ -160,7 +169,8 @@ macro_rules! selectors {
                 }
             }
 
-            #[inline]
+            // Always: see `Poll::poll_limited`.
+            #[inline(always)]
             pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 match self {
                     $(Selector::$Name(selector) => selector.wait(events, timeout),)*
@@ -233,12 +243,13 @@ macro_rules! selectors {
 
             #[cfg(windows)]
             #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-            pub(crate) fn completions(&self) -> io::Result<&Completions> {
+            pub(crate) fn completions(&self) -> io::Result<&Arc<Completions>> {
                 let completions = match self {
                     $(Selector::$Name(selector) => selector.completions(),)*
                 };
                 completions.ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::Unsupported, "a simulated poll watches only simulated sources")
+                    let why = "a simulated poll watches only simulated sources";
+                    io::Error::new(io::ErrorKind::Unsupported, why)
                 })
             }
         }
@@ -252,8 +263,8 @@ selectors! {
     Kqueue(kqueue, "kqueue"),
     /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
     EventPorts(event_ports, "event_ports"),
-    /// `poll(2)`: every Unix, and WASI's second preview. Its cost grows with the number of registered sources, ready or
-    /// not.
+    /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered sources,
+    /// ready or not.
     PosixPoll(posix_poll, "posix_poll"),
     /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
     Iocp(iocp, "iocp"),

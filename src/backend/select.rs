@@ -1,5 +1,7 @@
 use std::fmt;
 use std::io;
+#[cfg(windows)]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(windows)]
@@ -82,7 +84,7 @@ pub(crate) trait Select: Sized + Send + Sync {
     /// Where operations on handles that are no sockets complete, and from where their sources are reported. A
     /// simulation has none.
     #[cfg(windows)]
-    fn completions(&self) -> Option<&Completions> {
+    fn completions(&self) -> Option<&Arc<Completions>> {
         None
     }
 

@@ -1,5 +1,5 @@
-//! The registrations of a kernel that keeps none, and the list that it is shown instead. No calls to the kernel but
-//! through [`Ask`].
+//! The registrations of a kernel that keeps none, or forgets each as it answers. No calls to the kernel but through
+//! [`Ask`] and [`Asked`].
 
 use std::collections::HashMap;
 use std::io;
@@ -7,63 +7,45 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
-use super::listed::Ask;
+use super::ask::{Ask, List, Wanted};
+use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
+use super::Backend;
 use crate::os::{errors, FileIdentity};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-/// Every registration, and the list that the kernel is shown.
-///
-/// A registration keeps its slot for life, so that nothing moves; its place in the list is one further, since the
-/// notifier has the first.
-pub(super) struct Table<A: Ask> {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+/// Who is asked for what the registrations want to be told.
+pub(super) trait Asked {
+    /// How to look at sources without changing anything.
+    type Ask: Ask;
+    /// Whose events these are.
+    const BACKEND: Backend;
+    /// The kernel drops a descriptor that is closed, and so never answers for the next one with its number.
+    const FORGETS_CLOSED: bool;
+
+    /// Fails for a descriptor that this poll needs itself.
+    fn accepts(&self, _fd: RawFd) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Replaces what was asked for `key`. Fails if the kernel won't have `fd`.
+    fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()>;
+}
+
+/// Every registration.
+pub(super) struct Table<K: Asked> {
+    entries: Slab<Entry>,
     /// The slot of each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
     by_fd: HashMap<RawFd, u32>,
-    list: List<A>,
-    notifier: RawFd,
-    /// Whether the list is with a thread that sleeps on it.
-    is_lent: bool,
-    /// Slots that were changed while the list was lent.
-    changed: Vec<u32>,
-    /// Set with the first change that this thread must be woken for.
-    pub(super) sleeper_is_behind: bool,
+    pub(super) kernel: K,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
+    /// One has become suspect since the last look.
+    pub(super) is_newly_suspect: bool,
     /// Whether the last look at them left no room for others.
     pub(super) suspects_filled_room: bool,
     /// Kept for its memory: what the suspects are looked at with.
-    looks: List<A>,
-    /// Where the last search for ready sources ended, so that a full `Events` starves none.
-    next: usize,
-}
-
-/// What the kernel is shown, and memory for the call.
-pub(super) struct List<A: Ask> {
-    asks: Vec<A>,
-    scratch: A::Scratch,
-}
-
-impl<A: Ask> List<A> {
-    fn new(asks: Vec<A>) -> List<A> {
-        List { asks, scratch: A::Scratch::default() }
-    }
-
-    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        A::poll(&mut self.asks, &mut self.scratch, timeout)
-    }
-}
-
-impl<A: Ask> Default for List<A> {
-    fn default() -> List<A> {
-        List::new(Vec::new())
-    }
-}
-
-struct Slot {
-    generation: u32,
-    entry: Option<Entry>,
+    looks: List<K::Ask>,
 }
 
 struct Entry {
@@ -88,21 +70,16 @@ impl Place {
     }
 }
 
-impl<A: Ask> Table<A> {
-    pub(super) fn new(notifier: RawFd) -> Table<A> {
+impl<K: Asked> Table<K> {
+    pub(super) fn new(kernel: K) -> Table<K> {
         Table {
-            slots: Vec::new(),
-            free: Vec::new(),
+            entries: Slab::new(),
             by_fd: HashMap::new(),
-            list: List::new(vec![A::new(notifier, Some(Interest::READABLE), false)]),
-            notifier,
-            is_lent: false,
-            changed: Vec::new(),
-            sleeper_is_behind: false,
+            kernel,
             suspects: Vec::new(),
+            is_newly_suspect: false,
             suspects_filled_room: false,
             looks: List::default(),
-            next: 0,
         }
     }
 
@@ -114,38 +91,32 @@ impl<A: Ask> Table<A> {
         interest: Interest,
     ) -> io::Result<WatchKey> {
         let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
-        if fd == self.notifier {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a poll can't watch itself"));
-        }
+        self.kernel.accepts(fd)?;
         if let Some(slot) = self.slot_of(fd) {
-            if self.entry(slot).is_some_and(|entry| entry.identity == identity) {
+            if self.entries.at(slot).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(errors::ALREADY_EXISTS));
             }
             // Its descriptor was closed without a word, and this is the next one with that number.
             self.vacate(slot);
         }
 
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, entry: None });
-            (self.slots.len() - 1) as u32
-        });
-        let place = &mut self.slots[slot as usize];
-        place.entry =
-            Some(Entry { fd, identity, watch: Watch::new(token, interest, tracking), is_suspect: false });
-        let generation = place.generation;
-        self.by_fd.insert(fd, slot);
-        self.refresh(slot);
-        Ok(WatchKey { slot, generation })
+        let watch = Watch::new(token, interest, tracking);
+        let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
+        self.by_fd.insert(fd, key.slot);
+        if let Err(e) = self.refresh(key.slot) {
+            self.vacate(key.slot);
+            return Err(e);
+        }
+        Ok(key)
     }
 
-    /// Changes a watch by `change`, and the list after it.
+    /// Changes a watch by `change`, and asks the kernel after it.
     pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
         let slot = self.find(place)?;
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             change(&mut entry.watch);
         }
-        self.refresh(slot);
-        Ok(())
+        self.refresh(slot)
     }
 
     /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
@@ -153,19 +124,20 @@ impl<A: Ask> Table<A> {
         let Ok(slot) = self.find(Place::Key(key)) else {
             return;
         };
-        let Some((fd, suspect)) = self.entry(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
+        let Some((fd, suspect)) = self.entries.at(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
             return;
         };
         self.looks.asks.clear();
-        self.looks.asks.push(A::new(fd, suspect, false));
+        self.looks.asks.push(look_for::<K>(fd, suspect));
         if self.looks.poll(Some(Duration::ZERO)).is_err() {
             return;
         }
-        let found = self.readiness(slot, self.looks.asks[0].found());
-        if let (Some(found), Some(entry)) = (found, &mut self.slots[slot as usize].entry) {
-            entry.watch.acquit(found);
+        let raw = self.looks.asks[0].found();
+        if let Some(entry) = self.entries.at_mut(slot).filter(|_| raw & K::Ask::INVALID == 0) {
+            entry.watch.acquit(K::Ask::WORDS.readiness(raw));
         }
-        self.refresh(slot);
+        // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
+        let _ = self.refresh(slot);
     }
 
     pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
@@ -176,17 +148,15 @@ impl<A: Ask> Table<A> {
 
     /// Looks at the suspects, reports those that are due, and answers when to look again.
     pub(super) fn look_at_suspects(&mut self, events: &mut Events) -> io::Result<Option<Duration>> {
+        self.is_newly_suspect = false;
         if self.suspects.is_empty() {
             return Ok(None);
         }
         let mut looks = mem::take(&mut self.looks);
         looks.asks.clear();
-        looks.asks.extend(self.suspects.iter().map(|&slot| match self.entry(slot) {
-            Some(Entry { fd, watch, .. }) => match watch.suspect() {
-                Some(suspect) => A::new(*fd, Some(suspect), false),
-                None => A::NOTHING,
-            },
-            None => A::NOTHING,
+        looks.asks.extend(self.suspects.iter().map(|&slot| match self.entries.at(slot) {
+            Some(Entry { fd, watch, .. }) => look_for::<K>(*fd, watch.suspect()),
+            None => K::Ask::NOTHING,
         }));
         let looked = looks.poll(Some(Duration::ZERO));
         self.looks = looks;
@@ -212,7 +182,7 @@ impl<A: Ask> Table<A> {
                     index += 1;
                 }
                 None => {
-                    if let Some(entry) = &mut self.slots[slot as usize].entry {
+                    if let Some(entry) = self.entries.at_mut(slot) {
                         entry.is_suspect = false;
                     }
                     self.suspects.swap_remove(index);
@@ -227,85 +197,44 @@ impl<A: Ask> Table<A> {
         Ok(again.map(|again| again.saturating_duration_since(now)))
     }
 
-    /// Gives the list to a thread that goes to sleep on it.
-    pub(super) fn lend_list(&mut self) -> List<A> {
-        self.is_lent = true;
-        mem::take(&mut self.list)
-    }
-
-    /// Takes the list back, and makes up for what has changed meanwhile.
-    pub(super) fn take_back(&mut self, list: List<A>) {
-        self.list = list;
-        self.is_lent = false;
-        self.sleeper_is_behind = false;
-        let mut changed = mem::take(&mut self.changed);
-        for slot in changed.drain(..) {
-            self.refresh(slot);
-        }
-        self.changed = changed;
-    }
-
-    /// The thread that sleeps on the list was to be woken for a change, and that has failed.
-    pub(super) fn sleeper_was_not_told(&mut self) {
-        self.sleeper_is_behind = self.is_lent && !self.changed.is_empty();
-    }
-
-    pub(super) fn was_notified(&self) -> bool {
-        self.list.asks[0].found() != 0
-    }
-
-    /// Turns what the kernel has found into events, as many as there is room for. It will find the others again.
-    pub(super) fn collect(&mut self, events: &mut Events) {
-        let count = self.list.asks.len() - 1;
-        for step in 0..count {
-            let slot = (self.next + step) % count;
-            let raw = self.list.asks[slot + 1].found();
-            if raw == 0 {
-                continue;
-            }
-            if events.spare() == 0 {
-                self.next = slot;
-                return;
-            }
-            self.answer(slot as u32, raw, events);
-        }
-        self.next = 0;
-    }
-
-    /// The kernel has answered `raw` to what was armed.
-    fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
-        let Some(found) = self.readiness(slot, raw) else {
+    /// The kernel has answered `raw` to what was asked for a slot.
+    pub(super) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
+        if self.is_gone(slot, raw, !K::FORGETS_CLOSED) {
             return self.vacate(slot);
-        };
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
-            if let Some(reported) = entry.watch.ready(found) {
-                events.push(event::<A>(entry.watch.token(), reported, raw));
+        }
+        if let Some(entry) = self.entries.at_mut(slot) {
+            if let Some(reported) = entry.watch.ready(K::Ask::WORDS.readiness(raw)) {
+                events.push(event::<K>(entry.watch.token(), reported, raw));
             }
         }
-        self.refresh(slot);
+        if self.refresh(slot).is_err() {
+            // Closed without a word.
+            self.vacate(slot);
+        }
     }
 
     /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
     fn look(&mut self, slot: u32, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
-        let found = match raw {
-            0 => Readiness::NONE,
-            raw => match self.readiness(slot, raw) {
-                Some(found) => found,
-                None => {
-                    // The caller is walking through the suspects, and takes this one from them itself.
-                    self.slots[slot as usize].entry.as_mut()?.is_suspect = false;
-                    self.vacate(slot);
-                    return None;
-                }
-            },
-        };
-        let entry = self.slots[slot as usize].entry.as_mut()?;
+        // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a number.
+        let is_gone = self.is_gone(slot, raw, raw != 0 || K::FORGETS_CLOSED);
+        let entry = self.entries.at_mut(slot)?;
+        if is_gone {
+            // The caller is walking through the suspects, and takes this one from them itself.
+            entry.is_suspect = false;
+            self.vacate(slot);
+            return None;
+        }
+        let found = K::Ask::WORDS.readiness(raw);
         let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
-            events.push(event::<A>(entry.watch.token(), reported, raw));
+            events.push(event::<K>(entry.watch.token(), reported, raw));
             look = entry.watch.look(found, now);
         }
-        self.refresh(slot);
+        if self.refresh(slot).is_err() {
+            self.entries.at_mut(slot)?.is_suspect = false;
+            self.vacate(slot);
+            return None;
+        }
         match look {
             Look::Later(due) => Some(due),
             Look::Clear => None,
@@ -313,34 +242,27 @@ impl<A: Ask> Table<A> {
         }
     }
 
-    /// What `raw` tells of a slot's source; `None` if the source is there no more.
-    fn readiness(&self, slot: u32, raw: u32) -> Option<Readiness> {
-        let entry = self.entry(slot)?;
-        if raw & A::INVALID != 0 {
-            return None;
-        }
-        // An `IoSource` says when it goes, but a raw descriptor may have been closed without a word, and its number
-        // may have a new owner, who must not wake the old one's token.
-        if entry.watch.tracking() == Tracking::Levels && entry.identity.has_left(entry.fd) {
-            return None;
-        }
-        Some(A::WORDS.readiness(raw))
+    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
+    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and
+    /// its number may have a new owner, who must not wake the old one's token.
+    fn is_gone(&self, slot: u32, raw: u32, may_be_another: bool) -> bool {
+        self.entries.at(slot).is_some_and(|entry| {
+            entry.watch.tracking() == Tracking::Levels
+                && (raw & K::Ask::INVALID != 0 || may_be_another && entry.identity.has_left(entry.fd))
+        })
     }
 
     fn find(&mut self, place: Place) -> io::Result<u32> {
         let not_found = || io::Error::from_raw_os_error(errors::NOT_FOUND);
         match place {
-            Place::Key(WatchKey { slot, generation }) => match self.slots.get(slot as usize) {
-                Some(found) if found.generation == generation && found.entry.is_some() => Ok(slot),
-                _ => Err(not_found()),
-            },
+            Place::Key(key) => self.entries.slot_of(key).ok_or_else(not_found),
             Place::Fd(fd) => {
                 let identity = FileIdentity::of(fd);
                 let Some(slot) = self.slot_of(fd) else {
                     return Err(identity.err().unwrap_or_else(not_found));
                 };
                 match identity {
-                    Ok(now) if self.entry(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
+                    Ok(now) if self.entries.at(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
                     // It may be there all the same.
                     Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
                     // Closed without a word, like epoll forgets it; perhaps another has its number.
@@ -353,55 +275,49 @@ impl<A: Ask> Table<A> {
         }
     }
 
+    #[cfg_attr(not(unix), allow(dead_code))] // lists go by slots
+    pub(super) fn slot_of_key(&self, key: WatchKey) -> Option<u32> {
+        self.entries.slot_of(key)
+    }
+
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
         self.by_fd.get(&fd).copied()
     }
 
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.slots[slot as usize].entry.as_ref()
-    }
-
     fn vacate(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
-        if let Some(entry) = place.entry.take() {
-            place.generation = place.generation.wrapping_add(1);
+        let Some(key) = self.entries.key_at(slot) else {
+            return;
+        };
+        if let Some(entry) = self.entries.remove(key) {
             self.by_fd.remove(&entry.fd);
             if entry.is_suspect {
                 self.suspects.retain(|&suspect| suspect != slot);
             }
-            self.free.push(slot);
+            // To ask for nothing can't fail in a way that matters.
+            let _ = self.kernel.ask(key, entry.fd, None);
         }
-        self.refresh(slot);
     }
 
-    /// Brings the list in line with a slot.
-    fn refresh(&mut self, slot: u32) {
-        let entry = self.slots[slot as usize].entry.as_mut();
-        if let Some(entry) = entry {
-            if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
-                self.suspects.push(slot);
-            }
-        }
-        if self.is_lent {
-            if self.changed.is_empty() {
-                self.sleeper_is_behind = true;
-            }
-            self.changed.push(slot);
-            return;
-        }
-        let index = slot as usize + 1;
-        if self.list.asks.len() <= index {
-            self.list.asks.resize(index + 1, A::NOTHING);
-        }
-        self.list.asks[index] = match self.entry(slot) {
-            Some(Entry { fd, watch, .. }) if watch.armed().is_some() || watch.awaits_end() => {
-                A::new(*fd, watch.armed(), watch.awaits_read_end())
-            }
-            _ => A::NOTHING,
+    /// Asks the kernel for what a slot's watch wants.
+    fn refresh(&mut self, slot: u32) -> io::Result<()> {
+        let (Some(key), Some(entry)) = (self.entries.key_at(slot), self.entries.at_mut(slot)) else {
+            return Ok(());
         };
+        if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
+            self.suspects.push(slot);
+            self.is_newly_suspect = true;
+        }
+        self.kernel.ask(key, entry.fd, Wanted::of(&entry.watch))
     }
 }
 
-fn event<A: Ask>(token: Token, readiness: Readiness, raw: u32) -> Event {
-    Event::new(token, readiness, A::BACKEND as u8, raw)
+fn look_for<K: Asked>(fd: RawFd, suspect: Option<Interest>) -> K::Ask {
+    match suspect {
+        Some(_) => K::Ask::new(fd, Wanted { interest: suspect, read_hangup: false }),
+        None => K::Ask::NOTHING,
+    }
+}
+
+fn event<K: Asked>(token: Token, readiness: Readiness, raw: u32) -> Event {
+    Event::new(token, readiness, K::BACKEND as u8, raw)
 }

@@ -59,11 +59,7 @@ pub(crate) enum Blocked {
 }
 
 /// Names a registration within one selector; never names another one later.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WatchKey {
-    pub slot: u32,
-    pub generation: u32,
-}
+pub(crate) type WatchKey = super::slab::Key;
 
 /// What a look at the suspects has shown.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

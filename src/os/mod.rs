@@ -6,8 +6,12 @@
 //! with memory that outlives the call, and descriptors that their owners keep open meanwhile.
 #![allow(unsafe_code)]
 
+use std::time::Duration;
+
 #[cfg(not(windows))]
 mod descriptor;
+#[cfg(target_os = "hermit")]
+mod hermit;
 #[cfg(unix)]
 mod unix;
 #[cfg(target_os = "wasi")]
@@ -17,12 +21,22 @@ mod windows;
 
 #[cfg(not(windows))]
 pub(crate) use self::descriptor::*;
+#[cfg(target_os = "hermit")]
+pub(crate) use self::hermit::*;
 #[cfg(unix)]
 pub(crate) use self::unix::*;
 #[cfg(target_os = "wasi")]
 pub(crate) use self::wasi::*;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
+
+/// By how much a kernel lets a thread's short sleeps outlast what was asked, so that it can end several at once: Linux
+/// 50 us (`PR_SET_TIMERSLACK`), if the thread hasn't been given another.
+pub(crate) const TIMER_SLACK: Duration = if cfg!(any(target_os = "linux", target_os = "android")) {
+    Duration::from_micros(50)
+} else {
+    Duration::ZERO
+};
 
 #[cfg(not(windows))]
 impl FileIdentity {

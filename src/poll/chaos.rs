@@ -6,9 +6,9 @@
 //!
 //! Off, it is one `Option` beside the selector, and nothing in the sources.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::mem;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{Selector, NO_KERNEL};
@@ -23,25 +23,52 @@ pub(crate) struct Chaos(Mutex<State>);
 
 struct State {
     random: u64,
-    next: u64,
-    /// Whose events may come without a reason, and what they asked for.
-    registered: BTreeMap<Key, (Token, Interest)>,
-    held: Vec<(Instant, Event)>,
+    /// How many sources there were, for their keys.
+    sources: u64,
+    /// How many calls of `wait` there were.
+    waits: u64,
+    /// By key, and whose events have which token. In order: the standard library's maps would be a third of
+    /// all that there is to compile, for all who never use this.
+    registered: Vec<(Key, Registration)>,
+    owners: Vec<(Token, Key)>,
+    /// At most one for each registration.
+    held: Vec<Held>,
+    /// Its `Poll` was dropped: no event can follow any more.
+    is_over: bool,
+    /// What was held has taken all the room: next time the kernel comes first, or it would starve.
+    held_filled_room: bool,
     /// Kept for its memory: what the kernel gives.
     fresh: Option<Events>,
+}
+
+struct Registration {
+    token: Token,
+    interest: Interest,
+    /// The `wait` that was under way when this began, or the last one: what that was told may be of a registration
+    /// before this one, and must not be told later.
+    since: u64,
+    /// It is being replaced. What is held now would go with it, though it may be news of the next.
+    is_changing: bool,
+}
+
+struct Held {
+    due: Instant,
+    key: Key,
+    event: Event,
 }
 
 /// Names a registration.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Source(u64),
-    #[cfg_attr(not(all(unix, feature = "os-ext")), allow(dead_code))]
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
     Raw(RawIo),
 }
 
 impl Chaos {
     /// If the environment asks for it. The `Poll`s of a program differ from each other, by their number.
     pub(super) fn from_environment(poll: u32) -> io::Result<Option<Box<Chaos>>> {
+        static SAID: Once = Once::new();
         let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
             return Ok(None);
         };
@@ -49,7 +76,7 @@ impl Chaos {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{VARIABLE}={text:?} is no number"))
         })?;
         // For the log of a test that fails. If nobody listens, nobody wants to know.
-        let _ = writeln!(io::stderr(), "wakeful: {VARIABLE}={seed}");
+        SAID.call_once(|| drop(writeln!(io::stderr(), "wakeful: {VARIABLE}={seed}")));
         Ok(Some(Box::new(Chaos::new(seed.wrapping_add(u64::from(poll) << 32)))))
     }
 
@@ -57,61 +84,89 @@ impl Chaos {
         Chaos(Mutex::new(State {
             // Neighbouring seeds must not give neighbouring numbers, and zero would stay zero.
             random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
-            next: 0,
-            registered: BTreeMap::new(),
+            sources: 0,
+            waits: 0,
+            registered: Vec::new(),
+            owners: Vec::new(),
             held: Vec::new(),
+            is_over: false,
+            held_filled_room: false,
             fresh: None,
         }))
     }
 
     pub(super) fn add_source(&self, token: Token, interest: Interest) -> Key {
         let mut state = self.state();
-        state.next += 1;
-        let key = Key::Source(state.next);
-        state.registered.insert(key, (token, interest));
+        state.sources += 1;
+        let key = Key::Source(state.sources);
+        state.set(key, token, interest);
         key
     }
 
-    /// A registration begins, or is replaced: nothing of the old one comes any more.
-    pub(crate) fn set(&self, key: Key, token: Token, interest: Interest) {
+    /// Does what begins a registration, or replaces one: nothing of the old one comes after it.
+    pub(crate) fn replace(
+        &self,
+        key: Key,
+        token: Token,
+        interest: Interest,
+        change: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        // The kernel's news of the new one may be here before we are back.
+        self.state().set_changing(key, true);
+        let result = change();
         let mut state = self.state();
-        if let Some((old, _)) = state.registered.insert(key, (token, interest)) {
-            state.forget(old);
+        match result {
+            Ok(()) => state.set(key, token, interest),
+            Err(_) => state.set_changing(key, false),
         }
+        result
     }
 
     pub(crate) fn remove(&self, key: Key) {
-        let mut state = self.state();
-        if let Some((old, _)) = state.registered.remove(&key) {
-            state.forget(old);
-        }
+        self.state().remove(key);
     }
 
-    /// Like the selector's `wait`. `may_hold` is false if somebody watches the poll's descriptor: what is held here
-    /// doesn't show there.
+    /// The `Poll` is dropped, though its sources may live on: they do what the kernel does.
+    pub(super) fn end(&self) {
+        self.state().is_over = true;
+    }
+
+    /// Whether an event is held back.
+    #[cfg(unix)]
+    pub(super) fn holds_some(&self) -> bool {
+        !self.state().held.is_empty()
+    }
+
+    /// Like the selector's `wait`. `is_watched` says whether somebody watches the poll's descriptor, where what is held
+    /// back doesn't show: then nothing is.
     #[cold]
     pub(super) fn wait(
         &self,
         selector: &Selector,
         events: &mut Events,
         timeout: Option<Duration>,
-        may_hold: bool,
+        is_watched: impl Fn() -> bool,
     ) -> io::Result<()> {
         let before = events.len();
         let mut state = self.state();
-        let now = Instant::now();
-        let next = state.deliver(now, events);
-        let timeout = match next {
+        state.waits += 1;
+        let wait = state.waits;
+        let held_first = !mem::take(&mut state.held_filled_room);
+        if held_first {
+            state.deliver(is_watched(), events);
+        }
+        if events.spare() == 0 {
+            state.held_filled_room = true;
+            return self.tell_watcher(state, selector, is_watched);
+        }
+        let timeout = match state.held.iter().map(|held| held.due).min() {
             _ if events.len() > before => Some(Duration::ZERO),
             Some(next) => {
-                let until = next.saturating_duration_since(now);
+                let until = next.saturating_duration_since(Instant::now());
                 Some(timeout.map_or(until, |timeout| timeout.min(until)))
             }
             None => timeout,
         };
-        if events.spare() == 0 {
-            return Ok(());
-        }
         let mut fresh = match state.fresh.take() {
             Some(fresh) if fresh.capacity() == events.spare() => fresh,
             _ => Events::with_capacity(events.spare()),
@@ -121,17 +176,37 @@ impl Chaos {
         fresh.clear();
         let result = selector.wait(&mut fresh, timeout);
         let mut state = self.state();
+        let may_hold = !is_watched();
         for event in &fresh {
-            state.pass(event, events, may_hold);
+            state.pass(event, wait, may_hold, events);
+        }
+        if !held_first {
+            state.deliver(!may_hold, events);
         }
         if events.spare() > 0 && state.chance(20) {
             state.make_up(events);
         }
         state.fresh = Some(fresh);
+        let told = self.tell_watcher(state, selector, is_watched);
         if events.len() > before {
             return Ok(());
         }
-        result
+        result.and(told)
+    }
+
+    /// Who watches the poll's descriptor must come again for what had no room.
+    fn tell_watcher(
+        &self,
+        state: MutexGuard<'_, State>,
+        selector: &Selector,
+        is_watched: impl Fn() -> bool,
+    ) -> io::Result<()> {
+        let is_owed = !state.held.is_empty();
+        drop(state);
+        match is_owed && is_watched() {
+            true => selector.notify(),
+            false => Ok(()),
+        }
     }
 
     /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.
@@ -146,7 +221,7 @@ impl Chaos {
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     pub(super) fn limit(&self, wanted: usize) -> usize {
         let mut state = self.state();
-        match wanted > 1 && state.chance(3) {
+        match wanted > 1 && !state.is_over && state.chance(3) {
             true => 1 + state.below(wanted - 1),
             false => usize::MAX,
         }
@@ -185,73 +260,116 @@ impl State {
         self.below(one_in) == 0
     }
 
-    /// No event with this token any more, unless another registration has the same.
-    fn forget(&mut self, token: Token) {
-        if !self.registered.values().any(|(other, _)| *other == token) {
-            self.held.retain(|(_, event)| event.token() != token);
+    fn set(&mut self, key: Key, token: Token, interest: Interest) {
+        self.remove(key);
+        let registration = Registration { token, interest, since: self.waits, is_changing: false };
+        let place = self.registered.partition_point(|(other, _)| *other < key);
+        self.registered.insert(place, (key, registration));
+        let place = self.owners.partition_point(|owner| *owner < (token, key));
+        self.owners.insert(place, (token, key));
+    }
+
+    fn set_changing(&mut self, key: Key, is_changing: bool) {
+        if let Some(place) = self.place(key) {
+            self.registered[place].1.is_changing = is_changing;
         }
     }
 
-    fn hold(&mut self, event: Event) {
+    fn remove(&mut self, key: Key) {
+        if let Some(place) = self.place(key) {
+            let (_, old) = self.registered.remove(place);
+            self.owners.retain(|owner| *owner != (old.token, key));
+            self.held.retain(|held| held.key != key);
+        }
+    }
+
+    fn place(&self, key: Key) -> Option<usize> {
+        self.registered.binary_search_by(|(other, _)| other.cmp(&key)).ok()
+    }
+
+    /// Whose event the kernel has told a `wait`, if that is sure. With a token that several have, or that somebody has
+    /// had a moment ago, it isn't: later the event might be told of one that it isn't of.
+    fn owner(&self, token: Token, wait: u64) -> Option<Key> {
+        let first = self.owners.partition_point(|(other, _)| *other < token);
+        let (_, key) = *self.owners.get(first).filter(|(other, _)| *other == token)?;
+        if self.owners.get(first + 1).is_some_and(|(other, _)| *other == token) {
+            return None;
+        }
+        let (_, registration) = &self.registered[self.place(key)?];
+        (registration.since < wait && !registration.is_changing).then_some(key)
+    }
+
+    fn held(&mut self, key: Key) -> Option<&mut Held> {
+        self.held.iter_mut().find(|held| held.key == key)
+    }
+
+    /// Holds an event back, or adds it to the one that is.
+    fn hold(&mut self, key: Key, event: Event) {
+        if let Some(held) = self.held(key) {
+            return held.add(&event);
+        }
         let late = self.below(LATEST.as_micros() as usize) as u64;
-        self.held.push((Instant::now() + Duration::from_micros(late), event));
+        self.held.push(Held { due: Instant::now() + Duration::from_micros(late), key, event });
     }
 
     /// An event for `direction` sets out; false if nobody asked for it.
     fn follow_up(&mut self, key: Key, direction: Interest) -> bool {
-        let Some(&(token, interest)) = self.registered.get(&key) else { return false };
-        let Some(direction) = direction.intersection(interest) else { return false };
-        let readiness = Readiness::READABLE
-            .when(direction.is_readable())
-            .union(Readiness::WRITABLE.when(direction.is_writable()));
+        let Some(place) = self.place(key) else { return false };
+        let (_, registration) = &self.registered[place];
+        if registration.is_changing || self.is_over {
+            return false;
+        }
+        let token = registration.token;
+        let Some(direction) = direction.intersection(registration.interest) else { return false };
+        let readiness = readiness(direction);
         if readiness.is_none() {
             return false;
         }
-        self.hold(Event::new(token, readiness, NO_KERNEL, 0));
+        self.hold(key, Event::new(token, readiness, NO_KERNEL, 0));
         true
     }
 
-    /// Reports what is due, in any order; when the next is.
-    fn deliver(&mut self, now: Instant, events: &mut Events) -> Option<Instant> {
+    /// Reports what is due, or all, in any order.
+    fn deliver(&mut self, all: bool, events: &mut Events) {
         for last in (1..self.held.len()).rev() {
             let other = self.below(last + 1);
             self.held.swap(last, other);
         }
+        let now = Instant::now();
         let mut index = 0;
         while index < self.held.len() && events.spare() > 0 {
-            if self.held[index].0 > now {
+            if !all && self.held[index].due > now {
                 index += 1;
                 continue;
             }
-            let (_, event) = self.held.swap_remove(index);
-            events.push(event);
+            events.push(self.held.swap_remove(index).event);
         }
-        self.held.iter().map(|(due, _)| *due).min()
     }
 
-    /// An event of the kernel's: at once, later, with another of its token, or in two parts.
-    fn pass(&mut self, event: &Event, events: &mut Events, may_hold: bool) {
-        let token = event.token();
-        if let Some(at) = self.held.iter().position(|(_, held)| held.token() == token).filter(|_| may_hold) {
-            if self.chance(2) {
-                let (origin, raw) = event.raw();
-                let readiness = self.held[at].1.readiness().union(event.readiness());
-                self.held[at].1 = Event::new(token, readiness, origin, raw);
-                return;
-            }
+    /// An event of the kernel's: at once, later, with another of its registration, or in two parts.
+    fn pass(&mut self, event: &Event, wait: u64, may_hold: bool, events: &mut Events) {
+        let Some(key) = self.owner(event.token(), wait).filter(|_| may_hold) else {
+            return events.push(event.clone());
+        };
+        if self.held(key).is_some() && self.chance(2) {
+            return self.hold(key, event.clone());
         }
-        if may_hold && event.is_readable() && event.is_writable() && self.chance(3) {
+        if event.is_readable() && event.is_writable() && self.chance(3) {
             let (origin, raw) = event.raw();
             let reading = event.readiness().without(Readiness::WRITABLE.union(Readiness::WRITE_CLOSED));
             let writing = event
                 .readiness()
                 .without(Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::PRIORITY));
-            let parts = [reading, writing].map(|readiness| Event::new(token, readiness, origin, raw));
+            let mut parts =
+                [reading, writing].map(|readiness| Event::new(event.token(), readiness, origin, raw));
+            if self.chance(2) {
+                parts.reverse();
+            }
             let [now, later] = parts;
             events.push(now);
-            self.hold(later);
-        } else if may_hold && self.chance(4) {
-            self.hold(event.clone());
+            self.hold(key, later);
+        } else if self.chance(4) {
+            self.hold(key, event.clone());
         } else {
             events.push(event.clone());
         }
@@ -260,20 +378,33 @@ impl State {
     /// An event without a reason, for anybody.
     fn make_up(&mut self, events: &mut Events) {
         // A raw descriptor may be closed without a word, and is left alone.
-        let sources = || self.registered.iter().filter(|(key, _)| matches!(key, Key::Source(_)));
-        let count = sources().count();
+        let is_source = |(key, _): &&(Key, Registration)| matches!(key, Key::Source(_));
+        let count = self.registered.iter().filter(is_source).count();
         if count == 0 {
             return;
         }
         let index = self.below(count);
-        let mut sources = self.registered.iter().filter(|(key, _)| matches!(key, Key::Source(_)));
-        if let Some((_, &(token, interest))) = sources.nth(index) {
-            let readiness = Readiness::READABLE
-                .when(interest.is_readable())
-                .union(Readiness::WRITABLE.when(interest.is_writable()));
+        if let Some((_, registration)) = self.registered.iter().filter(is_source).nth(index) {
+            let readiness = readiness(registration.interest);
             if !readiness.is_none() {
-                events.push(Event::new(token, readiness, NO_KERNEL, 0));
+                events.push(Event::new(registration.token, readiness, NO_KERNEL, 0));
             }
         }
     }
 }
+
+impl Held {
+    fn add(&mut self, event: &Event) {
+        let (origin, raw) = event.raw();
+        let readiness = self.event.readiness().union(event.readiness());
+        self.event = Event::new(event.token(), readiness, origin, raw);
+    }
+}
+
+fn readiness(directions: Interest) -> Readiness {
+    let reading = Readiness::READABLE.when(directions.is_readable());
+    reading.union(Readiness::WRITABLE.when(directions.is_writable()))
+}
+
+#[cfg(test)]
+mod tests;

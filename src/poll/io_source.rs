@@ -126,25 +126,12 @@ impl<T> IoSource<T> {
         &self,
         direction: Interest,
         wanted: impl FnOnce() -> usize,
-        operation: impl FnOnce(&T, usize) -> io::Result<usize>,
+        mut operation: impl FnMut(&T, usize) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        let Some(watched) = &self.watched else {
-            return operation(&self.io, usize::MAX);
-        };
-        if watched.pretends_to_block(direction) {
-            return Err(io::ErrorKind::WouldBlock.into());
+        match &self.watched {
+            None => operation(&self.io, usize::MAX),
+            Some(watched) => watched.transfer(direction, wanted(), &mut |limit| operation(&self.io, limit)),
         }
-        let wanted = wanted();
-        let limit = watched.limit(wanted);
-        let result = operation(&self.io, limit);
-        if let Ok(moved) = result {
-            if moved > 0 && moved < wanted.min(limit) {
-                watched.was_short(direction);
-            } else if limit < wanted {
-                watched.was_cut_short(direction);
-            }
-        }
-        watched.told(result, Blocked::Direction(direction))
     }
 }
 
@@ -166,11 +153,11 @@ impl<T: AsRawIo> Source for IoSource<T> {
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let core = self.belongs_to(registry)?;
-        core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest)?;
-        if let Some((chaos, key)) = self.watched.as_ref().and_then(|watched| watched.chaos()) {
-            chaos.set(key, token, interest);
+        let change = || core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest);
+        match self.watched.as_ref().and_then(|watched| watched.chaos()) {
+            Some((chaos, key)) => chaos.replace(key, token, interest, change),
+            None => change(),
         }
-        Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
@@ -235,8 +222,10 @@ impl Watched {
         result
     }
 
+    #[inline]
     fn chaos(&self) -> Option<(&Chaos, ChaosKey)> {
-        self.core.chaos.as_deref().zip(self.chaos)
+        let key = self.chaos?;
+        Some((self.core.chaos.as_deref()?, key))
     }
 
     #[inline]
@@ -250,6 +239,29 @@ impl Watched {
 
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 impl Watched {
+    /// See [`IoSource::transfer`]. Compiled once, not into each caller.
+    fn transfer(
+        &self,
+        direction: Interest,
+        wanted: usize,
+        operation: &mut dyn FnMut(usize) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        if self.pretends_to_block(direction) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let limit = self.limit(wanted);
+        let result = operation(limit);
+        if let Ok(moved) = result {
+            if moved > 0 && moved < wanted {
+                self.was_short(direction);
+            }
+            if limit < wanted {
+                self.was_cut_short(direction);
+            }
+        }
+        self.told(result, Blocked::Direction(direction))
+    }
+
     #[inline]
     fn limit(&self, wanted: usize) -> usize {
         match self.chaos() {

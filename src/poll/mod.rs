@@ -1,7 +1,10 @@
 //! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
 
 mod chaos;
+mod core;
 mod io_source;
+#[cfg(all(windows, feature = "os-ext"))]
+mod raised;
 mod registry;
 #[cfg(all(not(windows), feature = "os-ext"))]
 mod source_fd;
@@ -10,8 +13,10 @@ mod source_type;
 mod wake;
 mod waker;
 
-#[cfg(all(unix, feature = "os-ext"))]
+pub(crate) use self::core::Core;
 pub use self::io_source::IoSource;
+#[cfg(all(windows, feature = "os-ext"))]
+pub(crate) use self::raised::Raised;
 pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;
@@ -23,13 +28,14 @@ use std::fmt;
 use std::io;
 #[cfg(unix)]
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::chaos::Chaos;
-use self::wake::Wakes;
+use self::core::next_id;
+use self::wake::{Pending, Wakes};
 use crate::backend::{Backend, Selector, NO_KERNEL};
+use crate::os::TIMER_SLACK;
 use crate::readiness::{Event, Events, Readiness};
 
 /// Sleeps until one of many event sources is ready.
@@ -184,8 +190,8 @@ impl Poll {
     /// Sleeps until there are events, or until `timeout` is over, and puts the events into `events`.
     ///
     /// `None` sleeps until an event; zero doesn't sleep. Any other timeout is kept to the nanosecond, as far as the
-    /// kernel's timers go (Linux adds the timer slack of the thread, usually 50 us): the call never comes back empty
-    /// before it is over, and nothing that happens within restarts it.
+    /// kernel's timers go (on Linux mostly some 15 us late): the call never comes back empty before it is over, and
+    /// nothing that happens within restarts it.
     ///
     /// `events` is cleared first. It takes at most its capacity; what is left comes with the next calls, and
     /// nothing starves.
@@ -283,6 +289,10 @@ impl Poll {
     }
 
     /// `deadline` is when `timeout` is over, if that is known already.
+    ///
+    /// Always inlined, down to the system call: where returns are dear after one (`os/unix/calls.rs`), a poll that
+    /// doesn't sleep has one.
+    #[inline(always)]
     fn poll_limited(
         &mut self,
         events: &mut Events,
@@ -291,48 +301,53 @@ impl Poll {
     ) -> io::Result<()> {
         events.clear();
         if events.capacity() == 0 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "there is no room for events: the capacity is 0",
-            ));
+            return Err(no_room());
         }
-        let result = self.fill(events, timeout, deadline);
-        self.is_busy = !events.is_empty();
-        match result {
-            // What was found before the error is not lost.
-            Err(_) if self.is_busy => Ok(()),
-            result => result,
-        }
-    }
-
-    #[inline]
-    fn fill(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
+        let mut timeout = timeout;
         if self.wakes_first {
-            self.take_wakes(events)?;
-            if events.spare() == 0 {
-                // Those that are left come after the sources now, or busy wakers would starve these.
-                self.wakes_first = false;
-                return Ok(());
+            let result = self.take_wakes_first(events);
+            if result.is_err() || events.spare() == 0 {
+                return self.end(events, result);
+            }
+            if !events.is_empty() {
+                timeout = Some(Duration::ZERO);
             }
         }
-        let may_sleep = timeout != Some(Duration::ZERO) && events.is_empty();
         // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
         // something at once, and saves them.
-        if !may_sleep || (self.is_busy && timeout.is_some()) {
-            self.look(events)?;
-            if !may_sleep || !events.is_empty() {
+        if timeout == Some(Duration::ZERO) || (self.is_busy && timeout.is_some()) {
+            if let Err(e) = self.look(events) {
+                return self.end(events, Err(e));
+            }
+            self.is_busy = !events.is_empty();
+            if self.is_busy || timeout == Some(Duration::ZERO) {
                 return Ok(());
             }
         }
         self.sleep_until(events, timeout, deadline)
     }
 
-    /// Sleeps until there are events or `timeout` is over, however often the backend comes back.
+    /// Takes the wakes for which the last call had no room.
+    #[cold]
+    fn take_wakes_first(&mut self, events: &mut Events) -> io::Result<()> {
+        self.take_wakes(events)?;
+        // Those that are left come after the sources now, or busy wakers would starve these.
+        self.wakes_first &= events.spare() > 0;
+        Ok(())
+    }
+
+    /// The last step of each poll.
+    fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
+        self.is_busy = !events.is_empty();
+        // What was found before an error is not lost.
+        if self.is_busy {
+            return Ok(());
+        }
+        result
+    }
+
+    /// Sleeps until there are events or `timeout` is over, however often the backend comes back. It ends the poll.
+    #[inline(never)]
     fn sleep_until(
         &mut self,
         events: &mut Events,
@@ -341,28 +356,33 @@ impl Poll {
     ) -> io::Result<()> {
         // A timeout that is over after the end of time is none.
         let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
-        let mut left = timeout;
+        // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
+        // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
+        // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
+        let slack = if self.backend() == Backend::Sim { Duration::ZERO } else { TIMER_SLACK };
+        let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
+        let mut left = timeout.map(shortened);
         if let Some(limit) = self.spin {
-            let start = Instant::now();
-            let now = self.spin(events, start, limit.min(timeout.unwrap_or(limit)))?;
-            if !events.is_empty() {
-                return Ok(());
+            match self.spin(events, limit.min(timeout.unwrap_or(limit))) {
+                Ok(now) => {
+                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now)));
+                }
+                Err(e) => return self.end(events, Err(e)),
             }
-            left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            if left == Some(Duration::ZERO) {
-                return Ok(());
+            if !events.is_empty() || left == Some(Duration::ZERO) {
+                return self.end(events, Ok(()));
             }
         }
         loop {
-            self.sleep(events, left)?;
-            if !events.is_empty() {
-                return Ok(());
+            let result = self.sleep(events, left);
+            if !events.is_empty() || result.is_err() {
+                return self.end(events, result);
             }
             // The backend may come back early: it was notified of a change, or the kernel can't count that far.
             if let Some(deadline) = deadline {
                 let rest = deadline.saturating_duration_since(self.core().selector.now());
                 if rest.is_zero() {
-                    return Ok(());
+                    return self.end(events, Ok(()));
                 }
                 left = Some(rest);
             }
@@ -370,7 +390,9 @@ impl Poll {
     }
 
     /// Looks for events until there are some or `limit` is over; the time then.
-    fn spin(&mut self, events: &mut Events, start: Instant, limit: Duration) -> io::Result<Instant> {
+    #[inline(never)]
+    fn spin(&mut self, events: &mut Events, limit: Duration) -> io::Result<Instant> {
+        let start = Instant::now();
         loop {
             self.look(events)?;
             let now = Instant::now();
@@ -387,7 +409,7 @@ impl Poll {
         }
     }
 
-    /// Takes what is there. Always inlined, as the backend's call is: not to sleep is less code.
+    /// Takes what is there.
     #[inline(always)]
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
         self.core().wait(events, Some(Duration::ZERO))?;
@@ -398,6 +420,7 @@ impl Poll {
     }
 
     /// Waits for something, though it may come back with nothing.
+    #[inline(always)]
     fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let core = self.core();
         let timeout = if core.wakes.enter() { timeout } else { Some(Duration::ZERO) };
@@ -417,6 +440,11 @@ impl Poll {
             self.wakes_first = false;
             return Ok(());
         }
+        self.deliver(pending, events)
+    }
+
+    #[inline(never)]
+    fn deliver(&mut self, pending: Pending, events: &mut Events) -> io::Result<()> {
         let core = self.registry.core();
         let left = core.wakes.deliver(pending, events.spare(), |token| {
             events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
@@ -447,56 +475,24 @@ impl AsRawFd for Poll {
     }
 }
 
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if let Some(chaos) = &self.core().chaos {
+            chaos.end();
+        }
+    }
+}
+
 impl fmt::Debug for Poll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poll").field("registry", &self.registry).finish_non_exhaustive()
     }
 }
 
-/// What a `Poll`, its registries, wakers and some of its sources share.
-pub(crate) struct Core {
-    /// Tells one `Poll` from another. Never 0.
-    id: u32,
-    pub(crate) selector: Selector,
-    pub(crate) chaos: Option<Box<Chaos>>,
-    wakes: Wakes,
-}
+/// The shortest sleep that is made of a longer one.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
 
-impl Core {
-    #[inline]
-    fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match &self.chaos {
-            None => self.selector.wait(events, timeout),
-            Some(chaos) => chaos.wait(&self.selector, events, timeout, !self.wakes.is_exposed()),
-        }
-    }
-
-    /// Tells the kernel of a wake.
-    fn notify(&self) -> io::Result<()> {
-        let result = self.selector.notify();
-        if result.is_err() {
-            self.wakes.was_not_told();
-        }
-        result
-    }
-
-    #[cfg(unix)]
-    fn expose(&self) -> BorrowedFd<'_> {
-        if self.wakes.expose() {
-            // Only a `Waker` makes a wake pending, and it has prepared this. If it fails, the wake is reported by the
-            // next `poll` all the same.
-            let _ = self.notify();
-        }
-        self.selector.descriptor()
-    }
-}
-
-fn next_id() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    loop {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        if id != 0 {
-            return id;
-        }
-    }
+#[cold]
+fn no_room() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "there is no room for events: the capacity is 0")
 }

@@ -4,7 +4,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
+#[cfg(feature = "os-ext")]
+use super::chaos::Key as ChaosKey;
 use super::Core;
+#[cfg(feature = "os-ext")]
+use crate::backend::Tracking;
+#[cfg(feature = "os-ext")]
+use crate::os::RawIo;
 use crate::readiness::{Interest, Token};
 
 /// Registers event sources with a [`Poll`](crate::Poll).
@@ -196,6 +202,41 @@ impl Registry {
     /// None: it needs no descriptor. The result is there for compatibility.
     pub fn try_clone(&self) -> io::Result<Registry> {
         Ok(Registry { core: Arc::clone(&self.core) })
+    }
+}
+
+/// What somebody else owns, and operates on in ways that nobody here learns of.
+#[cfg(feature = "os-ext")]
+impl Registry {
+    pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
+        self.change_raw(io, token, interest, || {
+            self.core.selector.register(io, Tracking::Levels, token, interest).map(|_| ())
+        })
+    }
+
+    pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
+        self.change_raw(io, token, interest, || self.core.selector.reregister(io, None, token, interest))
+    }
+
+    fn change_raw(
+        &self,
+        io: RawIo,
+        token: Token,
+        interest: Interest,
+        change: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        match &self.core.chaos {
+            Some(chaos) => chaos.replace(ChaosKey::Raw(io), token, interest, change),
+            None => change(),
+        }
+    }
+
+    pub(crate) fn deregister_raw(&self, io: RawIo) -> io::Result<()> {
+        self.core.selector.deregister(io, None)?;
+        if let Some(chaos) = &self.core.chaos {
+            chaos.remove(ChaosKey::Raw(io));
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use super::chaos::Key as ChaosKey;
 use super::{Registry, Source};
-use crate::backend::Tracking;
 use crate::readiness::{Interest, Token};
 
 /// A descriptor that somebody else owns, as an event source.
@@ -50,29 +48,14 @@ pub struct SourceFd<'a>(pub &'a RawFd);
 
 impl Source for SourceFd<'_> {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let core = registry.core();
-        core.selector.register(*self.0, Tracking::Levels, token, interest)?;
-        if let Some(chaos) = &core.chaos {
-            chaos.set(ChaosKey::Raw(*self.0), token, interest);
-        }
-        Ok(())
+        registry.register_raw(*self.0, token, interest)
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let core = registry.core();
-        core.selector.reregister(*self.0, None, token, interest)?;
-        if let Some(chaos) = &core.chaos {
-            chaos.set(ChaosKey::Raw(*self.0), token, interest);
-        }
-        Ok(())
+        registry.reregister_raw(*self.0, token, interest)
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        let core = registry.core();
-        core.selector.deregister(*self.0, None)?;
-        if let Some(chaos) = &core.chaos {
-            chaos.remove(ChaosKey::Raw(*self.0));
-        }
-        Ok(())
+        registry.deregister_raw(*self.0)
     }
 }

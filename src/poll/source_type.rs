@@ -149,7 +149,15 @@ macro_rules! read_with {
                 self.inner.transfer(
                     $crate::readiness::Interest::READABLE,
                     || wanted,
-                    |io, _| $read_vectored(io, bufs),
+                    |io, limit| {
+                        if limit < wanted {
+                            if let Some(first) = bufs.iter_mut().find(|buf| !buf.is_empty()) {
+                                let len = first.len().min(limit);
+                                return $read(io, &mut first[..len]);
+                            }
+                        }
+                        $read_vectored(io, bufs)
+                    },
                 )
             }
         }
@@ -184,7 +192,12 @@ macro_rules! write_with {
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 let wanted = || bufs.iter().map(|buf| buf.len()).sum();
-                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, _| {
+                self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, limit| {
+                    if limit != usize::MAX {
+                        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
+                            return $write(io, &first[..first.len().min(limit)]);
+                        }
+                    }
                     $write_vectored(io, bufs)
                 })
             }

@@ -45,7 +45,8 @@ const SHARED_BIT: u32 = usize::BITS - 1;
 #[derive(Debug)]
 pub(super) struct Wakes {
     state: AtomicUsize,
-    slots: Mutex<Slots>,
+    /// Apart: it is large, and what each poll reads is to lie together.
+    slots: Box<Mutex<Slots>>,
 }
 
 #[derive(Debug)]
@@ -72,12 +73,12 @@ impl Wakes {
     pub(super) fn new() -> Wakes {
         Wakes {
             state: AtomicUsize::new(0),
-            slots: Mutex::new(Slots {
+            slots: Box::new(Mutex::new(Slots {
                 own: std::array::from_fn(|_| None),
                 shared: Vec::new(),
                 next_bit: FIRST_BIT,
                 next_shared: 0,
-            }),
+            })),
         }
     }
 
@@ -190,9 +191,8 @@ impl Wakes {
 
     /// The poll's descriptor is given away: from now on the kernel is told of each wake. Whether it must be told of
     /// one that is pending.
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere it has no descriptor to give away
     #[must_use]
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to give away
     pub(super) fn expose(&self) -> bool {
         self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
     }

@@ -56,6 +56,11 @@ pub struct Waker {
 impl Waker {
     /// A waker for the `Poll` of `registry`, whose events have `token`.
     ///
+    /// # Portability
+    ///
+    /// All. On WASI it ends no sleep: without threads there is nobody to sleep meanwhile, and with threads
+    /// (`wasm32-wasip1-threads`) the sleeper finds the wake by itself, within 10 ms.
+    ///
     /// # Errors
     ///
     /// The first waker of a `Poll` opens what the kernel needs to end a sleep, which fails when descriptors have run

@@ -68,7 +68,7 @@ impl Events {
 
 #[cfg(feature = "os-poll")]
 impl Events {
-    /// How many more events there is room for.
+    /// How many more events there is room for, in what is allocated.
     #[inline]
     pub(crate) fn spare(&self) -> usize {
         self.capacity - self.list.len()

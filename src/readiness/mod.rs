@@ -7,6 +7,9 @@ mod event;
 mod events;
 mod interest;
 #[cfg(feature = "os-poll")]
+#[allow(dead_code)] // one kernel's, but tested everywhere
+pub(crate) mod oneoff_words;
+#[cfg(feature = "os-poll")]
 #[allow(dead_code)] // most kernels', but tested everywhere
 mod poll_words;
 mod token;

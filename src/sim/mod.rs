@@ -7,7 +7,7 @@
 //!
 //! The same seed gives the same run, on every platform, as long as one thread does everything. Time moves in
 //! [`Poll::poll`] alone, and as far as the program sleeps: a second of sleep costs nothing. So thousands of runs
-//! with thousands of seeds are quick, and the seed of one that fails repeats it.
+//! with thousands of seeds are quick, and the seed of one that fails repeats it: a world whose test panics prints it.
 //!
 //! A program that sleeps for ever, since it waits for an event that the contract doesn't promise, gets an error from
 //! `poll` instead, unless a [`Waker`](crate::Waker) lives: then another thread may come to its help.
@@ -70,7 +70,6 @@ use crate::poll::Source;
 #[derive(Clone)]
 pub struct Sim {
     world: Arc<World>,
-    seed: u64,
 }
 
 impl Sim {
@@ -83,13 +82,13 @@ impl Sim {
     /// The world of `seed`, with these faults.
     #[must_use]
     pub fn with_faults(seed: u64, faults: Faults) -> Sim {
-        Sim { world: Arc::new(World::new(seed, faults)), seed }
+        Sim { world: Arc::new(World::new(seed, faults)) }
     }
 
-    /// The seed, for the message of a test that fails.
+    /// The seed, for the message of a test that fails. One that panics need not ask: the world says it by itself.
     #[must_use]
     pub fn seed(&self) -> u64 {
-        self.seed
+        self.world.seed()
     }
 
     /// A `Poll` of this world, for this world's sources. There may be several.
@@ -151,7 +150,7 @@ impl Sim {
 impl fmt::Debug for Sim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sim")
-            .field("seed", &self.seed)
+            .field("seed", &self.seed())
             .field("elapsed", &self.elapsed())
             .finish_non_exhaustive()
     }

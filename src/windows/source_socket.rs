@@ -1,7 +1,6 @@
 use std::io;
 use std::os::windows::io::RawSocket;
 
-use crate::backend::Tracking;
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
@@ -47,16 +46,14 @@ pub struct SourceSocket<'a>(pub &'a RawSocket);
 
 impl Source for SourceSocket<'_> {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let selector = &registry.core().selector;
-        selector.register(*self.0, Tracking::Levels, token, interest)?;
-        Ok(())
+        registry.register_raw(*self.0, token, interest)
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        registry.core().selector.reregister(*self.0, None, token, interest)
+        registry.reregister_raw(*self.0, token, interest)
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        registry.core().selector.deregister(*self.0, None)
+        registry.deregister_raw(*self.0)
     }
 }

@@ -2,8 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::backend::RaisedKey;
-use crate::poll::{Core, Registry, Source};
+use crate::poll::{Raised, Registry, Source};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// An event source that the program itself makes ready.
@@ -48,7 +47,7 @@ pub struct Poster {
 }
 
 struct Shared {
-    registration: Mutex<Option<(Arc<Core>, RaisedKey)>>,
+    registration: Mutex<Option<Raised>>,
 }
 
 impl UserSource {
@@ -80,13 +79,13 @@ impl Poster {
     /// which none is known to happen; the event is pending even then.
     pub fn post(&self, readiness: Interest) -> io::Result<()> {
         let registration = self.shared.lock();
-        let Some((core, key)) = &*registration else {
+        let Some(raised) = &*registration else {
             return Err(not_registered());
         };
         let readiness = Readiness::READABLE
             .when(readiness.is_readable())
             .union(Readiness::WRITABLE.when(readiness.is_writable()));
-        core.selector.completions().raise(*key, readiness)
+        raised.home().raise(raised.key(), readiness)
     }
 }
 
@@ -96,18 +95,13 @@ impl Source for UserSource {
         if registration.is_some() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
         }
-        let core = registry.core();
-        let key = core.selector.completions().add(token, interest);
-        *registration = Some((Arc::clone(core), key));
+        *registration = Some(Raised::new(registry, token, interest)?);
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match &*self.shared.lock() {
-            Some((core, key)) if Arc::ptr_eq(core, registry.core()) => {
-                core.selector.completions().replace(*key, token, interest);
-                Ok(())
-            }
+            Some(raised) if raised.is_of(registry) => raised.replace(token, interest),
             _ => Err(not_registered()),
         }
     }
@@ -115,8 +109,7 @@ impl Source for UserSource {
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         let mut registration = self.shared.lock();
         match &*registration {
-            Some((core, key)) if Arc::ptr_eq(core, registry.core()) => {
-                core.selector.completions().remove(*key);
+            Some(raised) if raised.is_of(registry) => {
                 *registration = None;
                 Ok(())
             }
@@ -127,14 +120,12 @@ impl Source for UserSource {
 
 impl Drop for UserSource {
     fn drop(&mut self) {
-        if let Some((core, key)) = self.shared.lock().take() {
-            core.selector.completions().remove(key);
-        }
+        *self.shared.lock() = None;
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<(Arc<Core>, RaisedKey)>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Raised>> {
         self.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

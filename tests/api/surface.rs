@@ -187,6 +187,20 @@ where
 {
 }
 
+/// What everything with a socket of its own is.
+#[cfg(windows)]
+#[allow(dead_code)] // without `net` there is none
+fn is_descriptor<T>()
+where
+    T: std::os::windows::io::AsSocket
+        + std::os::windows::io::AsRawSocket
+        + std::os::windows::io::IntoRawSocket
+        + std::os::windows::io::FromRawSocket
+        + From<std::os::windows::io::OwnedSocket>
+        + Into<std::os::windows::io::OwnedSocket>,
+{
+}
+
 /// What all sockets are.
 #[cfg(feature = "net")]
 fn is_socket<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Into<Std>, Std>() {
@@ -205,7 +219,7 @@ mod net {
     #[test]
     fn tcp_listener() {
         is_socket::<TcpListener, net::TcpListener>();
-        #[cfg(unix)]
+        #[cfg(any(unix, windows))]
         is_descriptor::<TcpListener>();
         let _: fn(SocketAddr) -> io::Result<TcpListener> = TcpListener::bind;
         let _: fn(net::TcpListener) -> TcpListener = TcpListener::from_std;
@@ -220,7 +234,7 @@ mod net {
     fn tcp_stream() {
         is_socket::<TcpStream, net::TcpStream>();
         is_stream::<TcpStream>();
-        #[cfg(unix)]
+        #[cfg(any(unix, windows))]
         is_descriptor::<TcpStream>();
         let _: fn(SocketAddr) -> io::Result<TcpStream> = TcpStream::connect;
         let _: fn(net::TcpStream) -> TcpStream = TcpStream::from_std;
@@ -239,7 +253,7 @@ mod net {
     #[test]
     fn udp_socket() {
         is_socket::<UdpSocket, net::UdpSocket>();
-        #[cfg(unix)]
+        #[cfg(any(unix, windows))]
         is_descriptor::<UdpSocket>();
         let _: fn(SocketAddr) -> io::Result<UdpSocket> = UdpSocket::bind;
         let _: fn(net::UdpSocket) -> UdpSocket = UdpSocket::from_std;
@@ -394,5 +408,33 @@ mod unix {
         is_read::<pipe::Receiver>();
         let _: fn(&pipe::Receiver, bool) -> io::Result<()> = pipe::Receiver::set_nonblocking;
         let _: fn(&pipe::Receiver, fn() -> io::Result<char>) -> io::Result<char> = pipe::Receiver::try_io;
+    }
+}
+
+#[cfg(all(windows, feature = "os-ext"))]
+mod windows {
+    use super::*;
+
+    use std::ffi::{OsStr, OsString};
+    use std::io::{Read, Write};
+    use std::os::windows::io::{AsRawHandle, FromRawHandle};
+
+    use subject::windows::NamedPipe;
+
+    #[test]
+    fn named_pipe() {
+        is_source::<NamedPipe>();
+        fn is_pipe<T: Read + Write + AsRawHandle + FromRawHandle>()
+        where
+            for<'a> &'a T: Read + Write,
+        {
+        }
+        is_pipe::<NamedPipe>();
+        let _: fn(&'static str) -> io::Result<NamedPipe> = NamedPipe::new;
+        let _: fn(OsString) -> io::Result<NamedPipe> = NamedPipe::new;
+        let _: fn(&'static OsStr) -> io::Result<NamedPipe> = NamedPipe::new;
+        let _: fn(&NamedPipe) -> io::Result<()> = NamedPipe::connect;
+        let _: fn(&NamedPipe) -> io::Result<Option<io::Error>> = NamedPipe::take_error;
+        let _: fn(&NamedPipe) -> io::Result<()> = NamedPipe::disconnect;
     }
 }

@@ -1,6 +1,6 @@
 //! Connecting: success, refusal, and a socket that is registered before it is connected.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use wakeful::net::TcpStream;
@@ -63,7 +63,10 @@ fn registered_before_connected(backend: Backend) {
     if !makes_sockets(backend) {
         return;
     }
+    use std::io::Read;
+
     use socket2::{Domain, Socket, Type};
+
     for interest in [READ, WRITE, BOTH] {
         let mut t = Tester::new(backend);
         let (listener, addr) = listener();

@@ -1,7 +1,8 @@
 //! What the tests share, and what differs between platforms for them.
 #![allow(dead_code)] // each test program uses a part
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,10 +27,23 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Whether the system is the libc of WASI's second preview, which lacks this and that.
 pub const IS_LIBC_OF_WASI: bool = cfg!(all(target_os = "wasi", target_env = "p2"));
 
+/// Whether every `Poll` does all that the contract allows (`WAKEFUL_CHAOS`). Then events may come without a reason and
+/// later, and operations may only pretend to block.
+pub fn is_shaken() -> bool {
+    std::env::var_os("WAKEFUL_CHAOS").is_some_and(|seed| !seed.is_empty())
+}
+
+/// After so many times nobody only pretends to block.
+const PRETENCES: usize = 30;
+
 /// A poll that knows what it waits for.
 pub struct Tester {
     pub poll: Poll,
     pub events: Events,
+    /// What each source was registered with, by its address.
+    tokens: RefCell<BTreeMap<usize, (Token, Interest)>>,
+    /// Those that must not come any more, in whatever way the poll is shaken.
+    gone: RefCell<BTreeSet<Token>>,
 }
 
 /// An event that is to come, and what it may say.
@@ -60,7 +74,8 @@ impl Tester {
     pub fn with_capacity(backend: Backend, capacity: usize) -> Tester {
         let poll = Poll::with_backend(backend).expect("a poll");
         assert_eq!(poll.backend(), backend);
-        Tester { poll, events: Events::with_capacity(capacity) }
+        let events = Events::with_capacity(capacity);
+        Tester { poll, events, tokens: RefCell::default(), gone: RefCell::default() }
     }
 
     pub fn registry(&self) -> &Registry {
@@ -70,16 +85,46 @@ impl Tester {
     #[track_caller]
     pub fn register(&self, source: &mut (impl Source + ?Sized), token: Token, interest: Interest) {
         self.registry().register(source, token, interest).expect("register");
+        self.keep(source, Some((token, interest)));
     }
 
     #[track_caller]
     pub fn reregister(&self, source: &mut (impl Source + ?Sized), token: Token, interest: Interest) {
         self.registry().reregister(source, token, interest).expect("reregister");
+        self.keep(source, Some((token, interest)));
     }
 
     #[track_caller]
     pub fn deregister(&self, source: &mut (impl Source + ?Sized)) {
         self.registry().deregister(source).expect("deregister");
+        self.keep(source, None);
+    }
+
+    fn keep(&self, source: &(impl Source + ?Sized), now: Option<(Token, Interest)>) {
+        let (mut tokens, mut gone) = (self.tokens.borrow_mut(), self.gone.borrow_mut());
+        let address = (source as *const _ as *const ()) as usize;
+        let old = match now {
+            Some(now) => tokens.insert(address, now),
+            None => tokens.remove(&address),
+        };
+        let old = old.map(|(token, _)| token);
+        gone.extend(old.filter(|old| !tokens.values().any(|(token, _)| token == old)));
+        if let Some((token, _)) = now {
+            gone.remove(&token);
+        }
+    }
+
+    /// What an event of the wanted one's token may say: shaken, whatever was asked for.
+    fn allowed(&self, want: Want) -> Want {
+        let tokens = self.tokens.borrow();
+        let asked = tokens.values().filter(|(token, _)| is_shaken() && *token == want.token);
+        asked.fold(want, |want, (_, interest)| want.or(want.allows | *interest))
+    }
+
+    /// Fails for an event that no chaos could excuse.
+    #[track_caller]
+    fn check_shaken(&self, event: &Event) {
+        assert!(!self.gone.borrow().contains(&event.token()), "its registration is over: {event:?}");
     }
 
     /// What is there now.
@@ -106,6 +151,9 @@ impl Tester {
     #[track_caller]
     pub fn quiet(&mut self) {
         let events = self.poll_now();
+        if is_shaken() {
+            return events.iter().for_each(|event| self.check_shaken(event));
+        }
         assert!(events.is_empty(), "nothing has changed, but: {events:?}");
     }
 
@@ -113,6 +161,7 @@ impl Tester {
     /// comes, or if one says what it must not.
     #[track_caller]
     pub fn expect(&mut self, wants: &[Want]) -> Vec<Event> {
+        let wants: &[Want] = &wants.iter().map(|&want| self.allowed(want)).collect::<Vec<_>>();
         let deadline = Instant::now() + PATIENCE;
         let mut all: Vec<Event> = Vec::new();
         loop {
@@ -128,6 +177,10 @@ impl Tester {
                 self.events
             );
             for event in &self.events {
+                if is_shaken() && !wants.iter().any(|want| want.token == event.token()) {
+                    self.check_shaken(event);
+                    continue;
+                }
                 check(wants, event);
                 all.push(event.clone());
             }
@@ -277,7 +330,11 @@ pub fn send(mut to: impl Write, bytes: &[u8]) {
         let sent = patiently(|| to.write(bytes)).expect("write");
         assert_eq!(sent, bytes.len(), "they don't fit");
     } else {
-        to.write_all(bytes).expect("write");
+        let mut left = bytes;
+        while !left.is_empty() {
+            let sent = patiently(|| to.write(left)).expect("write");
+            left = &left[sent..];
+        }
     }
 }
 
@@ -290,18 +347,30 @@ pub fn settle() {
 }
 
 /// Does what would block only because the system hasn't noticed yet that it wouldn't: WASI's runtimes learn in the
-/// background that a new socket may be written.
+/// background that a new socket may be written. Nor does who only pretends do so for long.
 pub fn patiently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match operation() {
-            Err(e) if e.kind() == ErrorKind::WouldBlock && cfg!(target_os = "wasi") => {
+            Err(e) if e.kind() == ErrorKind::WouldBlock && (cfg!(target_os = "wasi") || is_shaken()) => {
                 assert!(Instant::now() < deadline, "it would block for ever");
                 std::thread::yield_now();
             }
             result => return result,
         }
     }
+}
+
+/// Does what blocks only if it does so each time.
+pub fn insistently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let mut result = operation();
+    for _ in 0..PRETENCES {
+        match &result {
+            Err(e) if e.kind() == ErrorKind::WouldBlock && is_shaken() => result = operation(),
+            _ => break,
+        }
+    }
+    result
 }
 
 /// Reads until the source would block.
@@ -319,7 +388,7 @@ pub fn read_on(mut from: impl Read) -> (Vec<u8>, Option<io::Error>) {
     let mut bytes = Vec::new();
     let mut buf = [0; 4096];
     loop {
-        match from.read(&mut buf) {
+        match insistently(|| from.read(&mut buf)) {
             Ok(0) => return (bytes, None),
             Ok(n) => bytes.extend_from_slice(&buf[..n]),
             Err(e) => return (bytes, Some(e)),
@@ -333,7 +402,7 @@ pub fn fill(mut to: impl Write) -> usize {
     let chunk = [7; 16 << 10];
     let mut sum = 0;
     loop {
-        match to.write(&chunk) {
+        match insistently(|| to.write(&chunk)) {
             Ok(n) => sum += n,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return sum,
             Err(e) => panic!("WouldBlock was expected, not {e:?}"),

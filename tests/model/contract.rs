@@ -21,8 +21,10 @@ pub enum Is {
 /// What a backend promises beyond the contract, or short of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Events tell the truth, come with the next `poll`, and are not repeated without a reason.
+    /// Events tell the truth, and come with the next `poll`.
     pub exact: bool,
+    /// Events are not repeated without a reason.
+    pub terse: bool,
     /// Raw descriptors' events may come late, and again (`PLATFORMS.md`, 14).
     pub raw_is_late: bool,
     /// An error or a hang-up may come in both directions (`PLATFORMS.md`, 7).
@@ -31,6 +33,13 @@ pub struct Rules {
     pub duplicates_live: bool,
     /// What was closed while registered, without a word that could be heard, goes on for a moment.
     pub raw_lives: bool,
+    /// A raw descriptor may be closed while it is registered: its number may be used again at once.
+    pub raw_may_vanish: bool,
+    /// That somebody has shut down his own reading half is told to himself (`PLATFORMS.md`, 7).
+    pub tells_own_shutdown: bool,
+    /// What was sent may stay with the sender's kernel for seconds: if the buffers of both ends of a TCP connection are
+    /// full, the news that one has room again is lost with the data that it comes with, and is only sent once more.
+    pub holds_back: bool,
 }
 
 /// An end of a pair: 0 and 1 are the first pair's.
@@ -55,6 +64,8 @@ pub struct Contract {
     wakers: BTreeMap<usize, bool>,
     /// Tokens that may come although they are nobody's.
     limbo: BTreeSet<usize>,
+    tells_own_shutdown: bool,
+    holds_back: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +93,8 @@ struct Channel {
     ended: bool,
     /// The reader has shut down its half.
     unread: bool,
+    /// Reading was answered `WouldBlock`, though not all was read.
+    is_held_back: bool,
 }
 
 impl Channel {
@@ -103,6 +116,14 @@ struct Registration {
 }
 
 impl Contract {
+    pub fn new(rules: Rules) -> Contract {
+        Contract {
+            tells_own_shutdown: rules.tells_own_shutdown,
+            holds_back: rules.holds_back,
+            ..Contract::default()
+        }
+    }
+
     pub fn open(&mut self, pair: usize, kind: Kind) {
         let channels = [Channel::default(), Channel::default()];
         self.pairs.insert(pair, Pair { kind, channels, handles: [1; 2], is_hurt: false });
@@ -183,6 +204,7 @@ impl Contract {
         let (kind, channel) = (*kind, &mut channels[1 - side]);
         let is_stream = is_stream(kind);
         let Some(read) = read else {
+            channel.is_held_back = self.holds_back && !channel.waiting.is_empty();
             return self.used_up(end, READ);
         };
         channel.is_full = false;
@@ -202,7 +224,7 @@ impl Contract {
             channel.waiting.remove(0);
         }
         if channel.waiting.is_empty() {
-            (channel.writes, channel.bytes) = (0, 0);
+            (channel.writes, channel.bytes, channel.is_held_back) = (0, 0, false);
         }
         if tells_of_short(kind) && read > 0 && read < wanted {
             self.used_up_short(end, READ);
@@ -243,6 +265,16 @@ impl Contract {
         is_last
     }
 
+    /// Whether a direction of this end must be told as soon as it is ready.
+    pub fn awaits(&self, end: End, direction: usize) -> bool {
+        self.registered.values().any(|found| found.end == end && found.armed[direction])
+    }
+
+    /// Whether somebody has shut down or closed something.
+    pub fn is_hurt(&self, end: End) -> bool {
+        self.pairs.get(&(end / 2)).map_or(true, |pair| pair.is_hurt)
+    }
+
     pub fn is(&self, end: End, direction: usize) -> Is {
         let Some(pair) = self.pairs.get(&(end / 2)) else { return Is::Unknown };
         let side = end % 2;
@@ -259,7 +291,9 @@ impl Contract {
             (Kind::Pipe, WRITE) if side == 1 => unknown_if(pair.is_hurt, Is::Not),
             (Kind::Datagram | Kind::Udp, _) if pair.is_hurt => Is::Unknown,
             (Kind::Datagram, WRITE) if !out.is_full && out.writes > 4 => Is::Unknown,
-            (_, READ) if !into.waiting.is_empty() || into.ended || into.unread => Is::Ready,
+            (_, READ) if into.is_held_back => Is::Unknown,
+            (_, READ) if !into.waiting.is_empty() || into.ended => Is::Ready,
+            (_, READ) if into.unread => unknown_if(!self.tells_own_shutdown, Is::Ready),
             (_, READ) => Is::Not,
             (_, _) if peer_has_gone => Is::Ready,
             (_, _) => unknown_if(pair.is_hurt && by_room != Is::Ready, by_room),
@@ -351,7 +385,7 @@ impl Contract {
         }
         // What has hung up with something left may get a new writer, and is looked at again too.
         let is_late = (pair.kind == Kind::Raw || pair.is_hurt) && rules.raw_is_late;
-        if rules.exact && !is_late && registration.repeated >= 3 {
+        if rules.terse && !is_late && registration.repeated >= 3 {
             return Err(format!("told again and again: {event:?}"));
         }
         Ok(())

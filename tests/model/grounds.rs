@@ -6,8 +6,12 @@ use std::time::Instant;
 use wakeful::{Backend, Poll};
 
 use crate::contract::Rules;
-use crate::ends::{self, End};
+use crate::ends::End;
 use crate::ops::Kind;
+#[cfg(unix)]
+use crate::unix_ends as ends;
+#[cfg(windows)]
+use crate::windows_ends as ends;
 use crate::world::Ground;
 
 /// A kernel.
@@ -16,16 +20,28 @@ pub struct Kernel(pub Backend);
 impl Ground for Kernel {
     fn rules(&self) -> Rules {
         Rules {
-            exact: true,
-            raw_is_late: self.0 == Backend::PosixPoll,
+            // Windows' kernel tells of a socket in the background: later, or of what was read since.
+            exact: !cfg!(windows),
+            terse: true,
+            raw_is_late: matches!(self.0, Backend::PosixPoll | Backend::Iocp),
             ends_in_both_directions: self.0 == Backend::Epoll,
-            duplicates_live: true,
+            duplicates_live: !cfg!(windows),
             raw_lives: false,
+            raw_may_vanish: !cfg!(windows),
+            tells_own_shutdown: !cfg!(windows),
+            holds_back: cfg!(windows),
         }
     }
 
     fn poll(&self) -> io::Result<Poll> {
         Poll::with_backend(self.0)
+    }
+
+    fn kind(&self, kind: Kind) -> Kind {
+        match kind {
+            Kind::Datagram if cfg!(windows) => Kind::Udp,
+            kind => kind,
+        }
     }
 
     fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]> {
@@ -46,11 +62,15 @@ pub struct Chaotic(pub Kernel, pub u64);
 
 impl Ground for Chaotic {
     fn rules(&self) -> Rules {
-        Rules { exact: false, raw_lives: true, ..self.0.rules() }
+        Rules { exact: false, terse: false, raw_lives: true, ..self.0.rules() }
     }
 
     fn poll(&self) -> io::Result<Poll> {
         Poll::with_chaos(self.0 .0, self.1)
+    }
+
+    fn kind(&self, kind: Kind) -> Kind {
+        self.0.kind(kind)
     }
 
     fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]> {

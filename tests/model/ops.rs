@@ -30,8 +30,10 @@ pub enum Op {
     PollWhileWriting(usize),
     /// Polls while another thread wakes.
     PollWhileWaking(usize),
-    /// Polls while another thread registers this end anew.
-    PollWhileReregistering(usize, Asks),
+    /// Polls while another thread registers this end, or registers it anew.
+    PollWhileRegistering(usize, Asks),
+    /// Polls while another thread deregisters this end.
+    PollWhileDeregistering(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +113,8 @@ impl Op {
                 0 => Op::WakeFromThread(place),
                 1 => Op::PollWhileWriting(place),
                 2 => Op::PollWhileWaking(place),
-                3 => Op::PollWhileReregistering(place, asks(random)),
+                3 => Op::PollWhileRegistering(place, asks(random)),
+                4 => Op::PollWhileDeregistering(place),
                 _ => Op::Wake(place),
             },
             _ => Op::Poll(

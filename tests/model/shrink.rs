@@ -1,6 +1,11 @@
 //! Makes a failing sequence short: leaves out parts as long as it still fails.
 
+use std::time::{Duration, Instant};
+
 use crate::ops::Op;
+
+/// A fault may take its time to show, again and again.
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// The shortest sequence found that fails, and how it does. `fails` answers what is wrong, if anything.
 pub fn shortest(
@@ -8,11 +13,15 @@ pub fn shortest(
     mut fault: String,
     fails: impl Fn(&[Op]) -> Option<String>,
 ) -> (Vec<Op>, String) {
+    let start = Instant::now();
     let mut part = ops.len() / 2;
     while part > 0 {
         let mut at = 0;
         let mut has_shrunk = false;
         while at < ops.len() {
+            if start.elapsed() > LONGEST {
+                return (ops, fault);
+            }
             let end = (at + part).min(ops.len());
             let mut without = ops.clone();
             without.drain(at..end);

@@ -1,6 +1,5 @@
 //! The simulation, which does everything that the contract allows and nothing else.
 
-use std::any::Any;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Instant;
@@ -26,10 +25,14 @@ impl Ground for Simulated {
     fn rules(&self) -> Rules {
         Rules {
             exact: false,
+            terse: false,
             raw_is_late: false,
             ends_in_both_directions: false,
             duplicates_live: false,
             raw_lives: false,
+            raw_may_vanish: true,
+            tells_own_shutdown: true,
+            holds_back: false,
         }
     }
 
@@ -83,10 +86,6 @@ impl End for Stream {
     fn shutdown(&mut self, how: Shutdown) -> io::Result<bool> {
         Stream::shutdown(self, how).map(|()| true)
     }
-
-    fn duplicate(&self) -> Option<Box<dyn Any + Send>> {
-        None
-    }
 }
 
 impl End for Sender {
@@ -97,10 +96,6 @@ impl End for Sender {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         Write::write(self, buf)
     }
-
-    fn duplicate(&self) -> Option<Box<dyn Any + Send>> {
-        None
-    }
 }
 
 impl End for Receiver {
@@ -110,10 +105,6 @@ impl End for Receiver {
 
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn duplicate(&self) -> Option<Box<dyn Any + Send>> {
-        None
     }
 }
 
@@ -140,9 +131,5 @@ impl End for Connected {
 
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.0.send_to(buf, self.1)
-    }
-
-    fn duplicate(&self) -> Option<Box<dyn Any + Send>> {
-        None
     }
 }

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use wakeful::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::contract::{Contract, End as EndId, Is, Rules, Told};
+use crate::contract::{
+    Contract, End as EndId, Is, Rules, Told, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION,
+};
 use crate::ends::End;
 use crate::ops::{Asks, Half, Kind, Op, Timeout};
 use crate::rescue;
@@ -69,7 +71,7 @@ pub fn run(ground: &dyn Ground, ops: &[Op]) -> Result<(), String> {
         rules,
         poll,
         other,
-        contract: Contract::default(),
+        contract: Contract::new(rules),
         ends: BTreeMap::new(),
         wakers: Vec::new(),
         next_pair: 0,
@@ -100,7 +102,7 @@ impl World<'_> {
                 }
                 world.close(id)
             }),
-            Op::Vanish(place) => self.on(place, World::close),
+            Op::Vanish(place) => self.on(place, World::vanish),
             Op::Duplicate(place) => self.on(place, World::duplicate),
             Op::CloseDuplicate(place) => self.close_duplicate(place),
             Op::NewWaker => self.new_waker(),
@@ -110,9 +112,10 @@ impl World<'_> {
             Op::Poll(timeout, capacity) => self.poll(timeout, capacity),
             Op::PollWhileWriting(place) => self.on(place, World::poll_while_writing),
             Op::PollWhileWaking(number) => self.poll_while_waking(number),
-            Op::PollWhileReregistering(place, asks) => {
-                self.on(place, |world, id| world.poll_while_reregistering(id, asks))
+            Op::PollWhileRegistering(place, asks) => {
+                self.on(place, |world, id| world.poll_while_registering(id, asks))
             }
+            Op::PollWhileDeregistering(place) => self.on(place, World::poll_while_deregistering),
         }
     }
 
@@ -351,6 +354,14 @@ impl World<'_> {
         Ok(())
     }
 
+    fn vanish(&mut self, id: EndId) -> Result<(), String> {
+        let open = self.open_end(id);
+        if open.kind == Kind::Raw && open.token.is_some() && !self.rules.raw_may_vanish {
+            self.deregister(id)?;
+        }
+        self.close(id)
+    }
+
     fn close(&mut self, id: EndId) -> Result<(), String> {
         let open = self.open_end(id);
         open.end = None;
@@ -527,7 +538,11 @@ impl World<'_> {
             let result = source.write(&[byte_at(position)]);
             (source, result)
         });
-        let polled = self.poll_beside_thread(&[]);
+        // What it is told of as soon as it is there, and nothing keeps from being there.
+        let must_come = self.contract.awaits(peer, READ_DIRECTION)
+            && self.contract.is(id, WRITE_DIRECTION) == Is::Ready
+            && !self.contract.is_hurt(id);
+        let polled = self.poll_beside_thread(must_come);
         let (source, result) = writer.join().map_err(|_| "the writing thread has died")?;
         self.open_end(id).end = Some(source);
         let events = polled?;
@@ -539,7 +554,7 @@ impl World<'_> {
             Err(e) if e.kind() == ErrorKind::WouldBlock => self.contract.wrote(id, 1, None),
             Err(_) => {}
         }
-        self.contract.told(&events, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&events, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
@@ -555,44 +570,78 @@ impl World<'_> {
             waker.wake()
         });
         self.contract.wake(token);
-        let polled = self.poll_beside_thread(&[]);
+        let polled = self.poll_beside_thread(true);
         thread.join().map_err(|_| "the waking thread has died")?.map_err(|e| format!("wake: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
-    fn poll_while_reregistering(&mut self, id: EndId, asks: Asks) -> Result<(), String> {
-        let Some(old) = self.open_end(id).token else { return Ok(()) };
+    fn poll_while_registering(&mut self, id: EndId, asks: Asks) -> Result<(), String> {
         if !self.ground.has_threads() {
             return Ok(());
         }
         self.settle()?;
+        let old = self.open_end(id).token;
         let token = self.new_token();
         let registry = registry(&self.poll);
         let mut source = self.open_end(id).end.take().expect("an open end");
         let thread = thread::spawn(move || {
             thread::sleep(Duration::from_micros(100));
-            let result = registry.reregister(&mut *source, Token(token), interest(asks));
+            let result = match old {
+                Some(_) => registry.reregister(&mut *source, Token(token), interest(asks)),
+                None => registry.register(&mut *source, Token(token), interest(asks)),
+            };
             (source, result)
         });
         self.contract.register(id, token, directions(asks));
-        let polled = self.poll_beside_thread(&[old]);
+        let is_ready = self.contract.owed().iter().any(|(owed, _)| *owed == token);
+        let polled = self.poll_beside_thread(is_ready);
         let (source, result) = thread.join().map_err(|_| "the registering thread has died")?;
         self.open_end(id).end = Some(source);
-        result.map_err(|e| format!("reregister: {e}"))?;
+        result.map_err(|e| format!("register: {e}"))?;
         self.open_end(id).token = Some(token);
-        self.contract.told(&polled?, Rules { exact: false, ..self.rules })?;
-        self.contract.deregister(old);
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        if let Some(old) = old {
+            self.contract.deregister(old);
+        }
         self.settle()
     }
 
-    /// Polls while a thread does something that may, but need not, give an event.
-    fn poll_beside_thread(&mut self, _: &[usize]) -> Result<Vec<Told>, String> {
+    fn poll_while_deregistering(&mut self, id: EndId) -> Result<(), String> {
+        let Some(token) = self.open_end(id).token else { return Ok(()) };
+        if !self.ground.has_threads() {
+            return Ok(());
+        }
+        let registry = registry(&self.poll);
+        let mut source = self.open_end(id).end.take().expect("an open end");
+        let thread = thread::spawn(move || {
+            let result = registry.deregister(&mut *source);
+            (source, result)
+        });
+        let polled = self.poll_beside_thread(false);
+        let (source, result) = thread.join().map_err(|_| "the deregistering thread has died")?;
+        self.open_end(id).end = Some(source);
+        result.map_err(|e| format!("deregister: {e}"))?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        self.open_end(id).token = None;
+        self.contract.deregister(token);
+        Ok(())
+    }
+
+    /// Polls while a thread does something that gives an event or, as far as is known, may give none.
+    fn poll_beside_thread(&mut self, must_come: bool) -> Result<Vec<Told>, String> {
+        let timeout = if must_come { LATEST } else { Duration::from_millis(1) };
+        let start = Instant::now();
         let mut events = Events::with_capacity(64);
-        match self.poll.poll(&mut events, Some(Duration::from_millis(1))) {
-            Err(e) if e.kind() == ErrorKind::Interrupted => Ok(Vec::new()),
-            Err(e) => Err(format!("poll: {e}")),
-            Ok(()) => Ok(told(&events)),
+        loop {
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(format!("poll: {e}")),
+                Ok(()) if must_come && start.elapsed() >= LATEST => {
+                    return Err("it slept on, though another thread made something ready".into());
+                }
+                Ok(()) => return Ok(told(&events)),
+            }
         }
     }
 }

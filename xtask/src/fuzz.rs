@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, each for as long as there is time.
 
 use std::env;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,13 +9,17 @@ use anyhow::{bail, Result};
 
 use crate::command::cargo;
 use crate::job::Job;
+use crate::rustup;
 use crate::workspace;
 use crate::Task;
 
-const TARGETS: [&str; 3] = ["watch", "event_words", "model"];
+const TARGETS: [&str; 4] = ["watch", "knotes", "event_words", "model"];
 const VERSION: &str = "0.13.2";
 
-/// Fuzz, with libFuzzer and the address sanitizer: needs a nightly toolchain of rustup's
+/// Fuzz, with libFuzzer and the address sanitizer
+///
+/// Needs a nightly toolchain of rustup's and cargo-fuzz. What is missing is installed: cargo-fuzz comes from crates.io
+/// and goes into the cache folder, where nothing else sees it.
 #[derive(clap::Args)]
 pub struct Fuzz {
     /// How long each target runs
@@ -31,7 +36,9 @@ impl Task for Fuzz {
         let tools = workspace::cache("fuzz")?;
         let program = tools.join("bin").join(format!("cargo-fuzz{}", env::consts::EXE_SUFFIX));
         let logs = workspace::target("fuzz")?;
+        rustup::need_nightly()?;
         if !program.exists() {
+            println!("   installing cargo-fuzz {VERSION} below {}", tools.display());
             let mut install = cargo(["install", "cargo-fuzz", "--version", VERSION, "--locked"])?;
             install.arg("--root").arg(&tools);
             let ended = Job::new(install, logs.join("install.log")).run()?;
@@ -45,6 +52,7 @@ impl Task for Fuzz {
             fuzz.current_dir(workspace::root()?).env("RUSTUP_TOOLCHAIN", "nightly");
             // What it finds goes into the first folder; the second is committed.
             let folders = [format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}")];
+            fs::create_dir_all(workspace::root()?.join(&folders[0]))?;
             fuzz.args(["fuzz", "run", target])
                 .args(folders)
                 .arg("--")

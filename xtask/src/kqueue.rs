@@ -45,7 +45,7 @@ const LIMITS: &[(&str, &[&str])] = &[
         "what it takes from the kernel and has no room to tell is lost",
         &["unix_source_fd::drained_and_refilled"],
     ),
-    ("it guesses from epoll which half has ended", &["unix_close_states::the_matrix"]),
+    ("it guesses from epoll which half has ended", &["close_states::the_matrix"]),
     ("its descriptor isn't readable when an event is pending", &["unix_nesting::"]),
 ];
 

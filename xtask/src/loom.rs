@@ -8,7 +8,10 @@ use crate::libtest::Output;
 use crate::workspace;
 use crate::Task;
 
-/// Model-check the waker and the one-shot state machine with loom
+/// Model-check with loom the waker, and what happens to registrations while a thread polls
+///
+/// Each model is a few threads with a few steps each. It is run once for every order of the steps in which no thread is
+/// interrupted more often than stated, and for every value that the memory model lets a load answer.
 #[derive(clap::Args)]
 pub struct Loom {
     /// How often a thread may be interrupted by another: each step up finds more and takes far longer
@@ -34,6 +37,12 @@ impl Task for Loom {
         if ended.success() && tests.passed() == 0 {
             bail!("no model test ran: none has `{}` in its name", self.filter);
         }
+        println!(
+            "{} models, of which {} hold in every order with at most {} preemptions",
+            tests.tests.len(),
+            tests.passed(),
+            self.max_preemptions
+        );
         Ok(ended.success())
     }
 }

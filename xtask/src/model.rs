@@ -1,5 +1,7 @@
 //! `cargo xtask model`: random programs against the model of the contract, for as long as there is time.
 
+mod planted;
+
 use anyhow::{bail, Result};
 
 use crate::command::cargo;
@@ -19,6 +21,10 @@ pub struct Model {
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 
+    /// Plant bugs in a copy of the library, one at a time, and see that each is found within a minute
+    #[arg(long, conflicts_with_all = ["seconds", "seed"])]
+    planted: bool,
+
     /// Run on this backend only
     #[arg(value_name = "BACKEND")]
     backend: Option<String>,
@@ -26,6 +32,9 @@ pub struct Model {
 
 impl Task for Model {
     fn run(self) -> Result<bool> {
+        if self.planted {
+            return planted::find_all(self.backend.as_deref());
+        }
         let mut test =
             cargo(["test", "--package", "wakeful", "--release", "--all-features", "--test", "model"])?;
         test.arg("--").arg("--exact").args(self.backend.as_deref());

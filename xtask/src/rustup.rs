@@ -1,4 +1,4 @@
-//! The standard library of targets that aren't this machine's.
+//! What rustup has to add: the standard library of targets that aren't this machine's, and another toolchain.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,6 +20,21 @@ pub fn need(target: &str) -> Result<()> {
     let mut add = rust("rustup")?;
     add.args(["target", "add", target]);
     capture(add).with_context(|| format!("no standard library for {target}, and rustup can't add it"))?;
+    Ok(())
+}
+
+/// Makes sure that there is a nightly toolchain, which alone has the sanitizers.
+pub fn need_nightly() -> Result<()> {
+    let mut ask = rust("rustc")?;
+    // What cargo tells us of its own toolchain isn't for that one.
+    ask.arg("--version").env("RUSTUP_TOOLCHAIN", "nightly");
+    if capture(ask).is_ok_and(|version| version.contains("nightly")) {
+        return Ok(());
+    }
+    println!("   adding a nightly toolchain");
+    let mut add = rust("rustup")?;
+    add.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
+    capture(add).context("no nightly toolchain, and rustup can't add one")?;
     Ok(())
 }
 

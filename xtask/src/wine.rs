@@ -10,6 +10,7 @@ use anyhow::{bail, Context, Result};
 use crate::command::{capture, cargo};
 use crate::job::Job;
 use crate::packages;
+use crate::rustup;
 use crate::sysroot::{Std, Toolchain};
 use crate::workspace;
 use crate::Task;
@@ -80,7 +81,7 @@ fn lint() -> Result<bool> {
     for target in [TARGET, CHECKED] {
         let compiler = Compiler::with_std(target, Std::Types)?;
         let mut clippy = compiler.clippy()?;
-        clippy.args(["--package", "wakeful", "--all-targets", "--all-features"]);
+        clippy.args(["--package", "wakeful", "--package", "mio", "--all-targets", "--all-features"]);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
@@ -93,15 +94,7 @@ struct Compiler(Option<Toolchain>);
 
 impl Compiler {
     fn with_std(target: &str, std: Std) -> Result<Compiler> {
-        let mut ask = Command::new("rustc");
-        ask.args(["--print", "target-libdir", "--target", target]);
-        if Path::new(capture(ask)?.trim()).is_dir() {
-            return Ok(Compiler(None));
-        }
-        println!("adding the standard library for {target}");
-        let mut add = Command::new("rustup");
-        add.args(["target", "add", target]);
-        if capture(add).is_ok() {
+        if rustup::need(target).is_ok() {
             return Ok(Compiler(None));
         }
         println!("rustup can't: building it with Debian's compiler");
@@ -158,7 +151,7 @@ impl Prefix {
     /// A `cargo` that builds for Windows and runs by Wine.
     fn cargo(&self, command: &str) -> Result<Command> {
         let mut cargo = self.compiler.cargo(command)?;
-        cargo.args(["--package", "wakeful", "--target", TARGET, "--features", "os-ext,log"]);
+        cargo.args(["--package", "wakeful", "--target", TARGET, "--all-features"]);
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
         cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
         self.environment(&mut cargo);

@@ -39,30 +39,13 @@ impl Select for Epoll {
         })
     }
 
-    // Always: each return after a system call costs (`os/unix/calls.rs`), and looking without sleeping is less code.
+    // Always: see `Poll::poll_limited`. And not to sleep is less code.
     #[inline(always)]
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let mut timeout = timeout;
-        loop {
-            let asked = events.spare();
-            let found = sys::wait(self.epoll.as_fd(), events, timeout, |raw| {
-                if !self.is_notifier(raw) {
-                    return Some(event(raw));
-                }
-                if !EACH_WRITE_IS_AN_EDGE {
-                    self.drain_notifier();
-                }
-                None
-            });
-            match found {
-                // Enough unless the notifier was in a full batch: it has taken the room of an event, and the kernel may
-                // have more.
-                Ok(found) if found < asked || events.spare() == 0 => return Ok(()),
-                Ok(_) => timeout = Some(Duration::ZERO),
-                Err(_) if !events.is_empty() => return Ok(()),
-                Err(e) => return Err(e),
-            }
+        if self.wait_once(events, timeout)? {
+            self.fill_up(events);
         }
+        Ok(())
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -139,10 +122,29 @@ impl Epoll {
         Ok(data)
     }
 
-    #[inline]
-    fn is_notifier(&self, raw: &EpollEvent) -> bool {
-        raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire)
-            || raw.flags() & sys::NESTED_NOTIFIED != 0
+    /// Whether there may be more.
+    #[inline(always)]
+    fn wait_once(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
+        sys::wait(self.epoll.as_fd(), events, timeout, usual, |raw| self.translate(raw))
+    }
+
+    /// Nothing, if it is the notifier's.
+    fn translate(&self, raw: &EpollEvent) -> Option<Event> {
+        let is_marked = raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire);
+        if !is_marked && raw.flags() & sys::NESTED_NOTIFIED == 0 {
+            return Some(event(raw, meaning(raw.flags())));
+        }
+        if !EACH_WRITE_IS_AN_EDGE {
+            self.drain_notifier();
+        }
+        None
+    }
+
+    /// The notifier was in a full batch: it has taken the room of an event, and the kernel may have more.
+    #[cold]
+    fn fill_up(&self, events: &mut Events) {
+        // What is there already is not lost by an error.
+        while let Ok(true) = self.wait_once(events, Some(Duration::ZERO)) {}
     }
 
     #[cold]
@@ -183,13 +185,36 @@ impl Epoll {
 }
 
 #[inline]
-fn event(raw: &EpollEvent) -> Event {
-    // Five of the words are the low bits; two are moved beside them.
-    let index = (raw.flags() & 0x1f)
-        | ((raw.flags() & sys::WORDS.read_hangup) >> 8)
-        | ((raw.flags() & sys::WORDS.socket_output) >> 3);
-    let readiness = MEANING[index as usize & (MEANING.len() - 1)];
+fn event(raw: &EpollEvent, readiness: Readiness) -> Event {
     Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
+}
+
+/// An event that tells of reading and writing alone, as most do, and isn't the notifier's.
+#[inline]
+fn usual(raw: &EpollEvent) -> Option<Event> {
+    if raw.data() == NOTIFIER {
+        return None;
+    }
+    Some(event(raw, usual_meaning(raw.flags())?))
+}
+
+#[inline]
+fn usual_meaning(flags: u32) -> Option<Readiness> {
+    let PollWords { input, output, socket_output, .. } = sys::WORDS;
+    if flags & !(input | output | socket_output) != 0 {
+        return None;
+    }
+    // One instruction: `Readiness` has the same bits.
+    let readable = Readiness::READABLE.when(flags & input != 0);
+    Some(readable.union(Readiness::WRITABLE.when(flags & output != 0)))
+}
+
+#[inline]
+fn meaning(flags: u32) -> Readiness {
+    // Five of the words are the low bits; two are moved beside them.
+    let index =
+        (flags & 0x1f) | ((flags & sys::WORDS.read_hangup) >> 8) | ((flags & sys::WORDS.socket_output) >> 3);
+    MEANING[index as usize & (MEANING.len() - 1)]
 }
 
 /// What each combination of words means: a look-up for each event instead of a dozen tests.
@@ -210,3 +235,74 @@ const _: () = {
     assert!(input | output | priority | error | hangup == 0x1f && read_hangup == 0x2000);
     assert!(socket_output == 0x200 || socket_output == 0);
 };
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Tokens of sources that became ready in this order, the notifier at `notified`, and what one `wait` tells.
+    fn told(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
+        let epoll = Epoll::new().unwrap();
+        epoll.prepare_notify().unwrap();
+        let mut pairs = Vec::new();
+        for (index, &token) in tokens.iter().enumerate() {
+            let (reader, mut writer) = UnixStream::pair().unwrap();
+            if index == notified {
+                epoll.notify().unwrap();
+            }
+            writer.write_all(b"x").unwrap();
+            // The last of them has hung up as well: an event of the less usual kind.
+            if index + 1 == tokens.len() {
+                drop(writer);
+            } else {
+                pairs.push(writer);
+            }
+            let token = Token(token as usize);
+            epoll.register(reader.as_raw_fd(), Tracking::Operations, token, Interest::READABLE).unwrap();
+            pairs.push(reader);
+        }
+        let mut events = Events::with_capacity(capacity);
+        epoll.wait(&mut events, Some(Duration::ZERO)).unwrap();
+        assert!(events.iter().all(|event| event.is_readable() && !event.is_writable()));
+        events.iter().map(|event| event.token().0 as u64).collect()
+    }
+
+    #[test]
+    fn the_notifier_leaves_no_gap() {
+        for notified in 0..4 {
+            assert_eq!(told(&[3, 1, 2, 0], notified, 8), [3, 1, 2, 0], "notified at {notified}");
+        }
+    }
+
+    #[test]
+    fn the_notifier_takes_the_room_of_no_event() {
+        for capacity in 1..4 {
+            let tokens = &[3, 1, 2, 0];
+            assert_eq!(told(tokens, 0, capacity), tokens[..capacity]);
+        }
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn the_notifiers_mark_is_a_token_like_others() {
+        for notified in 0..3 {
+            assert_eq!(told(&[1, NOTIFIER, 2], notified, 8), [1, NOTIFIER, 2], "notified at {notified}");
+        }
+    }
+
+    #[test]
+    fn the_usual_way_is_a_shorter_one_to_the_same() {
+        let PollWords { input, output, socket_output, .. } = sys::WORDS;
+        for flags in [0, input, output, socket_output] {
+            for flags in [flags, flags | input, flags | output, flags | socket_output] {
+                assert_eq!(usual_meaning(flags), Some(meaning(flags)));
+                assert_eq!(meaning(flags), sys::WORDS.readiness(flags));
+            }
+        }
+        assert_eq!(usual_meaning(sys::WORDS.error), None);
+        assert_eq!(usual_meaning(sys::NESTED_NOTIFIED), None);
+    }
+}

@@ -9,6 +9,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
 use std::time::Duration;
 
 use crate::os::{calls, check, epoll_wait, POLL_SOCKET_OUTPUT};
@@ -111,43 +112,73 @@ fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data
     Ok(())
 }
 
-/// Waits for events, at most as many as there is room for, and adds what `translate` makes of each, unless that is
-/// nothing. How many the kernel had.
+/// Waits for events, at most as many as there is room for, and adds what `any` makes of each, unless that is nothing.
+/// Whether there is still room though the kernel has filled it, and so may have more.
 ///
-/// The kernel writes into the room that our events will take, at the end of it. Its events are smaller, so translating
-/// from the first to the last never overtakes what is still to be read, and there is no second buffer.
+/// `usual` is a shorter way to the same, that need not know all events: it is inlined into each call.
+///
+/// The kernel writes into the room that our events will take, so there is no second buffer. Its events are no larger
+/// than ours, so translating from the last to the first never overtakes what is still to be read.
 #[inline(always)]
 pub(super) fn wait(
     epoll: BorrowedFd<'_>,
     events: &mut Events,
     timeout: Option<Duration>,
-    mut translate: impl FnMut(&EpollEvent) -> Option<Event>,
-) -> io::Result<usize> {
+    usual: impl Fn(&EpollEvent) -> Option<Event>,
+    any: impl Fn(&EpollEvent) -> Option<Event>,
+) -> io::Result<bool> {
     let room = events.spare().min(MOST);
     let list = events.list();
-    let start = list.len();
-    // `Events` has allocated all its capacity, so this does nothing.
-    list.reserve(room);
-    let spare = list.as_mut_ptr().wrapping_add(start);
-    let kernel = spare.wrapping_add(room).cast::<EpollEvent>().wrapping_sub(room);
-    // SAFETY: there are `room` entries from `kernel` to the end of the spare room, which begins before, by the sizes
-    // that are asserted above. An `EpollEvent` is an `epoll_event`.
-    let found = unsafe { epoll_wait(epoll.as_raw_fd(), kernel.cast(), room as libc::c_int, timeout) };
-    let found = (check(found)? as usize).min(room);
-    let mut made = 0;
-    for index in 0..found {
-        // SAFETY: the kernel has written the first `found` entries. Ours, at most `index` of 16 bytes from the start,
-        // end before this one, which begins at `(16 - size) * room + size * index`: `index` is less than `room`.
-        let raw = unsafe { kernel.add(index).read() };
-        if let Some(event) = translate(&raw) {
-            // SAFETY: within the spare room, as `made <= index < room`.
-            unsafe { spare.add(made).write(event) };
-            made += 1;
+    let ours = list.spare_capacity_mut().as_mut_ptr().cast::<Event>();
+    let kernels = ours.cast::<EpollEvent>();
+    // SAFETY: `Events` has allocated room for that many of our events, which are as large at least. An `EpollEvent` is
+    // an `epoll_event`.
+    let found = unsafe { epoll_wait(epoll.as_raw_fd(), kernels.cast(), room as libc::c_int, timeout) };
+    let found = check(found)? as usize;
+    let mut made = found;
+    for index in (0..found).rev() {
+        // SAFETY: the kernel has written the first `found` entries, and ours begin behind this one's end.
+        let raw = unsafe { kernels.add(index).read() };
+        if let Some(event) = usual(&raw) {
+            // SAFETY: within the room.
+            unsafe { ours.add(index).write(event) };
+        } else {
+            // SAFETY: what is behind `index` is translated, and nothing before it.
+            made = unsafe { translate_rest(ours, index + 1, found, any) };
+            break;
         }
     }
-    // SAFETY: the first `made` entries of the spare room were written.
-    unsafe { list.set_len(start + made) };
-    Ok(found)
+    // SAFETY: the first `made` entries of the room were written.
+    unsafe { list.set_len(list.len() + made) };
+    Ok(made < found && found == room)
+}
+
+/// Translates the first `left` of the `found` events at `ours`; how many there are then.
+///
+/// # Safety
+///
+/// The kernel has written the first `left` entries, and the others are translated.
+#[inline(never)]
+unsafe fn translate_rest(
+    ours: *mut Event,
+    left: usize,
+    found: usize,
+    any: impl Fn(&EpollEvent) -> Option<Event>,
+) -> usize {
+    let mut first = left;
+    for index in (0..left).rev() {
+        // SAFETY: the caller's promise; and ours, at `first` and so behind `index`, begin behind this one's end.
+        let raw = unsafe { ours.cast::<EpollEvent>().add(index).read() };
+        if let Some(event) = any(&raw) {
+            first -= 1;
+            // SAFETY: within the room.
+            unsafe { ours.add(first).write(event) };
+        }
+    }
+    let made = found - first;
+    // SAFETY: so many were written from `first` on, and there is room for more.
+    unsafe { ptr::copy(ours.add(first), ours, made) };
+    made
 }
 
 /// The most that one call may ask for (`EP_MAX_EVENTS`: what fits in an `int` of bytes).

@@ -1,34 +1,36 @@
 //! Event ports: Solaris, and illumos' native way. One-shot: a descriptor whose event was fetched is associated with the
-//! port no more, so the registrations are here, and [`Watch`](super::watch::Watch) says when to associate again.
+//! port no more. What is associated when is in [`super::associations`], which is pure; the calls are in `sys`.
 //!
 //! Other threads may associate while one sleeps in the port, and the kernel takes that into account at once. A sleeper
 //! must be woken for one thing alone: a descriptor that nobody tells of, and that must be looked at from now on.
 
 mod sys;
-mod table;
 
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::sys::{Found, KERNEL_BATCH};
-use self::table::{Place, Table};
+use self::sys::{SystemPort, KERNEL_BATCH};
+use super::ask::Ask;
+use super::associations::Associations;
 use super::select::{describe_bits, Select};
+use super::table::{Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 
 pub(crate) struct EventPorts {
-    port: OwnedFd,
-    table: Mutex<Table>,
+    port: Arc<SystemPort>,
+    table: Mutex<Table<Associations<SystemPort>>>,
 }
 
 impl Select for EventPorts {
     fn new() -> io::Result<EventPorts> {
-        Ok(EventPorts { port: sys::create()?, table: Mutex::default() })
+        let port = Arc::new(SystemPort::new()?);
+        Ok(EventPorts { table: Mutex::new(Table::new(Associations::new(Arc::clone(&port)))), port })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -39,7 +41,7 @@ impl Select for EventPorts {
         // and the caller comes again if there are none.
         let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
         if suspects_come_first {
-            if let Some(limit) = table.look_at_suspects(self.port.as_fd(), events)? {
+            if let Some(limit) = table.look_at_suspects(events)? {
                 timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
             }
             table.suspects_filled_room = events.spare() == 0;
@@ -49,19 +51,12 @@ impl Select for EventPorts {
             timeout = Some(Duration::ZERO);
         }
         while events.spare() > 0 {
-            let asked = events.spare().min(KERNEL_BATCH);
             let mut found = 0;
-            let result = sys::wait(self.port.as_fd(), asked, timeout, |batch| {
+            let result = self.port.fetch(events.spare(), timeout, |batch| {
                 found = batch.len();
                 let mut table = self.lock();
                 for one in batch {
-                    match one.what() {
-                        // A notification has no event of its own, and there is nothing to drain.
-                        Found::Notification => {}
-                        Found::Descriptor { user, raw } => {
-                            table.answer(self.port.as_fd(), user, raw, events);
-                        }
-                    }
+                    table.fetched(one.found(), events);
                 }
             });
             result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
@@ -79,7 +74,7 @@ impl Select for EventPorts {
     }
 
     fn notify(&self) -> io::Result<()> {
-        sys::send(self.port.as_fd())
+        self.port.send()
     }
 
     fn register(
@@ -89,7 +84,7 @@ impl Select for EventPorts {
         token: Token,
         interest: Interest,
     ) -> io::Result<Option<WatchKey>> {
-        let key = self.lock().insert(self.port.as_fd(), io, tracking, token, interest)?;
+        let key = self.lock().insert(io, tracking, token, interest)?;
         Ok(match tracking {
             Tracking::Operations => Some(key),
             Tracking::Levels => None,
@@ -104,22 +99,22 @@ impl Select for EventPorts {
         interest: Interest,
     ) -> io::Result<()> {
         let mut table = self.lock();
-        table.change(self.port.as_fd(), Place::of(io, key), |watch| watch.replace(token, interest))
+        table.change(Place::of(io, key), |watch| watch.replace(token, interest))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
-        self.lock().remove(self.port.as_fd(), Place::of(io, key))
+        self.lock().remove(Place::of(io, key))
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         let mut table = self.lock();
         // Deregistered meanwhile: nothing to arm.
-        let _ = table.change(self.port.as_fd(), Place::Key(key), |watch| watch.rearm(blocked));
+        let _ = table.change(Place::Key(key), |watch| watch.rearm(blocked));
         if blocked == Blocked::Unknown {
             // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
-            table.look_at(self.port.as_fd(), key);
+            table.look_at(key);
         }
-        if table.has_new_suspect() {
+        if mem::take(&mut table.is_newly_suspect) {
             drop(table);
             self.notify()?;
         }
@@ -127,20 +122,20 @@ impl Select for EventPorts {
     }
 
     fn abandon(&self, key: WatchKey) {
-        let _ = self.lock().remove(self.port.as_fd(), Place::Key(key));
+        let _ = self.lock().remove(Place::Key(key));
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
-        self.port.as_fd()
+        self.port.descriptor()
     }
 
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe_bits(raw, &sys::NAMES, f)
+        describe_bits(raw, libc::pollfd::NAMES, f)
     }
 }
 
 impl EventPorts {
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, Table<Associations<SystemPort>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

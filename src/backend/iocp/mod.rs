@@ -13,7 +13,7 @@ mod table;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::table::{Place, Table};
@@ -26,8 +26,8 @@ use crate::readiness::{afd_words, Events, Interest, Readiness, Token};
 
 pub(crate) struct Iocp {
     table: Mutex<Table>,
-    /// After the table: what the table has cancelled comes back when the port goes.
-    completions: Completions,
+    /// Shared with sources whose operations may be under way after the `Poll` has gone.
+    completions: Arc<Completions>,
 }
 
 /// How often a `wait` that must not sleep looks again for the answers to what was asked anew. The kernel cancels a
@@ -37,7 +37,7 @@ const ROUND: Duration = Duration::from_millis(1);
 
 impl Select for Iocp {
     fn new() -> io::Result<Iocp> {
-        Ok(Iocp { table: Mutex::new(Table::new()?), completions: Completions::new()? })
+        Ok(Iocp { table: Mutex::new(Table::new()?), completions: Arc::new(Completions::new()?) })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -105,7 +105,7 @@ impl Select for Iocp {
         let _ = self.lock().remove(Place::Key(key));
     }
 
-    fn completions(&self) -> Option<&Completions> {
+    fn completions(&self) -> Option<&Arc<Completions>> {
         Some(&self.completions)
     }
 
@@ -126,10 +126,15 @@ impl Iocp {
             let result = self.completions.port().wait(batch, events.spare(), sleeps);
             let is_settled = self.end(batch, events);
             result?;
-            if events.len() > before || is_settled || timeout != Some(Duration::ZERO) {
+            if events.len() > before {
                 return Ok(());
             }
-            // Who asks without sleeping is to hear of what is ready now, though it was asked anew a moment ago.
+            // Notifications, or answers that concern nobody any more, may have taken the room of events. And who asks
+            // without sleeping is to hear of what is ready now, though it was asked anew a moment ago.
+            let may_have_more = batch.is_full() || (!is_settled && timeout == Some(Duration::ZERO));
+            if !may_have_more {
+                return Ok(());
+            }
             timeout = Some(Duration::ZERO);
         }
         Ok(())
@@ -202,6 +207,20 @@ impl Iocp {
         Ok(())
     }
 
+    /// Takes back what has come in, without a report; whether there was anything.
+    fn drain(&self, batch: &mut Batch) -> io::Result<bool> {
+        self.completions.port().wait(batch, usize::MAX, Some(Duration::ZERO))?;
+        let mut found = false;
+        while let Some(packet) = batch.next() {
+            found = true;
+            if let Packet::Returned(returned) = packet {
+                // A source that has outlived us must learn of its operation's end.
+                returned.deliver();
+            }
+        }
+        Ok(found)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -210,6 +229,10 @@ impl Iocp {
 impl Drop for Iocp {
     fn drop(&mut self) {
         self.lock().cancel_all();
-        self.completions.cancel_orphans();
+        self.completions.close();
+        // Whoever shares the port may keep it for long: what was cancelled is freed now. What the kernel takes its
+        // time for is freed with the port.
+        let mut batch = self.lock().lend_batch();
+        while let Ok(true) = self.drain(&mut batch) {}
     }
 }

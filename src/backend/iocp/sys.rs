@@ -236,7 +236,13 @@ pub(super) struct BaseSocket(SOCKET);
 
 impl BaseSocket {
     pub(super) fn of(socket: RawSocket) -> io::Result<BaseSocket> {
-        let socket = socket as SOCKET;
+        BaseSocket::found_by(socket as SOCKET, ask_handle)
+    }
+
+    fn found_by(
+        socket: SOCKET,
+        ask_handle: impl Fn(SOCKET, u32) -> io::Result<SOCKET>,
+    ) -> io::Result<BaseSocket> {
         let error = match ask_handle(socket, SIO_BASE_HANDLE) {
             Ok(base) => return Ok(BaseSocket(base)),
             Err(e) => e,
@@ -293,5 +299,53 @@ fn empty_block() -> IO_STATUS_BLOCK {
 impl AsHandle for Afd {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         self.0.as_handle()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYERED: SOCKET = 1;
+    const BELOW: SOCKET = 2;
+    const BASE: SOCKET = 3;
+
+    fn refused() -> io::Result<SOCKET> {
+        Err(io::Error::from_raw_os_error(WSAEINVAL))
+    }
+
+    fn found(ask: impl Fn(SOCKET, u32) -> io::Result<SOCKET>) -> SOCKET {
+        BaseSocket::found_by(LAYERED, ask).unwrap().0
+    }
+
+    /// Hazard 39: layered service providers.
+    #[test]
+    fn a_layer_is_looked_through() {
+        // One that keeps the rules.
+        let honest = |_, code| if code == SIO_BASE_HANDLE { Ok(BASE) } else { refused() };
+        assert_eq!(found(honest), BASE);
+        // One that hides the base, but tells of what is below it to who polls.
+        for telling in [SIO_BSP_HANDLE_SELECT, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE] {
+            let hiding = |socket, code| match (socket, code) {
+                (LAYERED, code) if code == telling => Ok(BELOW),
+                (BELOW, SIO_BASE_HANDLE) => Ok(BASE),
+                _ => refused(),
+            };
+            assert_eq!(found(hiding), BASE);
+        }
+        // Below it is one that answers nothing, or itself.
+        let silent = |socket, code| match (socket, code) {
+            (LAYERED, SIO_BSP_HANDLE_SELECT) => Ok(LAYERED),
+            (LAYERED, SIO_BSP_HANDLE_POLL) => Ok(BELOW),
+            _ => refused(),
+        };
+        assert_eq!(found(silent), BELOW);
+        assert_eq!(found(|_, _| refused()), LAYERED);
+    }
+
+    #[test]
+    fn what_is_no_socket_is_refused() {
+        let refused = BaseSocket::found_by(LAYERED, |_, _| Err(io::Error::from_raw_os_error(WSAENOTSOCK)));
+        assert_eq!(refused.unwrap_err().raw_os_error(), Some(WSAENOTSOCK));
     }
 }

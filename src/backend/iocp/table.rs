@@ -4,6 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::super::slab::Slab;
 use super::super::watch::{Look, Tracking, Watch, WatchKey};
 use super::super::Backend;
 use super::groups::Groups;
@@ -13,8 +14,7 @@ use crate::readiness::{afd_words, Event, Events, Interest, Readiness, Token};
 
 /// Every registration, and what the kernel is asked for it.
 pub(super) struct Table {
-    slots: Vec<Slot>,
-    free: Vec<u32>,
+    entries: Slab<Entry>,
     by_socket: HashMap<RawIo, u32>,
     groups: Groups,
     /// Looks at suspects, without a packet.
@@ -36,12 +36,6 @@ pub(super) struct Table {
     sleeper_is_behind: bool,
     /// Kept for its memory.
     batch: Batch,
-}
-
-#[derive(Default)]
-struct Slot {
-    generation: u32,
-    entry: Option<Entry>,
 }
 
 struct Entry {
@@ -86,8 +80,7 @@ impl Place {
 impl Table {
     pub(super) fn new() -> io::Result<Table> {
         Ok(Table {
-            slots: Vec::new(),
-            free: Vec::new(),
+            entries: Slab::new(),
             by_socket: HashMap::new(),
             groups: Groups::default(),
             looker: Afd::synchronous()?,
@@ -116,13 +109,7 @@ impl Table {
             return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
         }
         let (group, afd) = self.groups.join(port)?;
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            (self.slots.len() - 1) as u32
-        });
-        let place = &mut self.slots[slot as usize];
-        let key = WatchKey { slot, generation: place.generation };
-        place.entry = Some(Entry {
+        let key = self.entries.insert_with(|key| Entry {
             socket,
             base,
             watch: Watch::new(token, interest, tracking),
@@ -132,10 +119,10 @@ impl Table {
             is_outdated: false,
             is_suspect: false,
         });
-        self.by_socket.insert(socket, slot);
+        self.by_socket.insert(socket, key.slot);
         // What can't be polled is refused now, to the caller.
-        if let Err(e) = self.try_update(port, slot) {
-            self.vacate(slot);
+        if let Err(e) = self.try_update(port, key.slot) {
+            self.vacate(key.slot);
             return Err(e);
         }
         Ok(key)
@@ -148,7 +135,7 @@ impl Table {
         change: impl FnOnce(&mut Watch, &dyn Fn(Interest) -> Option<Readiness>),
     ) -> io::Result<u32> {
         let slot = self.find(place)?;
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             let (looker, base) = (&self.looker, entry.base);
             change(&mut entry.watch, &|interest| {
                 looker.look(base, afd_words::asked(interest)).ok().map(afd_words::readiness)
@@ -169,7 +156,7 @@ impl Table {
 
     /// Whether a change can't wait until the poller comes by, because it sleeps.
     pub(super) fn must_update_at_once(&self, slot: u32) -> bool {
-        let is_outdated = self.entry(slot).is_some_and(|entry| entry.is_outdated);
+        let is_outdated = self.entries.at(slot).is_some_and(|entry| entry.is_outdated);
         self.is_waiting && is_outdated
     }
 
@@ -218,7 +205,7 @@ impl Table {
     }
 
     fn try_update(&mut self, port: &Port, slot: u32) -> io::Result<()> {
-        let Some(entry) = &mut self.slots[slot as usize].entry else {
+        let Some(entry) = self.entries.at_mut(slot) else {
             return Ok(());
         };
         entry.is_outdated = false;
@@ -264,11 +251,10 @@ impl Table {
 
     /// A poll has come back.
     pub(super) fn answer(&mut self, poll: Request<Poll>, events: &mut Events) {
-        let WatchKey { slot, generation } = poll.body().key();
-        let place = &mut self.slots[slot as usize];
-        let entry = match &mut place.entry {
-            Some(entry) if place.generation == generation => entry,
-            _ => return, // deregistered meanwhile
+        let key = poll.body().key();
+        let slot = key.slot;
+        let Some(entry) = self.entries.get_mut(key) else {
+            return; // deregistered meanwhile
         };
         let answer = sys::answer(&poll);
         let asked = mem::replace(&mut entry.asked, Asked::Nothing(poll));
@@ -293,7 +279,7 @@ impl Table {
 
     /// Of what the kernel has answered some time ago, what still holds.
     fn now(&self, slot: u32, words: u32) -> u32 {
-        match self.entry(slot) {
+        match self.entries.at(slot) {
             Some(entry) => self.looker.look(entry.base, words).unwrap_or(words),
             None => words,
         }
@@ -301,7 +287,7 @@ impl Table {
 
     /// A source is ready, as far as its watch wants to know.
     fn report(&mut self, slot: u32, found: Readiness, raw: u32, events: &mut Events) {
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             if let Some(reported) = entry.watch.ready(found) {
                 events.push(event(entry.watch.token(), reported, raw));
             }
@@ -331,7 +317,7 @@ impl Table {
                 }
                 None => {
                     self.suspects.swap_remove(index);
-                    if let Some(entry) = &mut self.slots[slot as usize].entry {
+                    if let Some(entry) = self.entries.at_mut(slot) {
                         entry.is_suspect = false;
                     }
                 }
@@ -342,7 +328,7 @@ impl Table {
 
     /// Looks at one suspect; the time of the next look, if there is to be one.
     fn look(&mut self, slot: u32, now: Instant, events: &mut Events) -> Option<Instant> {
-        let entry = self.slots[slot as usize].entry.as_mut()?;
+        let entry = self.entries.at_mut(slot)?;
         let suspect = entry.watch.suspect()?;
         let words = match self.looker.look(entry.base, afd_words::asked(suspect)) {
             Ok(words) => words,
@@ -370,29 +356,22 @@ impl Table {
 
     /// Ends every poll; its packet comes all the same.
     pub(super) fn cancel_all(&mut self) {
-        for slot in 0..self.slots.len() {
-            self.vacate(slot as u32);
+        for slot in self.entries.slots() {
+            self.vacate(slot);
         }
     }
 
     fn find(&self, place: Place) -> io::Result<u32> {
         let slot = match place {
-            Place::Key(key) => match self.slots.get(key.slot as usize) {
-                Some(slot) if slot.generation == key.generation && slot.entry.is_some() => Some(key.slot),
-                _ => None,
-            },
+            Place::Key(key) => self.entries.slot_of(key),
             Place::Socket(socket) => self.by_socket.get(&socket).copied(),
         };
         slot.ok_or_else(|| io::Error::from_raw_os_error(sys::NOT_FOUND))
     }
 
-    fn entry(&self, slot: u32) -> Option<&Entry> {
-        self.slots[slot as usize].entry.as_ref()
-    }
-
     /// The kernel must be asked for this slot when the poller comes by.
     fn outdate(&mut self, slot: u32) {
-        if let Some(entry) = &mut self.slots[slot as usize].entry {
+        if let Some(entry) = self.entries.at_mut(slot) {
             if !mem::replace(&mut entry.is_outdated, true) {
                 self.outdated.push(slot);
             }
@@ -400,11 +379,9 @@ impl Table {
     }
 
     fn vacate(&mut self, slot: u32) {
-        let place = &mut self.slots[slot as usize];
-        let Some(entry) = place.entry.take() else {
+        let Some(entry) = self.entries.remove_at(slot) else {
             return;
         };
-        place.generation = place.generation.wrapping_add(1);
         if let Asked::Words { ticket, is_cancelled, .. } = &entry.asked {
             // Until it ends, the kernel holds on to the socket, and the connection would stay open for the peer.
             if *is_cancelled {
@@ -422,7 +399,6 @@ impl Table {
             self.outdated.retain(|&outdated| outdated != slot);
         }
         self.failed.retain(|&failed| failed != slot);
-        self.free.push(slot);
     }
 }
 

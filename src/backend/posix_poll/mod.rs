@@ -1,5 +1,5 @@
-//! poll(2): every Unix has it, and WASI's second preview through its libc.
+//! poll(2): every Unix has it, Hermit, and WASI's second preview through its libc.
 
 mod sys;
 
-pub(crate) type PosixPoll = super::listed::Listed<sys::PollFd>;
+pub(crate) type PosixPoll = super::listed::Listed<libc::pollfd>;

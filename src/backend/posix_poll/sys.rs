@@ -1,25 +1,17 @@
-//! poll(2), to the nanosecond where the system has ppoll(2).
-//!
-//! # Safety
-//!
-//! The kernel writes only `revents`, in as many entries as the slice has.
-#![allow(unsafe_code)]
+//! poll(2)'s list. It is the same for every kernel, but for a few words that some lack.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::super::listed::Ask;
+use libc::pollfd;
+
+use super::super::ask::{Ask, Wanted};
 use super::super::Backend;
 use crate::os::{self, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 
-/// What poll(2) is asked about one descriptor, and its answer.
-#[repr(transparent)]
-#[derive(Clone)]
-pub(crate) struct PollFd(libc::pollfd);
-
-impl Ask for PollFd {
+impl Ask for pollfd {
     const BACKEND: Backend = Backend::PosixPoll;
 
     const WORDS: PollWords = PollWords {
@@ -28,7 +20,7 @@ impl Ask for PollFd {
         priority: os::POLL_PRIORITY as u32,
         read_hangup: READ_HANGUP as u32,
         socket_output: SOCKET_OUTPUT as u32,
-        error: libc::POLLERR as u32,
+        error: (libc::POLLERR | os::POLL_INVALID) as u32,
         hangup: libc::POLLHUP as u32,
     };
 
@@ -45,29 +37,28 @@ impl Ask for PollFd {
 
     const INVALID: u32 = os::POLL_INVALID as u32;
 
-    const NOTHING: PollFd = PollFd(libc::pollfd { fd: -1, events: 0, revents: 0 });
+    const NOTHING: pollfd = pollfd { fd: -1, events: 0, revents: 0 };
 
     type Scratch = ();
 
-    fn new(fd: RawFd, interest: Option<Interest>, read_hangup: bool) -> PollFd {
-        let mut events = interest.map_or(0, flags);
-        if read_hangup {
+    fn new(fd: RawFd, wanted: Wanted) -> pollfd {
+        let mut events = wanted.interest.map_or(0, flags);
+        if wanted.read_hangup {
             events |= READ_HANGUP;
         }
         if events == 0 && !os::POLL_TELLS_UNASKED {
-            return PollFd::NOTHING;
+            return Self::NOTHING;
         }
-        PollFd(libc::pollfd { fd, events, revents: 0 })
+        pollfd { fd, events, revents: 0 }
     }
 
     #[inline]
     fn found(&self) -> u32 {
-        u32::from(self.0.revents as u16)
+        u32::from(self.revents as u16)
     }
 
-    fn poll(fds: &mut [PollFd], (): &mut (), timeout: Option<Duration>) -> io::Result<()> {
-        // SAFETY: `PollFd` is a pollfd, and there are as many as stated.
-        unsafe { os::poll(fds.as_mut_ptr().cast(), fds.len(), timeout) }
+    fn poll(fds: &mut [pollfd], (): &mut (), timeout: Option<Duration>) -> io::Result<()> {
+        os::poll(fds, timeout)
     }
 }
 

@@ -26,9 +26,10 @@ pub struct Faults {
     pub would_block: u32,
     /// `poll`, a read or a write answers `Interrupted`.
     pub interrupted: u32,
-    /// With any operation its connection is reset.
+    /// With any operation its connection is reset, and with a `poll` any connection.
     pub reset: u32,
-    /// With a write the writing half is shut down, behind what was sent before.
+    /// With a write the writing half is shut down, behind what was sent before, and with a `poll` that of any
+    /// connection.
     pub half_close: u32,
     /// A datagram is lost.
     pub lost: u32,

@@ -265,6 +265,27 @@ impl State {
         }
     }
 
+    /// What breaks while a program waits, or comes by.
+    pub(super) fn break_something(&mut self) {
+        if self.fault(|faults| faults.reset) {
+            if let Some(id) = self.any_connection() {
+                self.reset(id);
+            }
+        }
+        if self.fault(|faults| faults.half_close) {
+            if let Some(id) = self.any_connection() {
+                self.shutdown(id, false, true);
+            }
+        }
+    }
+
+    fn any_connection(&mut self) -> Option<Id> {
+        let is_connection = |kind: &Kind| matches!(kind, Kind::Bytes { out: Some(_), into: Some(_), .. });
+        let all: Vec<Id> =
+            self.sources.iter().filter(|(_, kind)| is_connection(kind)).map(|(&id, _)| id).collect();
+        all.get(self.random.below(all.len())).copied()
+    }
+
     pub(super) fn close(&mut self, id: Id) {
         self.shutdown(id, true, true);
         self.registrations.remove(&id);

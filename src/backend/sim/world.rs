@@ -1,7 +1,7 @@
 //! The world: every source, every registration, and the clock.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
+use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,13 @@ pub struct Address(pub(super) u32);
 /// How many datagrams, or connections, wait for a program.
 const MOST_WAITING: usize = 16;
 
+/// The end of time, the same on every platform. Each can show it as an `Instant`, and nobody waits until then.
+const END: Duration = Duration::from_secs(1 << 36);
+
 pub(crate) struct World {
     /// What `Instant` there is can only be had from the real clock: the virtual one counts from this.
     start: Instant,
+    seed: u64,
     state: Mutex<State>,
     /// For programs with several threads: something happened that a poll may wait for.
     changed: Condvar,
@@ -41,7 +45,11 @@ impl World {
             registrations: BTreeMap::new(),
             polls: BTreeMap::new(),
         };
-        World { start: Instant::now(), state: Mutex::new(state), changed: Condvar::new() }
+        World { start: Instant::now(), seed, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -82,8 +90,9 @@ impl World {
         if timeout != Some(Duration::ZERO) && state.fault(|faults| faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        // Beyond what a clock can show it is none.
+        state.break_something();
         let deadline = timeout.and_then(|timeout| state.now.checked_add(timeout));
+        let deadline = deadline.filter(|deadline| timeout == Some(Duration::ZERO) || *deadline < END);
         loop {
             let before = events.len();
             state.deliver(poll, events);
@@ -274,5 +283,14 @@ impl World {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A test has failed, and this repeats it. If nobody listens, nobody wants to know.
+            let _ = writeln!(io::stderr(), "wakeful: the seed of the simulation was {}", self.seed);
+        }
     }
 }

@@ -9,21 +9,24 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::super::listed::Ask;
+use super::super::ask::{Ask, Wanted};
 use super::super::Backend;
 use crate::os::{check, endless_sleep};
-use crate::readiness::{Interest, PollWords};
+use crate::readiness::{oneoff_words as words, Interest, PollWords};
 
 /// With threads, the longest that a sleeper may not notice a wake or a registration: WASI can't end its sleep.
 const SLICE: Duration = Duration::from_millis(10);
 /// A longer sleep is made of several, since the caller holds the deadline: a runtime may not count that far.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-const INPUT: u32 = 1 << 0;
-const OUTPUT: u32 = 1 << 1;
-const HANGUP: u32 = 1 << 2;
-const ERROR: u32 = 1 << 3;
-const INVALID: u32 = 1 << 4;
+/// The words are tested where there is no WASI.
+const _: () = assert!(
+    words::TYPE_READ == wasi::EVENTTYPE_FD_READ.raw()
+        && words::TYPE_WRITE == wasi::EVENTTYPE_FD_WRITE.raw()
+        && words::ERRNO_SUCCESS == wasi::ERRNO_SUCCESS.raw()
+        && words::ERRNO_BADF == wasi::ERRNO_BADF.raw()
+        && words::FLAG_HANGUP == wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP
+);
 
 /// What the runtime is asked about one descriptor, and its answer.
 #[derive(Clone)]
@@ -36,34 +39,20 @@ pub(crate) struct Subscribed {
 impl Ask for Subscribed {
     const BACKEND: Backend = Backend::Wasi;
 
-    const WORDS: PollWords = PollWords {
-        input: INPUT,
-        output: OUTPUT,
-        socket_output: 0,
-        priority: 0,
-        read_hangup: HANGUP,
-        error: ERROR,
-        hangup: 0,
-    };
+    const WORDS: PollWords = words::WORDS;
 
-    const NAMES: &'static [(u32, &'static str)] = &[
-        (INPUT, "FD_READ"),
-        (OUTPUT, "FD_WRITE"),
-        (HANGUP, "FD_READWRITE_HANGUP"),
-        (ERROR, "ERROR"),
-        (INVALID, "BADF"),
-    ];
+    const NAMES: &'static [(u32, &'static str)] = &words::NAMES;
 
-    const INVALID: u32 = INVALID;
+    const INVALID: u32 = words::INVALID;
 
     const NOTHING: Subscribed = Subscribed { fd: -1, interest: None, found: 0 };
 
     type Scratch = Scratch;
 
     /// A runtime tells nothing unasked.
-    fn new(fd: RawFd, interest: Option<Interest>, _read_hangup: bool) -> Subscribed {
+    fn new(fd: RawFd, wanted: Wanted) -> Subscribed {
         // Like poll(2), which passes over a number that none can have: the notifier's here.
-        Subscribed { fd, interest: interest.filter(|_| fd >= 0), found: 0 }
+        Subscribed { fd, interest: wanted.interest.filter(|_| fd >= 0), found: 0 }
     }
 
     #[inline]
@@ -76,7 +65,7 @@ impl Ask for Subscribed {
         scratch.subscriptions.clear();
         for (index, ask) in asks.iter_mut().enumerate() {
             ask.found = 0;
-            ask.subscribe(index, &mut scratch.subscriptions);
+            scratch.subscriptions.extend(ask.subscriptions(index));
         }
         let asked = scratch.subscriptions.len();
         if asked == 0 && timeout.is_none() && !has_threads {
@@ -104,48 +93,39 @@ impl Ask for Subscribed {
             look_at_each(asks, scratch);
             return Ok(());
         }
-        told.for_each(|event| asks[event.userdata as usize].found |= answer(event));
+        for event in told {
+            if let Some(ask) = asks.get_mut(event.userdata as usize) {
+                ask.found |= answer(event);
+            }
+        }
         Ok(())
     }
 }
 
 impl Subscribed {
-    fn subscribe(&self, index: usize, to: &mut Vec<wasi::Subscription>) {
-        let Some(interest) = self.interest else {
-            return;
-        };
-        let file_descriptor = self.fd as wasi::Fd;
-        let of_fd = wasi::SubscriptionFdReadwrite { file_descriptor };
-        let userdata = index as wasi::Userdata;
-        if interest.is_readable() {
-            let u = wasi::SubscriptionUU { fd_read: of_fd };
-            let tag = wasi::EVENTTYPE_FD_READ.raw();
-            to.push(wasi::Subscription { userdata, u: wasi::SubscriptionU { tag, u } });
-        }
-        if interest.is_writable() {
-            let u = wasi::SubscriptionUU { fd_write: of_fd };
-            let tag = wasi::EVENTTYPE_FD_WRITE.raw();
-            to.push(wasi::Subscription { userdata, u: wasi::SubscriptionU { tag, u } });
-        }
+    /// One for each direction that is of interest.
+    fn subscriptions(&self, index: usize) -> impl Iterator<Item = wasi::Subscription> {
+        let of_fd = wasi::SubscriptionFdReadwrite { file_descriptor: self.fd as wasi::Fd };
+        let read = (words::TYPE_READ, wasi::SubscriptionUU { fd_read: of_fd });
+        let write = (words::TYPE_WRITE, wasi::SubscriptionUU { fd_write: of_fd });
+        let reads = self.interest.is_some_and(Interest::is_readable);
+        let writes = self.interest.is_some_and(Interest::is_writable);
+        [reads.then_some(read), writes.then_some(write)].into_iter().flatten().map(move |(tag, u)| {
+            wasi::Subscription { userdata: index as wasi::Userdata, u: wasi::SubscriptionU { tag, u } }
+        })
     }
 }
 
 /// Asks about each subscription alone and without sleeping, for a runtime whose answer about all can't be used.
 fn look_at_each(asks: &mut [Subscribed], scratch: &mut Scratch) {
-    let mut alone = Vec::with_capacity(2);
     for (index, ask) in asks.iter_mut().enumerate() {
-        ask.subscribe(index, &mut alone);
-        for subscription in alone.drain(..) {
-            let tag = subscription.u.tag;
+        for subscription in ask.subscriptions(index) {
             scratch.subscriptions.clear();
             scratch.subscriptions.extend([subscription, clock(Duration::ZERO)]);
-            match scratch.call() {
-                Ok(events) => {
-                    let told = events.iter().filter(|event| event.userdata != CLOCK);
-                    told.for_each(|event| ask.found |= answer(event));
-                }
-                Err(errno) => ask.found |= failure(errno) | direction(tag),
-            }
+            ask.found |= match scratch.call() {
+                Ok(events) => events.iter().map(answer).fold(0, |all, found| all | found),
+                Err(errno) => words::answer(subscription.u.tag, errno.raw(), 0),
+            };
         }
     }
 }
@@ -166,28 +146,7 @@ fn clock(timeout: Duration) -> wasi::Subscription {
 }
 
 fn answer(event: &wasi::Event) -> u32 {
-    let mut found = direction(event.type_.raw());
-    if event.error != wasi::ERRNO_SUCCESS {
-        found |= failure(event.error);
-    } else if event.fd_readwrite.flags & wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP != 0 {
-        found |= HANGUP;
-    }
-    found
-}
-
-fn direction(tag: u8) -> u32 {
-    if tag == wasi::EVENTTYPE_FD_READ.raw() {
-        INPUT
-    } else {
-        OUTPUT
-    }
-}
-
-fn failure(errno: wasi::Errno) -> u32 {
-    match errno {
-        wasi::ERRNO_BADF => INVALID,
-        _ => ERROR,
-    }
+    words::answer(event.type_.raw(), event.error.raw(), event.fd_readwrite.flags)
 }
 
 /// Memory for the call.

@@ -129,23 +129,12 @@ fn eventfd() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "illumos",
-    target_os = "nuttx",
-    target_os = "espidf"
-)))]
-fn eventfd() -> io::Result<OwnedFd> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 /// A pipe, both ends non-blocking and close-on-exec.
 #[cfg(not(any(target_os = "espidf", target_os = "horizon")))]
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: `fds` has room for the two descriptors.
-    check(unsafe { pipe_nonblocking(&mut fds) })?;
+    check(unsafe { non_blocking_pipe(&mut fds) })?;
     // SAFETY: just made, and nobody else's.
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
@@ -158,32 +147,41 @@ pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     target_os = "horizon",
     target_os = "nto"
 )))]
-unsafe fn pipe_nonblocking(fds: &mut [RawFd; 2]) -> libc::c_int {
+unsafe fn non_blocking_pipe(fds: &mut [RawFd; 2]) -> libc::c_int {
     // SAFETY: `fds` has room for the two descriptors.
     unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) }
 }
 
-/// Without pipe2 the flags come a moment later: a fork between inherits the descriptors.
-#[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "haiku", target_os = "nto"))]
-unsafe fn pipe_nonblocking(fds: &mut [RawFd; 2]) -> libc::c_int {
-    // SAFETY: `fds` has room for the two descriptors; then these are descriptors that are ours.
-    unsafe {
-        if libc::pipe(fds.as_mut_ptr()) == -1 {
-            return -1;
-        }
-        for fd in *fds {
-            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
-            libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK);
-        }
-    }
-    0
-}
+/// What stands for what a system lacks: an item of its name beats a glob.
+#[allow(dead_code)]
+mod absent {
+    use super::*;
 
-/// There is no such thing.
-#[cfg(any(target_os = "espidf", target_os = "horizon"))]
-pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Err(io::ErrorKind::Unsupported.into())
+    pub(super) fn eventfd() -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Without pipe2 the flags come a moment later: a fork between inherits the descriptors.
+    pub(super) unsafe fn non_blocking_pipe(fds: &mut [RawFd; 2]) -> libc::c_int {
+        // SAFETY: `fds` has room for the two descriptors; then these are descriptors that are ours.
+        unsafe {
+            if libc::pipe(fds.as_mut_ptr()) == -1 {
+                return -1;
+            }
+            for fd in *fds {
+                libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+                libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK);
+            }
+        }
+        0
+    }
 }
+#[allow(unused_imports)]
+pub(crate) use self::absent::*;
 
 #[cfg(test)]
 mod tests {

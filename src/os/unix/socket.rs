@@ -11,16 +11,8 @@ use super::io::MAX_SLICES;
 use super::{calls, check};
 
 /// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
-const NO_SIGNAL: libc::c_int = {
-    #[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
-    {
-        libc::MSG_NOSIGNAL
-    }
-    #[cfg(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita"))]
-    {
-        0
-    }
-};
+#[cfg(not(any(target_vendor = "apple", target_os = "aix", target_os = "redox", target_os = "vita")))]
+const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 
 /// The flag that makes a new socket non-blocking. Where the kernel has none it takes another call.
 #[cfg(any(
@@ -36,13 +28,23 @@ const NO_SIGNAL: libc::c_int = {
 ))]
 const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
 
-/// What stands for a flag that the kernel lacks: an item of its name beats a glob.
+/// What stands for what the kernel lacks: an item of its name beats a glob.
+#[allow(dead_code)]
 mod absent {
-    #[allow(dead_code)]
+    use super::*;
+
+    pub(super) const NO_SIGNAL: libc::c_int = 0;
     pub(super) const NON_BLOCKING: libc::c_int = 0;
+
+    /// The next connection, non-blocking and close-on-exec, and its peer.
+    pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
+        let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
+        accepted.set_nonblocking(true)?;
+        Ok((accepted.into(), peer))
+    }
 }
 #[allow(unused_imports)]
-use absent::*;
+pub(crate) use self::absent::*;
 
 /// A socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
@@ -87,6 +89,7 @@ fn set_non_blocking(socket: &Socket) -> io::Result<()> {
     Ok(())
 }
 
+#[inline]
 pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     recv_with(socket.as_fd(), buf, 0)
 }
@@ -110,6 +113,7 @@ pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Res
     check(unsafe { calls::sendmsg(fd, &message, NO_SIGNAL) }).map(|n| n as usize)
 }
 
+#[inline]
 pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: `buf` is as long as stated; no address is passed.
@@ -152,14 +156,7 @@ pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     }
 }
 
-/// The next connection, non-blocking and close-on-exec, and its peer.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
-    let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
-    accepted.set_nonblocking(true)?;
-    Ok((accepted.into(), peer))
-}
-
+#[inline]
 fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     let (fd, none) = (socket.as_raw_fd(), ptr::null_mut());
     // SAFETY: `buf` is as long as stated; no room for an address is passed.
@@ -168,6 +165,7 @@ fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::
     check(received).map(|n| n as usize)
 }
 
+#[inline]
 fn recv_from_with(
     socket: BorrowedFd<'_>,
     buf: &mut [u8],

@@ -6,63 +6,29 @@
 use std::io;
 use std::time::Duration;
 
-use libc::c_int;
+use libc::{c_int, c_short};
 
 use super::check;
 
-/// The flag by which poll(2) tells that the peer has shut down its writing half; 0 where it can't.
-pub(crate) const POLL_READ_HANGUP: libc::c_short = {
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
-    {
-        libc::POLLRDHUP
-    }
-    #[cfg(not(any(
-        target_os = "linux",
-        target_os = "android",
-        target_os = "freebsd",
-        target_os = "illumos"
-    )))]
-    {
-        0
-    }
-};
-
-/// The flag by which poll(2) tells that a descriptor isn't open.
-pub(crate) const POLL_INVALID: libc::c_short = {
-    #[cfg(not(target_os = "espidf"))]
-    {
-        libc::POLLNVAL
-    }
-    // In its `poll.h`, but not in libc.
-    #[cfg(target_os = "espidf")]
-    {
-        1 << 7
-    }
-};
+/// The flag by which poll(2) tells that the peer has shut down its writing half.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
+pub(crate) const POLL_READ_HANGUP: c_short = libc::POLLRDHUP;
 
 /// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
 /// has it.
-pub(crate) const POLL_SOCKET_OUTPUT: libc::c_short = {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        libc::POLLWRBAND
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        0
-    }
-};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) const POLL_SOCKET_OUTPUT: c_short = libc::POLLWRBAND;
+
+/// The flag by which poll(2) tells that a descriptor isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
+#[cfg(not(target_os = "espidf"))]
+pub(crate) const POLL_INVALID: c_short = libc::POLLNVAL;
 
 /// The flag by which poll(2) tells of priority data.
-pub(crate) const POLL_PRIORITY: libc::c_short = libc::POLLPRI;
+pub(crate) const POLL_PRIORITY: c_short = libc::POLLPRI;
 /// poll(2) tells of errors and hang-ups though nobody asked.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 
 /// poll(2), by ppoll(2).
-///
-/// # Safety
-///
-/// There are `count` entries at `fds`.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -71,34 +37,36 @@ pub(crate) const POLL_TELLS_UNASKED: bool = true;
     target_os = "netbsd",
     target_os = "openbsd"
 ))]
-pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| libc::timespec {
         // 68 years fit into every system's type, and the caller holds the deadline.
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: timeout.subsec_nanos() as _,
     });
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
-    // SAFETY: the caller's promise for `fds`; `timeout` is read only; there is no signal mask.
-    check(unsafe { libc::ppoll(fds, count as libc::nfds_t, timeout, std::ptr::null()) }).map(|_| ())
+    let count = fds.len() as libc::nfds_t;
+    // SAFETY: as many entries as stated; `timeout` is read only; there is no signal mask.
+    check(unsafe { libc::ppoll(fds.as_mut_ptr(), count, timeout, std::ptr::null()) }).map(|_| ())
 }
 
-/// poll(2).
-///
-/// # Safety
-///
-/// There are `count` entries at `fds`.
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-)))]
-pub(crate) unsafe fn poll(fds: *mut libc::pollfd, count: usize, timeout: Option<Duration>) -> io::Result<()> {
-    // SAFETY: the caller's promise.
-    check(unsafe { libc::poll(fds, count as libc::nfds_t, timeout.map_or(-1, milliseconds)) }).map(|_| ())
+/// What stands for what a kernel lacks: an item of its name beats a glob.
+#[allow(dead_code)]
+mod absent {
+    use super::*;
+
+    pub(crate) const POLL_READ_HANGUP: c_short = 0;
+    pub(crate) const POLL_SOCKET_OUTPUT: c_short = 0;
+    pub(crate) const POLL_INVALID: c_short = 1 << 7;
+
+    /// poll(2).
+    pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+        let (count, timeout) = (fds.len() as libc::nfds_t, timeout.map_or(-1, milliseconds));
+        // SAFETY: as many entries as stated.
+        check(unsafe { libc::poll(fds.as_mut_ptr(), count, timeout) }).map(|_| ())
+    }
 }
+#[allow(unused_imports)]
+pub(crate) use self::absent::*;
 
 /// epoll_wait(2).
 ///

@@ -8,7 +8,7 @@ use std::ptr;
 
 use windows_sys::Win32::Foundation::{
     ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED,
-    ERROR_PIPE_LISTENING, INVALID_HANDLE_VALUE,
+    ERROR_PIPE_LISTENING, ERROR_PIPE_NOT_CONNECTED, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     ReadFile, WriteFile, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
@@ -33,6 +33,8 @@ pub(crate) const CLIENT_SECURITY: u32 = SECURITY_IDENTIFICATION;
 pub(crate) enum PipeError {
     /// The peer has gone.
     Closed,
+    /// The server has thrown the client out, and waits for none yet.
+    Disconnected,
     /// The server waits for a client.
     Listening,
     /// The client is there already.
@@ -46,6 +48,7 @@ impl PipeError {
     pub(crate) fn of(error: &io::Error) -> PipeError {
         match error.raw_os_error().map(|code| code as u32) {
             Some(ERROR_BROKEN_PIPE) => PipeError::Closed,
+            Some(ERROR_PIPE_NOT_CONNECTED) => PipeError::Disconnected,
             Some(ERROR_PIPE_LISTENING) => PipeError::Listening,
             Some(ERROR_PIPE_CONNECTED) => PipeError::Connected,
             Some(ERROR_OPERATION_ABORTED) => PipeError::Cancelled,

@@ -4,7 +4,7 @@ use std::io;
 use std::mem;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{INVALID_HANDLE_VALUE, WAIT_TIMEOUT};
@@ -22,6 +22,8 @@ pub(crate) struct Port {
     handle: OwnedHandle,
     /// How many requests are with the kernel.
     lent: AtomicUsize,
+    /// Whether a notification is on its way. One is as good as many, which would take the room of what else comes in.
+    is_notified: AtomicBool,
     /// `None` where the system has no such timer: then timeouts are whole milliseconds.
     timer: Option<Timer>,
 }
@@ -42,7 +44,12 @@ impl Port {
         }
         // SAFETY: just made, and nobody else's.
         let handle = unsafe { OwnedHandle::from_raw_handle(handle) };
-        Ok(Port { handle, lent: AtomicUsize::new(0), timer: Timer::new() })
+        Ok(Port {
+            handle,
+            lent: AtomicUsize::new(0),
+            is_notified: AtomicBool::new(false),
+            timer: Timer::new(),
+        })
     }
 
     /// From now on the handle's operations come in here. It stays so until the handle is closed.
@@ -58,8 +65,16 @@ impl Port {
 
     /// Ends the wait that is under way, or else the next one.
     pub(crate) fn notify(&self) -> io::Result<()> {
+        if self.is_notified.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
         // SAFETY: no memory is passed.
-        check(unsafe { PostQueuedCompletionStatus(self.handle.as_raw_handle(), 0, 0, ptr::null()) })
+        let posted =
+            check(unsafe { PostQueuedCompletionStatus(self.handle.as_raw_handle(), 0, 0, ptr::null()) });
+        if posted.is_err() {
+            self.is_notified.store(false, Ordering::Release);
+        }
+        posted
     }
 
     /// Waits until there are packets, and takes at most `room` of them.
@@ -102,6 +117,8 @@ pub(crate) struct Batch {
     /// From the first one that wasn't taken to the last one that is there.
     next: usize,
     end: usize,
+    /// There was room for no more: the port may have others.
+    is_full: bool,
 }
 
 // SAFETY: the pointers in the entries are requests, which are `Send`, and are its own.
@@ -121,9 +138,13 @@ impl Batch {
         })
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     fn take_from(&mut self, port: &Port, room: usize, timeout: Option<Duration>) -> io::Result<()> {
         while self.next().is_some() {}
-        (self.next, self.end) = (0, 0);
+        (self.next, self.end, self.is_full) = (0, 0, false);
         let room = room.clamp(1, 1024);
         if self.entries.len() < room {
             // SAFETY: integers and pointers, for all of which zero is a value.
@@ -144,8 +165,16 @@ impl Batch {
         match taken {
             Ok(()) => {
                 self.end = count as usize;
-                let returned = self.entries[..self.end].iter().filter(|entry| !entry.lpOverlapped.is_null());
-                returned.for_each(|_| port.has_got_back());
+                self.is_full = self.end == room;
+                for entry in &self.entries[..self.end] {
+                    if entry.lpOverlapped.is_null() {
+                        // Who notifies from here on ends the next wait. Whoever found this one on its way did so before
+                        // what the caller does now, and is seen by it.
+                        port.is_notified.swap(false, Ordering::AcqRel);
+                    } else {
+                        port.has_got_back();
+                    }
+                }
                 Ok(())
             }
             Err(e) if e.raw_os_error() == Some(WAIT_TIMEOUT as i32) => Ok(()),

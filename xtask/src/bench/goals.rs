@@ -26,6 +26,8 @@ const GOALS: &[(&str, f64)] = &[
 
 pub struct Verdict {
     pub goal: f64,
+    /// The median.
+    pub measured: f64,
     pub is_met: bool,
     /// The goal lies between the quartiles: another run may say otherwise.
     pub is_close: bool,
@@ -41,7 +43,7 @@ pub fn verdict(row: &Row) -> Option<Verdict> {
     let engine = row.engine("wakeful").or_else(|| row.engine("tokio on wakeful"))?;
     let ratio = Spread::of(&row.ratios(engine))?;
     let is_close = ratio.low <= goal && goal <= ratio.high && ratio.low < ratio.high;
-    Some(Verdict { goal, is_met: ratio.median <= goal, is_close })
+    Some(Verdict { goal, measured: ratio.median, is_met: ratio.median <= goal, is_close })
 }
 
 impl Verdict {

@@ -40,12 +40,18 @@ pub fn page(samples: &Samples, about: &str) -> String {
 
 /// The promises, and what has become of them.
 fn summary(samples: &Samples, page: &mut String) {
-    page.push_str("<table><tr><th>promise<th>at most<th>");
+    page.push_str("<table><tr><th>promise<th>at most<th>measured<th>system calls alone<th>");
+    let median = |row: &Row, engine: &str| {
+        let ratio = row.engine(engine).and_then(|engine| Spread::of(&row.ratios(engine)));
+        ratio.map_or(String::new(), |ratio| short(ratio.median))
+    };
     for row in &samples.rows {
         if let Some(verdict) = goals::verdict(row) {
             let class = if verdict.is_met { "good" } else { "bad" };
             let (title, goal, word) = (escape(&row.title), short(verdict.goal), verdict.word());
-            let _ = write!(page, "<tr><td>{title}<td>{goal}<td class={class}>{word}");
+            let own = short(verdict.measured);
+            let limit = median(row, "system calls");
+            let _ = write!(page, "<tr><td>{title}<td>{goal}<td>{own}<td>{limit}<td class={class}>{word}");
         }
     }
     page.push_str("</table>");

@@ -25,8 +25,11 @@ pub const STEPS: &[Step] = &[
     Step { name: "package", quick: true, run: package::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "chaos", quick: true, run: chaos },
+    Step { name: "model", quick: false, run: model },
     Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
+    Step { name: "fuzz", quick: false, run: fuzz },
     Step { name: "targets", quick: false, run: targets },
     Step { name: "wasi", quick: false, run: wasi },
     Step { name: "wine", quick: false, run: wine },
@@ -59,6 +62,24 @@ fn test(runner: &mut Runner) -> Result<String> {
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
     sums(runner.run(cargo(["test", "--workspace", "--all-features", "--release"])?))
+}
+
+/// What the contract promises must hold with all that it allows.
+fn chaos(runner: &mut Runner) -> Result<String> {
+    let mut command = cargo(["test", "--package", "wakeful", "--all-features", "--test", "conformance"])?;
+    command.env("WAKEFUL_CHAOS", "1");
+    sums(runner.run(command))
+}
+
+/// Random programs: the short form.
+fn model(runner: &mut Runner) -> Result<String> {
+    let output = runner.run(xtask(&["model", "--seconds", "10"])?)?;
+    Ok(output.lines().filter(|line| line.starts_with("model: ")).map(|line| format!("   {line}\n")).collect())
+}
+
+/// Each target, shortly.
+fn fuzz(runner: &mut Runner) -> Result<String> {
+    runner.run(xtask(&["fuzz", "--seconds", "10"])?)
 }
 
 fn loom(runner: &mut Runner) -> Result<String> {

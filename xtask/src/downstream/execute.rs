@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::build::Executable;
 use super::checkout::Checkout;
 use super::results::{Binary, Results};
-use super::Backend;
+use super::{beyond, On};
 use crate::job::Job;
 use crate::libtest::{listed, Outcome, Output};
 
@@ -17,13 +17,12 @@ use crate::libtest::{listed, Outcome, Output};
 pub fn execute<'a>(
     checkout: &Checkout,
     executables: impl IntoIterator<Item = &'a Executable>,
-    backend: Backend,
-    chaos: Option<u64>,
+    on: On,
     limit: Duration,
 ) -> Result<Results> {
     let mut results = Results::new();
     for executable in executables {
-        let runner = Runner { checkout, executable, backend, chaos, limit };
+        let runner = Runner { checkout, executable, on, limit };
         let binary = runner.run()?;
         if let Some(fault) = &binary.fault {
             eprintln!("  {}: {fault}", executable.name);
@@ -39,15 +38,20 @@ const MOST_HUNG: usize = 8;
 struct Runner<'a> {
     checkout: &'a Checkout,
     executable: &'a Executable,
-    backend: Backend,
-    chaos: Option<u64>,
+    on: On,
     limit: Duration,
 }
 
 impl Runner<'_> {
     fn run(&self) -> Result<Binary> {
-        let names = listed(&self.job(&["--list", "--format", "terse"], "list").run()?.output()?);
-        let ended = self.job(&[], "all").watch_epoll().run()?;
+        let left_out = match self.on.chaos {
+            Some(_) => beyond::hanging(self.checkout.published, &self.executable.name),
+            None => Vec::new(),
+        };
+        let mut names = listed(&self.job(&["--list", "--format", "terse"], "list").run()?.output()?);
+        names.retain(|name| !left_out.contains(&&**name));
+        let skips: Vec<&str> = left_out.iter().flat_map(|&name| ["--skip", name]).collect();
+        let ended = self.job(&skips, "all").watch_epoll().run()?;
         let output = Output::parse(&ended.output()?);
         let mut binary = Binary { tests: output.tests, fault: None, used_epoll: ended.used_epoll };
 
@@ -106,15 +110,15 @@ impl Runner<'_> {
         command.env("CARGO_MANIFEST_DIR", &checkout.folder);
         command.env("CARGO_PKG_NAME", checkout.published.name);
         command.env("CARGO_PKG_VERSION", checkout.published.version);
-        match self.backend.variable() {
+        match self.on.backend.variable() {
             Some(value) => command.env("WAKEFUL_BACKEND", value),
             None => command.env_remove("WAKEFUL_BACKEND"),
         };
-        match self.chaos.filter(|_| self.backend != Backend::Mio) {
+        match self.on.chaos {
             Some(seed) => command.env("WAKEFUL_CHAOS", seed.to_string()),
             None => command.env_remove("WAKEFUL_CHAOS"),
         };
-        let logs = checkout.logs.join(self.backend.name()).join(&self.executable.name);
+        let logs = checkout.logs.join(self.on.to_string()).join(&self.executable.name);
         let errors = logs.join(format!("{log}.stderr"));
         Job::new(command, logs.join(log)).errors_to(errors).limit(self.limit)
     }

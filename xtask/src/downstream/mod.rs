@@ -1,6 +1,7 @@
 //! `cargo xtask downstream`: what stands on mio, tested by its own authors' tests on compat/mio.
 
 mod baseline;
+mod beyond;
 mod build;
 mod checkout;
 mod crates;
@@ -9,8 +10,9 @@ mod lock;
 mod manifest;
 mod report;
 mod results;
-mod source;
+pub mod source;
 
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -50,9 +52,12 @@ pub struct Downstream {
     #[arg(long)]
     cached_baseline: bool,
 
-    /// Run on wakeful's backends with chaos: all that the contract allows, by this seed
-    #[arg(long, value_name = "SEED")]
-    chaos: Option<u64>,
+    /// Run on wakeful's backends with chaos: all that the contract allows, by this seed, or by several
+    ///
+    /// Tests that rely on more than the contract are listed in xtask/src/downstream/beyond.rs, each with the reason:
+    /// they may fail, and no other may.
+    #[arg(long, value_name = "SEED", value_delimiter = ',')]
+    chaos: Vec<u64>,
 
     /// Don't restore the copies of the sources: somebody has put a `dbg!` there
     #[arg(long)]
@@ -71,6 +76,27 @@ pub enum Backend {
     PosixPoll,
     /// The real mio with its own choice
     Mio,
+}
+
+/// A backend, perhaps with chaos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct On {
+    pub backend: Backend,
+    pub chaos: Option<u64>,
+}
+
+impl On {
+    const MIO: On = On { backend: Backend::Mio, chaos: None };
+}
+
+impl fmt::Display for On {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.backend.name())?;
+        match self.chaos {
+            Some(seed) => write!(f, "-chaos-{seed}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Task for Downstream {
@@ -108,9 +134,19 @@ impl Downstream {
         let checkout = checkout(Subject::Wakeful)?;
         let built = self.build(&checkout, only.as_deref(), report)?;
         let baseline = self.baseline(&real, &home, only.as_deref(), &built, report)?;
+        let seeds = match &self.chaos[..] {
+            [] => vec![None],
+            seeds => seeds.iter().copied().map(Some).collect(),
+        };
         for backend in ours {
-            let results = self.execute(&checkout, &built, backend, report)?;
-            report.compared(published, backend, Comparison::of(&baseline, &results));
+            for &chaos in &seeds {
+                let results = self.execute(&checkout, &built, On { backend, chaos }, report)?;
+                let excuse = |executable: &str, test: &str| {
+                    chaos.and_then(|_| beyond::reason(published, executable, test))
+                };
+                let comparison = Comparison::of(&baseline, &results, excuse);
+                report.compared(published, On { backend, chaos }, comparison);
+            }
         }
         Ok(())
     }
@@ -147,7 +183,7 @@ impl Downstream {
             let names: Vec<&String> = built.executables.iter().map(|built| &built.name).collect();
             if names.iter().all(|&name| kept.contains_key(name)) {
                 kept.retain(|name, _| names.contains(&name));
-                report.ran(real.published, Backend::Mio, &kept, None);
+                report.ran(real.published, On::MIO, &kept, None);
                 return Ok(kept);
             }
         }
@@ -158,7 +194,7 @@ impl Downstream {
 
     fn measure(&self, real: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Results> {
         let built = self.build(real, only, report)?;
-        self.execute(real, &built, Backend::Mio, report)
+        self.execute(real, &built, On::MIO, report)
     }
 
     fn build(&self, checkout: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Built> {
@@ -171,19 +207,13 @@ impl Downstream {
         Ok(built)
     }
 
-    fn execute(
-        &self,
-        checkout: &Checkout,
-        built: &Built,
-        backend: Backend,
-        report: &mut Report,
-    ) -> Result<Results> {
+    fn execute(&self, checkout: &Checkout, built: &Built, on: On, report: &mut Report) -> Result<Results> {
         let published = checkout.published;
-        eprintln!("{} on {}: testing", published.id(), backend.name());
+        eprintln!("{} on {on}: testing", published.id());
         let start = Instant::now();
         let limit = Duration::from_secs(self.time_limit);
-        let results = execute(checkout, &built.executables, backend, self.chaos, limit)?;
-        report.ran(published, backend, &results, Some(start.elapsed()));
+        let results = execute(checkout, &built.executables, on, limit)?;
+        report.ran(published, on, &results, Some(start.elapsed()));
         Ok(results)
     }
 }

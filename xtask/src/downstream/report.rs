@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::crates::Published;
 use super::results::{Comparison, Results, Totals};
-use super::Backend;
+use super::{Backend, On};
 
 #[derive(Default)]
 pub struct Report {
@@ -33,28 +33,22 @@ impl Report {
         self.faults == 0
     }
 
-    pub fn ran(
-        &mut self,
-        published: &'static Published,
-        backend: Backend,
-        results: &Results,
-        took: Option<Duration>,
-    ) {
+    pub fn ran(&mut self, published: &'static Published, on: On, results: &Results, took: Option<Duration>) {
         let totals = Totals::of(results);
         if totals.passed == 0 {
-            let title = format!("{} on {}: no test passed", published.name, backend.name());
+            let title = format!("{} on {on}: no test passed", published.name);
             self.fault(title, Vec::new());
         }
         // All other numbers would look the same if the environment variable weren't heeded.
-        if backend == Backend::PosixPoll && totals.used_epoll > 0 {
+        if on.backend == Backend::PosixPoll && totals.used_epoll > 0 {
             let title = format!("{} on posix_poll: the backend was not posix_poll", published.name);
             let users = results.iter().filter(|(_, binary)| binary.used_epoll);
             let names: Vec<&str> = users.map(|(name, _)| &**name).collect();
             self.fault(title, vec![format!("with an epoll descriptor: {}", names.join(", "))]);
         }
         let backend = match took {
-            Some(_) => backend.name().to_owned(),
-            None => format!("{}, measured earlier", backend.name()),
+            Some(_) => on.to_string(),
+            None => format!("{on}, measured earlier"),
         };
         self.rows.push(Row { published, backend, totals, took });
     }
@@ -73,11 +67,12 @@ impl Report {
         self.fault(format!("{} could not be tested", published.id()), lines);
     }
 
-    pub fn compared(&mut self, published: &Published, backend: Backend, comparison: Comparison) {
-        let on = format!("{} on {}", published.name, backend.name());
+    pub fn compared(&mut self, published: &Published, on: On, comparison: Comparison) {
+        let on = format!("{} on {on}", published.name);
         if !comparison.lost.is_empty() {
             self.fault(format!("{on}: passes on the real mio only"), comparison.lost);
         }
+        self.note(format!("{on}: relies on more than the contract"), comparison.excused);
         self.note(format!("{on}: fails on real mio too"), comparison.fails_on_both);
         self.note(format!("{on}: fails on the real mio only"), comparison.gained);
     }
@@ -85,7 +80,7 @@ impl Report {
     /// The real mio's results when there is nothing to compare them with.
     pub fn alone(&mut self, published: &Published, results: &Results) {
         // Compared with itself, all that fails does so on both.
-        let failed = Comparison::of(results, results).fails_on_both;
+        let failed = Comparison::of(results, results, |_, _| None).fails_on_both;
         self.note(format!("{} on mio: fails", published.name), failed);
     }
 
@@ -164,9 +159,10 @@ mod tests {
 
     fn is_good(backend: Backend, real: &Results, ours: &Results) -> bool {
         let mut report = Report::default();
-        report.ran(&ALL[0], Backend::Mio, real, None);
-        report.ran(&ALL[0], backend, ours, Some(Duration::from_secs(1)));
-        report.compared(&ALL[0], backend, Comparison::of(real, ours));
+        let on = On { backend, chaos: None };
+        report.ran(&ALL[0], On::MIO, real, None);
+        report.ran(&ALL[0], on, ours, Some(Duration::from_secs(1)));
+        report.compared(&ALL[0], on, Comparison::of(real, ours, |_, _| None));
         assert!(report.to_string().contains("measured earlier"));
         report.is_good()
     }

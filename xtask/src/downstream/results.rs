@@ -52,6 +52,8 @@ impl Totals {
 pub struct Comparison {
     /// Passes on the real mio and not here.
     pub lost: Vec<String>,
+    /// Passes on the real mio and not here, for a reason that is known, and told.
+    pub excused: Vec<String>,
     /// Passes on neither.
     pub fails_on_both: Vec<String>,
     /// Passes here and not on the real mio.
@@ -59,7 +61,12 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    pub fn of(real: &Results, ours: &Results) -> Comparison {
+    /// `excuse` gives the reason why a test of an executable may fail here, if there is one. None excuses a hang.
+    pub fn of(
+        real: &Results,
+        ours: &Results,
+        excuse: impl Fn(&str, &str) -> Option<&'static str>,
+    ) -> Comparison {
         let mut comparison = Comparison::default();
         for (name, binary) in real {
             let Some(our_binary) = ours.get(name) else {
@@ -72,7 +79,11 @@ impl Comparison {
                 _ => {}
             }
             for (test, &outcome) in &binary.tests {
-                comparison.add(name, test, Some(outcome), our_binary.tests.get(test).copied());
+                let ours = our_binary.tests.get(test).copied();
+                match excuse(name, test).filter(|_| matches!(ours, Some(Outcome::Failed) | None)) {
+                    Some(reason) => comparison.excused.push(format!("{name}: {test}: {reason}")),
+                    None => comparison.add(name, test, Some(outcome), ours),
+                }
             }
         }
         for (name, binary) in ours {
@@ -115,17 +126,33 @@ mod tests {
         [("tcp".to_owned(), Binary { tests, fault: fault.map(str::to_owned), used_epoll: false })].into()
     }
 
+    fn of(real: &Results, ours: &Results) -> Comparison {
+        Comparison::of(real, ours, |_, _| None)
+    }
+
+    #[test]
+    fn an_excuse_is_for_a_failure_of_that_test_alone() {
+        let real = run(&[("a", Passed), ("b", Passed), ("c", Passed)], None);
+        let excuse = |executable: &str, test: &str| (executable == "tcp" && test != "b").then_some("why");
+        let ours = run(&[("a", Failed), ("b", Failed), ("c", Hung)], None);
+        let comparison = Comparison::of(&real, &ours, excuse);
+        assert_eq!(comparison.excused, ["tcp: a: why"]);
+        assert_eq!(comparison.lost, ["tcp: b", "tcp: c (hung)"]);
+        let fine = Comparison::of(&real, &real, excuse);
+        assert_eq!(fine, Comparison::default());
+    }
+
     #[test]
     fn equal_runs_do_not_differ() {
         let run = run(&[("a", Passed), ("b", Ignored)], None);
-        assert_eq!(Comparison::of(&run, &run), Comparison::default());
+        assert_eq!(of(&run, &run), Comparison::default());
     }
 
     #[test]
     fn what_passes_on_the_real_mio_only_is_lost() {
         let real = run(&[("a", Passed), ("b", Passed), ("c", Passed), ("d", Passed)], None);
         let ours = run(&[("a", Failed), ("b", Ignored), ("c", Hung)], None);
-        let lost = Comparison::of(&real, &ours).lost;
+        let lost = of(&real, &ours).lost;
         assert_eq!(lost, ["tcp: a", "tcp: b", "tcp: c (hung)", "tcp: d (no result)"]);
     }
 
@@ -133,7 +160,7 @@ mod tests {
     fn what_fails_on_both_is_no_loss() {
         let real = run(&[("a", Failed), ("b", Hung), ("c", Failed)], None);
         let ours = run(&[("a", Hung), ("b", Failed), ("c", Passed)], None);
-        let comparison = Comparison::of(&real, &ours);
+        let comparison = of(&real, &ours);
         assert!(comparison.lost.is_empty());
         assert_eq!(comparison.fails_on_both, ["tcp: a (hung)", "tcp: b"]);
         assert_eq!(comparison.gained, ["tcp: c"]);
@@ -143,15 +170,15 @@ mod tests {
     fn an_executable_that_hangs_is_lost_though_its_tests_pass_alone() {
         let real = run(&[("a", Passed)], None);
         let ours = run(&[("a", Passed)], Some("hung"));
-        assert_eq!(Comparison::of(&real, &ours).lost, ["tcp: hung"]);
-        assert_eq!(Comparison::of(&ours, &ours).fails_on_both, ["tcp: hung"]);
-        assert_eq!(Comparison::of(&real, &Results::new()).lost, ["tcp: has no results"]);
+        assert_eq!(of(&real, &ours).lost, ["tcp: hung"]);
+        assert_eq!(of(&ours, &ours).fails_on_both, ["tcp: hung"]);
+        assert_eq!(of(&real, &Results::new()).lost, ["tcp: has no results"]);
     }
 
     #[test]
     fn a_failure_that_the_real_mio_does_not_know_is_lost() {
         let ours = run(&[("new", Failed), ("fine", Passed)], None);
-        let comparison = Comparison::of(&Results::new(), &ours);
+        let comparison = of(&Results::new(), &ours);
         assert_eq!((comparison.lost, comparison.gained), (vec!["tcp: new".into()], vec!["tcp: fine".into()]));
     }
 

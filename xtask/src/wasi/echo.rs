@@ -32,18 +32,41 @@ pub fn run(runtime: &Runtime, rounds: u32) -> Result<bool> {
         }
     }
     println!("   echo: {passed} of {rounds} rounds passed");
+    let bytes = netcat(runtime, &program).context("netcat")?;
+    println!("   echo: netcat got its {bytes} bytes back");
     Ok(passed == rounds)
 }
 
+/// A program that knows nothing of us sends a file, and gets it back. The server ends the connection.
+fn netcat(runtime: &Runtime, program: &str) -> Result<usize> {
+    let (_server, addr) = Server::start(runtime, program)?;
+    let mut command = Command::new("nc");
+    // Ends its sending half with its input; gives up when nothing moves.
+    command.args(["-N", "-w", "60"]).args([addr.ip().to_string(), addr.port().to_string()]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut client = command.spawn().with_context(|| start_failed(&command))?;
+    let sent: Vec<u8> = (0..1 << 20).map(|index: u32| (index / 7) as u8).collect();
+    let mut input = client.stdin.take().context("it has no input")?;
+    let output = thread::scope(|scope| {
+        let writer = scope.spawn(|| input.write_all(&sent).map(|()| drop(input)));
+        let output = client.wait_with_output();
+        // That it reads no more shows in what it says.
+        let _ = writer.join().expect("the writer panicked");
+        output
+    })?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}", output.status, errors.trim_end());
+    ensure!(
+        output.stdout == sent,
+        "of {} bytes {} have come back, or others",
+        sent.len(),
+        output.stdout.len()
+    );
+    Ok(sent.len())
+}
+
 fn drive(runtime: &Runtime, program: &str) -> Result<usize> {
-    let addr = free_addr()?;
-    let mut command = runtime.command(program, addr);
-    match runtime.preview {
-        Preview::One => command.args(["--descriptor", "3"]),
-        Preview::Two => command.arg("--serve").arg(addr.to_string()),
-    };
-    let _server = Server::start(command)?;
-    drop(connect(addr)?);
+    let (_server, addr) = Server::start(runtime, program)?;
 
     let (half, gone) = (thread::spawn(move || half_close(addr)), thread::spawn(move || vanish(addr)));
     let clients: Vec<_> = (0..CLIENTS).map(|seed| thread::spawn(move || talk(addr, seed))).collect();
@@ -65,9 +88,18 @@ fn drive(runtime: &Runtime, program: &str) -> Result<usize> {
 struct Server(Child);
 
 impl Server {
-    fn start(mut command: Command) -> Result<Server> {
+    /// A server that answers, and where.
+    fn start(runtime: &Runtime, program: &str) -> Result<(Server, SocketAddr)> {
+        let addr = free_addr()?;
+        let mut command = runtime.command(program, addr);
+        match runtime.preview {
+            Preview::One => command.args(["--descriptor", "3"]),
+            Preview::Two => command.arg("--serve").arg(addr.to_string()),
+        };
         command.stdin(Stdio::null()).stdout(Stdio::null());
-        Ok(Server(command.spawn().with_context(|| start_failed(&command))?))
+        let server = Server(command.spawn().with_context(|| start_failed(&command))?);
+        drop(connect(addr)?);
+        Ok((server, addr))
     }
 }
 

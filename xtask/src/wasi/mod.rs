@@ -14,9 +14,9 @@ use serde_json::Value;
 use self::runtime::Runtime;
 use crate::command::{cargo, read_lossy};
 use crate::job::Job;
-use crate::{rustup, workspace, Task};
+use crate::{packages, rustup, workspace, Task};
 
-/// Run the conformance suite and the echo example as WebAssembly, in a runtime of each WASI preview
+/// Run the tests and the echo example as WebAssembly, in a runtime of each WASI preview
 #[derive(clap::Args)]
 pub struct Wasi {
     /// This preview only
@@ -27,7 +27,7 @@ pub struct Wasi {
     #[arg(long, value_name = "N", default_value_t = 3)]
     rounds: u32,
 
-    /// Only the tests whose names contain this, and no echo
+    /// Only the conformance tests whose names contain this, and no echo
     filter: Option<String>,
 }
 
@@ -60,6 +60,11 @@ const WITH_THREADS: &str = "wasm32-wasip1-threads";
 
 impl Task for Wasi {
     fn run(self) -> Result<bool> {
+        packages::need(&[
+            ("python3", &["python3"]),
+            ("pip3", &["python3-pip"]),
+            ("nc", &["netcat-openbsd"]),
+        ])?;
         let mut passed = true;
         for preview in [Preview::One, Preview::Two] {
             if self.preview.is_some_and(|only| only != preview) {
@@ -70,17 +75,32 @@ impl Task for Wasi {
             let runtime = Runtime::install(preview)?;
             passed &= suite::run(&runtime, self.filter.as_deref())?;
             if self.filter.is_none() {
+                passed &= suite::run_others(&runtime)?;
                 passed &= echo::run(&runtime, self.rounds)?;
             }
         }
         if self.preview.is_none() && self.filter.is_none() {
-            println!("== {WITH_THREADS}");
-            rustup::need(WITH_THREADS)?;
-            build("check-threads", WITH_THREADS, &["check", "--lib"])?;
-            println!("   type-checks");
+            println!("== clippy");
+            for target in [Preview::One.target(), Preview::Two.target(), WITH_THREADS] {
+                rustup::need(target)?;
+                passed &= lint(target)?;
+            }
         }
         Ok(passed)
     }
+}
+
+/// What the compiler and clippy say of a target.
+fn lint(target: &str) -> Result<bool> {
+    let mut command = cargo(["clippy"])?;
+    command.args(["--package", "wakeful", "--all-targets", "--all-features"]);
+    command.args(["--target", target, "--", "-D", "warnings"]);
+    let ended = Job::new(command, logs(target)?.join("clippy")).run()?;
+    match ended.success() {
+        true => println!("   {target}: nothing to say"),
+        false => println!("-- {target}\n{}", ended.output()?.trim_end()),
+    }
+    Ok(ended.success())
 }
 
 /// Runs cargo for `target`; what it printed, its messages for people apart.

@@ -1,9 +1,10 @@
 //! The runtimes.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{bail, Result};
 
@@ -92,9 +93,21 @@ impl Runtime {
     }
 }
 
-/// An address that nobody listens at, most likely for long enough.
+/// An address that nobody listens at.
+///
+/// Not one of the ports that systems give to who asks for any: while the program starts, somebody else may get it, or,
+/// when few are left, whoever tries to connect to it may be connected to himself.
 pub fn free_addr() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    for _ in 0..1000 {
+        let number =
+            std::process::id().wrapping_mul(7919).wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed));
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 10_000 + (number % 20_000) as u16));
+        if TcpListener::bind(addr).is_ok() && UdpSocket::bind(addr).is_ok() {
+            return Ok(addr);
+        }
+    }
+    bail!("no free port between 10000 and 30000")
 }
 
 /// The tests of a program, which runs to tell them.

@@ -1,4 +1,5 @@
-//! The conformance suite, each test in a program run of its own: where a panic ends the program, it ends one test.
+//! The tests. Those of the conformance suite have a program run of their own each: where a panic ends the program, it
+//! ends one test.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,10 +13,45 @@ use super::bridge::Bridge;
 use super::runtime::{free_addr, list, Runtime};
 use super::{logs, program, Preview};
 use crate::job::Job;
+use crate::libtest::Output;
 
 /// Longer than a test's own patience.
 const LIMIT: Duration = Duration::from_secs(150);
 
+/// The other test programs that a preview can run, by cargo's name for them.
+const fn others(preview: Preview) -> &'static [&'static [&'static str]] {
+    const LIB: &[&str] = &["--lib"];
+    const SIM: &[&str] = &["--test", "sim"];
+    const API: &[&str] = &["--test", "api"];
+    match preview {
+        // Without sockets there is nothing to shake.
+        Preview::One => &[LIB, SIM, API, &["--test", "allocations"]],
+        // Its calls allocate what they answer.
+        Preview::Two => &[LIB, SIM, API, &["--test", "chaos"]],
+    }
+}
+
+/// Runs the other test programs, each as a whole.
+pub fn run_others(runtime: &Runtime) -> Result<bool> {
+    let target = runtime.preview.target();
+    let mut is_well = true;
+    for of_program in others(runtime.preview) {
+        let name = of_program[of_program.len() - 1].trim_start_matches("--");
+        let program = program(name, target, &[&["test", "--no-run"], *of_program].concat())?;
+        match start(runtime, &program, &[], logs(target)?.join(format!("all-of-{name}")))? {
+            Ok(output) if Output::parse(&output).passed() > 0 => {
+                println!("   {name}: {} passed", Output::parse(&output).passed());
+            }
+            Ok(output) | Err(output) => {
+                println!("-- {name}\n{output}");
+                is_well = false;
+            }
+        }
+    }
+    Ok(is_well)
+}
+
+/// Runs the conformance suite.
 pub fn run(runtime: &Runtime, filter: Option<&str>) -> Result<bool> {
     let target = runtime.preview.target();
     let program = program("conformance", target, &["test", "--test", "conformance", "--no-run"])?;
@@ -50,16 +86,19 @@ pub fn run(runtime: &Runtime, filter: Option<&str>) -> Result<bool> {
 }
 
 fn one(runtime: &Runtime, program: &str, test: &str, log: PathBuf) -> Result<Result<String, String>> {
+    let output = start(runtime, program, &["--exact", test], log)?;
+    Ok(output.and_then(|output| if output.contains("1 passed") { Ok(output) } else { Err(output) }))
+}
+
+/// What a test program says that succeeds, or that doesn't.
+fn start(runtime: &Runtime, program: &str, args: &[&str], log: PathBuf) -> Result<Result<String, String>> {
     let addr = free_addr()?;
     let _bridge = (runtime.preview == Preview::One).then(|| Bridge::new(addr));
     let mut command = runtime.command(program, addr);
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.args(args).args(["--nocapture", "--test-threads=1"]);
     let ended = Job::new(command, log).limit(LIMIT).run()?;
     let output = ended.output()?;
-    Ok(match ended.success() && output.contains("1 passed") {
-        true => Ok(output),
-        false => Err(format!("{}\n{ended}", output.trim_end())),
-    })
+    Ok(if ended.success() { Ok(output) } else { Err(format!("{}\n{ended}", output.trim_end())) })
 }
 
 #[derive(Default)]

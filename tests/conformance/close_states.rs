@@ -1,16 +1,14 @@
-//! Unix, promise 7: what each backend can tell of closed halves and errors. The table is in `PLATFORMS.md`.
+//! Promise 7: what each backend can tell of closed halves and errors. The table is in `PLATFORMS.md`.
 //!
 //! A test shows every row that isn't as expected; `cargo test close_states -- --nocapture` shows all.
 
 use std::any::Any;
-use std::io::Write;
 use std::net::Shutdown;
 use std::time::Instant;
 
 use socket2::{Domain, SockRef, Socket, Type};
 use wakeful::event::{Event, Source};
-use wakeful::net::{TcpStream, UnixStream};
-use wakeful::unix::pipe;
+use wakeful::net::TcpStream;
 use wakeful::{Backend, Interest};
 
 use crate::support::*;
@@ -18,12 +16,13 @@ use crate::support::*;
 on_every_backend![the_matrix];
 
 type Flag = fn(&Event) -> bool;
+type Row = (&'static str, State, [&'static str; 3]);
 type State = fn() -> (Box<dyn Source>, Box<dyn Any>);
 
 /// What there is, how it is made, and what is told of it to one who asks for readable, for writable, for both.
 ///
 /// R readable, W writable, E error, r read closed, w write closed.
-const MATRIX: &[(&str, State, [&str; 3])] = &[
+const SOCKETS: &[Row] = &[
     ("TCP, open", tcp_open, ["-", "W", "W"]),
     ("TCP, peer shut down writing", tcp_peer_shut_write, ["Rr", "W", "RWr"]),
     ("TCP, peer shut down reading", tcp_peer_shut_read, ["-", "W", "W"]),
@@ -35,14 +34,6 @@ const MATRIX: &[(&str, State, [&str; 3])] = &[
     ("TCP, reset by the peer", tcp_reset, ["RErw", "WErw", "RWErw"]),
     ("TCP, connection refused", tcp_refused, ["RErw", "WErw", "RWErw"]),
     ("TCP, never connected", tcp_unconnected, ["Rrw", "Wrw", "Wrw"]),
-    ("Unix stream, open", unix_open, ["-", "W", "W"]),
-    ("Unix stream, peer shut down writing", unix_peer_shut_write, ["Rr", "W", "RWr"]),
-    ("Unix stream, shut down writing here", unix_shut_write, ["-", "W", "W"]),
-    ("Unix stream, peer closed", unix_peer_closed, ["Rrw", "Wrw", "RWrw"]),
-    ("pipe, writer has gone", pipe_writer_gone, ["Rrw", "", ""]),
-    ("pipe, writer has gone, data left", pipe_writer_gone_data, ["Rrw", "", ""]),
-    ("pipe, reader has gone", pipe_reader_gone, ["", "WEw", ""]),
-    ("pipe, full, reader has gone", pipe_full_reader_gone, ["", "RWEw", ""]),
     ("UDP, datagram refused", udp_refused, ["RWEw", "WE", "WE"]),
 ];
 
@@ -50,6 +41,9 @@ const MATRIX: &[(&str, State, [&str; 3])] = &[
 fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<&'static str> {
     if backend == Backend::Kqueue {
         return kqueue_difference(name, interest);
+    }
+    if backend == Backend::Iocp {
+        return iocp_difference(name, interest);
     }
     // posix_poll keeps what was asked for, and can say an error in each direction that was, and in no other.
     match (backend, name) {
@@ -60,9 +54,23 @@ fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<
     }
 }
 
+/// Windows' kernel tells a program nothing of what that has shut down itself, and Winsock tells of a refused datagram
+/// whoever receives next.
+fn iocp_difference(name: &str, interest: Interest) -> Option<&'static str> {
+    let open = if interest.is_writable() { "W" } else { "-" };
+    match name {
+        "TCP, shut down reading here" | "TCP, shut down both here" | "UDP, datagram refused" => Some(open),
+        "TCP, both shut down writing" if interest == READ => Some("Rr"),
+        "TCP, both shut down writing" if interest == WRITE => Some("W"),
+        "TCP, both shut down writing" => Some("RWr"),
+        "TCP, never connected" => Some("-"),
+        _ => None,
+    }
+}
+
 /// Each filter of a kqueue's tells the end of its own half.
 fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
-    let (_, _, expected) = MATRIX.iter().find(|(of, _, _)| *of == name)?;
+    let (_, _, expected) = SOCKETS.iter().chain(special::ROWS).find(|(of, _, _)| *of == name)?;
     // mio's issues 1087 and 1091. libkqueue hears of it as little as epoll does.
     if name.ends_with("shut down writing here") && interest.is_writable() && !cfg!(wakeful_libkqueue) {
         return Some("Ww");
@@ -77,7 +85,7 @@ fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
 fn the_matrix(backend: Backend) {
     let mut wrong = Vec::new();
     println!("{backend:<36}  {:8}{:8}{:8}", "READ", "WRITE", "BOTH");
-    for (name, state, expected) in MATRIX {
+    for (name, state, expected) in SOCKETS.iter().chain(special::ROWS) {
         let mut told = Vec::new();
         for (interest, expected) in [READ, WRITE, BOTH].into_iter().zip(expected) {
             if expected.is_empty() {
@@ -200,57 +208,134 @@ fn tcp_unconnected() -> (Box<dyn Source>, Box<dyn Any>) {
     made(TcpStream::from_std(socket.into()), ())
 }
 
-fn unix_open() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (a, b) = UnixStream::pair().unwrap();
-    made(a, b)
-}
-
-fn unix_peer_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (a, b) = UnixStream::pair().unwrap();
-    b.shutdown(Shutdown::Write).unwrap();
-    made(a, b)
-}
-
-fn unix_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (a, b) = UnixStream::pair().unwrap();
-    a.shutdown(Shutdown::Write).unwrap();
-    made(a, b)
-}
-
-fn unix_peer_closed() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (a, b) = UnixStream::pair().unwrap();
-    drop(b);
-    made(a, ())
-}
-
-fn pipe_writer_gone() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (_, receiver) = pipe::new().unwrap();
-    made(receiver, ())
-}
-
-fn pipe_writer_gone_data() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (mut sender, receiver) = pipe::new().unwrap();
-    sender.write_all(b"left").unwrap();
-    drop(sender);
-    made(receiver, ())
-}
-
-fn pipe_reader_gone() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (sender, _) = pipe::new().unwrap();
-    made(sender, ())
-}
-
-fn pipe_full_reader_gone() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (sender, receiver) = pipe::new().unwrap();
-    fill(&sender);
-    drop(receiver);
-    made(sender, ())
-}
-
 fn udp_refused() -> (Box<dyn Source>, Box<dyn Any>) {
     let nobody = udp().1;
     let (a, _) = udp();
     a.connect(nobody).unwrap();
     a.send(b"anybody?").unwrap();
     made(a, ())
+}
+
+/// What one family of systems has.
+#[cfg(unix)]
+mod special {
+    use std::any::Any;
+    use std::io::Write;
+    use std::net::Shutdown;
+
+    use wakeful::event::Source;
+    use wakeful::net::UnixStream;
+    use wakeful::unix::pipe;
+
+    use super::{fill, made, Row};
+
+    pub const ROWS: &[Row] = &[
+        ("Unix stream, open", unix_open, ["-", "W", "W"]),
+        ("Unix stream, peer shut down writing", unix_peer_shut_write, ["Rr", "W", "RWr"]),
+        ("Unix stream, shut down writing here", unix_shut_write, ["-", "W", "W"]),
+        ("Unix stream, peer closed", unix_peer_closed, ["Rrw", "Wrw", "RWrw"]),
+        ("pipe, writer has gone", pipe_writer_gone, ["Rrw", "", ""]),
+        ("pipe, writer has gone, data left", pipe_writer_gone_data, ["Rrw", "", ""]),
+        ("pipe, reader has gone", pipe_reader_gone, ["", "WEw", ""]),
+        ("pipe, full, reader has gone", pipe_full_reader_gone, ["", "RWEw", ""]),
+    ];
+
+    fn unix_open() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (a, b) = UnixStream::pair().unwrap();
+        made(a, b)
+    }
+
+    fn unix_peer_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (a, b) = UnixStream::pair().unwrap();
+        b.shutdown(Shutdown::Write).unwrap();
+        made(a, b)
+    }
+
+    fn unix_shut_write() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (a, b) = UnixStream::pair().unwrap();
+        a.shutdown(Shutdown::Write).unwrap();
+        made(a, b)
+    }
+
+    fn unix_peer_closed() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (a, b) = UnixStream::pair().unwrap();
+        drop(b);
+        made(a, ())
+    }
+
+    fn pipe_writer_gone() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (_, receiver) = pipe::new().unwrap();
+        made(receiver, ())
+    }
+
+    fn pipe_writer_gone_data() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (mut sender, receiver) = pipe::new().unwrap();
+        sender.write_all(b"left").unwrap();
+        drop(sender);
+        made(receiver, ())
+    }
+
+    fn pipe_reader_gone() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (sender, _) = pipe::new().unwrap();
+        made(sender, ())
+    }
+
+    fn pipe_full_reader_gone() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (sender, receiver) = pipe::new().unwrap();
+        fill(&sender);
+        drop(receiver);
+        made(sender, ())
+    }
+}
+
+#[cfg(windows)]
+mod special {
+    use std::any::Any;
+    use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use wakeful::event::Source;
+    use wakeful::windows::NamedPipe;
+    use wakeful::{Events, Poll};
+
+    use super::{made, Row, A, BOTH};
+
+    pub const ROWS: &[Row] = &[
+        ("named pipe, open", open, ["-", "W", "W"]),
+        ("named pipe, peer has gone", gone, ["Rr", "W", "RWr"]),
+        ("named pipe, peer has gone, data left", gone_with_data, ["R", "W", "RW"]),
+    ];
+
+    /// A client, and its server with a poll.
+    fn pair() -> (NamedPipe, NamedPipe, Poll) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!(r"\\.\pipe\wakeful-states-{}-{number}", std::process::id());
+        let mut server = NamedPipe::new(&name).unwrap();
+        let poll = Poll::new().unwrap();
+        poll.registry().register(&mut server, A, BOTH).unwrap();
+        let client = NamedPipe::open(&name).unwrap();
+        server.connect().unwrap();
+        (client, server, poll)
+    }
+
+    fn open() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (client, server, poll) = pair();
+        made(client, (server, poll))
+    }
+
+    fn gone() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (client, server, poll) = pair();
+        drop(server);
+        made(client, poll)
+    }
+
+    fn gone_with_data() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (client, mut server, mut poll) = pair();
+        server.write_all(b"left").unwrap();
+        poll.poll(&mut Events::with_capacity(8), Some(Duration::ZERO)).unwrap();
+        drop(server);
+        made(client, poll)
+    }
 }

@@ -1,0 +1,283 @@
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+
+use super::super::table::Place;
+use super::super::watch::{Blocked, Tracking};
+use super::*;
+use crate::readiness::{Interest, Token};
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const IN: u32 = libc::POLLIN as u32;
+const OUT: u32 = libc::POLLOUT as u32;
+const GONE: u32 = libc::POLLNVAL as u32;
+
+/// A port of the mind: it keeps what is associated, and counts its calls.
+#[derive(Default)]
+struct Fake(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    associated: BTreeMap<RawFd, (Wanted, u64)>,
+    calls: usize,
+    refuses: bool,
+}
+
+impl Port for Fake {
+    fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.calls += 1;
+        if state.refuses {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        state.associated.insert(fd, (wanted, user));
+        Ok(())
+    }
+
+    fn dissociate(&self, fd: RawFd) {
+        let mut state = self.0.lock().unwrap();
+        state.calls += 1;
+        state.associated.remove(&fd);
+    }
+}
+
+struct Test {
+    port: Arc<Fake>,
+    table: Table<Associations<Fake>>,
+    ours: UnixStream,
+    theirs: UnixStream,
+}
+
+impl Test {
+    fn new() -> Test {
+        let port = Arc::new(Fake::default());
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        Test { table: Table::new(Associations::new(Arc::clone(&port))), port, ours, theirs }
+    }
+
+    fn fd(&self) -> RawFd {
+        self.ours.as_raw_fd()
+    }
+
+    fn insert(&mut self, tracking: Tracking, interest: Interest) -> Key {
+        let fd = self.fd();
+        self.table.insert(fd, tracking, Token(7), interest).unwrap()
+    }
+
+    /// What is asked about the socket, if anything.
+    fn asked(&self) -> Option<Interest> {
+        self.associated().and_then(|(wanted, _)| wanted.interest)
+    }
+
+    fn associated(&self) -> Option<(Wanted, u64)> {
+        self.port.0.lock().unwrap().associated.get(&self.fd()).copied()
+    }
+
+    fn calls(&self) -> usize {
+        self.port.0.lock().unwrap().calls
+    }
+
+    /// The kernel has taken an event from its queue, and with it the association.
+    fn take(&self) -> u64 {
+        self.port.0.lock().unwrap().associated.remove(&self.fd()).unwrap().1
+    }
+
+    fn fetched(&mut self, user: u64, raw: u32) -> Vec<String> {
+        let mut events = Events::with_capacity(8);
+        self.table.fetched(Found::Descriptor { user, raw }, &mut events);
+        shown(&events)
+    }
+
+    /// The kernel tells `raw` of what is associated.
+    fn tells(&mut self, raw: u32) -> Vec<String> {
+        let user = self.take();
+        self.fetched(user, raw)
+    }
+}
+
+fn shown(events: &Events) -> Vec<String> {
+    events.iter().map(|event| format!("{} {:?}", event.token().0, event.readiness())).collect()
+}
+
+#[test]
+fn a_key_survives_the_kernel() {
+    for key in [
+        Key { slot: 0, generation: 0 },
+        Key { slot: 1, generation: u32::MAX },
+        Key { slot: u32::MAX, generation: 1 },
+    ] {
+        assert_eq!(to_key(to_user(key)), key);
+    }
+}
+
+#[test]
+fn a_registration_is_associated_with_its_key() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, BOTH);
+    let wanted = Wanted { interest: Some(BOTH), read_hangup: true };
+    assert_eq!(test.associated(), Some((wanted, to_user(key))));
+    assert_eq!(test.calls(), 1);
+}
+
+#[test]
+fn after_a_report_only_what_is_news_is_associated_anew() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, BOTH);
+    assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
+    assert_eq!(test.asked(), Some(READ), "the other direction is asked about still");
+    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.asked(), None, "both were told");
+    assert!(test.associated().is_some(), "but the end would be news");
+    test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
+    assert_eq!(test.asked(), Some(READ));
+    assert_eq!(test.calls(), 4, "one for the registration, one for each event, one to arm again");
+}
+
+#[test]
+fn who_is_at_its_end_is_left_alone() {
+    let mut test = Test::new();
+    test.insert(Tracking::Operations, READ);
+    let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
+    assert_eq!(test.tells(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
+    assert_eq!(test.associated(), None, "the kernel would tell of it for as long as it lasts");
+}
+
+#[test]
+fn what_is_asked_already_costs_no_call() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, READ);
+    test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
+    test.table.change(Place::Key(key), |watch| watch.replace(Token(8), READ)).unwrap();
+    assert_eq!(test.calls(), 1);
+    assert_eq!(test.tells(IN), ["8 READABLE"], "the token is here, not in the kernel");
+}
+
+#[test]
+fn a_new_interest_is_asked_at_once() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, READ);
+    test.table.change(Place::Key(key), |watch| watch.replace(Token(7), WRITE)).unwrap();
+    assert_eq!(test.asked(), Some(WRITE));
+}
+
+#[test]
+fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, READ);
+    let user = test.take();
+    test.table.remove(Place::Key(key)).unwrap();
+    assert_eq!(test.fetched(user, IN), [""; 0]);
+
+    let next = test.insert(Tracking::Operations, READ);
+    assert_eq!(next.slot, key.slot);
+    assert_eq!(test.fetched(user, IN), [""; 0], "nor for who has its place now");
+    assert!(test.associated().is_some(), "whose association is as it was");
+    assert_eq!(test.tells(IN), ["7 READABLE"]);
+}
+
+#[test]
+fn a_deregistered_source_is_dissociated() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, BOTH);
+    test.table.remove(Place::Key(key)).unwrap();
+    assert_eq!(test.associated(), None);
+    assert_eq!(test.calls(), 2);
+}
+
+#[test]
+fn a_source_that_the_kernel_refuses_is_not_registered() {
+    let mut test = Test::new();
+    test.port.0.lock().unwrap().refuses = true;
+    let fd = test.fd();
+    let error = test.table.insert(fd, Tracking::Operations, Token(7), READ).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+    test.port.0.lock().unwrap().refuses = false;
+    test.insert(Tracking::Operations, READ);
+}
+
+#[test]
+fn who_can_not_be_associated_again_was_closed() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, BOTH);
+    test.port.0.lock().unwrap().refuses = true;
+    assert_eq!(test.tells(OUT), ["7 WRITABLE"], "what was told before that holds");
+    assert_eq!(test.table.remove(Place::Key(key)).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+}
+
+#[test]
+fn a_descriptor_that_is_not_open_is_forgotten() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Levels, READ);
+    assert_eq!(test.tells(GONE), [""; 0]);
+    assert!(test.table.remove(Place::Key(key)).is_err());
+}
+
+#[test]
+fn a_raw_descriptor_is_looked_at_after_its_event() {
+    let mut test = Test::new();
+    test.insert(Tracking::Levels, READ);
+    test.theirs.write_all(b"x").unwrap();
+    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.asked(), None);
+    test.ours.read_exact(&mut [0]).unwrap();
+
+    let mut events = Events::with_capacity(8);
+    test.table.look_at_suspects(&mut events).unwrap();
+    assert_eq!(shown(&events), [""; 0]);
+    assert_eq!(test.asked(), Some(READ), "it was used up: the next change is an event like any other");
+}
+
+#[test]
+fn a_number_with_another_owner_is_not_asked_about() {
+    let mut test = Test::new();
+    test.insert(Tracking::Levels, READ);
+    test.theirs.write_all(b"x").unwrap();
+    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    let number = test.fd();
+    // It is closed without a word, and from now on nobody's, or that of another test.
+    test.ours = UnixStream::pair().unwrap().0;
+
+    let mut events = Events::with_capacity(8);
+    test.table.look_at_suspects(&mut events).unwrap();
+    assert_eq!(shown(&events), [""; 0]);
+    let associated = &test.port.0.lock().unwrap().associated;
+    assert!(associated.get(&number).map_or(true, |(wanted, _)| wanted.interest.is_none()));
+}
+
+#[test]
+fn without_room_a_suspect_is_not_lost() {
+    let mut test = Test::new();
+    test.insert(Tracking::Levels, READ);
+    test.theirs.write_all(b"x").unwrap();
+    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    let mut none = Events::with_capacity(0);
+    let again = test.table.look_at_suspects(&mut none).unwrap();
+    assert_eq!(again, Some(std::time::Duration::ZERO), "look again at once");
+}
+
+#[test]
+fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
+    let mut test = Test::new();
+    let key = test.insert(Tracking::Operations, BOTH);
+    assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
+    assert!(!test.table.is_newly_suspect);
+    test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Unknown)).unwrap();
+    assert!(test.table.is_newly_suspect);
+    test.table.look_at(key);
+    assert_eq!(test.asked(), Some(READ), "it is writable still");
+}
+
+#[test]
+fn a_notification_is_no_event() {
+    let mut test = Test::new();
+    test.insert(Tracking::Operations, READ);
+    let mut events = Events::with_capacity(8);
+    test.table.fetched(Found::Notification, &mut events);
+    assert!(events.is_empty());
+    assert_eq!(test.calls(), 1);
+}

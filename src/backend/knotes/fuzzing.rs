@@ -1,0 +1,203 @@
+//! The list of registrations against any sequence of what a program may do, on a kernel that refuses now and then.
+//! Bytes choose; the fuzzer and an ordinary test give them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use super::*;
+
+const EBADF: i32 = 9;
+const FDS: usize = 3;
+
+/// A kqueue of the mind.
+#[derive(Default)]
+struct Fake {
+    /// By descriptor and the filter's place in [`FILTERS`].
+    knotes: RefCell<BTreeMap<(i32, usize), Token>>,
+    is_closed: Cell<[bool; FDS]>,
+    /// What the next addition of a write filter answers.
+    refusal: Cell<Option<Answer>>,
+}
+
+impl Fake {
+    fn of(&self, fd: i32) -> Vec<(usize, Token)> {
+        let knotes = self.knotes.borrow();
+        knotes.iter().filter(|((of, _), _)| *of == fd).map(|(&(_, filter), &token)| (filter, token)).collect()
+    }
+}
+
+impl Kernel for Fake {
+    fn is_open(&self, fd: i32) -> io::Result<()> {
+        match self.is_closed.get()[fd as usize] {
+            true => Err(io::Error::from_raw_os_error(EBADF)),
+            false => Ok(()),
+        }
+    }
+
+    fn apply(&self, changes: &mut [Change]) -> io::Result<()> {
+        for change in changes {
+            let mut knotes = self.knotes.borrow_mut();
+            let filter = FILTERS.iter().position(|(filter, _)| *filter == change.filter).expect("a filter");
+            let key = (change.fd, filter);
+            let refusal = match change.action == Action::Add && change.filter == Filter::Write {
+                true => self.refusal.take(),
+                false => None,
+            };
+            change.answer = match change.action {
+                _ if self.is_closed.get()[change.fd as usize] => Answer::Failed(EBADF),
+                Action::Add => refusal.unwrap_or_else(|| {
+                    knotes.insert(key, change.token);
+                    Answer::Done
+                }),
+                Action::Delete if knotes.remove(&key).is_some() => Answer::Done,
+                Action::Probe if knotes.contains_key(&key) => {
+                    knotes.insert(key, change.token);
+                    Answer::Done
+                }
+                _ => Answer::Missing,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// What a registration must look like.
+#[derive(Copy, Clone)]
+struct Known {
+    token: Token,
+    interest: Interest,
+    is_broken: bool,
+}
+
+impl Known {
+    fn knotes(&self) -> Vec<(usize, Token)> {
+        let has = |&(_, (filter, direction)): &(usize, (Filter, Interest))| {
+            self.interest.intersection(direction).is_some() && !(self.is_broken && filter == Filter::Write)
+        };
+        FILTERS.into_iter().enumerate().filter(has).map(|(place, _)| (place, self.token)).collect()
+    }
+}
+
+/// Panics if a rule is broken.
+pub(crate) fn any_sequence(bytes: &[u8]) {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    let mut known: [Option<Known>; FDS] = [None; FDS];
+    // Who was closed without a word, and had hardly a knote: that it has gone, nothing tells.
+    let mut was_broken = [false; FDS];
+    // Tokens that the list owes an event, and may tell.
+    let mut owed: Vec<Token> = Vec::new();
+    for (number, step) in bytes.chunks_exact(2).enumerate() {
+        let (place, token) = (step[1] as usize % FDS, Token(number));
+        let fd = place as i32;
+        let interest = FILTERS
+            .into_iter()
+            .enumerate()
+            .filter(|(bit, _)| step[1] & 4 << bit != 0)
+            .fold(None, |all: Option<Interest>, (_, (_, one))| Some(all.map_or(one, |all| all | one)))
+            .unwrap_or(Interest::READABLE);
+        let refusal = match step[1] >> 5 {
+            0 => Some(Answer::Broken),
+            1 => Some(Answer::Failed(12)),
+            _ => None,
+        };
+        kernel.refusal.set(refusal.filter(|_| interest.is_writable()));
+        let is_open = kernel.is_open(fd).is_ok();
+        let was = known[place];
+        let now = Known { token, interest, is_broken: kernel.refusal.get() == Some(Answer::Broken) };
+        let fails = kernel.refusal.get() == Some(Answer::Failed(12));
+        let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
+        match step[0] % 7 {
+            0 => match (knotes.register(&kernel, fd, token, interest), was) {
+                // One without any knote can't be told from one that was closed.
+                (result, Some(was)) if !was.knotes().is_empty() => {
+                    assert_eq!(kind(result), Err(ErrorKind::AlreadyExists));
+                }
+                (Ok(()), _) => {
+                    assert!(is_open && !fails);
+                    known[place] = Some(now);
+                }
+                (Err(_), _) => {
+                    assert!(!is_open || fails);
+                    known[place] = None;
+                }
+            },
+            1 => match (knotes.reregister(&kernel, fd, token, interest), was) {
+                (Ok(()), Some(_)) => {
+                    assert!(!fails);
+                    known[place] = Some(now);
+                }
+                (Err(e), Some(was)) => {
+                    assert!(fails, "{e}");
+                    // Put back, and this time the kernel may have watched it.
+                    let is_watched = kernel.of(fd) == Known { is_broken: false, ..was }.knotes();
+                    known[place] = Some(Known { is_broken: was.is_broken && !is_watched, ..was });
+                }
+                (Ok(()), None) => {
+                    assert!(is_open && !fails && was_broken[place]);
+                    known[place] = Some(now);
+                }
+                (Err(_), None) => {}
+            },
+            2 => match (knotes.deregister(&kernel, fd), was) {
+                (Ok(()), _) => {
+                    owed.retain(|owed| was.map_or(true, |was| was.token != *owed));
+                    known[place] = None;
+                }
+                (Err(e), Some(_)) => panic!("{e}"),
+                (Err(_), None) => {}
+            },
+            3 | 4 => {
+                // Closed without a word; with the one a new descriptor gets its number at once.
+                kernel.knotes.borrow_mut().retain(|(of, _), _| *of != fd);
+                was_broken[place] |= known[place].take().is_some_and(|known| known.is_broken);
+                let mut is_closed = kernel.is_closed.get();
+                is_closed[place] = step[0] % 7 == 4;
+                kernel.is_closed.set(is_closed);
+            }
+            5 => {
+                let mut is_closed = kernel.is_closed.get();
+                is_closed[place] = false;
+                kernel.is_closed.set(is_closed);
+            }
+            _ => {
+                let room = step[1] as usize % 4;
+                let mut told = 0;
+                knotes.pay(room, |token, readiness| {
+                    told += 1;
+                    assert_eq!(readiness, BROKEN);
+                    assert!(owed.contains(&token), "{token:?} is owed nothing");
+                    owed.retain(|owed| *owed != token);
+                });
+                assert!(told <= room);
+            }
+        }
+        kernel.refusal.set(None);
+        if let Some(Known { token, is_broken: true, .. }) = known[place] {
+            if was.map_or(true, |was| was.token != token) {
+                owed.push(token);
+            }
+        }
+        for (place, known) in known.iter().enumerate() {
+            let expected = known.map_or(Vec::new(), |known| known.knotes());
+            assert_eq!(kernel.of(place as i32), expected, "knotes of {place} after step {number}: {step:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn no_sequence_breaks_a_rule() {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..20_000 {
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 56) as u8
+        })
+        .take(60)
+        .collect();
+        let result = std::panic::catch_unwind(|| any_sequence(&bytes));
+        assert!(result.is_ok(), "{bytes:?}");
+    }
+}

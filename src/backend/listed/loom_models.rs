@@ -1,0 +1,313 @@
+//! Every order in which a sleeper on the list and those who change it can take their steps: `cargo xtask loom`.
+//!
+//! The list, the table and the state machine are the real ones, on a kernel of a few bits. An event that is lost is a
+//! poller that sleeps for ever, which loom reports as a deadlock.
+
+use super::*;
+use crate::os;
+use crate::readiness::PollWords;
+use loom::sync::Condvar;
+
+loom::lazy_static! {
+    static ref KERNEL: Kernel = Kernel::default();
+}
+
+/// What there is to read at each descriptor, and who sleeps.
+#[derive(Default)]
+struct Kernel {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: [(RawFd, usize); 2],
+    taken: usize,
+    notifier: RawFd,
+    is_notified: bool,
+}
+
+impl Kernel {
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+        self.changed.notify_all();
+    }
+}
+
+/// Its descriptor is a real one, since nobody else's may have the number.
+pub(super) struct Notifier(os::Notifier);
+
+impl Notifier {
+    pub(super) fn new() -> io::Result<Notifier> {
+        let notifier = Notifier(os::Notifier::new()?);
+        KERNEL.change(|state| state.notifier = notifier.as_raw_fd());
+        Ok(notifier)
+    }
+
+    pub(super) fn notify(&self) -> io::Result<()> {
+        KERNEL.change(|state| state.is_notified = true);
+        Ok(())
+    }
+
+    pub(super) fn drain(&self) {
+        KERNEL.change(|state| state.is_notified = false);
+    }
+}
+
+impl AsRawFd for Notifier {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl std::os::fd::AsFd for Notifier {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.0)
+    }
+}
+
+#[derive(Clone)]
+struct Fake {
+    fd: RawFd,
+    found: u32,
+}
+
+impl Ask for Fake {
+    const BACKEND: Backend = Backend::PosixPoll;
+    const WORDS: PollWords = PollWords {
+        input: 1,
+        priority: 2,
+        output: 4,
+        error: 8,
+        hangup: 16,
+        read_hangup: 32,
+        socket_output: 64,
+    };
+    const NAMES: &'static [(u32, &'static str)] = &[];
+    const INVALID: u32 = 128;
+    const NOTHING: Fake = Fake { fd: -1, found: 0 };
+
+    type Scratch = ();
+
+    /// Only reading is modelled: who isn't asked about that is left out.
+    fn new(fd: RawFd, wanted: Wanted) -> Fake {
+        match wanted.interest {
+            Some(_) => Fake { fd, found: 0 },
+            None => Fake::NOTHING,
+        }
+    }
+
+    fn found(&self) -> u32 {
+        self.found
+    }
+
+    fn poll(asks: &mut [Fake], _: &mut (), timeout: Option<Duration>) -> io::Result<()> {
+        let mut state = KERNEL.state.lock().unwrap();
+        loop {
+            for ask in &mut *asks {
+                let is_notified = ask.fd == state.notifier && state.is_notified;
+                let is_readable = state.waiting.iter().any(|&(fd, count)| fd == ask.fd && count > 0);
+                ask.found = u32::from(is_notified || is_readable);
+            }
+            if timeout == Some(Duration::ZERO) || asks.iter().any(|ask| ask.found != 0) {
+                return Ok(());
+            }
+            state = KERNEL.changed.wait(state).unwrap();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loom::sync::atomic::{AtomicBool, Ordering};
+    use loom::thread;
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::{Arc, OnceLock};
+
+    const READ: Interest = Interest::READABLE;
+
+    /// Two descriptors that a registration takes for sockets, as they are.
+    fn sources() -> [RawFd; 2] {
+        static SOURCES: OnceLock<(UnixDatagram, UnixDatagram)> = OnceLock::new();
+        let (one, other) = SOURCES.get_or_init(|| UnixDatagram::pair().unwrap());
+        let fds = [one.as_raw_fd(), other.as_raw_fd()];
+        KERNEL.change(|state| state.waiting = fds.map(|fd| (fd, 0)));
+        fds
+    }
+
+    fn put(fd: RawFd) {
+        KERNEL.change(|state| {
+            let found = state.waiting.iter_mut().find(|(other, _)| *other == fd).unwrap();
+            found.1 += 1;
+        });
+    }
+
+    /// Reads one; false for `WouldBlock`.
+    fn take(fd: RawFd) -> bool {
+        let mut state = KERNEL.state.lock().unwrap();
+        let found = state.waiting.iter_mut().find(|(other, _)| *other == fd).unwrap();
+        if found.1 == 0 {
+            return false;
+        }
+        found.1 -= 1;
+        state.taken += 1;
+        true
+    }
+
+    fn listed() -> Arc<Listed<Fake>> {
+        Arc::new(Listed::new().unwrap())
+    }
+
+    fn register(listed: &Listed<Fake>, fd: RawFd, token: usize) -> WatchKey {
+        listed.register(fd, Tracking::Operations, Token(token), READ).unwrap().unwrap()
+    }
+
+    fn drain(listed: &Listed<Fake>, fd: RawFd, key: WatchKey) {
+        while take(fd) {}
+        listed.rearm(key, Blocked::Direction(READ)).unwrap();
+    }
+
+    fn wait(listed: &Listed<Fake>, timeout: Option<Duration>) -> Vec<usize> {
+        let mut events = Events::with_capacity(4);
+        listed.wait(&mut events, timeout).unwrap();
+        events.iter().map(|event| event.token().0).collect()
+    }
+
+    /// Until there is an event.
+    fn poll(listed: &Listed<Fake>) -> Vec<usize> {
+        loop {
+            let tokens = wait(listed, None);
+            if !tokens.is_empty() {
+                return tokens;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_armed_while_it_is_reported_is_not_lost() {
+        loom::model(|| {
+            let (listed, [fd, _]) = (listed(), sources());
+            put(fd);
+            let key = register(&listed, fd, 1);
+            // From here on it is quiet: only the reader's word arms it.
+            assert_eq!(poll(&listed), [1]);
+            let reader = {
+                let listed = listed.clone();
+                thread::spawn(move || {
+                    drain(&listed, fd, key);
+                    // Perhaps nothing is left for the poller.
+                    listed.notify().unwrap();
+                })
+            };
+            let writer = thread::spawn(move || put(fd));
+            while KERNEL.state.lock().unwrap().taken < 2 {
+                if !wait(&listed, None).is_empty() {
+                    drain(&listed, fd, key);
+                }
+            }
+            reader.join().unwrap();
+            writer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_registered_while_polling_is_reported() {
+        loom::model(|| {
+            let (listed, fds) = (listed(), sources());
+            let threads = [0, 1].map(|n| {
+                let (listed, fd) = (listed.clone(), fds[n]);
+                thread::spawn(move || {
+                    register(&listed, fd, n);
+                    put(fd);
+                })
+            });
+            let mut seen = [false; 2];
+            while seen != [true; 2] {
+                for n in poll(&listed) {
+                    assert!(!std::mem::replace(&mut seen[n], true), "told twice");
+                }
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn after_a_reregistration_there_is_the_new_token_only() {
+        loom::model(|| {
+            let (listed, [fd, _]) = (listed(), sources());
+            let key = register(&listed, fd, 1);
+            let thread = {
+                let listed = listed.clone();
+                thread::spawn(move || {
+                    listed.reregister(fd, Some(key), Token(2), READ).unwrap();
+                    put(fd);
+                })
+            };
+            assert_eq!(poll(&listed), [2]);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_is_deregistered_is_told_by_no_later_poll() {
+        loom::model(|| {
+            let (listed, [fd, _]) = (listed(), sources());
+            let key = register(&listed, fd, 1);
+            put(fd);
+            let is_over = Arc::new(AtomicBool::new(false));
+            let thread = {
+                let (listed, is_over) = (listed.clone(), is_over.clone());
+                thread::spawn(move || {
+                    listed.deregister(fd, Some(key)).unwrap();
+                    is_over.store(true, Ordering::Release);
+                })
+            };
+            let was_over = is_over.load(Ordering::Acquire);
+            let tokens = wait(&listed, Some(Duration::ZERO));
+            assert!(!was_over || tokens.is_empty());
+            thread.join().unwrap();
+            assert!(wait(&listed, Some(Duration::ZERO)).is_empty());
+        });
+    }
+
+    #[test]
+    fn a_drop_while_polling_lets_go_of_the_number() {
+        loom::model(|| {
+            let (listed, [fd, _]) = (listed(), sources());
+            let key = register(&listed, fd, 1);
+            let thread = {
+                let listed = listed.clone();
+                thread::spawn(move || {
+                    listed.abandon(key);
+                    // The next owner of the number.
+                    put(fd);
+                    register(&listed, fd, 2);
+                })
+            };
+            assert_eq!(poll(&listed), [2]);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn a_notification_ends_a_sleep() {
+        loom::model(|| {
+            let (listed, fds) = (listed(), sources());
+            let key = register(&listed, fds[0], 1);
+            let threads = {
+                let (notifier, changer) = (listed.clone(), listed.clone());
+                [
+                    thread::spawn(move || notifier.notify().unwrap()),
+                    thread::spawn(move || changer.rearm(key, Blocked::Direction(READ)).unwrap()),
+                ]
+            };
+            assert_eq!(wait(&listed, None), []);
+            for thread in threads {
+                thread.join().unwrap();
+            }
+        });
+    }
+}

@@ -1,0 +1,165 @@
+//! Values in numbered slots, by keys that tell one value from the next one in its slot. Pure: no OS.
+
+/// Names a value within one [`Slab`]; never names another one later.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub slot: u32,
+    pub generation: u32,
+}
+
+/// A value keeps its slot for life, so that nothing moves, and slots are small numbers: who keeps lists beside the slab
+/// may go by slots, as long as it clears them when a value goes.
+///
+/// A slot whose generations have run out, after 2^32 values, isn't used again: so a key is never wrong, however old.
+pub(super) struct Slab<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+}
+
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+#[allow(dead_code)] // each kernel needs some of these
+impl<T> Slab<T> {
+    pub(super) const fn new() -> Slab<T> {
+        Slab { slots: Vec::new(), free: Vec::new() }
+    }
+
+    pub(super) fn insert(&mut self, value: T) -> Key {
+        self.insert_with(|_| value)
+    }
+
+    /// For a value that has to know its own key.
+    pub(super) fn insert_with(&mut self, value: impl FnOnce(Key) -> T) -> Key {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot { generation: 0, value: None });
+            (self.slots.len() - 1) as u32
+        });
+        let place = &mut self.slots[slot as usize];
+        let key = Key { slot, generation: place.generation };
+        place.value = Some(value(key));
+        key
+    }
+
+    /// The slot of `key`, if its value is there.
+    pub(super) fn slot_of(&self, key: Key) -> Option<u32> {
+        self.get(key).map(|_| key.slot)
+    }
+
+    pub(super) fn get(&self, key: Key) -> Option<&T> {
+        let place = self.slots.get(key.slot as usize)?;
+        place.value.as_ref().filter(|_| place.generation == key.generation)
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let place = self.slots.get_mut(key.slot as usize)?;
+        place.value.as_mut().filter(|_| place.generation == key.generation)
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+        let slot = self.slot_of(key)?;
+        self.remove_at(slot)
+    }
+
+    /// The key of the value that is in `slot`.
+    pub(super) fn key_at(&self, slot: u32) -> Option<Key> {
+        let place = self.slots.get(slot as usize)?;
+        place.value.as_ref().map(|_| Key { slot, generation: place.generation })
+    }
+
+    pub(super) fn at(&self, slot: u32) -> Option<&T> {
+        self.slots.get(slot as usize)?.value.as_ref()
+    }
+
+    pub(super) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
+        self.slots.get_mut(slot as usize)?.value.as_mut()
+    }
+
+    pub(super) fn remove_at(&mut self, slot: u32) -> Option<T> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let value = place.value.take()?;
+        if let Some(next) = place.generation.checked_add(1) {
+            place.generation = next;
+            self.free.push(slot);
+        }
+        Some(value)
+    }
+
+    /// Every slot, taken or free.
+    pub(super) fn slots(&self) -> std::ops::Range<u32> {
+        0..self.slots.len() as u32
+    }
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Slab<T> {
+        Slab::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_finds_its_value() {
+        let mut slab = Slab::new();
+        let (a, b) = (slab.insert('a'), slab.insert('b'));
+        assert_eq!((slab.get(a), slab.get(b)), (Some(&'a'), Some(&'b')));
+        *slab.get_mut(a).unwrap() = 'A';
+        assert_eq!(slab.at(a.slot), Some(&'A'));
+        assert_eq!(slab.slots(), 0..2);
+        assert_eq!(slab.remove(a), Some('A'));
+        assert_eq!(slab.get(b), Some(&'b'), "nothing has moved");
+    }
+
+    #[test]
+    fn a_stale_key_finds_nothing() {
+        let mut slab = Slab::new();
+        let old = slab.insert(1);
+        assert_eq!(slab.remove(old), Some(1));
+        assert_eq!(slab.get(old), None);
+        assert_eq!(slab.get_mut(old), None);
+        assert_eq!(slab.remove(old), None);
+        assert_eq!(slab.key_at(old.slot), None);
+        let new = slab.insert(2);
+        assert_eq!(new.slot, old.slot, "the slot is used again");
+        assert_ne!(new, old);
+        assert_eq!((slab.get(old), slab.slot_of(old)), (None, None));
+        assert_eq!(slab.remove(old), None);
+        assert_eq!((slab.get(new), slab.slot_of(new)), (Some(&2), Some(new.slot)));
+        assert_eq!(slab.key_at(new.slot), Some(new));
+    }
+
+    #[test]
+    fn what_was_never_there_is_not_found() {
+        let mut slab = Slab::<u8>::default();
+        assert_eq!(slab.get(Key { slot: 0, generation: 0 }), None);
+        assert_eq!((slab.at(7), slab.key_at(7)), (None, None));
+        assert_eq!(slab.at_mut(u32::MAX), None);
+        assert_eq!(slab.remove_at(7), None);
+    }
+
+    #[test]
+    fn a_value_may_know_its_key() {
+        let mut slab = Slab::new();
+        let key = slab.insert_with(|key| key);
+        assert_eq!(slab.get(key), Some(&key));
+    }
+
+    #[test]
+    fn a_slot_whose_generations_have_run_out_is_left_alone() {
+        let mut slab = Slab::new();
+        let first = slab.insert(0);
+        slab.remove(first);
+        slab.slots[0].generation = u32::MAX;
+        let last = slab.insert(1);
+        assert_eq!(last, Key { slot: 0, generation: u32::MAX });
+        assert_eq!(slab.remove(last), Some(1));
+        assert_eq!(slab.get(last), None);
+        assert_eq!(slab.insert(2).slot, 1);
+        assert_eq!((slab.get(first), slab.get(last)), (None, None));
+    }
+}

@@ -1,0 +1,66 @@
+use std::io;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::chaos::Chaos;
+use super::wake::Wakes;
+use crate::backend::Selector;
+use crate::readiness::Events;
+
+/// What a `Poll`, its registries, wakers and some of its sources share.
+pub(crate) struct Core {
+    /// Tells one `Poll` from another. Never 0.
+    pub(super) id: u32,
+    pub(crate) selector: Selector,
+    pub(crate) chaos: Option<Box<Chaos>>,
+    pub(super) wakes: Wakes,
+}
+
+impl Core {
+    // Always: see `Poll::poll_limited`.
+    #[inline(always)]
+    pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.chaos {
+            None => self.selector.wait(events, timeout),
+            Some(chaos) => self.wait_with(chaos, events, timeout),
+        }
+    }
+
+    #[cold]
+    fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed())
+    }
+
+    /// Tells the kernel of a wake.
+    pub(super) fn notify(&self) -> io::Result<()> {
+        let result = self.selector.notify();
+        if result.is_err() {
+            self.wakes.was_not_told();
+        }
+        result
+    }
+
+    #[cfg(unix)]
+    pub(super) fn expose(&self) -> BorrowedFd<'_> {
+        let is_woken = self.wakes.expose();
+        if is_woken || self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
+            // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
+            // reported by the next `poll` all the same.
+            let _ = self.notify();
+        }
+        self.selector.descriptor()
+    }
+}
+
+/// Never 0.
+pub(super) fn next_id() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    loop {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        if id != 0 {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! The machine behind a pipe: what is under way with the kernel, and what has come of it.
+
+use std::io;
+use std::mem;
+use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use crate::backend::{Completions, RaisedKey};
+use crate::os::{self, Operation, Owner, PipeError, Request, Ticket, Transfer};
+use crate::poll::Raised;
+use crate::readiness::{Interest, Readiness};
+
+/// What the ends of operations come to. The operations keep it not: so dropping the source closes the handle at once,
+/// and what comes back later finds nobody.
+pub(super) struct Pipe {
+    handle: OwnedHandle,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Where to report.
+    link: Option<Link>,
+    reading: Reading,
+    writing: Writing,
+    connecting: Connecting,
+    connect_error: Option<io::Error>,
+    /// Somebody is interested in what arrives, so it is read ahead.
+    reads: bool,
+}
+
+struct Link {
+    home: Weak<Completions>,
+    /// That of the last registration, which may have ended: then it fits nothing.
+    key: RaisedKey,
+}
+
+type Transfers = Request<Transfer<Weak<Pipe>>>;
+
+#[derive(Default)]
+enum Reading {
+    #[default]
+    Never,
+    Idle(Transfers),
+    Pending(Ticket),
+    /// From a client that was thrown out since: what comes of it is nobody's.
+    Stale(Ticket),
+    /// Bytes from the first to the second place.
+    Done(Transfers, usize, usize),
+    Failed(Transfers, io::Error),
+}
+
+#[derive(Default)]
+enum Writing {
+    #[default]
+    Never,
+    Idle(Transfers),
+    Pending(Ticket),
+    /// To a client that was thrown out since: what comes of it is nobody's.
+    Stale(Ticket),
+    Failed(Transfers, io::Error),
+    /// The source was dropped; under this number the operation goes on.
+    Orphan(usize),
+}
+
+#[derive(Default)]
+enum Connecting {
+    #[default]
+    No,
+    /// As soon as there is a `Poll`.
+    Wanted,
+    Pending(Ticket),
+    /// The client came, and may have gone by now: the next call must say so, and not ask again.
+    Done,
+}
+
+/// What is read ahead.
+const READ_SIZE: usize = 16 << 10;
+/// A write buffer that has grown beyond this is given back.
+const KEPT_WRITE_SIZE: usize = 64 << 10;
+
+impl Pipe {
+    pub(super) fn new(handle: OwnedHandle) -> Pipe {
+        Pipe { handle, state: Mutex::default() }
+    }
+
+    pub(super) fn into_handle(self) -> OwnedHandle {
+        self.handle
+    }
+
+    /// Begins a connect, if none is under way; without a `Poll`, when there is one.
+    pub(super) fn connect(self: &Arc<Pipe>, home: Option<&Completions>) -> io::Result<()> {
+        let mut state = self.lock();
+        match state.connecting {
+            Connecting::No => {}
+            Connecting::Done => {
+                state.connecting = Connecting::No;
+                return Ok(());
+            }
+            Connecting::Wanted | Connecting::Pending(_) => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        match home {
+            Some(home) => self.begin_connect(&mut state, home),
+            None => {
+                state.connecting = Connecting::Wanted;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    pub(super) fn take_connect_error(&self) -> Option<io::Error> {
+        self.lock().connect_error.take()
+    }
+
+    /// Throws the client out, and forgets all that has to do with it.
+    pub(super) fn disconnect(&self) -> io::Result<()> {
+        let mut state = self.lock();
+        os::disconnect_pipe(self.as_handle())?;
+        if matches!(state.connecting, Connecting::Done) {
+            state.connecting = Connecting::No;
+        }
+        state.reading = match mem::take(&mut state.reading) {
+            Reading::Pending(ticket) => Reading::Stale(ticket),
+            Reading::Done(request, ..) | Reading::Failed(request, _) => Reading::Idle(request),
+            other => other,
+        };
+        state.writing = match mem::take(&mut state.writing) {
+            Writing::Pending(ticket) => Writing::Stale(ticket),
+            Writing::Failed(request, _) => Writing::Idle(request),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// A registration has begun or changed: tells what is there already, and asks the kernel for what isn't.
+    pub(super) fn begin(self: &Arc<Pipe>, raised: &Raised, interest: Interest) {
+        let home = raised.home();
+        let mut state = self.lock();
+        state.link = Some(Link { home: Arc::downgrade(home), key: raised.key() });
+        if matches!(state.connecting, Connecting::Wanted) {
+            if let Err(e) = self.begin_connect(&mut state, home) {
+                if e.kind() != io::ErrorKind::WouldBlock {
+                    state.connect_error = Some(e);
+                }
+            }
+        }
+        if interest.is_readable() {
+            state.reads = true;
+            self.begin_read(&mut state, home);
+        }
+        state.raise(state.readable().union(state.writable()));
+    }
+
+    /// Its owner goes: ends what is under way, but for a write.
+    pub(super) fn abandon(self: &Arc<Pipe>, home: &Completions) {
+        let mut state = self.lock();
+        if let Reading::Pending(ticket) | Reading::Stale(ticket) = &state.reading {
+            ticket.cancel(self.as_handle());
+        }
+        if let Connecting::Pending(ticket) = &state.connecting {
+            ticket.cancel(self.as_handle());
+        }
+        match mem::take(&mut state.writing) {
+            Writing::Pending(ticket) => state.writing = Writing::Orphan(home.adopt(self.clone(), ticket)),
+            Writing::Stale(ticket) => ticket.cancel(self.as_handle()),
+            _ => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start(
+        self: &Arc<Pipe>,
+        request: Transfers,
+        operation: Operation,
+        completions: &Completions,
+    ) -> Result<Ticket, (Transfers, io::Error)> {
+        os::start(request, operation, Arc::downgrade(self), self.handle.as_handle(), completions.port())
+    }
+
+    fn begin_connect(self: &Arc<Pipe>, state: &mut State, completions: &Completions) -> io::Result<()> {
+        match self.start(Transfer::request(Vec::new()), Operation::Connect, completions) {
+            Ok(ticket) => {
+                state.connecting = Connecting::Pending(ticket);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err((_, e)) => {
+                state.connecting = Connecting::No;
+                match PipeError::of(&e) {
+                    PipeError::Connected => {
+                        self.begin_read_of_new(state, completions);
+                        Ok(())
+                    }
+                    _ => Err(e),
+                }
+            }
+        }
+    }
+
+    /// Reads ahead, if nothing is read or was read already, and tells if that has failed at once.
+    fn begin_read(self: &Arc<Pipe>, state: &mut State, completions: &Completions) {
+        if self.try_begin_read(state, completions) && matches!(state.reading, Reading::Failed(..)) {
+            state.raise(state.readable());
+        }
+    }
+
+    /// Reads ahead from a client that has just come, or that may have: what failed before has nothing to do with it.
+    fn begin_read_of_new(self: &Arc<Pipe>, state: &mut State, completions: &Completions) {
+        if !state.reads {
+            return;
+        }
+        state.reading = match mem::take(&mut state.reading) {
+            Reading::Failed(request, _) => Reading::Idle(request),
+            other => other,
+        };
+        self.try_begin_read(state, completions);
+        state.reading = match mem::take(&mut state.reading) {
+            Reading::Failed(request, e) if PipeError::of(&e) == PipeError::Disconnected => {
+                Reading::Idle(request)
+            }
+            other => other,
+        };
+        state.raise(state.readable());
+    }
+
+    /// Whether there was anything to begin.
+    fn try_begin_read(self: &Arc<Pipe>, state: &mut State, completions: &Completions) -> bool {
+        let request = match mem::take(&mut state.reading) {
+            Reading::Never => Transfer::request(vec![0; READ_SIZE]),
+            Reading::Idle(request) => request,
+            other => {
+                state.reading = other;
+                return false;
+            }
+        };
+        state.reading = match self.start(request, Operation::Read, completions) {
+            Ok(ticket) => Reading::Pending(ticket),
+            Err((request, e)) => match PipeError::of(&e) {
+                // When a client is there it is read from.
+                PipeError::Listening => Reading::Idle(request),
+                _ => Reading::Failed(request, e),
+            },
+        };
+        true
+    }
+
+    pub(super) fn read(self: &Arc<Pipe>, buf: &mut [u8], completions: &Completions) -> io::Result<usize> {
+        let mut state = self.lock();
+        state.reads = true;
+        self.try_begin_read(&mut state, completions);
+        match mem::take(&mut state.reading) {
+            Reading::Done(request, from, to) => {
+                let count = buf.len().min(to - from);
+                buf[..count].copy_from_slice(&request.body().bytes[from..from + count]);
+                if from + count < to {
+                    state.reading = Reading::Done(request, from + count, to);
+                } else {
+                    state.reading = Reading::Idle(request);
+                    self.begin_read(&mut state, completions);
+                }
+                Ok(count)
+            }
+            Reading::Failed(request, e) => {
+                // To go on would fail at once, and tell of it for ever: the next read does.
+                state.reading = Reading::Idle(request);
+                match PipeError::of(&e) {
+                    PipeError::Closed => Ok(0),
+                    _ => Err(e),
+                }
+            }
+            other => {
+                state.reading = other;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        }
+    }
+
+    pub(super) fn write(self: &Arc<Pipe>, buf: &[u8], completions: &Completions) -> io::Result<usize> {
+        let mut state = self.lock();
+        let mut request = match mem::take(&mut state.writing) {
+            Writing::Never => Transfer::request(Vec::new()),
+            Writing::Idle(request) => request,
+            Writing::Failed(request, e) => {
+                state.writing = Writing::Idle(request);
+                return Err(e);
+            }
+            other => {
+                state.writing = other;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+        };
+        let bytes = &mut request.body_mut().bytes;
+        bytes.clear();
+        bytes.extend_from_slice(buf);
+        match self.start(request, Operation::Write(0), completions) {
+            Ok(ticket) => {
+                state.writing = Writing::Pending(ticket);
+                Ok(buf.len())
+            }
+            Err((request, e)) => {
+                state.writing = Writing::Idle(request);
+                Err(match PipeError::of(&e) {
+                    PipeError::Listening => io::ErrorKind::WouldBlock.into(),
+                    _ => e,
+                })
+            }
+        }
+    }
+
+    fn ended_read(self: &Arc<Pipe>, state: &mut State, request: Transfers) {
+        if matches!(state.reading, Reading::Stale(_)) {
+            state.reading = Reading::Idle(request);
+            if let Some(home) = state.home() {
+                // The next client may be there already.
+                self.begin_read_of_new(state, &home);
+            }
+            return;
+        }
+        state.reading = match request.transferred() {
+            Ok(count) => Reading::Done(request, 0, count),
+            Err(e) if PipeError::of(&e) == PipeError::Cancelled => {
+                state.reading = Reading::Idle(request);
+                // Not by us, who have gone then.
+                if let Some(home) = state.home() {
+                    self.begin_read(state, &home);
+                }
+                return;
+            }
+            Err(e) => Reading::Failed(request, e),
+        };
+        state.raise(state.readable());
+    }
+
+    fn ended_write(self: &Arc<Pipe>, state: &mut State, from: usize, mut request: Transfers) {
+        if matches!(state.writing, Writing::Stale(_)) {
+            state.writing = Writing::Idle(request);
+            state.raise(state.writable());
+            return;
+        }
+        let home = state.link.as_ref().and_then(|link| link.home.upgrade());
+        let orphan = match state.writing {
+            Writing::Orphan(number) => Some(number),
+            _ => None,
+        };
+        if let (Some(number), Some(home)) = (orphan, &home) {
+            home.forget(number);
+        }
+        state.writing = match request.transferred() {
+            Ok(count) => {
+                let from = from + count;
+                let is_whole = count == 0 || from >= request.body().bytes.len();
+                if let (false, Some(home)) = (is_whole, &home) {
+                    match self.start(request, Operation::Write(from), home) {
+                        Ok(ticket) if orphan.is_some() => Writing::Orphan(home.adopt(self.clone(), ticket)),
+                        Ok(ticket) => Writing::Pending(ticket),
+                        Err((request, e)) => Writing::Failed(request, e),
+                    }
+                } else {
+                    let bytes = &mut request.body_mut().bytes;
+                    bytes.clear();
+                    bytes.shrink_to(KEPT_WRITE_SIZE);
+                    Writing::Idle(request)
+                }
+            }
+            Err(e) => Writing::Failed(request, e),
+        };
+        state.raise(state.writable());
+    }
+
+    fn ended_connect(self: &Arc<Pipe>, state: &mut State, request: Transfers) {
+        state.connecting = Connecting::No;
+        match request.transferred() {
+            Ok(_) => {
+                state.connecting = Connecting::Done;
+                if let Some(home) = state.home() {
+                    self.begin_read_of_new(state, &home);
+                }
+            }
+            Err(e) => state.connect_error = Some(e),
+        }
+        state.raise(state.writable());
+    }
+}
+
+impl Owner for Weak<Pipe> {
+    fn ended(self, operation: Operation, request: Transfers) {
+        let Some(pipe) = self.upgrade() else {
+            return;
+        };
+        let mut state = pipe.lock();
+        match operation {
+            Operation::Connect => pipe.ended_connect(&mut state, request),
+            Operation::Read => pipe.ended_read(&mut state, request),
+            Operation::Write(from) => pipe.ended_write(&mut state, from, request),
+        }
+    }
+}
+
+impl AsHandle for Pipe {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.handle.as_handle()
+    }
+}
+
+impl State {
+    /// The `Poll`, unless the source was dropped.
+    fn home(&self) -> Option<Arc<Completions>> {
+        match &self.writing {
+            Writing::Orphan(_) => None,
+            _ => self.link.as_ref()?.home.upgrade(),
+        }
+    }
+
+    fn readable(&self) -> Readiness {
+        match &self.reading {
+            Reading::Done(..) => Readiness::READABLE,
+            Reading::Failed(_, e) => Readiness::READABLE.union(match PipeError::of(e) {
+                PipeError::Closed => Readiness::READ_CLOSED,
+                _ => Readiness::ERROR,
+            }),
+            Reading::Never | Reading::Idle(_) | Reading::Pending(_) | Reading::Stale(_) => Readiness::NONE,
+        }
+    }
+
+    fn writable(&self) -> Readiness {
+        let error = Readiness::ERROR.when(self.connect_error.is_some());
+        match &self.writing {
+            Writing::Never | Writing::Idle(_) => Readiness::WRITABLE.union(error),
+            Writing::Failed(..) => Readiness::WRITABLE.union(Readiness::ERROR),
+            Writing::Pending(_) | Writing::Stale(_) | Writing::Orphan(_) => Readiness::NONE,
+        }
+    }
+
+    fn raise(&self, readiness: Readiness) {
+        let Some(Link { home, key }) = &self.link else {
+            return;
+        };
+        if let Some(home) = home.upgrade() {
+            // If it fails the poller is not woken, but finds it when it comes by.
+            let _ = home.raise(*key, readiness);
+        }
+    }
+}
