@@ -173,8 +173,9 @@ fn says_full(call: &str, error: &str) -> bool {
     call == "write (notifier)" && error == "EAGAIN"
 }
 
-/// What a poll does once or more often, as bytes arrive sooner or later.
-const VARYING: [&str; 5] = ["epoll_wait", "epoll_pwait2", "ppoll", "statx", "read (notifier)"];
+/// What is done once or more often, as bytes arrive and threads fall asleep sooner or later.
+const VARYING: [&str; 6] =
+    ["epoll_wait", "epoll_pwait2", "ppoll", "statx", "read (notifier)", "write (notifier)"];
 
 /// What a program gets to see of a fault; `Err` if it was more than an error.
 ///

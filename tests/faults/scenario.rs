@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as std_unix;
@@ -245,7 +245,7 @@ impl Steps {
             Ok(())
         });
         self.step("TcpListener::bind", |w| {
-            w.listener = Some(TcpListener::bind("127.0.0.1:0".parse().unwrap())?);
+            w.listener = Some(TcpListener::bind(own_address())?);
             Ok(())
         });
         self.step("TcpListener::local_addr", |w| {
@@ -294,7 +294,7 @@ impl Steps {
 
     fn udp(&mut self) {
         self.step("UdpSocket::bind", |w| {
-            let socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap())?;
+            let socket = UdpSocket::bind(own_address())?;
             let address = socket.local_addr()?;
             w.udp = Some((socket, address));
             Ok(())
@@ -499,7 +499,7 @@ impl Steps {
 
     fn mark(&mut self) {
         self.step("UdpSocket::bind", |w| {
-            w.marked = Some(UdpSocket::bind("127.0.0.1:0".parse().unwrap())?);
+            w.marked = Some(UdpSocket::bind(own_address())?);
             Ok(())
         });
         self.register(MARK, WRITE, |w| w.marked.as_mut().unwrap());
@@ -536,6 +536,12 @@ impl Steps {
             Ok(())
         });
     }
+}
+
+/// Of this process alone: others on the machine may connect to any port of the usual one.
+fn own_address() -> SocketAddr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    (Ipv4Addr::new(127, high | 128, middle, low), 0).into()
 }
 
 fn listener(w: &mut World) -> &mut TcpListener {

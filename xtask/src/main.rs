@@ -16,6 +16,7 @@ mod model;
 mod packages;
 mod rustup;
 mod sanitize;
+mod soak;
 mod sysroot;
 mod targets;
 mod wasi;
@@ -36,6 +37,7 @@ use kqueue::Kqueue;
 use loom::Loom;
 use model::Model;
 use sanitize::Sanitize;
+use soak::Soak;
 use targets::Targets;
 use wasi::Wasi;
 use wine::Wine;
@@ -57,7 +59,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Targets, Wasi, Wine }
+tasks! { Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Soak, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

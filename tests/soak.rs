@@ -1,0 +1,155 @@
+//! Linux: many connections for a long time. They come, talk, end in one of five ways, and are replaced; every byte is
+//! checked at both ends, and descriptors and memory must stay flat. `cargo xtask soak` makes it long.
+//!
+//! Client and server are processes of their own, so that each may have as many descriptors as there are connections.
+#![cfg(all(target_os = "linux", feature = "net"))]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wakeful::Backend;
+
+#[path = "soak/client.rs"]
+mod client;
+#[path = "soak/plan.rs"]
+mod plan;
+#[path = "soak/process.rs"]
+mod process;
+#[path = "soak/server.rs"]
+mod server;
+
+use client::Client;
+use process::{Sample, Samples};
+
+const SERVER: &str = "WAKEFUL_SOAK_SERVER";
+
+/// Not a test but the other process.
+#[test]
+fn server() {
+    let Ok(asked) = std::env::var(SERVER) else { return };
+    let (backend, connections) = asked.split_once(' ').expect("a backend and a number");
+    process::allow_descriptors(connections.parse().expect("a number"));
+    server::run(backend.parse().expect("a backend"));
+}
+
+#[test]
+fn soak() {
+    let connections = setting("CONNECTIONS").unwrap_or(200);
+    let time = Duration::from_millis(setting("MILLISECONDS").unwrap_or(1000));
+    let seed = setting("SEED").unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        now.as_nanos() as u64
+    });
+    let backends = match std::env::var("WAKEFUL_SOAK_BACKEND") {
+        Ok(name) => vec![name.parse().expect("a backend")],
+        Err(_) => Backend::available().to_vec(),
+    };
+    for backend in backends {
+        soak_on(backend, connections as usize, time, seed);
+    }
+}
+
+fn setting(name: &str) -> Option<u64> {
+    let value = std::env::var(format!("WAKEFUL_SOAK_{name}")).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("WAKEFUL_SOAK_{name} is no number: {value}")))
+}
+
+fn soak_on(backend: Backend, connections: usize, time: Duration, seed: u64) {
+    println!("soak: {connections} connections on {backend}, {} s, seed {seed}", time.as_secs_f64());
+    process::allow_descriptors(connections);
+    let server = Server::start(backend, connections);
+    let before = process::open_descriptors();
+    let mut client = Client::new(backend, connections, seed, server.addresses.clone());
+    let (mut ours, mut tick) = (Samples::default(), Instant::now());
+    let mut start = None;
+    // The time counts from when all are there.
+    while start.map_or(true, |start: Instant| start.elapsed() < time) {
+        client.turn(true);
+        if start.is_none() && client.was_full() {
+            start = Some(Instant::now());
+        }
+        if Instant::now() < tick {
+            continue;
+        }
+        tick += Duration::from_millis(200);
+        let sample = Sample::now(client.alive());
+        // The poll and what it was made of.
+        assert!(sample.descriptors <= before + client.alive() + 4, "{sample:?}, and {before} before");
+        if let (Some(start), Some(theirs)) = (start, server.last()) {
+            ours.add(sample);
+            println!(
+                "PROGRESS {} ms: {}; descriptors {} and {}, memory {} and {} KiB",
+                start.elapsed().as_millis(),
+                client.report(),
+                sample.descriptors,
+                theirs.descriptors,
+                sample.memory >> 10,
+                theirs.memory >> 10,
+            );
+        }
+    }
+    client.finish();
+    let report = client.report();
+    drop(client);
+    assert_eq!(process::open_descriptors(), before, "the client has left descriptors open");
+    let theirs = server.end();
+    println!("SUM {backend}, {connections} connections, {} s, seed {seed}: {report}", time.as_secs_f64());
+    println!("SUM client: {}", ours.judged());
+    println!("SUM server: {}", theirs.judged());
+}
+
+/// The process at the other end.
+struct Server {
+    child: std::process::Child,
+    addresses: Vec<SocketAddr>,
+    samples: Arc<Mutex<Samples>>,
+    reader: thread::JoinHandle<()>,
+}
+
+impl Server {
+    fn start(backend: Backend, connections: usize) -> Server {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "server", "--nocapture", "--test-threads=1"])
+            .env(SERVER, format!("{backend} {connections}"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("this program again");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let addresses = lines.find_map(|line| {
+            let addresses = line.split_once("ADDRESSES ")?.1;
+            Some(addresses.split(' ').map(|address| address.parse().unwrap()).collect())
+        });
+        let samples = Arc::new(Mutex::new(Samples::default()));
+        let reader = thread::spawn({
+            let samples = Arc::clone(&samples);
+            move || {
+                for line in lines {
+                    match line.strip_prefix("SAMPLE ").map(str::parse) {
+                        Some(sample) => samples.lock().unwrap().add(sample.expect("a sample")),
+                        None => println!("server: {line}"),
+                    }
+                }
+            }
+        });
+        Server { child, addresses: addresses.expect("the server's addresses"), samples, reader }
+    }
+
+    fn last(&self) -> Option<Sample> {
+        self.samples.lock().unwrap().last()
+    }
+
+    fn end(mut self) -> Samples {
+        // That is how it is told.
+        drop(self.child.stdin.take());
+        let status = self.child.wait().expect("the server's end");
+        self.reader.join().unwrap();
+        assert!(status.success(), "the server: {status}");
+        let mut samples = self.samples.lock().unwrap();
+        std::mem::take(&mut samples)
+    }
+}

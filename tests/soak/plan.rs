@@ -1,0 +1,92 @@
+//! What a connection does, by a number that both its ends know.
+
+/// How a connection ends.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The client has sent all and shuts its half down; it hears the rest, and then the end.
+    ClientShutsDown,
+    /// The server shuts its half down at half-time; it goes on to listen.
+    ServerShutsDown,
+    /// One of them is gone without a word, which resets the connection.
+    ClientVanishes,
+    ServerVanishes,
+    /// The client closes it and leaves something unread, which resets it too.
+    ClientLeavesUnread,
+}
+
+pub const ENDS: [End; 5] = [
+    End::ClientShutsDown,
+    End::ServerShutsDown,
+    End::ClientVanishes,
+    End::ServerVanishes,
+    End::ClientLeavesUnread,
+];
+
+/// Bytes that tell the server the number.
+pub const HEADER: usize = 8;
+
+#[derive(Copy, Clone, Debug)]
+pub struct Plan {
+    seed: u64,
+    pub end: End,
+    /// So many bytes go each way, behind the header.
+    pub length: usize,
+    /// So many may be under way.
+    pub window: usize,
+}
+
+impl Plan {
+    pub fn new(seed: u64) -> Plan {
+        let word = mix(seed);
+        let end = ENDS[(word % ENDS.len() as u64) as usize];
+        let word = mix(word);
+        // Mostly small; now and then more than fits into what the kernel keeps of it.
+        let most = if word % 64 == 0 { 1 << 18 } else { 1 << (6 + word % 7) };
+        let word = mix(word);
+        let length = 2 + (word % most) as usize;
+        let word = mix(word);
+        let window = if word % 4 == 0 { length } else { 1 + length / (1 + (word >> 8) as usize % 16) };
+        Plan { seed, end, length, window }
+    }
+
+    pub fn header(&self) -> [u8; HEADER] {
+        self.seed.to_le_bytes()
+    }
+
+    /// How many bytes the server sends back before it ends its half.
+    pub fn answered(&self) -> usize {
+        match self.end {
+            End::ServerShutsDown | End::ServerVanishes => self.length / 2,
+            _ => self.length,
+        }
+    }
+
+    /// Puts what comes from place `at` on into `buf`.
+    pub fn fill(&self, at: usize, buf: &mut [u8]) {
+        let mut word = 0;
+        for (index, byte) in buf.iter_mut().enumerate() {
+            let place = at + index;
+            if index == 0 || place % 8 == 0 {
+                word = mix(self.seed ^ (place as u64 / 8) << 20);
+            }
+            *byte = (word >> (place % 8 * 8)) as u8;
+        }
+    }
+
+    /// Whether `bytes` are those from place `at` on.
+    pub fn check(&self, at: usize, bytes: &[u8]) {
+        assert!(at + bytes.len() <= self.length, "{self:?}: more bytes than were sent");
+        let mut expected = [0; 4096];
+        let expected = &mut expected[..bytes.len()];
+        self.fill(at, expected);
+        assert!(bytes == expected, "{self:?}: wrong bytes from {at} on");
+    }
+}
+
+/// Splitmix64.
+pub fn mix(seed: u64) -> u64 {
+    let mut word = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ word >> 31
+}

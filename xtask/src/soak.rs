@@ -1,0 +1,65 @@
+//! `cargo xtask soak`: many connections for a long time, and nothing may grow.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::command::{cargo, start_failed};
+use crate::Task;
+
+/// Let many connections come, talk, half-close and vanish, check every byte, and fail if descriptors or memory grow
+#[derive(clap::Args)]
+pub struct Soak {
+    /// How many connections are open at a time
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    connections: u64,
+
+    /// How long, once all are open
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    minutes: f64,
+
+    /// Which backend: all if it isn't given, one after another
+    #[arg(long, value_name = "BACKEND")]
+    backend: Option<String>,
+
+    /// What the connections do: the one that was printed repeats it
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+impl Task for Soak {
+    fn run(self) -> Result<bool> {
+        let Ok(time) = Duration::try_from_secs_f64(self.minutes * 60.0) else {
+            bail!("{} minutes are no time", self.minutes);
+        };
+        let mut test =
+            cargo(["test", "--package", "wakeful", "--release", "--all-features", "--test", "soak"])?;
+        test.args(["--quiet", "--", "--exact", "soak", "--nocapture", "--test-threads=1"]);
+        test.env("WAKEFUL_SOAK_CONNECTIONS", self.connections.to_string());
+        test.env("WAKEFUL_SOAK_MILLISECONDS", time.as_millis().to_string());
+        if let Some(backend) = &self.backend {
+            test.env("WAKEFUL_SOAK_BACKEND", backend);
+        }
+        if let Some(seed) = self.seed {
+            test.env("WAKEFUL_SOAK_SEED", seed.to_string());
+        }
+        let mut child = test.stdout(Stdio::piped()).spawn().with_context(|| start_failed(&test))?;
+        let style = ProgressStyle::with_template("{bar:20} {elapsed} {wide_msg}").context("a style")?;
+        let bar = ProgressBar::new(time.as_millis() as u64).with_style(style);
+        for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
+            let line = line?;
+            match line.strip_prefix("PROGRESS ").and_then(|line| line.split_once(" ms: ")) {
+                Some((milliseconds, message)) => {
+                    bar.set_position(milliseconds.parse().unwrap_or_default());
+                    bar.set_message(message.to_owned());
+                }
+                None => bar.suspend(|| println!("{}", line.strip_prefix("SUM ").unwrap_or(&line))),
+            }
+        }
+        bar.finish_and_clear();
+        Ok(child.wait()?.success())
+    }
+}
