@@ -1,6 +1,7 @@
 //! wakeful beside its peers, in one process and in one run. `cargo xtask bench` builds this, and makes a report of
 //! what it prints: a line `row,ID,UNIT,TITLE` for each row, and under it lines `ID,ENGINE,ROUND,VALUE`.
 
+mod batch;
 mod clock;
 mod engine;
 mod engines;
@@ -26,7 +27,7 @@ fn main() -> Result<()> {
     let rows = work::rows(&options.tokio);
     if let Some((id, engine)) = &options.serve {
         let row = rows.iter().find(|row| row.id == *id).with_context(|| format!("no row {id}"))?;
-        return program::serve(row, engine);
+        return run::serve(row, engine);
     }
     let mut out = BufWriter::new(std::io::stdout().lock());
     for row in rows.iter().filter(|row| options.wants(&row.id)) {

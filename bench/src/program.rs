@@ -4,9 +4,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 
-use crate::run::{Batch, Row};
+use crate::batch::Batch;
 
 pub struct Program {
     child: Child,
@@ -42,17 +42,4 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The other end: does what the lines of standard input say, until they end.
-pub fn serve(row: &Row, engine: &str) -> Result<()> {
-    let mut contestants = (row.make)(Some(engine))?;
-    let Batch::Times(_, batch) = &mut contestants.pop().context("no such engine")?.batch else {
-        bail!("{} has no times", row.id);
-    };
-    for line in std::io::stdin().lock().lines() {
-        println!("{}", batch(line?.trim().parse()?));
-        std::io::stdout().flush()?;
-    }
-    Ok(())
 }

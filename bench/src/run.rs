@@ -2,12 +2,13 @@
 //! enough (about 150 us) for a stretch to hit one or all alike, and what counts is the ratio of two engines *within
 //! one round*. Who reads the numbers takes the median of these ratios.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{bail, Context, Result};
 
+use crate::batch::Batch;
 use crate::engine::Engine;
 use crate::engines::{self, Visitor};
 use crate::program::Program;
@@ -28,29 +29,6 @@ pub type Make = Box<dyn Fn(Option<&str>) -> Result<Vec<Contestant>>>;
 pub struct Contestant {
     pub name: String,
     pub batch: Batch,
-}
-
-/// How a batch is measured.
-pub enum Batch {
-    /// Does something so many times, and answers the nanoseconds that all of them took. Each time is so many
-    /// operations.
-    Times(u32, Box<dyn FnMut(u32) -> f64>),
-    /// Answers a number in the row's unit.
-    Value(Box<dyn FnMut() -> f64>),
-}
-
-impl Batch {
-    pub fn times(batch: impl FnMut(u32) -> f64 + 'static) -> Batch {
-        Batch::times_of(1, batch)
-    }
-
-    pub fn times_of(operations: usize, batch: impl FnMut(u32) -> f64 + 'static) -> Batch {
-        Batch::Times(operations as u32, Box::new(batch))
-    }
-
-    pub fn value(batch: impl FnMut() -> f64 + 'static) -> Batch {
-        Batch::Value(Box::new(batch))
-    }
 }
 
 /// What makes an engine a contestant.
@@ -205,4 +183,17 @@ impl Progress<'_> {
             };
         }
     }
+}
+
+/// The other end of a [`Program`]: does what the lines of standard input say, until they end.
+pub fn serve(row: &Row, engine: &str) -> Result<()> {
+    let mut contestants = (row.make)(Some(engine))?;
+    let Batch::Times(_, batch) = &mut contestants.pop().context("no such engine")?.batch else {
+        bail!("{} has no times", row.id);
+    };
+    for line in std::io::stdin().lock().lines() {
+        println!("{}", batch(line?.trim().parse()?));
+        std::io::stdout().flush()?;
+    }
+    Ok(())
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::batch::Batch;
 use crate::clock::Stopwatch;
 use crate::engine::{Engine, Source};
-use crate::run::{Batch, Row, Workload};
+use crate::run::{Row, Workload};
 use crate::sockets;
 
 pub fn rows() -> Vec<Row> {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::batch::Batch;
 use crate::clock::{cpu_time, Stopwatch};
 use crate::engine::{Engine, Source};
 use crate::processor::{pin, unpin};
-use crate::run::{Batch, Row, Workload};
+use crate::run::{Row, Workload};
 use crate::sockets;
 
 pub fn rows() -> Vec<Row> {

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::batch::Batch;
 use crate::engine::Engine;
-use crate::run::{Batch, Row, Workload};
+use crate::run::{Row, Workload};
 
 pub fn rows() -> Vec<Row> {
     [50, 1_500, 10_000]

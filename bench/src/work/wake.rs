@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::batch::Batch;
 use crate::clock::busy;
 use crate::engine::{Engine, Wake};
 use crate::processor::{pin, unpin};
-use crate::run::{Batch, Row, Workload};
+use crate::run::{Row, Workload};
 
 pub fn rows() -> Vec<Row> {
     vec![
