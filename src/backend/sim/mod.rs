@@ -7,8 +7,9 @@ mod state;
 mod world;
 
 pub use self::faults::Faults;
-pub use self::world::Address;
-pub(crate) use self::world::{Id, World};
+pub use self::sources::Address;
+pub(crate) use self::sources::Id;
+pub(crate) use self::world::World;
 
 use std::fmt;
 use std::io;

@@ -2,8 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::world::{Address, Id};
 use crate::readiness::Readiness;
+
+/// Names a source within its world.
+pub(crate) type Id = u32;
+
+/// Where a simulated socket is found by others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address(pub(super) u32);
 
 /// One direction of a connection.
 #[derive(Debug)]

@@ -7,16 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::faults::Faults;
 use super::random::Random;
-use super::sources::{Kind, Reset, READ, WRITE};
+use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
 use super::state::{Notified, State};
 use crate::readiness::{Events, Interest, Token};
-
-/// Names a source within its world.
-pub(crate) type Id = u32;
-
-/// Where a simulated socket is found by others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(pub(super) u32);
 
 /// How many datagrams, or connections, wait for a program.
 const MOST_WAITING: usize = 16;
