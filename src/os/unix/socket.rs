@@ -200,6 +200,9 @@ fn recv_from_with(
 
 #[cfg(test)]
 mod tests {
+    use std::mem;
+
+    use super::super::io::MAX_SLICES;
     use super::*;
 
     /// Does `operation`, and tells whether a SIGPIPE came of it.
