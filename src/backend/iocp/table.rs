@@ -365,8 +365,8 @@ impl Table {
         slot.ok_or_else(|| io::Error::from_raw_os_error(sys::NOT_FOUND))
     }
 
-    /// A watch has changed: the kernel must be asked for this slot when the poller comes by, and a new suspect be looked
-    /// at before it sleeps.
+    /// A watch has changed: the kernel must be asked for this slot when the poller comes by, and a new suspect be
+    /// looked at before it sleeps.
     fn outdate(&mut self, slot: u32) {
         if let Some(entry) = self.entries.at_mut(slot) {
             if !mem::replace(&mut entry.is_outdated, true) {

@@ -26,7 +26,8 @@ use crate::readiness::{Interest, Token};
 ///   the next one. A pipe of messages gets each `write` as one message.
 /// - In a pipe of messages a message that is longer than the buffer of a `read` goes on with the next `read`.
 /// - Once registered, it belongs to that `Poll` for good: the kernel ties them together.
-/// - No overlapped operations may be done on its handle by others while it is registered.
+/// - Once registered, no overlapped operations may be done on its handle by others, not even after it was given away:
+///   their ends would come to this `Poll`, which takes them for its own.
 ///
 /// When it is dropped, what it reads is given up, and what it still writes goes on until it is done, as long as the
 /// `Poll` lives.
