@@ -116,7 +116,8 @@ fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data
 /// `usual` is a shorter way to the same, that need not know all events: it is inlined into each call.
 ///
 /// The kernel writes into the room that our events will take, so there is no second buffer where its events
-/// [fit](FITS). They are no larger than ours then, so translating from the last to the first never overtakes what is still to be read.
+/// [fit](FITS). They are no larger than ours then, so translating from the last to the first never overtakes what is
+/// still to be read.
 #[inline(always)]
 pub(super) fn wait(
     epoll: BorrowedFd<'_>,
@@ -216,8 +217,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::readiness::Readiness;
-    use crate::Token;
+    use crate::readiness::{Readiness, Token};
 
     /// Redox's events need it, and this machine's don't.
     #[test]
