@@ -32,11 +32,9 @@ impl EpollEvent {
     }
 }
 
-/// One event of the kernel's is no larger than one of ours, so it fits in the room that ours will take.
-const _: () = {
-    assert!(mem::size_of::<EpollEvent>() <= mem::size_of::<Event>());
-    assert!(mem::align_of::<EpollEvent>() <= mem::align_of::<Event>());
-};
+/// Whether one event of the kernel's fits in the room that one of ours will take. Redox's is larger.
+const FITS: bool = mem::size_of::<EpollEvent>() <= mem::size_of::<Event>()
+    && mem::align_of::<EpollEvent>() <= mem::align_of::<Event>();
 
 pub(super) const WORDS: PollWords = PollWords {
     input: libc::EPOLLIN as u32,
@@ -117,8 +115,9 @@ fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data
 ///
 /// `usual` is a shorter way to the same, that need not know all events: it is inlined into each call.
 ///
-/// The kernel writes into the room that our events will take, so there is no second buffer. Its events are no larger
-/// than ours, so translating from the last to the first never overtakes what is still to be read.
+/// The kernel writes into the room that our events will take, so there is no second buffer where its events
+/// [fit](FITS). They are no larger than ours then, so translating from the last to the first never overtakes what is
+/// still to be read.
 #[inline(always)]
 pub(super) fn wait(
     epoll: BorrowedFd<'_>,
@@ -127,6 +126,9 @@ pub(super) fn wait(
     usual: impl Fn(&EpollEvent) -> Option<Event>,
     any: impl Fn(&EpollEvent) -> Option<Event>,
 ) -> io::Result<bool> {
+    if !FITS {
+        return wait_apart(epoll, events, timeout, any);
+    }
     let room = events.spare().min(MOST);
     let list = events.list();
     let ours = list.spare_capacity_mut().as_mut_ptr().cast::<Event>();
@@ -150,6 +152,31 @@ pub(super) fn wait(
     }
     // SAFETY: the first `made` entries of the room were written.
     unsafe { list.set_len(list.len() + made) };
+    Ok(made < found && found == room)
+}
+
+/// As [`wait`], with a buffer for the kernel's events.
+#[inline(never)]
+fn wait_apart(
+    epoll: BorrowedFd<'_>,
+    events: &mut Events,
+    timeout: Option<Duration>,
+    any: impl Fn(&EpollEvent) -> Option<Event>,
+) -> io::Result<bool> {
+    const COUNT: usize = 64;
+    let mut buffer = mem::MaybeUninit::<[EpollEvent; COUNT]>::zeroed();
+    let room = events.spare().min(COUNT);
+    // SAFETY: there is room for `COUNT`. An `EpollEvent` is an `epoll_event`.
+    let found =
+        unsafe { epoll_wait(epoll.as_raw_fd(), buffer.as_mut_ptr().cast(), room as libc::c_int, timeout) };
+    let found = check(found)? as usize;
+    // SAFETY: numbers alone, which were zero at least.
+    let kernels = unsafe { buffer.assume_init() };
+    let mut made = 0;
+    for event in kernels[..found].iter().filter_map(any) {
+        events.push(event);
+        made += 1;
+    }
     Ok(made < found && found == room)
 }
 
@@ -183,3 +210,44 @@ unsafe fn translate_rest(
 
 /// The most that one call may ask for (`EP_MAX_EVENTS`: what fits in an `int` of bytes).
 const MOST: usize = libc::c_int::MAX as usize / mem::size_of::<EpollEvent>();
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::readiness::{Readiness, Token};
+
+    /// Redox's events need it, and this machine's don't.
+    #[test]
+    fn a_buffer_apart_takes_as_many_as_there_is_room_for() {
+        let epoll = create().unwrap();
+        let wait = |events: &mut Events, is_known: bool| {
+            let any = |raw: &EpollEvent| {
+                let token = Token(raw.data() as usize);
+                is_known.then(|| Event::new(token, Readiness::WRITABLE, 0, raw.flags()))
+            };
+            wait_apart(epoll.as_fd(), events, Some(Duration::ZERO), any).unwrap()
+        };
+        let (one, other) = UnixStream::pair().unwrap();
+        let flags = flags(Interest::WRITABLE);
+        add(epoll.as_fd(), one.as_raw_fd(), flags, 1).unwrap();
+        add(epoll.as_fd(), other.as_raw_fd(), flags, 2).unwrap();
+
+        let mut events = Events::with_capacity(1);
+        let mut tokens = Vec::new();
+        for _ in 0..3 {
+            assert!(!wait(&mut events, true));
+            tokens.extend(events.iter().map(|event| event.token().0));
+            events.clear();
+        }
+        tokens.sort_unstable();
+        assert_eq!(tokens, [1, 2]);
+
+        modify(epoll.as_fd(), one.as_raw_fd(), flags, 1).unwrap();
+        assert!(wait(&mut events, false), "the kernel may have more");
+        assert!(!wait(&mut events, false), "it has told all");
+        assert!(events.is_empty());
+    }
+}
