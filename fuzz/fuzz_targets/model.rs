@@ -17,6 +17,8 @@ mod rescue;
 mod simulated;
 #[path = "../../tests/conformance/support.rs"]
 mod support;
+#[path = "../../tests/model/unix_ends.rs"]
+mod unix_ends;
 #[path = "../../tests/model/world.rs"]
 mod world;
 

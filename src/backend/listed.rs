@@ -50,8 +50,7 @@ impl<A: Ask> Select for Listed<A> {
         let before = events.len();
         let mut table = self.lock();
         let mut timeout = timeout;
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first,
-        // and the caller comes again if there are none.
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
         let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
         if suspects_come_first {
             if let Some(limit) = table.look_at_suspects(events)? {
@@ -76,6 +75,12 @@ impl<A: Ask> Select for Listed<A> {
             self.notifier.drain();
         }
         collect(&mut table, events);
+        if !suspects_come_first && events.spare() > 0 {
+            let looked = table.look_at_suspects(events);
+            if events.len() == before {
+                looked?;
+            }
+        }
         Ok(())
     }
 

@@ -37,8 +37,7 @@ impl Select for EventPorts {
         let before = events.len();
         let mut timeout = timeout;
         let mut table = self.lock();
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first,
-        // and the caller comes again if there are none.
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
         let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
         if suspects_come_first {
             if let Some(limit) = table.look_at_suspects(events)? {
@@ -65,6 +64,12 @@ impl Select for EventPorts {
                 break;
             }
             timeout = Some(Duration::ZERO);
+        }
+        if !suspects_come_first && events.spare() > 0 {
+            let looked = self.lock().look_at_suspects(events);
+            if events.len() == before {
+                looked?;
+            }
         }
         Ok(())
     }

@@ -119,6 +119,7 @@ impl Iocp {
         let before = events.len();
         let mut timeout = timeout;
         for _ in 0..ROUNDS {
+            let suspects_come_first = !self.lock().suspects_filled_room;
             let sleeps = self.begin(events, before, timeout);
             if events.spare() == 0 {
                 return Ok(());
@@ -129,9 +130,11 @@ impl Iocp {
             if events.len() > before {
                 return Ok(());
             }
-            // Notifications, or answers that concern nobody any more, may have taken the room of events. And who asks
-            // without sleeping is to hear of what is ready now, though it was asked anew a moment ago.
-            let may_have_more = batch.is_full() || (!is_settled && timeout == Some(Duration::ZERO));
+            // Notifications, or answers that concern nobody any more, may have taken the room of events; suspects may
+            // not have been looked at. And who asks without sleeping is to hear of what is ready now, though it was
+            // asked anew a moment ago.
+            let may_have_more =
+                batch.is_full() || !suspects_come_first || (!is_settled && timeout == Some(Duration::ZERO));
             if !may_have_more {
                 return Ok(());
             }
