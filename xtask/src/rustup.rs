@@ -44,3 +44,11 @@ fn rust(program: &str) -> Result<Command> {
     command.current_dir(workspace::root()?);
     Ok(command)
 }
+
+/// Makes sure that the nightly toolchain can build its own standard library.
+pub fn need_nightly_source() -> Result<()> {
+    let mut add = rust("rustup")?;
+    add.args(["component", "add", "rust-src", "--toolchain", "nightly"]);
+    capture(add).context("rustup can't add the sources of the nightly standard library")?;
+    Ok(())
+}
