@@ -187,6 +187,7 @@ fn an_idle_connection_breaks_too() {
 }
 
 #[test]
+#[cfg(not(target_family = "wasm"))] // no second process
 fn a_test_that_panics_prints_the_seed() {
     if std::env::var_os("WAKEFUL_SIM_CHILD").is_some() {
         let sim = Sim::new(4711);
