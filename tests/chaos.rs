@@ -87,6 +87,7 @@ fn nothing_is_lost() {
 
 /// As from a kernel, a vectored operation may move less than there is.
 #[test]
+#[cfg(not(target_family = "wasm"))] // after a write the next may block, though there is room
 fn vectored_operations_are_short_too() {
     let poll = Poll::with_chaos(Backend::default(), 1).unwrap();
     let (mut one, _other) = pair();

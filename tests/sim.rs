@@ -401,6 +401,7 @@ fn a_sleep_may_be_interrupted_and_loses_nothing() {
 }
 
 #[test]
+#[cfg(not(target_family = "wasm"))] // no threads
 fn another_thread_can_register() {
     let sim = Sim::with_faults(1, Faults::NONE);
     let mut poll = sim.poll();
