@@ -44,6 +44,8 @@ pub struct Tester {
     tokens: RefCell<BTreeMap<usize, (Token, Interest)>>,
     /// Those that must not come any more, in whatever way the poll is shaken.
     gone: RefCell<BTreeSet<Token>>,
+    /// Who was told as readable once though nothing had come.
+    excused: RefCell<BTreeSet<Token>>,
 }
 
 /// An event that is to come, and what it may say.
@@ -75,7 +77,13 @@ impl Tester {
         let poll = Poll::with_backend(backend).expect("a poll");
         assert_eq!(poll.backend(), backend);
         let events = Events::with_capacity(capacity);
-        Tester { poll, events, tokens: RefCell::default(), gone: RefCell::default() }
+        Tester {
+            poll,
+            events,
+            tokens: RefCell::default(),
+            gone: RefCell::default(),
+            excused: RefCell::default(),
+        }
     }
 
     pub fn registry(&self) -> &Registry {
@@ -125,6 +133,14 @@ impl Tester {
     #[track_caller]
     fn check_shaken(&self, event: &Event) {
         assert!(!self.gone.borrow().contains(&event.token()), "its registration is over: {event:?}");
+    }
+
+    /// WASI's libc may call a new connection readable, late if the machine is busy (`PLATFORMS.md`): once for each.
+    fn is_excused(&self, event: &Event) -> bool {
+        IS_LIBC_OF_WASI
+            && event.is_readable()
+            && !event.is_read_closed()
+            && self.excused.borrow_mut().insert(event.token())
     }
 
     /// What is there now.
@@ -177,8 +193,12 @@ impl Tester {
                 self.events
             );
             for event in &self.events {
-                if is_shaken() && !wants.iter().any(|want| want.token == event.token()) {
+                let is_wanted = wants.iter().any(|want| want.token == event.token());
+                if is_shaken() && !is_wanted {
                     self.check_shaken(event);
+                    continue;
+                }
+                if !is_wanted && self.is_excused(event) {
                     continue;
                 }
                 check(wants, event);
