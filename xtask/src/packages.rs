@@ -16,19 +16,25 @@ pub fn need(programs: &[(&str, &[&str])]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
+    install(&missing)?;
+    match programs.iter().find(|(program, _)| !is_there(program)) {
+        Some((program, _)) => bail!("{program} is still missing"),
+        None => Ok(()),
+    }
+}
+
+/// Installs these Debian packages.
+pub fn install(packages: &[&str]) -> Result<()> {
+    let names = packages.join(" ");
     if !is_there("apt-get") {
         bail!("install by hand, as there is no apt-get: {names}");
     }
     println!("installing {names}");
     capture(apt(&["update"])).context("apt-get can't update its lists")?;
     let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
-    install.args(&missing);
+    install.args(packages);
     capture(install).with_context(|| format!("apt-get can't install {names}"))?;
-    match programs.iter().find(|(program, _)| !is_there(program)) {
-        Some((program, _)) => bail!("{program} is still missing"),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 fn apt(args: &[&str]) -> Command {

@@ -13,9 +13,10 @@ use anyhow::{bail, Context, Result};
 
 use crate::command::{capture, rustflags};
 use crate::job::Job;
+use crate::packages;
 use crate::workspace;
 
-const PACKAGES: &str = "rustc-web cargo-web rust-web-src rust-web-llvm rust-web-clippy";
+const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy"];
 const COMPILER: &str = "/usr/bin/rustc";
 const CARGO: &str = "/usr/bin/cargo";
 const LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
@@ -59,10 +60,12 @@ pub struct Toolchain {
 impl Toolchain {
     /// The toolchain in the cache, which is made if it isn't there or if the compiler has changed.
     pub fn open() -> Result<Toolchain> {
-        if !Path::new(COMPILER).exists() || !Path::new(LIBRARY).exists() {
-            bail!(
-                "no compiler with sources of its library: apt-get install --no-install-recommends {PACKAGES}"
-            );
+        let is_there = || Path::new(COMPILER).exists() && Path::new(LIBRARY).exists();
+        if !is_there() {
+            packages::install(PACKAGES)?;
+            if !is_there() {
+                bail!("no compiler with sources of its library, though installed: {}", PACKAGES.join(" "));
+            }
         }
         let mut version = Command::new(COMPILER);
         version.arg("-vV");

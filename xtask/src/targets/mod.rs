@@ -14,6 +14,7 @@ use crate::ci::features;
 use crate::command::{rustflags, Shown};
 use crate::job::Job;
 use crate::libtest::{Outcome, Output};
+use crate::packages;
 use crate::sysroot::{build_folder, Std, Toolchain};
 use crate::Task;
 
@@ -82,7 +83,10 @@ impl Row {
     fn fill(&mut self, toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Result<()> {
         if let Proof::Run(runner) = target.proof {
             if !runner.is_there() {
-                bail!("apt-get install --no-install-recommends {}", runner.packages);
+                packages::install(&runner.packages.split(' ').collect::<Vec<_>>())?;
+                if !runner.is_there() {
+                    bail!("it can't be run though there are {}", runner.packages);
+                }
             }
         }
         let std = match target.proof {
