@@ -1,5 +1,6 @@
 //! Linux: many connections for a long time. They come, talk, end in one of five ways, and are replaced; every byte is
-//! checked at both ends, and descriptors and memory must stay flat. `cargo xtask soak` makes it long.
+//! checked at both ends. The server must hold as many as were asked for, from when they are there to the end, and
+//! descriptors and memory must stay flat. `cargo xtask soak` makes it long.
 //!
 //! Client and server are processes of their own, so that each may have as many descriptors as there are connections.
 #![cfg(all(target_os = "linux", feature = "net"))]
@@ -7,7 +8,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ mod process;
 mod server;
 
 use client::Client;
-use process::{Sample, Samples};
+use process::{Part, Sample, Samples};
 
 const SERVER: &str = "WAKEFUL_SOAK_SERVER";
 
@@ -32,8 +33,9 @@ const SERVER: &str = "WAKEFUL_SOAK_SERVER";
 fn server() {
     let Ok(asked) = std::env::var(SERVER) else { return };
     let (backend, connections) = asked.split_once(' ').expect("a backend and a number");
-    process::allow_descriptors(connections.parse().expect("a number"));
-    server::run(backend.parse().expect("a backend"));
+    let connections = connections.parse().expect("a number");
+    process::allow_descriptors(client::descriptors(connections));
+    server::run(backend.parse().expect("a backend"), connections);
 }
 
 #[test]
@@ -60,46 +62,61 @@ fn setting(name: &str) -> Option<u64> {
 
 fn soak_on(backend: Backend, connections: usize, time: Duration, seed: u64) {
     println!("soak: {connections} connections on {backend}, {} s, seed {seed}", time.as_secs_f64());
-    process::allow_descriptors(connections);
+    process::allow_descriptors(client::descriptors(connections));
     let server = Server::start(backend, connections);
-    let before = process::open_descriptors();
+    let unconnected = process::open_descriptors();
     let mut client = Client::new(backend, connections, seed, server.addresses.clone());
+    let before = process::open_descriptors();
     let (mut ours, mut tick) = (Samples::default(), Instant::now());
     let mut start = None;
-    // The time counts from when all are there.
-    while start.map_or(true, |start: Instant| start.elapsed() < time) {
+    let took = loop {
         client.turn(true);
-        if start.is_none() && client.was_full() {
+        // The time counts from when all are there.
+        if start.is_none() && client.is_full() {
             start = Some(Instant::now());
+        }
+        let Some(elapsed) = start.map(|start| start.elapsed()) else { continue };
+        // However slow it is: as many have been replaced as are held, and there is enough to judge by.
+        let has_turned = client.ended() >= connections as u64;
+        if elapsed >= time && has_turned && ours.has_later() && server.samples().has_later() {
+            break elapsed.as_secs_f64();
         }
         if Instant::now() < tick {
             continue;
         }
-        tick += Duration::from_millis(200);
+        tick = Instant::now() + Duration::from_millis(200);
+        let is_first = elapsed < time / 3 || !ours.has_first() || !server.samples().has_first();
+        let part = if is_first { Part::First } else { Part::Later };
+        server.samples().part = part;
+        ours.part = part;
         let sample = Sample::now(client.alive());
-        // The poll and what it was made of.
-        assert!(sample.descriptors <= before + client.alive() + 4, "{sample:?}, and {before} before");
-        if let (Some(start), Some(theirs)) = (start, server.last()) {
-            ours.add(sample);
-            println!(
-                "PROGRESS {} ms: {}; descriptors {} and {}, memory {} and {} KiB",
-                start.elapsed().as_millis(),
-                client.report(),
-                sample.descriptors,
-                theirs.descriptors,
-                sample.memory >> 10,
-                theirs.memory >> 10,
-            );
-        }
-    }
+        assert_eq!(sample.descriptors, before + client.alive().now, "{sample:?}, and {before} before");
+        ours.add(sample);
+        let theirs = server.samples().last().unwrap_or_default();
+        println!(
+            "PROGRESS {} ms: {}; descriptors {} and {}, heap {} and {} KiB, memory {} and {} KiB",
+            elapsed.as_millis(),
+            client.report(),
+            sample.descriptors,
+            theirs.descriptors,
+            sample.heap >> 10,
+            theirs.heap >> 10,
+            sample.resident >> 10,
+            theirs.resident >> 10,
+        );
+    };
+    let ended = client.ended();
+    server.samples().part = Part::Over;
     client.finish();
     let report = client.report();
     drop(client);
-    assert_eq!(process::open_descriptors(), before, "the client has left descriptors open");
+    assert_eq!(process::open_descriptors(), unconnected, "the client has left descriptors open");
     let theirs = server.end();
-    println!("SUM {backend}, {connections} connections, {} s, seed {seed}: {report}", time.as_secs_f64());
-    println!("SUM client: {}", ours.judged());
-    println!("SUM server: {}", theirs.judged());
+    println!(
+        "SUM {backend}, {connections} connections, {took:.1} s, seed {seed}: {ended} replaced; {report}"
+    );
+    println!("SUM server: {}", theirs.judged(connections));
+    println!("SUM client: {}", ours.judged(connections));
 }
 
 /// The process at the other end.
@@ -129,9 +146,8 @@ impl Server {
             let samples = Arc::clone(&samples);
             move || {
                 for line in lines {
-                    match line.strip_prefix("SAMPLE ").map(str::parse) {
-                        Some(sample) => samples.lock().unwrap().add(sample.expect("a sample")),
-                        None => println!("server: {line}"),
+                    if let Some(sample) = line.strip_prefix("SAMPLE ") {
+                        samples.lock().unwrap().add(sample.parse().expect("a sample"));
                     }
                 }
             }
@@ -139,8 +155,8 @@ impl Server {
         Server { child, addresses: addresses.expect("the server's addresses"), samples, reader }
     }
 
-    fn last(&self) -> Option<Sample> {
-        self.samples.lock().unwrap().last()
+    fn samples(&self) -> MutexGuard<'_, Samples> {
+        self.samples.lock().unwrap()
     }
 
     fn end(mut self) -> Samples {
@@ -149,7 +165,7 @@ impl Server {
         let status = self.child.wait().expect("the server's end");
         self.reader.join().unwrap();
         assert!(status.success(), "the server: {status}");
-        let mut samples = self.samples.lock().unwrap();
-        std::mem::take(&mut samples)
+        let samples = self.samples.lock().unwrap();
+        samples.clone()
     }
 }

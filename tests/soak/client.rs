@@ -1,4 +1,8 @@
 //! The client: keeps its number of connections, and knows of each how it must end.
+//!
+//! The server is to hold that number too, all the time. So a connection sends one byte of its message and waits for the
+//! answer: then the server has it, and can't end it, since nothing ends before half of the message. There the client
+//! keeps it, and lets it go on only while it keeps more than the number.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -8,25 +12,44 @@ use wakeful::net::TcpStream;
 use wakeful::{Backend, Events, Interest, Poll, Token};
 
 use super::plan::{mix, End, Plan, ENDS, HEADER};
+use super::process::Held;
 
 /// How many may wait for their first byte: fewer than the listeners' queues hold.
 const OPENING: usize = 256;
-/// A connection that doesn't end in this time has lost something.
+/// A connection that doesn't get on in this time has lost something.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A port is free again a minute after its connection.
+const PATIENCE_FOR_PORTS: Duration = Duration::from_secs(90);
 const TICK: Duration = Duration::from_millis(20);
+
+/// How many there are at most if the server is to hold `connections`: some more are on their way there, or talk.
+pub fn slots(connections: usize) -> usize {
+    connections + connections / 8 + 64
+}
+
+/// How many descriptors each side needs. The server may have as many more as are opening, and as have ended here.
+pub fn descriptors(connections: usize) -> usize {
+    slots(connections) + 2 * OPENING + 100
+}
 
 pub struct Client {
     poll: Poll,
     events: Events,
     seed: u64,
-    /// Of a connection, at most, between its first bytes and the others.
+    /// So many are kept.
+    wanted: usize,
+    /// For how long one is kept, at most.
     pause: Duration,
     resume_at: Instant,
     addresses: Vec<SocketAddr>,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     opening: usize,
-    was_full: bool,
+    /// Whether there are no ports for more, and since when.
+    without_ports: Option<Instant>,
+    /// Those at [`Stage::Kept`].
+    kept: Held,
+    alive: Held,
     ended: [u64; ENDS.len()],
     bytes: u64,
     checked_at: Instant,
@@ -35,11 +58,11 @@ pub struct Client {
 struct Connection {
     stream: TcpStream,
     plan: Plan,
+    stage: Stage,
+    /// When it got on.
     since: Instant,
-    /// Once something has come, nothing more is done before the client says so, which is then.
+    /// It isn't kept longer than that, if it may go on.
     resume_at: Instant,
-    is_paused: bool,
-    has_paused: bool,
     /// With the header.
     sent: usize,
     received: usize,
@@ -47,33 +70,55 @@ struct Connection {
     has_shut_down: bool,
 }
 
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Until the first byte has come back.
+    Opening,
+    /// The server holds it, and the client does nothing.
+    Kept,
+    Talking,
+    /// Something has come, and for a moment the client does nothing: the end may come meanwhile.
+    Away,
+    Ending,
+}
+
+impl Stage {
+    fn is_paused(self) -> bool {
+        matches!(self, Stage::Kept | Stage::Away)
+    }
+}
+
 impl Client {
     pub fn new(backend: Backend, connections: usize, seed: u64, addresses: Vec<SocketAddr>) -> Client {
+        let slots = slots(connections);
         Client {
             poll: Poll::with_backend(backend).unwrap(),
             events: Events::with_capacity(1024),
             seed,
+            wanted: connections,
             // About 2,000 a second come and go, if the machine can.
             pause: Duration::from_millis(connections as u64),
             resume_at: Instant::now(),
             addresses,
-            connections: (0..connections).map(|_| None).collect(),
-            free: (0..connections).rev().collect(),
+            connections: (0..slots).map(|_| None).collect(),
+            free: (0..slots).rev().collect(),
             opening: 0,
-            was_full: false,
+            without_ports: None,
+            kept: Held::new(connections),
+            alive: Held::new(connections),
             ended: [0; ENDS.len()],
             bytes: 0,
             checked_at: Instant::now(),
         }
     }
 
-    pub fn alive(&self) -> usize {
-        self.connections.len() - self.free.len()
+    pub fn alive(&self) -> &Held {
+        &self.alive
     }
 
-    /// Whether all were open at once.
-    pub fn was_full(&self) -> bool {
-        self.was_full
+    /// Whether all are open.
+    pub fn is_full(&self) -> bool {
+        self.kept.now >= self.wanted
     }
 
     /// Opens connections, waits for events and does what they say.
@@ -91,40 +136,47 @@ impl Client {
         if self.checked_at.elapsed() > Duration::from_secs(1) {
             self.checked_at = Instant::now();
             for connection in self.connections.iter().flatten() {
-                let is_late = !connection.is_paused && connection.since.elapsed() > PATIENCE;
-                assert!(!is_late, "no end: {:?}, {} of them came", connection.plan, connection.received);
+                let is_late = !connection.stage.is_paused() && connection.since.elapsed() > PATIENCE;
+                assert!(!is_late, "it hangs: {:?}, {} of them came", connection.plan, connection.received);
             }
         }
     }
 
-    /// Lets those go on whose pause is over, though not so many that too few are open: on a slow machine they wait.
+    /// Lets those go on that may.
     fn resume(&mut self, all: bool) {
         let now = Instant::now();
         for slot in 0..self.connections.len() {
-            let may = all || self.was_full && self.free.len() <= self.connections.len() / 20;
-            if !may {
-                break;
-            }
             // Not always the same ones first.
             let slot = (slot + self.seed as usize) % self.connections.len();
-            match &mut self.connections[slot] {
-                Some(connection) if connection.is_paused && (all || connection.resume_at <= now) => {
-                    connection.is_paused = false;
-                    connection.since = now;
-                    self.drive(slot);
+            let Some(connection) = &mut self.connections[slot] else { continue };
+            let is_kept = self.kept.now <= self.wanted || connection.resume_at > now;
+            connection.stage = match connection.stage {
+                Stage::Kept if all || !is_kept => {
+                    self.kept.remove();
+                    Stage::Talking
                 }
-                _ => {}
-            }
+                Stage::Away => Stage::Ending,
+                _ => continue,
+            };
+            connection.since = now;
+            self.drive(slot);
         }
     }
 
     fn drive(&mut self, slot: usize) {
         let connection = self.connections[slot].as_mut().expect("an event of what is gone");
-        let before = connection.received;
+        let (stage, sent, received) = (connection.stage, connection.sent, connection.received);
         let is_over = connection.drive();
-        self.bytes += (connection.received - before) as u64;
-        self.opening -= usize::from(before == 0 && (connection.received > 0 || is_over));
+        self.bytes += (connection.received - received) as u64;
+        if (connection.sent, connection.received) != (sent, received) {
+            connection.since = Instant::now();
+        }
+        if stage == Stage::Opening && connection.stage != stage {
+            self.opening -= 1;
+            self.kept.add();
+        }
         if is_over {
+            assert!(connection.stage > Stage::Kept, "an end before half of it: {:?}", connection.plan);
             let mut gone = self.connections[slot].take().unwrap();
             self.ended[ENDS.iter().position(|end| *end == gone.plan.end).unwrap()] += 1;
             // Dropping does it too.
@@ -132,6 +184,7 @@ impl Client {
                 self.poll.registry().deregister(&mut gone.stream).unwrap();
             }
             self.free.push(slot);
+            self.alive.remove();
         }
     }
 
@@ -143,48 +196,59 @@ impl Client {
             let mut stream = match TcpStream::connect(address) {
                 Ok(stream) => stream,
                 // All ports are taken: some will come back.
-                Err(e) if e.kind() == ErrorKind::AddrNotAvailable => break,
+                Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
+                    let since = *self.without_ports.get_or_insert_with(Instant::now);
+                    assert!(
+                        since.elapsed() < PATIENCE_FOR_PORTS,
+                        "no ports for more than {} connections (net.ipv4.ip_local_port_range): {e}",
+                        self.alive.now
+                    );
+                    break;
+                }
                 Err(e) => panic!("connect: {e}"),
             };
+            self.without_ports = None;
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(slot), both).unwrap();
             self.free.pop();
             self.opening += 1;
+            self.alive.add();
             self.connections[slot] = Some(Connection {
                 stream,
                 plan: Plan::new(self.seed),
+                stage: Stage::Opening,
                 since: Instant::now(),
                 resume_at: Instant::now() + self.pause.mul_f64((self.seed % 1000) as f64 / 1000.0),
-                is_paused: false,
-                has_paused: false,
                 sent: 0,
                 received: 0,
                 is_at_end: false,
                 has_shut_down: false,
             });
         }
-        self.was_full |= self.free.is_empty();
     }
 
     /// Lets all connections come to their end.
     pub fn finish(&mut self) {
-        while self.alive() > 0 {
+        while self.alive.now > 0 {
             self.turn(false);
         }
+    }
+
+    pub fn ended(&self) -> u64 {
+        self.ended.iter().sum()
     }
 
     pub fn report(&self) -> String {
         let ended: Vec<_> =
             ENDS.iter().zip(self.ended).map(|(end, count)| format!("{count} {end:?}")).collect();
-        let sum: u64 = self.ended.iter().sum();
-        format!("{sum} ended ({}), {} MB checked", ended.join(", "), self.bytes / 1_000_000)
+        format!("{} ended ({}), {} MB checked", self.ended(), ended.join(", "), self.bytes / 1_000_000)
     }
 }
 
 impl Connection {
     /// Goes on until it would block; whether it's over.
     fn drive(&mut self) -> bool {
-        if self.is_paused {
+        if self.stage.is_paused() {
             return false;
         }
         match self.step() {
@@ -218,7 +282,11 @@ impl Connection {
             }
             let mut is_blocked = false;
             // What the server doesn't answer needs no window.
-            let window = if self.received == plan.answered() { plan.length } else { plan.window };
+            let window = match self.stage {
+                Stage::Opening => 1,
+                _ if self.received == plan.answered() => plan.length,
+                _ => plan.window,
+            };
             while self.sent < HEADER + plan.length.min(self.received + window) {
                 let at = self.sent - HEADER;
                 let part = (plan.length.min(self.received + window) - at).min(buf.len());
@@ -258,8 +326,12 @@ impl Connection {
             let n = self.stream.read(&mut buf)?;
             plan.check(self.received, &buf[..n]);
             self.received += n;
-            if n > 0 && !self.has_paused {
-                (self.has_paused, self.is_paused) = (true, true);
+            match self.stage {
+                Stage::Opening if n > 0 => self.stage = Stage::Kept,
+                Stage::Talking if n > 0 => self.stage = Stage::Away,
+                _ => {}
+            }
+            if self.stage.is_paused() {
                 return Err(ErrorKind::WouldBlock.into());
             }
             if n == 0 {

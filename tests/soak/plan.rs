@@ -43,7 +43,8 @@ impl Plan {
         // Mostly small; now and then more than fits into what the kernel keeps of it.
         let most = if word % 64 == 0 { 1 << 18 } else { 1 << (6 + word % 7) };
         let word = mix(word);
-        let length = 2 + (word % most) as usize;
+        // Half of it is more than a byte.
+        let length = 4 + (word % most) as usize;
         let word = mix(word);
         let window = if word % 4 == 0 { length } else { 1 + length / (1 + (word >> 8) as usize % 16) };
         Plan { seed, end, length, window }

@@ -11,7 +11,7 @@ use wakeful::net::{TcpListener, TcpStream};
 use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
 
 use super::plan::{End, Plan, HEADER};
-use super::process::{open_descriptors, Sample};
+use super::process::{open_descriptors, Held, Sample};
 
 /// Connections of one address have no more ports than about 28,000, and closed ones keep theirs for a minute.
 pub const LISTENERS: usize = 8;
@@ -22,7 +22,7 @@ const FIRST: usize = LISTENERS + 1;
 const PATIENCE: Duration = Duration::from_secs(60);
 const SAMPLE: Duration = Duration::from_millis(200);
 
-pub fn run(backend: Backend) {
+pub fn run(backend: Backend, connections: usize) {
     let mut poll = Poll::with_backend(backend).unwrap();
     let mut events = Events::with_capacity(1024);
     let mut listeners: Vec<_> = (1..=LISTENERS as u8)
@@ -49,12 +49,12 @@ pub fn run(backend: Backend) {
     println!("\nADDRESSES {}", addresses.join(" "));
 
     let before = open_descriptors();
+    let mut held = Held::new(connections);
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free = Vec::new();
-    let mut alive = 0;
     let mut sample_at = Instant::now();
     let mut end_by = None;
-    while alive > 0 || end_by.is_none() {
+    while held.now > 0 || end_by.is_none() {
         poll.poll_until(&mut events, sample_at).unwrap();
         for event in &events {
             match event.token() {
@@ -74,7 +74,7 @@ pub fn run(backend: Backend) {
                     let both = Interest::READABLE | Interest::WRITABLE;
                     poll.registry().register(&mut stream, Token(FIRST + slot), both).unwrap();
                     connections[slot] = Some(Connection::new(stream));
-                    alive += 1;
+                    held.add();
                 },
                 Token(token) => {
                     let slot = token - FIRST;
@@ -86,19 +86,19 @@ pub fn run(backend: Backend) {
                             poll.registry().deregister(&mut gone.stream).unwrap();
                         }
                         free.push(slot);
-                        alive -= 1;
+                        held.remove();
                     }
                 }
             }
         }
         if is_over.load(Ordering::Acquire) {
             let end_by = *end_by.get_or_insert_with(|| Instant::now() + PATIENCE);
-            assert!(Instant::now() < end_by, "{alive} connections don't end");
+            assert!(Instant::now() < end_by, "{} connections don't end", held.now);
         }
         if Instant::now() >= sample_at {
             sample_at = Instant::now() + SAMPLE;
-            let sample = Sample::now(alive);
-            assert_eq!(sample.descriptors, before + alive, "{alive} connections, {before} before");
+            let sample = Sample::now(&held);
+            assert_eq!(sample.descriptors, before + held.now, "{held:?}, and {before} before");
             if end_by.is_none() {
                 println!("SAMPLE {}", sample.line());
             }

@@ -10,14 +10,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::command::{cargo, start_failed};
 use crate::Task;
 
-/// Let many connections come, talk, half-close and vanish, check every byte, and fail if descriptors or memory grow
+/// Let many connections come, talk, half-close and vanish, check every byte, and fail if the server ever holds fewer
+/// than were asked for, or if descriptors or memory grow
 #[derive(clap::Args)]
 pub struct Soak {
-    /// How many connections are open at a time
+    /// How many connections the server holds, at least, at any time
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     connections: u64,
 
-    /// How long, once all are open
+    /// How long, once all are open; longer if fewer than N have ended by then
     #[arg(long, value_name = "N", default_value_t = 1.0)]
     minutes: f64,
 
@@ -49,6 +50,7 @@ impl Task for Soak {
         let mut child = test.stdout(Stdio::piped()).spawn().with_context(|| start_failed(&test))?;
         let style = ProgressStyle::with_template("{bar:20} {elapsed} {wide_msg}").context("a style")?;
         let bar = ProgressBar::new(time.as_millis() as u64).with_style(style);
+        let mut judged = 0;
         for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
             let line = line?;
             match line.strip_prefix("PROGRESS ").and_then(|line| line.split_once(" ms: ")) {
@@ -56,10 +58,18 @@ impl Task for Soak {
                     bar.set_position(milliseconds.parse().unwrap_or_default());
                     bar.set_message(message.to_owned());
                 }
-                None => bar.suspend(|| println!("{}", line.strip_prefix("SUM ").unwrap_or(&line))),
+                None => {
+                    let sum = line.strip_prefix("SUM ");
+                    judged += usize::from(sum.is_some());
+                    bar.suspend(|| println!("{}", sum.unwrap_or(&line)));
+                }
             }
         }
         bar.finish_and_clear();
-        Ok(child.wait()?.success())
+        let is_success = child.wait()?.success();
+        if is_success && judged == 0 {
+            bail!("nothing was run: the soak is for Linux");
+        }
+        Ok(is_success)
     }
 }
