@@ -52,10 +52,12 @@ pub struct Fault {
     pub error: &'static str,
     pub at: At,
     pub is_for_ever: bool,
+    /// The step with which strace comes. It counts from there: what was done more or less often before doesn't matter.
+    from: usize,
+    /// The step that makes the call.
+    step: usize,
     /// As strace wants it.
     inject: String,
-    /// How many such calls a run without faults makes before it.
-    before: usize,
 }
 
 /// Not a test but what the tests run.
@@ -66,8 +68,9 @@ fn case() {
     let backend: Backend = words.next().unwrap().parse().expect("a backend");
     let log = words.next().unwrap();
     let leaks = words.next().unwrap().parse().unwrap();
+    let from = words.next().unwrap().parse().unwrap();
     let faults: Vec<&str> = words.collect();
-    for (step, e) in child::run(backend, &faults, Path::new(log), leaks) {
+    for (step, e) in child::run(backend, from, &faults, Path::new(log), leaks) {
         // Not through libtest: it would keep it.
         println!("\n@ {step}\t{}", e.raw_os_error().unwrap_or_default());
     }
@@ -123,34 +126,30 @@ fn every_call_may_fail() {
 /// The faults to try, by what a run without them calls; and what is seen without them.
 fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, Seen) {
     let (log, seen) =
-        run(stand, backend, None, 0).unwrap_or_else(|e| panic!("{backend}, without a fault: {e}"));
+        run(stand, backend, 0, None, 0).unwrap_or_else(|e| panic!("{backend}, without a fault: {e}"));
     // Where the system lacks something, that may be seen.
     assert!(!stand.name.is_empty() || seen.is_empty(), "{backend}, without a fault: {seen:?}");
-    let calls = calls::in_log(&log);
+    let calls = calls::in_log(&log, 0);
     if stand.name.is_empty() {
         let known: BTreeSet<_> = stand.calls.iter().map(|call| call.name).collect();
         let unknown: BTreeSet<_> =
-            calls.iter().map(|(_, name)| name).filter(|name| !known.contains(name.as_str())).collect();
+            calls.iter().map(|made| &made.name).filter(|name| !known.contains(name.as_str())).collect();
         assert!(unknown.is_empty(), "{backend}: calls without a list of errors: {unknown:?}");
     }
     let mut faults = Vec::new();
     for call in stand.calls {
-        // The place of each such call among those of the same number.
-        let mut places = Vec::new();
-        let mut of_number = 0;
         let number = call.name.split(' ').next().unwrap();
-        for (found, name) in &calls {
-            of_number += usize::from(*found == number);
-            if name == call.name {
-                places.push(of_number);
-            }
-        }
+        let mut such: Vec<_> = calls.iter().enumerate().filter(|(_, made)| made.name == call.name).collect();
         if only_first || !stand.name.is_empty() && !call.name.contains("notifier") {
             // Later ones aren't the notifier's.
-            places.truncate(1);
+            such.truncate(1);
         }
-        for (before, place) in places.iter().enumerate() {
+        for (before, (index, made)) in such.into_iter().enumerate() {
             let at = [At::First, At::Second].get(before).copied().unwrap_or(At::Later);
+            // What the system lacks, it lacks from the beginning.
+            let from = if stand.faults.is_empty() { made.step } else { 0 };
+            let counted = calls[..=index].iter().filter(|made| made.step >= from && made.number == number);
+            let place = counted.count();
             for &error in call.errors {
                 for is_for_ever in [false, true] {
                     // Each call of `close` that isn't made leaves a descriptor. A notifier that stays full is readable.
@@ -160,7 +159,8 @@ fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, See
                     }
                     let on = if is_for_ever { "+" } else { "" };
                     let inject = format!("{number}:error={error}:when={place}{on}");
-                    faults.push(Fault { call: call.name.into(), error, at, is_for_ever, inject, before });
+                    let (call, step) = (call.name.into(), made.step);
+                    faults.push(Fault { call, error, at, is_for_ever, from, step, inject });
                 }
             }
         }
@@ -173,43 +173,46 @@ fn says_full(call: &str, error: &str) -> bool {
     call == "write (notifier)" && error == "EAGAIN"
 }
 
-/// What is done once or more often, as bytes arrive and threads fall asleep sooner or later.
-const VARYING: [&str; 6] =
-    ["epoll_wait", "epoll_pwait2", "ppoll", "statx", "read (notifier)", "write (notifier)"];
+/// What the same step does more or less often, as time passes and threads fall asleep sooner or later.
+const VARYING: [&str; 5] = ["epoll_pwait2", "ppoll", "statx", "read (notifier)", "write (notifier)"];
 
 /// What a program gets to see of a fault; `Err` if it was more than an error.
 ///
-/// `None` if it didn't come to that.
+/// `None` if it didn't come to that: the step has made fewer such calls than the one without faults.
 fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Option<Result<String, String>> {
     let leaks = usize::from(fault.call == "close");
-    let what = format!("{backend}, {:?}, {}", stand.name, fault.inject);
-    let (log, seen) = match run(stand, backend, Some(&fault.inject), leaks) {
+    let what = format!("{backend}, {:?}, step {}, {}", stand.name, fault.step, fault.inject);
+    let (log, seen) = match run(stand, backend, fault.from, Some(&fault.inject), leaks) {
         Err(e) => return Some(Err(format!("{what}: {e}"))),
         Ok(found) => found,
     };
-    let injected = log.lines().filter(|line| line.contains("(INJECTED)") && line.contains(fault.error));
-    if injected.count() > 0 {
-        return Some(Ok(table::outcome(&seen, usual, fault)));
+    let number = fault.call.split(' ').next().unwrap();
+    let calls = calls::in_log(&log, fault.from);
+    let failed = calls.iter().find(|made| made.number == number && made.injected == Some(fault.error));
+    match failed {
+        Some(made) if made.step == fault.step && made.name == fault.call => {
+            Some(Ok(table::outcome(&seen, usual, fault)))
+        }
+        _ if VARYING.contains(&fault.call.as_str()) => None,
+        Some(made) => Some(Err(format!("{what}: {} of step {} has failed", made.name, made.step))),
+        None => Some(Err(format!("{what}: it hasn't failed"))),
     }
-    let calls = calls::in_log(&log).iter().filter(|(_, name)| *name == fault.call).count();
-    if calls <= fault.before && VARYING.contains(&fault.call.as_str()) {
-        return None;
-    }
-    Some(Err(format!("{what}: it hasn't failed, of {calls}")))
 }
 
 type Seen = Vec<(String, i32)>;
 
-/// Runs the steps in a process of their own. The log of their system calls, and the steps that have failed.
+/// Runs the steps in a process of their own. The log of the system calls that were made from step `from` on, and the
+/// steps that have failed.
 fn run(
     stand: &Stand,
     backend: Backend,
+    from: usize,
     inject: Option<&str>,
     leaks: usize,
 ) -> Result<(String, Seen), String> {
     let folder = support::unix::Directory::new();
     let log = folder.path().join("log");
-    let mut case = vec![backend.to_string(), log.display().to_string(), leaks.to_string()];
+    let mut case = vec![backend.to_string(), log.display().to_string(), leaks.to_string(), from.to_string()];
     case.extend(stand.faults.iter().map(|fault| fault.to_string()));
     case.extend(inject.map(str::to_owned));
     let output = folder.path().join("output");

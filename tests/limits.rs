@@ -60,7 +60,8 @@ fn a_connection_waits_until_there_is_a_descriptor_for_it() {
     on_each_backend("a_queue_that_cannot_be_accepted");
 }
 
-/// What Rust's allocator can't give ends the process: so what has been set up must need none.
+/// What Rust's allocator can't give ends the process: so what has been set up must need none, nor what takes the place
+/// of something that has gone.
 #[test]
 fn what_is_set_up_goes_on_without_memory() {
     on_each_backend("no_more_memory");
@@ -134,7 +135,7 @@ fn no_more_memory(backend: Backend) {
     for (index, (one, _)) in pairs.iter_mut().enumerate() {
         poll.registry().register(one, Token(1 + index), Interest::READABLE).unwrap();
     }
-    let round = |poll: &mut Poll, events: &mut Events, pairs: &mut [(UnixStream, UnixStream)]| {
+    let round = |poll: &mut Poll, events: &mut Events, pairs: &mut Vec<(UnixStream, UnixStream)>| {
         for (index, (one, other)) in pairs.iter_mut().enumerate() {
             other.write_all(b"x").unwrap();
             waker.wake().unwrap();
@@ -151,6 +152,18 @@ fn no_more_memory(backend: Backend) {
             assert_eq!(one.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
             poll.registry().reregister(one, Token(1 + index), Interest::READABLE).unwrap();
         }
+        // Who comes gets the room of who goes.
+        let (mut one, mut other) = pairs.pop().unwrap();
+        let token = Token(1 + pairs.len());
+        poll.registry().deregister(&mut one).unwrap();
+        drop((one, other));
+        (one, other) = UnixStream::pair().unwrap();
+        other.write_all(b"x").unwrap();
+        poll.registry().register(&mut one, token, Interest::READABLE).unwrap();
+        poll.poll(events, Some(PATIENCE)).unwrap();
+        assert!(events.iter().map(|event| event.token()).eq([token]));
+        assert_eq!(one.read(&mut [0; 8]).unwrap(), 1);
+        pairs.push((one, other));
     };
     round(&mut poll, &mut events, &mut pairs);
     // Less than the process has: none is ever added. What the heap still has is taken first.

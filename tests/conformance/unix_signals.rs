@@ -1,12 +1,14 @@
 //! Unix, promise 10: a signal ends `poll` with `Interrupted`, and loses nothing.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wakeful::{Backend, Waker};
+use wakeful::net::TcpStream;
+use wakeful::{Backend, Token, Waker};
 
 use crate::support::*;
 
@@ -16,6 +18,8 @@ on_every_backend![
     a_loop_with_a_deadline,
     a_signal_before_a_ready_source,
     signals_without_end,
+    registrations_under_signals_without_end,
+    others_work_under_signals_without_end,
 ];
 
 static HANDLED: AtomicUsize = AtomicUsize::new(0);
@@ -195,16 +199,11 @@ fn a_signal_before_a_ready_source(backend: Backend) {
     }
 }
 
-/// As fast as another thread can send them: nothing is lost, no time is cut short, and the work is done.
-fn signals_without_end(backend: Backend) {
-    let mut t = Tester::new(backend);
-    let waker = Waker::new(t.registry(), WAKE).unwrap();
-    let (mut a, b) = tcp_pair();
-    t.register(&mut a, A, READ);
+/// Sends signals to this thread while it works, as fast as another one can.
+fn under_signals_without_end(work: impl FnOnce()) {
     let target = Target::this();
     let end = AtomicBool::new(false);
     let before = HANDLED.load(Ordering::SeqCst);
-    let mut interrupted = 0;
     thread::scope(|scope| {
         scope.spawn(|| {
             while !end.load(Ordering::Acquire) {
@@ -216,56 +215,203 @@ fn signals_without_end(backend: Backend) {
                 }
             }
         });
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            for round in 0..1000 {
-                let deadline = Instant::now() + PATIENCE;
-                let wants = match round % 3 {
-                    0 => {
-                        // Emulated kernels interrupt even what doesn't sleep.
-                        while let Err(e) = waker.wake() {
-                            assert_eq!(e.kind(), ErrorKind::Interrupted);
-                        }
-                        Some(WAKE)
-                    }
-                    1 => {
-                        send(&b, b"x");
-                        Some(A)
-                    }
-                    _ => None,
-                };
-                let deadline = match wants {
-                    Some(_) => deadline,
-                    None => Instant::now() + Duration::from_micros(50 + round % 7 * 100),
-                };
-                loop {
-                    match t.poll.poll_until(&mut t.events, deadline) {
-                        Err(e) => {
-                            assert_eq!(e.kind(), ErrorKind::Interrupted);
-                            assert!(t.events.is_empty());
-                            interrupted += 1;
-                        }
-                        Ok(()) if t.events.is_empty() => {
-                            assert!(Instant::now() >= deadline, "early and empty");
-                            assert_eq!(wants, None, "round {round}: lost");
-                            break;
-                        }
-                        Ok(()) => {
-                            let came: Vec<_> = t.events.iter().map(|event| event.token()).collect();
-                            assert_eq!(came, [wants.expect("nothing was to come")]);
-                            break;
-                        }
-                    }
-                }
-                if wants == Some(A) {
-                    assert_eq!(drain(&a), b"x");
-                }
-            }
-        }));
+        let result = catch_unwind(AssertUnwindSafe(work));
         end.store(true, Ordering::Release);
         if let Err(panic) = result {
-            std::panic::resume_unwind(panic);
+            resume_unwind(panic);
         }
     });
-    assert!(interrupted > 0 && HANDLED.load(Ordering::SeqCst) > before, "the test did nothing");
+    assert!(HANDLED.load(Ordering::SeqCst) > before, "no signal came");
+}
+
+/// Emulated kernels interrupt even what doesn't sleep. Then it has done nothing, and may be tried again.
+fn uninterrupted(mut operation: impl FnMut() -> io::Result<()>) {
+    while let Err(e) = operation() {
+        assert_eq!(e.kind(), ErrorKind::Interrupted);
+    }
+}
+
+/// Nothing is lost, no time is cut short, and the work is done.
+fn signals_without_end(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    let mut interrupted = 0;
+    under_signals_without_end(|| {
+        for round in 0..1000 {
+            let deadline = Instant::now() + PATIENCE;
+            let wants = match round % 3 {
+                0 => {
+                    uninterrupted(|| waker.wake());
+                    Some(WAKE)
+                }
+                1 => {
+                    send(&b, b"x");
+                    Some(A)
+                }
+                _ => None,
+            };
+            let deadline = match wants {
+                Some(_) => deadline,
+                None => Instant::now() + Duration::from_micros(50 + round % 7 * 100),
+            };
+            loop {
+                match t.poll.poll_until(&mut t.events, deadline) {
+                    Err(e) => {
+                        assert_eq!(e.kind(), ErrorKind::Interrupted);
+                        assert!(t.events.is_empty());
+                        interrupted += 1;
+                    }
+                    Ok(()) if t.events.is_empty() => {
+                        assert!(Instant::now() >= deadline, "early and empty");
+                        assert_eq!(wants, None, "round {round}: lost");
+                        break;
+                    }
+                    Ok(()) => {
+                        let came: Vec<_> = t.events.iter().map(|event| event.token()).collect();
+                        assert_eq!(came, [wants.expect("nothing was to come")]);
+                        break;
+                    }
+                }
+            }
+            if wants == Some(A) {
+                assert_eq!(drain(&a), b"x");
+            }
+        }
+    });
+    assert!(interrupted > 0, "the test did nothing");
     t.quiet_after_signals();
+}
+
+/// A source's whole life, on the thread that the signals come to, with a sleep before each step for them to interrupt.
+fn registrations_under_signals_without_end(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let (mut a, b) = tcp_pair();
+    let mut interrupted = 0;
+    under_signals_without_end(|| {
+        for _ in 0..300 {
+            interrupted += t.sleep_under_signals();
+            uninterrupted(|| registry.register(&mut a, A, READ));
+            interrupted += t.sleep_under_signals();
+            send(&b, b"x");
+            assert_eq!(t.receive_under_signals(A, &a), b"x");
+            interrupted += t.sleep_under_signals();
+            uninterrupted(|| registry.reregister(&mut a, B, READ));
+            interrupted += t.sleep_under_signals();
+            send(&b, b"y");
+            assert_eq!(t.receive_under_signals(B, &a), b"y");
+            uninterrupted(|| registry.deregister(&mut a));
+        }
+    });
+    assert!(interrupted > 0, "the test did nothing");
+    t.quiet_after_signals();
+}
+
+impl Tester {
+    /// Sleeps for a moment in which nothing comes, or until a signal does; how often that was so.
+    fn sleep_under_signals(&mut self) -> usize {
+        match self.poll.poll(&mut self.events, Some(Duration::from_micros(100))) {
+            Err(e) => {
+                assert_eq!(e.kind(), ErrorKind::Interrupted);
+                1
+            }
+            Ok(()) => 0,
+        }
+    }
+
+    /// What comes with the events of `token`, which no signal may swallow.
+    #[track_caller]
+    fn receive_under_signals(&mut self, token: Token, from: &TcpStream) -> Vec<u8> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "lost: {token:?}");
+            match self.poll.poll_until(&mut self.events, deadline) {
+                Err(e) => assert_eq!(e.kind(), ErrorKind::Interrupted),
+                Ok(()) => {
+                    let is_told = self.events.iter().any(|event| event.token() == token);
+                    let bytes = if is_told { drain(from) } else { Vec::new() };
+                    if !bytes.is_empty() {
+                        return bytes;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Registrations and wakes of another thread, which also sends the signals: so the poller is often just on its way out of
+/// the kernel without an answer.
+fn others_work_under_signals_without_end(backend: Backend) {
+    const ROUNDS: usize = 2000;
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let (mut a, b) = tcp_pair();
+    // By token. Each is used in one round only, so it doesn't matter if the poller is late with its last event.
+    let told: Vec<AtomicUsize> = (0..=2 * ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+    let wakes = Token(2 * ROUNDS);
+    let waker = Waker::new(t.registry(), wakes).unwrap();
+    let target = Target::this();
+    let mut random = Random::new(1);
+    let mut signal = move || {
+        target.interrupt();
+        // Time to get into the handler, out of the call, or into the next one.
+        for _ in 0..random.below(3000) {
+            std::hint::spin_loop();
+        }
+    };
+    let told_of = |token: Token| told[token.0].load(Ordering::Acquire);
+    let work = || {
+        let mut until_told = |token, seen| {
+            let deadline = Instant::now() + PATIENCE;
+            while told_of(token) == seen {
+                assert!(Instant::now() < deadline, "lost: {token:?}");
+                signal();
+            }
+            signal();
+        };
+        for round in 0..ROUNDS {
+            let (first, second) = (Token(2 * round), Token(2 * round + 1));
+            registry.register(&mut a, first, READ).unwrap();
+            send(&b, b"x");
+            until_told(first, 0);
+            registry.reregister(&mut a, second, READ).unwrap();
+            until_told(second, 0);
+            assert_eq!(drain(&a), b"x");
+            registry.deregister(&mut a).unwrap();
+            let seen = told_of(wakes);
+            waker.wake().unwrap();
+            until_told(wakes, seen);
+        }
+    };
+    let is_done = AtomicBool::new(false);
+    let mut interrupted = 0;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            is_done.store(true, Ordering::Release);
+            // The poller may have fallen asleep since the last signal.
+            waker.wake().unwrap();
+            if let Err(panic) = result {
+                resume_unwind(panic);
+            }
+        });
+        while !is_done.load(Ordering::Acquire) {
+            match t.poll.poll(&mut t.events, None) {
+                Err(e) => {
+                    assert_eq!(e.kind(), ErrorKind::Interrupted);
+                    interrupted += 1;
+                }
+                Ok(()) => assert!(!t.events.is_empty(), "early and empty"),
+            }
+            for event in &t.events {
+                told[event.token().0].fetch_add(1, Ordering::Release);
+            }
+        }
+    });
+    assert!(interrupted > 0, "the test did nothing");
+    while let Err(e) = t.poll.poll(&mut t.events, Some(Duration::ZERO)) {
+        assert_eq!(e.kind(), ErrorKind::Interrupted);
+    }
 }

@@ -111,16 +111,39 @@ const NOT_OURS: &[&str] = &[
     "sigaltstack",
 ];
 
-/// The library's calls in a log of strace: the system call, and its name in the tables.
-pub fn in_log(log: &str) -> Vec<(&str, String)> {
+/// What a step begins with in a log: the path of a call that is used for nothing else.
+pub const MARK: &str = "/wakeful-mark/";
+/// The first of them, before any step: strace is there.
+pub const PROBE: &str = "probe";
+
+/// One of the library's calls.
+pub struct Made<'a> {
+    /// The index of its step.
+    pub step: usize,
+    /// The system call.
+    pub number: &'a str,
+    /// Its name in the tables.
+    pub name: String,
+    /// The error that strace has let it fail with.
+    pub injected: Option<&'a str>,
+}
+
+/// The calls in a log of strace that begins with the step `first`.
+pub fn in_log(log: &str, first: usize) -> Vec<Made<'_>> {
     let mut calls = Vec::new();
+    let mut begun = 0;
     for line in log.lines() {
         // "epoll_ctl(4, EPOLL_CTL_ADD, ..." or "<... futex resumed>..."
-        let Some((call, args)) = line.split_once('(') else { continue };
-        if !call.starts_with(|first: char| first.is_ascii_lowercase()) || NOT_OURS.contains(&call) {
+        let Some((number, args)) = line.split_once('(') else { continue };
+        if let Some((_, step)) = args.split_once(MARK) {
+            begun += usize::from(!step.starts_with(PROBE));
+        }
+        // Before the first step it has waited for strace.
+        let Some(before) = usize::checked_sub(begun, 1) else { continue };
+        if !number.starts_with(|first: char| first.is_ascii_lowercase()) || NOT_OURS.contains(&number) {
             continue;
         }
-        let name = match call {
+        let name = match number {
             "epoll_ctl" => {
                 let what = args.split("EPOLL_CTL_").nth(1).map_or("", |what| &what[..3]);
                 format!("epoll_ctl {what}")
@@ -132,9 +155,12 @@ pub fn in_log(log: &str) -> Vec<(&str, String)> {
             // Nothing else moves 8 bytes, or asks for 128.
             "write" if args.contains(", 8)") => "write (notifier)".into(),
             "read" if args.contains(", 128)") => "read (notifier)".into(),
-            call => call.into(),
+            number => number.into(),
         };
-        calls.push((call, name));
+        // "... = -1 ENOMEM (Cannot allocate memory) (INJECTED)"
+        let error = args.rsplit_once(" = -1 ").filter(|_| args.ends_with(" (INJECTED)"));
+        let injected = error.and_then(|(_, error)| error.split(' ').next());
+        calls.push(Made { step: first + before, number, name, injected });
     }
     calls
 }

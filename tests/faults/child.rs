@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use wakeful::Backend;
 
+use super::calls::{MARK, PROBE};
 use super::scenario::{steps, Step, World};
 
 /// How often a step is tried before another thread does it.
@@ -21,11 +22,18 @@ const TRIES: usize = 3;
 /// What a traced thread is told by a call that is used for nothing else.
 const TRACED: libc::c_long = 42;
 
-/// Runs the steps with `faults` (as strace's `-e inject=` has them) and answers what went wrong in which step. `close`
-/// may have failed so often: strace makes a call fail by not making it, and that leaves a descriptor open.
+/// Runs the steps, from the step `from` on with `faults` (as strace's `-e inject=` has them), and answers what went wrong
+/// in which step. `close` may have failed so often: strace makes a call fail by not making it, and that leaves a
+/// descriptor open.
 ///
 /// Panics if something was lost, or is left.
-pub fn run(backend: Backend, faults: &[&str], log: &Path, leaks: usize) -> Vec<(&'static str, io::Error)> {
+pub fn run(
+    backend: Backend,
+    from: usize,
+    faults: &[&str],
+    log: &Path,
+    leaks: usize,
+) -> Vec<(&'static str, io::Error)> {
     keep_panics();
     let before = open_descriptors();
     // SAFETY: no memory is passed.
@@ -35,13 +43,18 @@ pub fn run(backend: Backend, faults: &[&str], log: &Path, leaks: usize) -> Vec<(
     let traced = thread::spawn({
         let (steps, id) = (Arc::clone(&steps), Arc::clone(&id));
         move || {
-            // SAFETY: takes nothing, and always succeeds.
-            id.store(unsafe { libc::gettid() }, Ordering::Release);
-            until("strace is there", || mark("probe") == TRACED);
-            do_steps(backend, &steps)
+            do_steps(backend, &steps, from, || {
+                // SAFETY: takes nothing, and always succeeds.
+                id.store(unsafe { libc::gettid() }, Ordering::Release);
+                until("strace is there", || mark(PROBE) == TRACED);
+            })
         }
     });
-    until("the thread is there", || id.load(Ordering::Acquire) != 0);
+    until("the step is there", || id.load(Ordering::Acquire) != 0 || traced.is_finished());
+    if traced.is_finished() {
+        join(traced);
+        panic!("there is no step {from}");
+    }
     let mut strace = attach(id.load(Ordering::Acquire), faults, log);
     let (mut world, next, seen) = join(traced);
     let status = strace.wait().expect("strace");
@@ -57,10 +70,18 @@ pub fn run(backend: Backend, faults: &[&str], log: &Path, leaks: usize) -> Vec<(
 }
 
 /// What was made, the first step that was not done, and each step that has failed.
-fn do_steps(backend: Backend, steps: &[Step]) -> (World, usize, Vec<(&'static str, io::Error)>) {
+fn do_steps(
+    backend: Backend,
+    steps: &[Step],
+    from: usize,
+    let_strace_come: impl Fn(),
+) -> (World, usize, Vec<(&'static str, io::Error)>) {
     let mut world = World::new(backend);
     let mut seen = Vec::new();
     for (index, step) in steps.iter().enumerate() {
+        if index == from {
+            let_strace_come();
+        }
         let mut tries = 0;
         mark(step.name);
         while let Err(e) = step.run(&mut world) {
@@ -87,7 +108,7 @@ fn attach(thread: i32, faults: &[&str], log: &Path) -> Child {
 
 /// A system call that does nothing, and is seen in the log.
 fn mark(text: &str) -> libc::c_long {
-    let path = CString::new(format!("/wakeful-mark/{text}")).unwrap();
+    let path = CString::new(format!("{MARK}{text}")).unwrap();
     // SAFETY: `path` is a C string.
     unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), 0, 0) }
 }

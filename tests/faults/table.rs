@@ -7,7 +7,7 @@ use std::path::Path;
 use wakeful::Backend;
 
 use super::calls::{DATAGRAMS, PIPE, PLAIN};
-use super::{says_full, At, Fault, VARYING};
+use super::{At, Fault};
 
 pub struct Row {
     pub stand: &'static str,
@@ -88,12 +88,7 @@ fn when(rows: &[&Row]) -> String {
     for backend in Backend::available().iter() {
         let mut times: BTreeMap<At, BTreeSet<bool>> = BTreeMap::new();
         for row in rows.iter().filter(|row| row.backend == *backend) {
-            let how = times.entry(row.fault.at).or_default();
-            how.insert(row.fault.is_for_ever);
-            let is_full = says_full(&row.fault.call, row.fault.error);
-            if row.fault.at == At::Later && VARYING.contains(&row.fault.call.as_str()) && !is_full {
-                how.extend([false, true]);
-            }
+            times.entry(row.fault.at).or_default().insert(row.fault.is_for_ever);
         }
         let times: Vec<_> = times
             .into_iter()
@@ -182,9 +177,8 @@ const HEAD: &str = "# Injected faults
 Written by `cargo xtask faults --accept`, and checked by `cargo xtask faults`: Linux, x86-64.
 
 A thread does all that a program does with the library (`tests/faults/scenario.rs`), and strace lets one of its system
-calls fail: the first time that it's made, the second, and each later one; once, and from that time on. Where the third column doesn't
-say which, both gave the same; but of the later times of what is done more or less often, as bytes arrive and threads fall
-asleep sooner or later (the waits, `statx`, and what a notifier does), it doesn't say.
+calls fail: the first time that it's made, the second, and each later one; once, and from that time on. Where the third
+column doesn't say which, both gave the same.
 
 In every case of this table, and else the run fails:
 
@@ -201,4 +195,8 @@ Left out is what a kernel never says: `EAGAIN` where it could go on (an edge-tri
 notifier that stays full is readable), `EINTR` of `connect`, which says that the attempt goes on, though strace makes
 none, and `EINTR` of the `poll` that asks whether a file is always ready, which it is. A `close` that strace lets fail
 isn't made at all, so its own descriptor stays open, and no other may.
+
+Some steps make `ppoll`, `epoll_pwait2` or `statx`, or read and write a notifier, once more or once less, as time passes
+and threads fall asleep. The table has what comes of each such call, and not how many there were: a fault for a call that
+a run doesn't make comes to nothing, and the run says how many have. Every row stands on calls that each run makes.
 ";

@@ -32,6 +32,16 @@ pub fn rustflags(command: &mut Command, flags: &str) {
     command.env_remove("CARGO_ENCODED_RUSTFLAGS");
 }
 
+/// Fails without a program of that name, which is also that of its package.
+pub fn need(program: &str) -> Result<()> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("{program} is missing. On Debian: `apt-get install {program}`"),
+    }
+}
+
 /// The standard output of a program that succeeds; its standard error is the error of one that fails.
 pub fn capture(mut command: Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(&command))?;

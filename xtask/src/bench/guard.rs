@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{bail, Context, Result};
 
 use super::programs::run;
-use crate::command::{capture, cargo, read_lossy, Shown};
+use crate::command::{capture, cargo, need, read_lossy, Shown};
 use crate::workspace;
 
 /// How much dearer an operation may be than the committed figure says: compilers and C libraries differ a little.
@@ -47,15 +47,6 @@ pub fn guard(accept: bool) -> Result<bool> {
         println!("if that is as it must be: `cargo xtask bench --guard --accept`, and say why in the commit");
     }
     Ok(faults.is_empty())
-}
-
-fn need(program: &str) -> Result<()> {
-    let mut command = Command::new(program);
-    command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-    match command.status() {
-        Ok(status) if status.success() => Ok(()),
-        _ => bail!("{program} is missing. On Debian: `apt-get install {program}`"),
-    }
 }
 
 /// Runs the operations under what counts.

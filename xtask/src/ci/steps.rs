@@ -27,6 +27,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "test-release", quick: false, run: test_release },
     Step { name: "chaos", quick: true, run: chaos },
     Step { name: "model", quick: false, run: model },
+    Step { name: "faults", quick: false, run: faults },
     Step { name: "soak", quick: false, run: soak },
     Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
@@ -76,6 +77,12 @@ fn chaos(runner: &mut Runner) -> Result<String> {
 fn model(runner: &mut Runner) -> Result<String> {
     let output = runner.run(xtask(&["model", "--seconds", "10"])?)?;
     Ok(output.lines().filter(|line| line.starts_with("model: ")).map(|line| format!("   {line}\n")).collect())
+}
+
+/// Every system call made to fail, whenever it is made.
+fn faults(runner: &mut Runner) -> Result<String> {
+    let output = runner.run(xtask(&["faults"])?)?;
+    Ok(output.lines().filter(|line| line.contains(" faults, ")).map(|line| format!("   {line}\n")).collect())
 }
 
 /// Few connections for some seconds.
