@@ -342,7 +342,7 @@ fn message_pair(t: &mut Tester) -> (NamedPipe, NamedPipe) {
     (server, client)
 }
 
-/// Hazard 30: `ERROR_MORE_DATA`.
+/// A read of a part of one answers `ERROR_MORE_DATA`.
 #[test]
 fn messages_longer_than_any_buffer_lose_nothing() {
     let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
