@@ -11,7 +11,7 @@
 //! | peek, accept and datagrams arm nothing | in `conformance` `edges::a_peek_that_blocks_arms`, `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read` |
 //! | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
 //! | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
-//! | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `whatever_is_asked_for_says_something` |
+//! | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `whatever_is_asked_for_says_something`, and that nothing is asked in vain, which no event shows: `the_end_is_told_once_though_nothing_is_armed` |
 //! | sockets with a layered service provider | in the library `a_layer_is_looked_through`: none can be installed here |
 //! | handles are inherited | `no_handle_is_inheritable` |
 //! | a connection that fails isn't told | `a_refused_connection_is_told` |
@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::os::windows::io::{AsRawHandle, AsRawSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ use windows_sys::Win32::Networking::WinSock::WSAENOTSOCK;
 mod handles;
 mod support;
 
-use handles::{handle_count, handles};
+use handles::{handle_count, handles, turn};
 use support::{localhost, until_ready};
 
 const READ: Interest = Interest::READABLE;
@@ -50,12 +50,6 @@ const A: Token = Token(usize::MAX);
 const B: Token = Token(1);
 const NOT_A_SOCKET: u32 = WSAENOTSOCK as u32;
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Handles are counted: tests that open some take turns with those that count.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURNS: Mutex<()> = Mutex::new(());
-    TURNS.lock().unwrap_or_else(|e| e.into_inner())
-}
 
 fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(localhost()).unwrap();
