@@ -226,7 +226,7 @@ fn worlds_and_kernels_do_not_mix() {
 fn in_time<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
     let (answer, answered) = std::sync::mpsc::channel();
     thread::spawn(move || answer.send(call()));
-    answered.recv_timeout(Duration::from_secs(60)).expect("it has panicked, or it hangs")
+    answered.recv_timeout(Duration::from_secs(20)).expect("it has panicked, or it hangs")
 }
 
 #[cfg(target_family = "wasm")] // no second thread
