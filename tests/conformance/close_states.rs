@@ -19,6 +19,9 @@ type Flag = fn(&Event) -> bool;
 type Row = (&'static str, State, [&'static str; 3]);
 type State = fn() -> (Box<dyn Source>, Box<dyn Any>);
 
+/// A peer that sends no more has not hung up, and what this end has shut down itself is not the peer's end: who takes
+/// either for the end of all closes too early, or spins.
+///
 /// What there is, how it is made, and what is told of it to one who asks for readable, for writable, for both.
 ///
 /// R readable, W writable, E error, r read closed, w write closed.
