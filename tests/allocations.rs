@@ -119,6 +119,37 @@ fn reregister_allocates_nothing() {
     });
 }
 
+/// Nor while another thread sleeps in `poll`, for which the change is noted.
+#[test]
+#[cfg(not(target_family = "wasm"))] // no threads
+fn reregister_beside_a_sleeper_allocates_nothing() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    for_each(|backend| {
+        let mut t = Tester::new(backend);
+        let (mut a, _b) = tcp_pair();
+        t.register(&mut a, A, READ);
+        let registry = t.registry().try_clone().unwrap();
+        let polls = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            let changer = scope.spawn(|| {
+                let count = allocations(|| {
+                    registry.reregister(&mut a, A, READ).unwrap();
+                    // What is noted must not become more and more.
+                    let before = polls.load(Ordering::Acquire);
+                    while polls.load(Ordering::Acquire) < before + 2 {
+                        std::thread::yield_now();
+                    }
+                });
+                assert_eq!(count, 0, "{backend}");
+            });
+            while !changer.is_finished() {
+                t.poll.poll(&mut t.events, Some(Duration::from_micros(100))).unwrap();
+                polls.fetch_add(1, Ordering::Release);
+            }
+        });
+    });
+}
+
 #[test]
 fn an_echo_allocates_nothing() {
     use std::io::{Read, Write};

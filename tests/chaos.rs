@@ -1,6 +1,10 @@
 //! Chaos: an unmodified program is shaken, and loses nothing. `tests/model.rs` has random programs for it.
 
+#[cfg(unix)]
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+#[cfg(unix)]
+use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -85,6 +89,37 @@ fn nothing_is_lost() {
     }
 }
 
+/// To move fewer bytes than one could is as good as `WouldBlock`: who stops there hears of the rest.
+#[test]
+fn who_stops_at_a_short_transfer_hears_of_the_rest() {
+    const COUNT: usize = 100;
+    for &backend in Backend::available() {
+        for seed in 0..20 {
+            let mut poll = Poll::with_chaos(backend, seed).unwrap();
+            let mut events = Events::with_capacity(8);
+            let (mut one, mut other) = pair();
+            poll.registry().register(&mut one, Token(1), Interest::WRITABLE).unwrap();
+            poll.registry().register(&mut other, Token(2), Interest::READABLE).unwrap();
+            let (mut sent, mut received) = (0, 0);
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while received < COUNT {
+                poll.poll_until(&mut events, deadline).unwrap();
+                assert!(
+                    Instant::now() < deadline,
+                    "{backend}, seed {seed}: stuck after {sent} and {received} bytes"
+                );
+                for event in &events {
+                    let result = match event.token() {
+                        Token(1) => one.write(&[7; COUNT][sent..]).map(|n| sent += n),
+                        _ => other.read(&mut [0; 2 * COUNT]).map(|n| received += n),
+                    };
+                    assert!(!result.is_err_and(|e| e.kind() != ErrorKind::WouldBlock));
+                }
+            }
+        }
+    }
+}
+
 /// As from a kernel, a vectored operation may move less than there is.
 #[test]
 #[cfg(not(target_family = "wasm"))] // after a write the next may block, though there is room
@@ -100,30 +135,37 @@ fn vectored_operations_are_short_too() {
     assert!(lengths.contains(&10) && lengths.iter().any(|&length| length < 5), "{lengths:?}");
 }
 
-/// Who never sleeps hears of everything too.
+/// Who sleeps already hears of the event that follows a pretended `WouldBlock` in another thread.
 #[test]
-fn what_is_held_back_comes_without_a_sleep() {
+#[cfg(not(target_family = "wasm"))] // no threads
+fn a_sleeper_hears_of_what_another_thread_was_told() {
     for &backend in Backend::available() {
         for seed in 0..20 {
             let mut poll = Poll::with_chaos(backend, seed).unwrap();
-            let mut events = Events::with_capacity(1);
+            let mut events = Events::with_capacity(8);
             let (mut one, mut other) = pair();
             poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
-            let deadline = Instant::now() + Duration::from_secs(20);
-            for _ in 0..10 {
-                other.write_all(b"x").unwrap();
-                let mut buf = [0; 8];
-                let mut has_come = false;
-                while !has_come {
-                    assert!(Instant::now() < deadline, "{backend}, seed {seed}");
-                    poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-                    if !events.is_empty() {
-                        while let Ok(n) = one.read(&mut buf) {
-                            has_come |= n > 0;
-                        }
-                    }
+            other.write_all(&[7; 200]).unwrap();
+            while one.peek(&mut [0]).is_err() {
+                thread::yield_now();
+            }
+            // Until all that was held back has come, and nothing was made up.
+            loop {
+                poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
+                if events.is_empty() {
+                    break;
                 }
             }
+            let deadline = Instant::now() + Duration::from_secs(20);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(1));
+                    let is_told = (0..200).any(|_| (&one).read(&mut [0]).is_err());
+                    assert!(is_told, "nothing was shaken");
+                });
+                poll.poll_until(&mut events, deadline).unwrap();
+            });
+            assert!(Instant::now() < deadline, "{backend}, seed {seed}: it slept on");
         }
     }
 }
@@ -164,24 +206,56 @@ fn with_room_for_one_nobody_starves() {
                 peer.write_all(b"x").unwrap();
             }
             poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+            assert!(!events.is_empty(), "{backend}: all were lost");
             round >= 500 && events.iter().any(|event| event.token() == Token(99))
         });
         assert!(has_come, "{backend}");
     }
 }
 
+#[cfg(unix)]
+fn is_readable(fd: RawFd) -> bool {
+    let mut fd = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd.
+    unsafe { libc::poll(&mut fd, 1, 0) == 1 }
+}
+
+/// What had no room when it was due must show too.
+#[cfg(unix)]
+#[test]
+fn who_watches_the_descriptor_comes_again_for_what_had_no_room() {
+    const COUNT: usize = 8;
+    let mut held = 0;
+    for seed in 0..20 {
+        let mut poll = Poll::with_chaos(Backend::default(), seed).unwrap();
+        let mut pairs: Vec<_> = (0..COUNT).map(|_| pair()).collect();
+        for (token, (one, other)) in pairs.iter_mut().enumerate() {
+            poll.registry().register(one, Token(token), Interest::READABLE).unwrap();
+            other.write_all(b"x").unwrap();
+            while one.peek(&mut [0]).is_err() {
+                thread::yield_now();
+            }
+        }
+        let mut events = Events::with_capacity(2 * COUNT);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        let mut told: BTreeSet<Token> = events.iter().map(|event| event.token()).collect();
+        held += COUNT - told.len();
+        let mut events = Events::with_capacity(1);
+        // Once: that it was asked for again would be told.
+        let fd = poll.as_raw_fd();
+        while told.len() < COUNT {
+            assert!(is_readable(fd), "seed {seed}: told were {told:?}");
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            told.extend(events.iter().map(|event| event.token()));
+        }
+    }
+    assert!(held > 20, "nothing was held back");
+}
+
 /// What is held back doesn't show on the poll's descriptor: when that is given away, it must.
 #[cfg(unix)]
 #[test]
 fn who_watches_the_descriptor_misses_nothing() {
-    use std::os::fd::{AsRawFd, RawFd};
-
-    fn is_readable(fd: RawFd) -> bool {
-        let mut fd = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        // SAFETY: one pollfd.
-        unsafe { libc::poll(&mut fd, 1, 0) == 1 }
-    }
-
     let mut held = 0;
     for seed in 0..50 {
         let mut poll = Poll::with_chaos(Backend::default(), seed).unwrap();
@@ -199,6 +273,16 @@ fn who_watches_the_descriptor_misses_nothing() {
             assert!(is_readable(fd), "seed {seed}");
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             assert!(!events.is_empty(), "seed {seed}");
+            // From then on nothing is held back.
+            for _ in 0..10 {
+                while one.read(&mut [0; 8]).is_ok() {}
+                other.write_all(b"x").unwrap();
+                while one.peek(&mut [0]).is_err() {
+                    std::thread::yield_now();
+                }
+                poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+                assert!(!events.is_empty(), "seed {seed}");
+            }
         }
     }
     assert!(held > 3, "nothing was held back");
@@ -301,8 +385,15 @@ mod windows {
         for seed in 0..5 {
             let source = UserSource::new();
             let poster = source.poster();
+            let mut posts = 0;
             nothing_comes_after_deregistration(Backend::Iocp, seed, source, move |_| {
                 poster.post(BOTH).unwrap();
+                posts += 1;
+                if posts % 8 == 0 {
+                    // It comes too late for the poll that was under way at its registration, and can be held back.
+                    thread::sleep(Duration::from_millis(1));
+                    poster.post(BOTH).unwrap();
+                }
             });
         }
     }
@@ -365,8 +456,9 @@ mod windows {
             let mut events = Events::with_capacity(8);
             let (mut socket, _peer) = pair();
             let mut posted = UserSource::new();
-            poll.registry().register(&mut posted, SHARED, Interest::READABLE).unwrap();
+            // First: whoever looks for an owner by the token finds it.
             poll.registry().register(&mut socket, SHARED, Interest::READABLE).unwrap();
+            poll.registry().register(&mut posted, SHARED, Interest::READABLE).unwrap();
             posted.poster().post(Interest::READABLE).unwrap();
             let mut was_told = false;
             // If it is held back here, it must not be gone with the socket.

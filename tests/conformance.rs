@@ -109,6 +109,9 @@ mod threads;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_priority.rs"]
 mod linux_priority;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "conformance/linux_terminals.rs"]
+mod linux_terminals;
 
 // What only Unix has.
 #[cfg(unix)]

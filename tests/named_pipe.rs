@@ -2,12 +2,13 @@
 #![cfg(all(windows, feature = "os-ext"))]
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::UdpSocket;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::io::{AsHandle, AsRawHandle, AsRawSocket, FromRawHandle, OwnedHandle};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{mpsc, Mutex};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ use windows_sys::Win32::System::Pipes::{
 #[path = "support/handles.rs"]
 mod handles;
 
-use handles::handle_count;
+use handles::{handle_count, leaks_no_handle, turn};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -32,9 +33,6 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const SERVER: Token = Token(1);
 const CLIENT: Token = Token(usize::MAX);
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Handles are counted: tests that open some take turns with those that count.
-static TURNS: Mutex<()> = Mutex::new(());
 
 fn new_name() -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -106,13 +104,24 @@ fn pair(t: &mut Tester, server_interest: Interest, client_interest: Interest) ->
     (server, client)
 }
 
+/// A server, registered, and a client that knows nothing of this library.
+fn with_a_strangers_client(t: &mut Tester) -> (NamedPipe, File) {
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    let _ = server.connect();
+    let client = File::options().read(true).write(true).open(&name).unwrap();
+    t.until(|| server.connect()).unwrap();
+    (server, client)
+}
+
 fn assert_kind<T: std::fmt::Debug>(result: io::Result<T>, kind: ErrorKind) {
     assert_eq!(result.unwrap_err().kind(), kind);
 }
 
 #[test]
 fn both_directions() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = pair(&mut t, BOTH, BOTH);
     for message in [&b"x"[..], b"hello", &[7; 100_000], &[8; 1 << 20]] {
@@ -126,7 +135,7 @@ fn both_directions() {
 
 #[test]
 fn before_registration_everything_would_block() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let name = new_name();
     let mut server = NamedPipe::new(&name).unwrap();
     assert_kind(server.connect(), ErrorKind::WouldBlock);
@@ -143,7 +152,7 @@ fn before_registration_everything_would_block() {
 
 #[test]
 fn the_interest_is_honoured() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (mut server, client) = pair(&mut t, READ, WRITE);
     t.until(|| (&client).write(b"hello")).unwrap();
@@ -169,7 +178,7 @@ fn the_interest_is_honoured() {
 
 #[test]
 fn an_event_is_told_once() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = pair(&mut t, READ, READ);
     (&client).write_all(b"hello").unwrap();
@@ -184,7 +193,7 @@ fn an_event_is_told_once() {
 
 #[test]
 fn wrong_use() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let (one, other) = (Poll::new().unwrap(), Poll::new().unwrap());
     let mut pipe = NamedPipe::new(new_name()).unwrap();
     assert_kind(one.registry().deregister(&mut pipe), ErrorKind::NotFound);
@@ -199,7 +208,7 @@ fn wrong_use() {
 
 #[test]
 fn after_deregistration_nothing_is_told() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (mut server, client) = pair(&mut t, BOTH, BOTH);
     (&client).write_all(b"hello").unwrap();
@@ -214,7 +223,7 @@ fn after_deregistration_nothing_is_told() {
 
 #[test]
 fn a_client_that_has_gone_is_the_end_and_the_next_can_connect() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let name = new_name();
     let mut server = NamedPipe::new(&name).unwrap();
@@ -236,7 +245,7 @@ fn a_client_that_has_gone_is_the_end_and_the_next_can_connect() {
 
 #[test]
 fn a_new_client_hears_nothing_of_the_one_before() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     for leaves_bytes in [false, true] {
         let mut t = Tester::new();
         let name = new_name();
@@ -276,7 +285,7 @@ fn a_new_client_hears_nothing_of_the_one_before() {
 
 #[test]
 fn a_client_that_came_and_went_has_connected() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let name = new_name();
     let mut server = NamedPipe::new(&name).unwrap();
@@ -292,14 +301,9 @@ fn a_client_that_came_and_went_has_connected() {
 
 #[test]
 fn a_peer_sees_the_end_at_once() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
-    let name = new_name();
-    let mut server = NamedPipe::new(&name).unwrap();
-    t.register(&mut server, SERVER, BOTH);
-    let _ = server.connect();
-    let mut client = std::fs::File::options().read(true).write(true).open(&name).unwrap();
-    t.until(|| server.connect()).unwrap();
+    let (server, mut client) = with_a_strangers_client(&mut t);
     // A read is under way, and nobody polls any more.
     drop(server);
     assert!(matches!(client.read(&mut [0; 4]), Ok(0)));
@@ -342,10 +346,10 @@ fn message_pair(t: &mut Tester) -> (NamedPipe, NamedPipe) {
     (server, client)
 }
 
-/// Hazard 30: `ERROR_MORE_DATA`.
+/// A read of a part of one answers `ERROR_MORE_DATA`.
 #[test]
 fn messages_longer_than_any_buffer_lose_nothing() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = message_pair(&mut t);
     for size in [1, 10, 16 << 10, (16 << 10) + 1, 100_000, 1 << 20] {
@@ -360,7 +364,7 @@ fn messages_longer_than_any_buffer_lose_nothing() {
 
 #[test]
 fn several_messages_are_not_joined() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = message_pair(&mut t);
     for n in 1..=20_u8 {
@@ -375,14 +379,9 @@ fn several_messages_are_not_joined() {
 
 #[test]
 fn what_is_written_before_the_drop_arrives() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
-    let name = new_name();
-    let mut server = NamedPipe::new(&name).unwrap();
-    t.register(&mut server, SERVER, BOTH);
-    let _ = server.connect();
-    let client = std::fs::File::options().read(true).write(true).open(&name).unwrap();
-    t.until(|| server.connect()).unwrap();
+    let (server, client) = with_a_strangers_client(&mut t);
     // More than the kernel's buffer: it is under way when its owner goes.
     (&server).write_all(&[9; 1 << 20]).unwrap();
     drop(server);
@@ -400,8 +399,8 @@ fn what_is_written_before_the_drop_arrives() {
 
 #[test]
 fn a_poll_dropped_with_operations_under_way_leaks_nothing() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
-    let round = || {
+    let _turn = turn();
+    leaks_no_handle(5, || {
         let mut t = Tester::new();
         let mut pipes = Vec::new();
         for _ in 0..20 {
@@ -418,13 +417,7 @@ fn a_poll_dropped_with_operations_under_way_leaks_nothing() {
         // Nobody polls any more, and the others still go cleanly.
         drop(pipes);
         drop(waiting);
-    };
-    round();
-    let before = handle_count();
-    for _ in 0..5 {
-        round();
-    }
-    assert_eq!(handle_count(), before);
+    });
 }
 
 /// Drops it in a thread, so that a drop that never ends is a failure.
@@ -441,15 +434,10 @@ fn drop_soon(what: impl Send + 'static) {
 #[test]
 fn a_pipe_that_outlives_its_poll_keeps_only_the_port() {
     const SOCKETS: usize = 100;
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
-    let round = || {
+    let _turn = turn();
+    leaks_no_handle(5, || {
         let mut t = Tester::new();
-        let name = new_name();
-        let mut server = NamedPipe::new(&name).unwrap();
-        t.register(&mut server, SERVER, BOTH);
-        let _ = server.connect();
-        let mut client = std::fs::File::options().read(true).write(true).open(&name).unwrap();
-        t.until(|| server.connect()).unwrap();
+        let (mut server, mut client) = with_a_strangers_client(&mut t);
         client.write_all(b"hello").unwrap();
         while !t.poll_for(PATIENCE).iter().any(|event| event.is_readable()) {}
 
@@ -475,18 +463,12 @@ fn a_pipe_that_outlives_its_poll_keeps_only_the_port() {
         (&server).write_all(&[1; 1 << 20]).unwrap();
         drop_soon(server);
         drop(client);
-    };
-    round();
-    let before = handle_count();
-    for _ in 0..5 {
-        round();
-    }
-    assert_eq!(handle_count(), before);
+    });
 }
 
 #[test]
 fn a_simulated_poll_takes_no_pipe() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let poll = wakeful::sim::Sim::new(1).poll();
     let registry = poll.registry();
     let mut pipe = NamedPipe::new(new_name()).unwrap();
@@ -502,7 +484,7 @@ fn a_simulated_poll_takes_no_pipe() {
 
 #[test]
 fn conversions() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let name = new_name();
     let server = NamedPipe::new(&name).unwrap();
     let raw = server.as_raw_handle();
@@ -523,7 +505,7 @@ fn conversions() {
 
 #[test]
 fn a_busy_pipe_says_so() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let name = new_name();
     let _server = NamedPipe::new(&name).unwrap();
     let _client = NamedPipe::open(&name).unwrap();
@@ -533,7 +515,7 @@ fn a_busy_pipe_says_so() {
 
 #[test]
 fn a_sleeping_poller_hears_of_a_pipe_used_by_another_thread() {
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = pair(&mut t, READ, READ);
     let waker = Waker::new(t.poll.registry(), Token(3)).unwrap();
@@ -583,7 +565,7 @@ impl Random {
 #[test]
 fn soak() {
     const PIPES: usize = 1000;
-    let _turn = TURNS.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let mut random = Random::seeded();
     let mut t = Tester::new();
     drop(pair(&mut t, BOTH, BOTH));

@@ -27,6 +27,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("exposed_wakes", exposed_wakes),
     ("ready_sources", ready_sources),
     ("short_timeouts", short_timeouts),
+    ("woken_for_nothing", woken_for_nothing),
     ("closed_number", closed_number),
     ("hung_up", hung_up),
     ("echo", echo),
@@ -304,6 +305,37 @@ fn without_epoll_pwait2_timeouts_are_not_early_and_it_is_tried_once() {
         assert_eq!(count(&calls, "epoll_pwait2"), 1, "{error}: {calls:#?}");
         assert!(count(&calls, "epoll_pwait") + count(&calls, "epoll_wait") >= 40, "{error}: {calls:#?}");
     }
+}
+
+/// Not in whole milliseconds, which epoll has another call for.
+const WOKEN_TIMEOUT: Duration = Duration::from_nanos(100_100_000);
+
+/// The kernel is told of a wake whose waker has gone since.
+fn woken_for_nothing(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    std::os::fd::AsRawFd::as_raw_fd(&t.poll);
+    waker.wake().unwrap();
+    drop(waker);
+    mark();
+    assert!(t.poll_for(WOKEN_TIMEOUT).is_empty());
+    mark();
+}
+
+/// A clock would have to say how late is too late; the kernel's timeouts just get shorter.
+#[test]
+fn a_sleep_that_ends_early_goes_on_for_the_rest_of_its_timeout() {
+    for_each(|backend| {
+        let calls = trace("woken_for_nothing", backend, &[]);
+        let timeout = |call: &String| -> Option<u64> {
+            let (_, nanoseconds) = call.split_once("{tv_sec=0, tv_nsec=")?;
+            nanoseconds.split_once('}')?.0.parse().ok()
+        };
+        let timeouts: Vec<u64> = calls.iter().filter_map(timeout).collect();
+        assert!(timeouts.len() > 1, "{backend}: {calls:#?}");
+        let whole = WOKEN_TIMEOUT.as_nanos() as u64;
+        assert!(timeouts.iter().all(|&timeout| timeout < whole), "{backend}: {calls:#?}");
+    });
 }
 
 fn closed_number(backend: Backend) {

@@ -1,20 +1,20 @@
 //! What only Windows can get wrong, and what only Windows has. Each hazard is one that other libraries fell into:
 //!
-//! | | hazard | test |
-//! |---|---|---|
-//! | 28 | a completion after `deregister` tells a stale token | `changes_under_way_deliver_no_stale_token`; `named_pipe::after_deregistration_nothing_is_told` |
-//! | 29 | an operation that fails after it was pending is freed twice | `operations_that_fail_while_pending_come_back_once` |
-//! | 30 | a message longer than the buffer (`ERROR_MORE_DATA`) | `named_pipe::messages_longer_than_any_buffer_lose_nothing` |
-//! | 31 | an operation ends before its starter has taken note of it | `changes_under_way_deliver_no_stale_token`, `named_pipe::soak` |
-//! | 32, 33 | one socket that can't be polled fails the others, or the `Poll` | `a_socket_closed_behind_our_back_harms_no_other` |
-//! | 34 | a `Poll` dropped with polls under way leaks them | `a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing`; in `named_pipe` `a_poll_dropped_with_operations_under_way_leaks_nothing`, `a_pipe_that_outlives_its_poll_keeps_only_the_port` |
-//! | 35 | peek, accept and datagrams arm nothing | in `conformance` `edges::a_peek_that_blocks_arms`, `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read` |
-//! | 36 | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
-//! | 37 | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
-//! | 38 | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `whatever_is_asked_for_says_something` |
-//! | 39 | sockets with a layered service provider | in the library `a_layer_is_looked_through`: none can be installed here |
-//! | 40 | handles are inherited | `no_handle_is_inheritable` |
-//! | 41 | a connection that fails isn't told | `a_refused_connection_is_told` |
+//! | hazard | test |
+//! |---|---|
+//! | a completion after `deregister` tells a stale token | `changes_under_way_deliver_no_stale_token`; `named_pipe::after_deregistration_nothing_is_told` |
+//! | an operation that fails after it was pending is freed twice | `operations_that_fail_while_pending_come_back_once` |
+//! | a message longer than the buffer (`ERROR_MORE_DATA`) | `named_pipe::messages_longer_than_any_buffer_lose_nothing` |
+//! | an operation ends before its starter has taken note of it | `changes_under_way_deliver_no_stale_token`, `named_pipe::soak` |
+//! | one socket that can't be polled fails the others, or the `Poll` | `a_socket_closed_behind_our_back_harms_no_other` |
+//! | a `Poll` dropped with polls under way leaks them | `a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing`; in `named_pipe` `a_poll_dropped_with_operations_under_way_leaks_nothing`, `a_pipe_that_outlives_its_poll_keeps_only_the_port` |
+//! | peek, accept and datagrams arm nothing | in `conformance` `edges::a_peek_that_blocks_arms`, `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read` |
+//! | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
+//! | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
+//! | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `whatever_is_asked_for_says_something`, and that nothing is asked in vain, which no event shows: `the_end_is_told_once_though_nothing_is_armed` |
+//! | sockets with a layered service provider | in the library `a_layer_is_looked_through`: none can be installed here |
+//! | handles are inherited | `no_handle_is_inheritable` |
+//! | a connection that fails isn't told | `a_refused_connection_is_told` |
 #![cfg(all(windows, feature = "net", feature = "os-ext"))]
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::os::windows::io::{AsRawHandle, AsRawSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ use windows_sys::Win32::Networking::WinSock::WSAENOTSOCK;
 mod handles;
 mod support;
 
-use handles::{handle_count, handles};
+use handles::{handle_count, handles, turn};
 use support::{localhost, until_ready};
 
 const READ: Interest = Interest::READABLE;
@@ -50,12 +50,6 @@ const A: Token = Token(usize::MAX);
 const B: Token = Token(1);
 const NOT_A_SOCKET: u32 = WSAENOTSOCK as u32;
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Handles are counted: tests that open some take turns with those that count.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURNS: Mutex<()> = Mutex::new(());
-    TURNS.lock().unwrap_or_else(|e| e.into_inner())
-}
 
 fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind(localhost()).unwrap();
@@ -96,7 +90,7 @@ impl Tester {
     }
 }
 
-/// Hazard 34: polls that are under way when their `Poll` goes.
+/// Polls that are under way when their `Poll` goes.
 #[test]
 fn a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing() {
     let _turn = turn();
@@ -159,7 +153,7 @@ fn a_raw_socket_that_was_read_and_has_more_is_told() {
     assert!(!rescuer.join().unwrap(), "it slept on");
 }
 
-/// Hazards 32 and 33: one socket that can't be polled any more is its own affair.
+/// One socket that can't be polled any more is its own affair.
 #[test]
 fn a_socket_closed_behind_our_back_harms_no_other() {
     let _turn = turn();
@@ -188,7 +182,7 @@ fn a_socket_closed_behind_our_back_harms_no_other() {
     }
 }
 
-/// Hazards 28, 31 and 37: registrations that change while their polls are under way, in all threads.
+/// Registrations that change while their polls are under way, in all threads.
 #[test]
 fn changes_under_way_deliver_no_stale_token() {
     let _turn = turn();
@@ -227,7 +221,7 @@ fn changes_under_way_deliver_no_stale_token() {
     assert!(t.poll_for(Duration::from_millis(20)).is_empty());
 }
 
-/// Hazard 36: two of our polls on one connection, each through a handle of its own.
+/// Two of our polls on one connection, each through a handle of its own.
 #[test]
 fn two_polls_of_one_connection_both_hear() {
     let _turn = turn();
@@ -247,7 +241,7 @@ fn two_polls_of_one_connection_both_hear() {
     }
 }
 
-/// Hazard 38: an urgent byte that nobody takes.
+/// An urgent byte that nobody takes.
 #[test]
 fn an_urgent_byte_does_not_spin() {
     let _turn = turn();
@@ -267,7 +261,7 @@ fn an_urgent_byte_does_not_spin() {
     t.expect(A);
 }
 
-/// Hazard 38: a reset that nobody takes.
+/// A reset that nobody takes.
 #[test]
 fn a_reset_does_not_spin() {
     let _turn = turn();
@@ -289,7 +283,7 @@ fn a_reset_does_not_spin() {
     }
 }
 
-/// Hazard 29: an operation that fails after it was pending. Its memory comes back once, by the packet.
+/// An operation that fails after it was pending. Its memory comes back once, by the packet.
 #[test]
 fn operations_that_fail_while_pending_come_back_once() {
     let _turn = turn();
@@ -325,7 +319,6 @@ fn operations_that_fail_while_pending_come_back_once() {
     assert_eq!(handle_count(), before);
 }
 
-/// Hazard 40.
 #[test]
 fn no_handle_is_inheritable() {
     let _turn = turn();
@@ -399,7 +392,7 @@ fn drain(socket: &SockRef<'_>) -> usize {
     }
 }
 
-/// Hazard 41: that there is no listener is told, soon, and to a reader too.
+/// That there is no listener is told, soon, and to a reader too.
 #[test]
 fn a_refused_connection_is_told() {
     let _turn = turn();

@@ -3,6 +3,7 @@
 //! A test shows every row that isn't as expected; `cargo test close_states -- --nocapture` shows all.
 
 use std::any::Any;
+use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::time::Instant;
 
@@ -13,12 +14,15 @@ use wakeful::{Backend, Interest};
 
 use crate::support::*;
 
-on_every_backend![the_matrix];
+on_every_backend![the_matrix, what_came_before_a_reset_is_told];
 
 type Flag = fn(&Event) -> bool;
 type Row = (&'static str, State, [&'static str; 3]);
 type State = fn() -> (Box<dyn Source>, Box<dyn Any>);
 
+/// A peer that sends no more has not hung up, and what this end has shut down itself is not the peer's end: who takes
+/// either for the end of all closes too early, or spins.
+///
 /// What there is, how it is made, and what is told of it to one who asks for readable, for writable, for both.
 ///
 /// R readable, W writable, E error, r read closed, w write closed.
@@ -142,6 +146,30 @@ fn letters(events: &[Event]) -> String {
 
 fn made(source: impl Source + 'static, keep: impl Any) -> (Box<dyn Source>, Box<dyn Any>) {
     (Box::new(source), Box::new(keep))
+}
+
+/// That writing has ended may be known first (a kqueue has a filter for each direction). It must not look like the end
+/// of what can be read.
+fn what_came_before_a_reset_is_told(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, BOTH);
+    t.expect(&[want(A, WRITE)]);
+    send(&b, b"last words");
+    await_bytes(&a);
+    SockRef::from(&b).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    drop(b);
+    t.expect(&[want(A, READ).or(WRITE)]);
+    let (bytes, end) = read_on(&a);
+    let end = end.map(|e| e.kind());
+    if cfg!(windows) {
+        // It throws away what was not read before, and Wine calls the end an ordinary one.
+        assert!(bytes.is_empty() || bytes == b"last words", "{bytes:?}");
+        assert!(matches!(end, None | Some(ErrorKind::ConnectionReset)), "{end:?}");
+    } else {
+        assert_eq!((&bytes[..], end), (&b"last words"[..], Some(ErrorKind::ConnectionReset)));
+    }
+    t.quiet();
 }
 
 fn tcp_open() -> (Box<dyn Source>, Box<dyn Any>) {

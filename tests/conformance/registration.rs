@@ -89,6 +89,7 @@ fn a_closed_source_is_reported_at_registration(backend: Backend) {
     t.expect(&[want(C, READ)]);
 }
 
+/// Each time with another token: what the kernel keeps of the one before is not told.
 fn register_again_after_deregister(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();

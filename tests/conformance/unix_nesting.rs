@@ -1,6 +1,6 @@
 //! Unix, promise 16: the poll's own descriptor is readable while an event or a wake is pending.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use wakeful::net::UnixStream;
 use wakeful::unix::SourceFd;
@@ -22,17 +22,23 @@ on_every_backend![
     a_poll_cannot_watch_itself,
 ];
 
+/// The descriptor, asked for once: each time that it is asked for, a wake that is pending is shown anew.
+fn descriptor(of: impl AsFd) -> OwnedFd {
+    of.as_fd().try_clone_to_owned().unwrap()
+}
+
 fn it_is_readable_when_a_wake_is_pending(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
-    assert!(!is_readable(t.poll.as_fd()));
+    let fd = descriptor(&t.poll);
+    assert!(!is_readable(fd.as_fd()));
     for _ in 0..10 {
         waker.wake().unwrap();
-        assert!(is_readable(t.poll.as_fd()));
+        assert!(is_readable(fd.as_fd()));
         waker.wake().unwrap();
-        assert!(is_readable(t.poll.as_fd()));
+        assert!(is_readable(fd.as_fd()));
         t.expect(&[want(WAKE, READ)]);
-        assert!(!is_readable(t.poll.as_fd()));
+        assert!(!is_readable(fd.as_fd()));
         t.quiet();
     }
 }
@@ -80,10 +86,11 @@ fn the_registrys_is_the_same(backend: Backend) {
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     assert_eq!(t.registry().as_raw_fd(), t.poll.as_raw_fd());
     let clone = t.registry().try_clone().unwrap();
+    let fd = descriptor(&clone);
     waker.wake().unwrap();
-    assert!(is_readable(clone.as_fd()));
+    assert!(is_readable(fd.as_fd()));
     t.expect(&[want(WAKE, READ)]);
-    assert!(!is_readable(clone.as_fd()));
+    assert!(!is_readable(fd.as_fd()));
 }
 
 fn a_wake_within_a_poll_within_a_poll(backend: Backend) {
@@ -107,10 +114,11 @@ fn a_sleeper_outside_is_woken(backend: Backend) {
     use crate::support::unix::becomes_readable;
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let fd = descriptor(&t.poll);
     for _ in 0..200 {
         std::thread::scope(|scope| {
             scope.spawn(|| waker.wake().unwrap());
-            assert!(becomes_readable(t.poll.as_fd(), PATIENCE));
+            assert!(becomes_readable(fd.as_fd(), PATIENCE));
         });
         t.expect(&[want(WAKE, READ)]);
     }
@@ -119,16 +127,16 @@ fn a_sleeper_outside_is_woken(backend: Backend) {
 fn what_found_no_room_keeps_it_readable(backend: Backend) {
     let mut t = Tester::with_capacity(backend, 1);
     let wakers = [A, B, C].map(|token| Waker::new(t.registry(), token).unwrap());
-    let _ = t.poll.as_fd();
+    let fd = descriptor(&t.poll);
     for waker in &wakers {
         waker.wake().unwrap();
     }
     for _ in &wakers {
-        assert!(is_readable(t.poll.as_fd()));
+        assert!(is_readable(fd.as_fd()));
         assert_eq!(t.poll_now().len(), 1);
     }
     t.quiet();
-    assert!(!is_readable(t.poll.as_fd()));
+    assert!(!is_readable(fd.as_fd()));
 }
 
 /// A notification that nobody needs any more must not take the room of an event.

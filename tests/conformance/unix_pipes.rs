@@ -57,6 +57,10 @@ fn the_writer_has_gone(backend: Backend) {
         let (bytes, end) = read_on(&receiver);
         assert!(bytes == last_words && end.is_none());
         t.quiet();
+        // It is at its end, and registered all the same.
+        t.reregister(&mut receiver, C, READ);
+        t.expect(&[want(C, READ)]);
+        t.deregister(&mut receiver);
     }
 }
 

@@ -98,6 +98,7 @@ impl Tester {
     }
 }
 
+/// Nor a wake: it stays pending though the sleep that it was to end was interrupted.
 fn a_signal_loses_no_event(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();

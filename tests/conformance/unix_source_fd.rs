@@ -21,6 +21,7 @@ on_every_backend![
     raw_writes_lose_nothing,
     not_read_does_not_spin,
     a_crowd_that_is_ready_starves_nobody,
+    a_crowd_starves_nobody_of_a_slow_program,
     the_errors_of_its_contract,
     bad_descriptors,
     files_and_directories,
@@ -233,6 +234,26 @@ fn a_crowd_that_is_ready_starves_nobody(backend: Backend) {
         }
         drain(&last);
     }
+}
+
+/// Promise 8, where each poll finds all of them due again.
+fn a_crowd_starves_nobody_of_a_slow_program(backend: Backend) {
+    const CROWD: usize = 5;
+    let mut t = Tester::with_capacity(backend, 1);
+    let crowd: Vec<_> = (0..CROWD).map(|_| pair()).collect();
+    for (index, (a, _)) in crowd.iter().enumerate() {
+        t.register(&mut SourceFd(&a.as_raw_fd()), Token(index), WRITE);
+    }
+    let mut counts = [0; CROWD];
+    for _ in 0..8 * CROWD {
+        // Longer than any pause.
+        std::thread::sleep(Duration::from_millis(14));
+        for event in t.poll_now() {
+            counts[event.token().0] += 1;
+        }
+    }
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(*least > 0 && *most <= 2 * least + 2, "{counts:?}");
 }
 
 fn the_errors_of_its_contract(backend: Backend) {

@@ -6,12 +6,8 @@ use std::time::Instant;
 use wakeful::{Backend, Poll};
 
 use crate::contract::Rules;
-use crate::ends::End;
+use crate::ends::{self, End};
 use crate::ops::Kind;
-#[cfg(unix)]
-use crate::unix_ends as ends;
-#[cfg(windows)]
-use crate::windows_ends as ends;
 use crate::world::Ground;
 
 /// A kernel.

@@ -1,54 +1,39 @@
-//! The sources of Windows.
+//! The sources that only Windows has.
 
+use std::any::Any;
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream as StdStream};
-use std::os::windows::io::AsRawSocket;
+use std::net::TcpListener;
+pub use std::net::TcpStream as StdStream;
+use std::os::windows::io::{AsRawSocket, RawSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use socket2::SockRef;
-use wakeful::event::Source;
-use wakeful::net::{TcpStream, UdpSocket};
-use wakeful::windows::{NamedPipe, SourceSocket};
-use wakeful::{Interest, IoSource, Registry, Token};
+pub use wakeful::net::TcpStream as Stream;
+use wakeful::net::UdpSocket;
+use wakeful::windows::NamedPipe;
+pub use wakeful::windows::SourceSocket as RawSource;
 
+pub use crate::ends::udp_pair as datagram_pair;
 use crate::ends::End;
-use crate::ops::Kind;
-use crate::support::{any_port, READ, WRITE};
+use crate::support::any_port;
 
-pub fn pair(kind: Kind) -> io::Result<[Box<dyn End>; 2]> {
-    Ok(match kind {
-        Kind::Stream => {
-            let (one, other) = std_pair()?;
-            [Box::new(TcpStream::from_std(one)), Box::new(TcpStream::from_std(other))]
-        }
-        Kind::Pipe => {
-            static NEXT: AtomicUsize = AtomicUsize::new(0);
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!(r"\\.\pipe\wakeful-model-{}-{number}", std::process::id());
-            let server = NamedPipe::new(&name)?;
-            // Begun by the registration.
-            let _ = server.connect();
-            let client = NamedPipe::open(&name)?;
-            [Box::new(server), Box::new(client)]
-        }
-        Kind::Datagram | Kind::Udp => {
-            let (one, other) = (UdpSocket::bind(any_port())?, UdpSocket::bind(any_port())?);
-            one.connect(other.local_addr()?)?;
-            other.connect(one.local_addr()?)?;
-            [Box::new(one), Box::new(other)]
-        }
-        Kind::Raw => {
-            let (one, other) = std_pair()?;
-            [Box::new(Raw(one)), Box::new(Raw(other))]
-        }
-        Kind::Wrapped => {
-            let (one, other) = std_pair()?;
-            [Box::new(IoSource::new(one)), Box::new(IoSource::new(other))]
-        }
-    })
+pub fn stream_pair() -> io::Result<[Box<dyn End>; 2]> {
+    let (one, other) = std_pair()?;
+    Ok([Box::new(Stream::from_std(one)), Box::new(Stream::from_std(other))])
 }
 
-fn std_pair() -> io::Result<(StdStream, StdStream)> {
+pub fn pipe() -> io::Result<[Box<dyn End>; 2]> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!(r"\\.\pipe\wakeful-model-{}-{number}", std::process::id());
+    let server = NamedPipe::new(&name)?;
+    // Begun by the registration.
+    let _ = server.connect();
+    let client = NamedPipe::open(&name)?;
+    Ok([Box::new(server), Box::new(client)])
+}
+
+pub fn std_pair() -> io::Result<(StdStream, StdStream)> {
     let listener = TcpListener::bind(any_port())?;
     let one = StdStream::connect(listener.local_addr()?)?;
     let (other, _) = listener.accept()?;
@@ -62,18 +47,13 @@ fn std_pair() -> io::Result<(StdStream, StdStream)> {
     Ok((one, other))
 }
 
-impl End for TcpStream {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        Read::read(self, buf)
-    }
+pub fn raw(stream: &StdStream) -> RawSocket {
+    stream.as_raw_socket()
+}
 
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        Write::write(self, buf)
-    }
-
-    fn shutdown(&mut self, how: Shutdown) -> io::Result<bool> {
-        TcpStream::shutdown(self, how).map(|()| true)
-    }
+/// Second handles aren't made here.
+pub fn duplicate<T>(_: &T) -> Option<Box<dyn Any + Send>> {
+    None
 }
 
 /// The model's pipes go from the first end to the second.
@@ -98,51 +78,5 @@ impl End for UdpSocket {
 
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.send(buf)
-    }
-}
-
-/// A program's own source, whose operations go through `try_io_with`.
-impl End for IoSource<StdStream> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.try_io_with(READ, |mut stream| stream.read(buf))
-    }
-
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.try_io_with(WRITE, |mut stream| stream.write(buf))
-    }
-
-    fn shutdown(&mut self, how: Shutdown) -> io::Result<bool> {
-        StdStream::shutdown(self, how).map(|()| true)
-    }
-}
-
-/// A socket whose operations no `Poll` hears of.
-struct Raw(StdStream);
-
-impl Source for Raw {
-    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        SourceSocket(&self.0.as_raw_socket()).register(registry, token, interest)
-    }
-
-    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        SourceSocket(&self.0.as_raw_socket()).reregister(registry, token, interest)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        SourceSocket(&self.0.as_raw_socket()).deregister(registry)
-    }
-}
-
-impl End for Raw {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.write(buf)
-    }
-
-    fn shutdown(&mut self, how: Shutdown) -> io::Result<bool> {
-        self.0.shutdown(how).map(|()| true)
     }
 }

@@ -2,10 +2,28 @@
 #![allow(dead_code)] // not every test uses everything
 
 use std::mem;
+use std::sync::{Mutex, MutexGuard};
 
 use windows_sys::Wdk::System::SystemInformation::{NtQuerySystemInformation, SYSTEM_INFORMATION_CLASS};
 use windows_sys::Win32::Foundation::STATUS_INFO_LENGTH_MISMATCH;
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetCurrentProcessId, GetProcessHandleCount};
+
+/// Handles are counted: tests that open some take turns with those that count.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURNS: Mutex<()> = Mutex::new(());
+    TURNS.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// After the first round, which may set things up, so many rounds leave as many handles open as there were.
+#[track_caller]
+pub fn leaks_no_handle(rounds: usize, round: impl Fn()) {
+    round();
+    let before = handle_count();
+    for _ in 0..rounds {
+        round();
+    }
+    assert_eq!(handle_count(), before);
+}
 
 pub fn handle_count() -> usize {
     let mut count = 0;

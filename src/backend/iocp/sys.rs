@@ -318,7 +318,7 @@ mod tests {
         BaseSocket::found_by(LAYERED, ask).unwrap().0
     }
 
-    /// Hazard 39: layered service providers.
+    /// Layered service providers.
     #[test]
     fn a_layer_is_looked_through() {
         // One that keeps the rules.

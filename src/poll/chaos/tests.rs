@@ -1,4 +1,5 @@
 use super::*;
+use crate::backend::Backend;
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const KEY: Key = Key::Source(1);
@@ -52,6 +53,9 @@ fn what_is_told_during_a_reregistration_is_not_lost_with_the_old_one() {
         state.set_changing(KEY, true);
     };
     assert!(all_came(&passed(changing, 1)));
+    let chaos = Chaos::new(1);
+    changing(&mut chaos.state());
+    assert!(!chaos.state().follow_up(KEY, BOTH), "what is pretended needs an event that stays");
 }
 
 #[test]
@@ -95,4 +99,17 @@ fn who_never_polls_fills_no_memory() {
         assert!(state.follow_up(KEY, BOTH));
     }
     assert_eq!(state.held.len(), 1);
+}
+
+/// Who polls without sleeping hears of it too; and not only of events that were made up.
+#[test]
+fn what_is_due_comes_without_a_sleep() {
+    let selector = Selector::new(Backend::default()).unwrap();
+    let chaos = Chaos::new(1);
+    chaos.state().set(KEY, TOKEN, BOTH);
+    assert!(chaos.state().follow_up(KEY, BOTH));
+    std::thread::sleep(LATEST);
+    let mut events = Events::with_capacity(8);
+    chaos.wait(&selector, &mut events, Some(Duration::ZERO), || false).unwrap();
+    assert!(chaos.state().held.is_empty() && !events.is_empty(), "{events:?}");
 }

@@ -1,0 +1,228 @@
+//! The polls of a run, also beside a thread that does something meanwhile.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wakeful::{Events, Token};
+
+use super::{byte_at, directions, interest, registry, World};
+use crate::contract::{End as EndId, Is, Rules, Told, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION};
+use crate::ops::{Asks, Kind, Timeout};
+use crate::rescue;
+
+/// What is owed must have come after this long.
+const LATEST: Duration = Duration::from_secs(2);
+
+impl World<'_> {
+    pub(super) fn poll(&mut self, timeout: Timeout, capacity: usize) -> Result<(), String> {
+        let is_due = !self.contract.owed().is_empty();
+        let (timeout, must_come) = match timeout {
+            Timeout::Zero => (Some(Duration::ZERO), false),
+            Timeout::Microseconds(time) => (Some(Duration::from_micros(time)), false),
+            Timeout::Long if is_due => (Some(LATEST), true),
+            Timeout::Never if is_due => (None, true),
+            _ => (Some(Duration::ZERO), false),
+        };
+        self.poll_for(timeout, capacity, must_come).map(|_| ())
+    }
+
+    /// Polls once and judges; how many events came.
+    pub(super) fn poll_for(
+        &mut self,
+        timeout: Option<Duration>,
+        capacity: usize,
+        must_come: bool,
+    ) -> Result<usize, String> {
+        let owed = self.contract.owed_at_once(self.rules);
+        let mut events = Events::with_capacity(capacity);
+        let start = self.ground.now();
+        let _rescue = match timeout {
+            None => Some(rescue::after(LATEST, self.poll.registry())),
+            Some(_) => None,
+        };
+        match self.poll.poll(&mut events, timeout) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::Interrupted && events.is_empty() => return Ok(0),
+            Err(e) => return Err(format!("poll: {e}")),
+        }
+        if events.iter().any(|event| event.token() == rescue::TOKEN) {
+            return Err(format!("it slept on, though due were {:?}", self.contract.owed()));
+        }
+        let took = self.ground.now().saturating_duration_since(start);
+        let told = told(&events);
+        if told.is_empty() {
+            match timeout {
+                None => return Err("it came back empty, without a timeout".into()),
+                Some(timeout) if took < timeout => return Err(format!("early: {took:?} of {timeout:?}")),
+                Some(_) if must_come => return Err(format!("lost: {:?}", self.contract.owed())),
+                Some(_) => {}
+            }
+        }
+        if must_come && took >= LATEST {
+            return Err(format!(
+                "it slept until its time was over, though due were {:?}",
+                self.contract.owed()
+            ));
+        }
+        if told.len() > capacity {
+            return Err(format!("{} events, though the capacity is {capacity}", told.len()));
+        }
+        if told.len() < capacity {
+            let is_missing = |(token, direction): &&(usize, usize)| {
+                !told.iter().any(|event| event.token == *token && event.directions[*direction])
+            };
+            if let Some(missing) = owed.iter().find(is_missing) {
+                return Err(format!("{missing:?} was due, and there was room; told was {told:?}"));
+            }
+        }
+        self.contract.told(&told, self.rules)?;
+        Ok(told.len())
+    }
+
+    /// Everything that is owed comes, in whatever number of calls.
+    pub(super) fn settle(&mut self) -> Result<(), String> {
+        for _ in 0..1000 {
+            if self.contract.owed().is_empty() {
+                return Ok(());
+            }
+            self.poll_for(Some(LATEST), 7, true)?;
+        }
+        Err(format!("a thousand calls have not brought {:?}", self.contract.owed()))
+    }
+
+    pub(super) fn poll_while_writing(&mut self, id: EndId) -> Result<(), String> {
+        // Only a clear case: the other end sleeps, and is then written to.
+        let peer = id ^ 1;
+        let sleeps = self.ends.get(&peer).is_some_and(|open| open.end.is_some() && open.token.is_some());
+        if !self.ground.has_threads() || !sleeps || self.open_end(id).kind == Kind::Pipe && id % 2 == 1 {
+            return Ok(());
+        }
+        self.drain(peer)?;
+        self.settle()?;
+        let position = self.open_end(id).sent;
+        let mut source = self.open_end(id).end.take().expect("an open end");
+        let writer = thread::spawn(move || {
+            thread::sleep(Duration::from_micros(100));
+            let result = source.write(&[byte_at(position)]);
+            (source, result)
+        });
+        // What it is told of as soon as it is there, and nothing keeps from being there.
+        let must_come = self.contract.awaits(peer, READ_DIRECTION)
+            && self.contract.is(id, WRITE_DIRECTION) == Is::Ready
+            && !self.contract.is_hurt(id);
+        let polled = self.poll_beside_thread(must_come);
+        let (source, result) = writer.join().map_err(|_| "the writing thread has died")?;
+        self.open_end(id).end = Some(source);
+        let events = polled?;
+        match result {
+            Ok(n) => {
+                self.open_end(id).sent += n as u64;
+                self.contract.wrote(id, 1, Some(n));
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.contract.wrote(id, 1, None),
+            Err(_) => {}
+        }
+        self.contract.told(&events, Rules { exact: false, terse: false, ..self.rules })?;
+        self.settle()
+    }
+
+    pub(super) fn poll_while_waking(&mut self, number: usize) -> Result<(), String> {
+        if !self.ground.has_threads() || self.wakers.is_empty() {
+            return Ok(());
+        }
+        self.settle()?;
+        let (token, waker) = &self.wakers[number % self.wakers.len()];
+        let (token, waker) = (*token, Arc::clone(waker));
+        let thread = thread::spawn(move || {
+            thread::sleep(Duration::from_micros(100));
+            waker.wake()
+        });
+        self.contract.wake(token);
+        let polled = self.poll_beside_thread(true);
+        thread.join().map_err(|_| "the waking thread has died")?.map_err(|e| format!("wake: {e}"))?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        self.settle()
+    }
+
+    pub(super) fn poll_while_registering(&mut self, id: EndId, asks: Asks) -> Result<(), String> {
+        if !self.ground.has_threads() {
+            return Ok(());
+        }
+        self.settle()?;
+        let old = self.open_end(id).token;
+        let token = self.new_token();
+        let registry = registry(&self.poll);
+        let mut source = self.open_end(id).end.take().expect("an open end");
+        let thread = thread::spawn(move || {
+            thread::sleep(Duration::from_micros(100));
+            let result = match old {
+                Some(_) => registry.reregister(&mut *source, Token(token), interest(asks)),
+                None => registry.register(&mut *source, Token(token), interest(asks)),
+            };
+            (source, result)
+        });
+        self.contract.register(id, token, directions(asks));
+        let is_ready = self.contract.owed().iter().any(|(owed, _)| *owed == token);
+        let polled = self.poll_beside_thread(is_ready);
+        let (source, result) = thread.join().map_err(|_| "the registering thread has died")?;
+        self.open_end(id).end = Some(source);
+        result.map_err(|e| format!("register: {e}"))?;
+        self.open_end(id).token = Some(token);
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        if let Some(old) = old {
+            self.contract.deregister(old);
+        }
+        self.settle()
+    }
+
+    pub(super) fn poll_while_deregistering(&mut self, id: EndId) -> Result<(), String> {
+        let Some(token) = self.open_end(id).token else { return Ok(()) };
+        if !self.ground.has_threads() {
+            return Ok(());
+        }
+        let registry = registry(&self.poll);
+        let mut source = self.open_end(id).end.take().expect("an open end");
+        let thread = thread::spawn(move || {
+            let result = registry.deregister(&mut *source);
+            (source, result)
+        });
+        let polled = self.poll_beside_thread(false);
+        let (source, result) = thread.join().map_err(|_| "the deregistering thread has died")?;
+        self.open_end(id).end = Some(source);
+        result.map_err(|e| format!("deregister: {e}"))?;
+        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        self.open_end(id).token = None;
+        self.contract.deregister(token);
+        Ok(())
+    }
+
+    /// Polls while a thread does something that gives an event or, as far as is known, may give none.
+    pub(super) fn poll_beside_thread(&mut self, must_come: bool) -> Result<Vec<Told>, String> {
+        let timeout = if must_come { LATEST } else { Duration::from_millis(1) };
+        let start = Instant::now();
+        let mut events = Events::with_capacity(64);
+        loop {
+            match self.poll.poll(&mut events, Some(timeout)) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(format!("poll: {e}")),
+                Ok(()) if must_come && start.elapsed() >= LATEST => {
+                    return Err("it slept on, though another thread made something ready".into());
+                }
+                Ok(()) => return Ok(told(&events)),
+            }
+        }
+    }
+}
+
+fn told(events: &Events) -> Vec<Told> {
+    let told = |event: &wakeful::event::Event| Told {
+        token: event.token().0,
+        directions: [event.is_readable(), event.is_writable()],
+        error: event.is_error(),
+        read_closed: event.is_read_closed(),
+        write_closed: event.is_write_closed(),
+    };
+    events.iter().map(told).collect()
+}
