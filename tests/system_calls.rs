@@ -28,6 +28,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("ready_sources", ready_sources),
     ("short_timeouts", short_timeouts),
     ("woken_for_nothing", woken_for_nothing),
+    ("interrupted", interrupted),
     ("closed_number", closed_number),
     ("hung_up", hung_up),
     ("echo", echo),
@@ -336,6 +337,28 @@ fn a_sleep_that_ends_early_goes_on_for_the_rest_of_its_timeout() {
         let whole = WOKEN_TIMEOUT.as_nanos() as u64;
         assert!(timeouts.iter().all(|&timeout| timeout < whole), "{backend}: {calls:#?}");
     });
+}
+
+fn interrupted(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    mark();
+    waker.wake().unwrap();
+    assert_kind(t.poll.poll(&mut t.events, Some(PATIENCE)), std::io::ErrorKind::Interrupted);
+    t.expect(&[want(WAKE, READ)]);
+    mark();
+}
+
+/// A wake that was pending when the kernel's call was interrupted is not lost with it.
+#[test]
+fn an_interrupted_poll_keeps_the_wake() {
+    // Which of them there is differs by architecture.
+    for (backend, calls) in
+        [(Backend::Epoll, "?epoll_wait,?epoll_pwait"), (Backend::PosixPoll, "?ppoll,?ppoll_time64")]
+    {
+        let inject = format!("inject={calls}:error=EINTR:when=1");
+        trace("interrupted", backend, &["-e", &inject]);
+    }
 }
 
 fn closed_number(backend: Backend) {

@@ -157,14 +157,17 @@ fn a_signal_loses_no_event(backend: Backend) {
 fn a_loop_with_a_deadline(backend: Backend) {
     let mut t = Tester::new(backend);
     let target = Target::this();
-    let end = AtomicBool::new(false);
+    let (has_begun, end) = (AtomicBool::new(false), AtomicBool::new(false));
     thread::scope(|scope| {
         scope.spawn(|| {
             while !end.load(Ordering::Acquire) {
                 target.interrupt();
+                has_begun.store(true, Ordering::Release);
                 thread::sleep(Duration::from_micros(300));
             }
         });
+        // Where there is little time for many threads, that one may begin late.
+        wait_until("the first signal", || has_begun.load(Ordering::Acquire));
         let start = Instant::now();
         let deadline = start + Duration::from_millis(50);
         let mut interrupted = 0;
@@ -216,13 +219,14 @@ fn under_signals_without_end(work: impl FnOnce()) {
                 }
             }
         });
+        // Where there is little time for many threads, that one may begin late.
+        wait_until("the first signal", || HANDLED.load(Ordering::SeqCst) > before);
         let result = catch_unwind(AssertUnwindSafe(work));
         end.store(true, Ordering::Release);
         if let Err(panic) = result {
             resume_unwind(panic);
         }
     });
-    assert!(HANDLED.load(Ordering::SeqCst) > before, "no signal came");
 }
 
 /// Emulated kernels interrupt even what doesn't sleep. Then it has done nothing, and may be tried again.

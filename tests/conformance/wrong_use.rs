@@ -59,13 +59,18 @@ fn with_a_poll_of_another_backend(backend: Backend) {
 
 fn two_polls(mut one: Tester, mut two: Tester) {
     let (mut a, b) = tcp_pair();
+    // The first of its poll as well, so by its place it could be taken for the other.
+    let (mut c, d) = tcp_pair();
     one.register(&mut a, A, READ);
+    two.register(&mut c, C, READ);
     assert_kind(two.registry().register(&mut a, B, READ), ErrorKind::AlreadyExists);
     assert_kind(two.registry().reregister(&mut a, B, READ), ErrorKind::NotFound);
     assert_kind(two.registry().deregister(&mut a), ErrorKind::NotFound);
     send(&b, b"x");
     one.expect(&[want(A, READ)]);
     two.quiet();
+    send(&d, b"x");
+    two.expect(&[want(C, READ)]);
     one.deregister(&mut a);
     assert_kind(one.registry().deregister(&mut a), ErrorKind::NotFound);
     two.register(&mut a, B, READ);
