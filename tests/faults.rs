@@ -90,6 +90,10 @@ fn every_call_may_fail() {
     }
     for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
         for call in stand.calls.iter().filter(|call| !call.errors.is_empty()) {
+            // It has no wrapper that one may rely on.
+            if cfg!(wakeful_libc_wrappers) && call.name == "epoll_pwait2" {
+                continue;
+            }
             let mut tried =
                 work.iter().filter(|(of, _, fault, _)| of.name == stand.name && fault.call == call.name);
             assert!(tried.next().is_some(), "{:?}: no run makes {}", stand.name, call.name);

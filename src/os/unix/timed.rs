@@ -89,7 +89,7 @@ pub(crate) unsafe fn epoll_wait(
     let timeout = match timeout {
         None => -1,
         Some(timeout) => {
-            #[cfg(target_os = "linux")]
+            #[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
             if timeout.subsec_nanos() % 1_000_000 != 0 {
                 // SAFETY: the caller's promise.
                 if let Some(found) = unsafe { pwait2::epoll_wait(epoll, events, count, timeout) } {
@@ -104,8 +104,10 @@ pub(crate) unsafe fn epoll_wait(
 }
 
 /// epoll_pwait2(2), since Linux 5.11. It is 25-40 ns dearer than `epoll_wait`, so whole milliseconds don't use it.
-/// Android's seccomp filter ends a process that makes a call which it doesn't know, so there nobody may try.
-#[cfg(target_os = "linux")]
+/// Android's seccomp filter ends a process that makes a call which it doesn't know, so there nobody may try. Nor is it
+/// made where the wrappers are asked for: a sanitizer wouldn't see that the kernel writes the events. A sleep is then
+/// rounded up to milliseconds, as on a kernel without the call.
+#[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
 mod pwait2 {
     use std::io;
     use std::ptr;

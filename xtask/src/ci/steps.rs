@@ -32,6 +32,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
     Step { name: "fuzz", quick: false, run: fuzz },
+    Step { name: "sanitize", quick: false, run: sanitize },
     Step { name: "targets", quick: false, run: targets },
     Step { name: "wasi", quick: false, run: wasi },
     Step { name: "wine", quick: false, run: wine },
@@ -94,6 +95,16 @@ fn soak(runner: &mut Runner) -> Result<String> {
 /// Each target, shortly.
 fn fuzz(runner: &mut Runner) -> Result<String> {
     runner.run(xtask(&["fuzz", "--seconds", "10"])?)
+}
+
+/// The one that needs no standard library of its own.
+fn sanitize(runner: &mut Runner) -> Result<String> {
+    let output = runner.run(xtask(&["sanitize", "address"])?)?;
+    Ok(output
+        .lines()
+        .filter(|line| line.starts_with("== address: "))
+        .map(|line| format!("   {line}\n"))
+        .collect())
 }
 
 fn loom(runner: &mut Runner) -> Result<String> {
