@@ -175,7 +175,7 @@ fn says_full(call: &str, error: &str) -> bool {
 
 /// What is done once or more often, as bytes arrive and threads fall asleep sooner or later.
 const VARYING: [&str; 6] =
-    ["epoll_wait", "epoll_pwait2", "ppoll", "statx", "read (notifier)", "write (notifier)"];
+    ["epoll_wait", "epoll_pwait2", "ppoll", "fstat", "read (notifier)", "write (notifier)"];
 
 /// What a program gets to see of a fault; `Err` if it was more than an error.
 ///

@@ -184,7 +184,7 @@ Written by `cargo xtask faults --accept`, and checked by `cargo xtask faults`: L
 A thread does all that a program does with the library (`tests/faults/scenario.rs`), and strace lets one of its system
 calls fail: the first time that it's made, the second, and each later one; once, and from that time on. Where the third column doesn't
 say which, both gave the same; but of the later times of what is done more or less often, as bytes arrive and threads fall
-asleep sooner or later (the waits, `statx`, and what a notifier does), it doesn't say.
+asleep sooner or later (the waits, `fstat`, and what a notifier does), it doesn't say.
 
 In every case of this table, and else the run fails:
 
