@@ -70,11 +70,14 @@ impl<A: Ask> Select for Listed<A> {
         let result = list.poll(timeout);
         let mut table = self.lock();
         table.kernel.take_back(list);
-        result.or_else(|e| if events.len() > before { Ok(()) } else { Err(e) })?;
-        if table.kernel.was_notified() {
-            self.notifier.drain();
+        let found = result.or_else(|e| if events.len() > before { Ok(0) } else { Err(e) })?;
+        if found > 0 {
+            let was_notified = table.kernel.was_notified();
+            if was_notified {
+                self.notifier.drain();
+            }
+            collect(&mut table, found - usize::from(was_notified), events);
         }
-        collect(&mut table, events);
         if !suspects_come_first && events.spare() > 0 {
             let looked = table.look_at_suspects(events);
             if events.len() == before {
@@ -277,20 +280,56 @@ impl<A: Ask> Shown<A> {
     }
 }
 
-/// Turns what the kernel has found into events, as many as there is room for. It will find the others again.
-fn collect<A: Ask>(table: &mut Table<Shown<A>>, events: &mut Events) {
+/// How many answers are looked at together, since most of a long list are nothing.
+const CHUNK: usize = 16;
+
+/// The first of `asks` that has an answer.
+fn first_found<A: Ask>(asks: &[A]) -> Option<usize> {
+    let has_any = |chunk: &[A]| chunk.iter().fold(0, |all, ask| all | ask.found()) != 0;
+    let chunk = asks.chunks(CHUNK).position(has_any)?;
+    let start = chunk * CHUNK;
+    asks[start..].iter().position(|ask| ask.found() != 0).map(|index| start + index)
+}
+
+/// Turns what the kernel has `found` into events, as many as there is room for. It will find the others again.
+fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) {
     let count = table.kernel.list.asks.len() - 1;
     let first = mem::take(&mut table.kernel.next);
-    for step in 0..count {
-        let slot = (first + step) % count;
-        let raw = table.kernel.list.asks[slot + 1].found();
-        if raw == 0 {
-            continue;
+    let mut left = found;
+    for slots in [first..count, 0..first] {
+        let mut next = slots.start;
+        // A change may have taken an answer from the list, so there may be fewer than were found.
+        while left > 0 {
+            let Some(step) = first_found(&table.kernel.list.asks[next + 1..=slots.end]) else {
+                break;
+            };
+            let slot = next + step;
+            if events.spare() == 0 {
+                table.kernel.next = slot;
+                return;
+            }
+            let raw = table.kernel.list.asks[slot + 1].found();
+            table.answer(slot as u32, raw, events);
+            left -= 1;
+            next = slot + 1;
         }
-        if events.spare() == 0 {
-            table.kernel.next = slot;
-            return;
+    }
+}
+
+#[cfg(all(test, unix, not(wakeful_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_is_found_wherever_it_stands() {
+        for count in 0..3 * CHUNK {
+            let mut asks = vec![libc::pollfd::NOTHING; count];
+            assert_eq!(first_found(&asks), None);
+            for place in (0..count).rev() {
+                // And what stands behind it is passed over.
+                asks[place].revents = libc::POLLHUP;
+                assert_eq!(first_found(&asks), Some(place));
+            }
         }
-        table.answer(slot as u32, raw, events);
     }
 }
