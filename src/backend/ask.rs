@@ -48,8 +48,9 @@ pub(crate) trait Ask: Clone + Send {
     /// What the kernel has found.
     fn found(&self) -> u32;
 
-    /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early.
-    fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<()>;
+    /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early. How many have an
+    /// answer, or more: who looks for them needn't go on after so many.
+    fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<usize>;
 }
 
 /// What is asked in one call, and memory for it.
@@ -63,7 +64,7 @@ impl<A: Ask> List<A> {
         List { asks, scratch: A::Scratch::default() }
     }
 
-    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         A::poll(&mut self.asks, &mut self.scratch, timeout)
     }
 }

@@ -72,14 +72,15 @@ impl<P: Port> Table<Associations<P>> {
         let Found::Descriptor { user, raw } = found else {
             return;
         };
+        let key = to_key(user);
         // Deregistered since, or another's by now.
-        let Some(slot) = self.slot_of_key(to_key(user)) else {
+        if self.key_at(key.slot) != Some(key) {
             return;
-        };
-        self.kernel.by_slot[slot as usize] = None;
-        self.answer(slot, raw, events);
+        }
+        self.kernel.by_slot[key.slot as usize] = None;
+        self.answer(key, raw, events);
         // It is this very thread that will look at the suspects.
-        self.is_newly_suspect = false;
+        self.take_news_of_suspects();
     }
 }
 

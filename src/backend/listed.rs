@@ -47,41 +47,28 @@ impl<A: Ask> Select for Listed<A> {
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let before = events.len();
         let mut table = self.lock();
-        let mut timeout = timeout;
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
-        let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
-        if suspects_come_first {
-            if let Some(limit) = table.look_at_suspects(events)? {
-                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
-            }
-            if events.spare() == 0 {
-                table.suspects_filled_room = true;
-                return Ok(());
-            }
+        let turn = table.begin(events, timeout)?;
+        if events.spare() == 0 {
+            return Ok(());
         }
-        if events.len() > before || !suspects_come_first {
-            timeout = Some(Duration::ZERO);
-        }
-
         let mut list = table.kernel.lend();
         drop(table);
-        let result = list.poll(timeout);
+        let result = list.poll(turn.timeout);
         let mut table = self.lock();
         table.kernel.take_back(list);
-        result.or_else(|e| if events.len() > before { Ok(()) } else { Err(e) })?;
-        if table.kernel.was_notified() {
-            self.notifier.drain();
-        }
-        collect(&mut table, events);
-        if !suspects_come_first && events.spare() > 0 {
-            let looked = table.look_at_suspects(events);
-            if events.len() == before {
-                looked?;
+        match result {
+            Ok(0) => {}
+            Ok(found) => {
+                let was_notified = table.kernel.was_notified();
+                if was_notified {
+                    self.notifier.drain();
+                }
+                collect(&mut table, found - usize::from(was_notified), events);
             }
+            Err(e) => turn.excuse(e, events)?,
         }
-        Ok(())
+        table.end(&turn, events)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -120,9 +107,11 @@ impl<A: Ask> Select for Listed<A> {
     ) -> io::Result<()> {
         let mut table = self.lock();
         let place = Place::of(io, key);
+        // Only a sleeper must be told, which may fail.
+        let may_fail = table.kernel.is_lent;
         let mut before = None;
         table.change(place, |watch| {
-            before = Some(watch.clone());
+            before = may_fail.then(|| watch.clone());
             watch.replace(token, interest);
         })?;
         let result = self.changed(table);
@@ -176,11 +165,17 @@ impl<A: Ask> Listed<A> {
     }
 
     /// Wakes the sleeper, if there is one that doesn't know of a change yet. If that fails the next change tries again.
+    #[inline]
     fn changed(&self, mut table: MutexGuard<'_, Table<Shown<A>>>) -> io::Result<()> {
         if !mem::take(&mut table.kernel.sleeper_is_behind) {
             return Ok(());
         }
         drop(table);
+        self.tell_sleeper()
+    }
+
+    #[cold]
+    fn tell_sleeper(&self) -> io::Result<()> {
         let result = self.notifier.notify();
         if result.is_err() {
             self.lock().kernel.sleeper_was_not_told();
@@ -216,11 +211,11 @@ impl<A: Ask> Asked for Shown<A> {
         Ok(())
     }
 
+    #[inline]
     fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()> {
         let ask = wanted.map_or(A::NOTHING, |wanted| A::new(fd, wanted));
         if self.is_lent {
-            self.sleeper_is_behind |= self.changed.is_empty();
-            self.changed.push((key.slot, ask));
+            self.note(key.slot, ask);
         } else {
             self.show(key.slot, ask);
         }
@@ -241,12 +236,24 @@ impl<A: Ask> Shown<A> {
         }
     }
 
+    #[inline]
     fn show(&mut self, slot: u32, ask: A) {
-        let index = slot as usize + 1;
-        if self.list.asks.len() <= index {
-            self.list.asks.resize(index + 1, A::NOTHING);
+        match self.list.asks.get_mut(slot as usize + 1) {
+            Some(shown) => *shown = ask,
+            None => self.lengthen(slot, ask),
         }
-        self.list.asks[index] = ask;
+    }
+
+    #[cold]
+    fn lengthen(&mut self, slot: u32, ask: A) {
+        self.list.asks.resize(slot as usize + 1, A::NOTHING);
+        self.list.asks.push(ask);
+    }
+
+    #[inline(never)]
+    fn note(&mut self, slot: u32, ask: A) {
+        self.sleeper_is_behind |= self.changed.is_empty();
+        self.changed.push((slot, ask));
     }
 
     /// Gives the list to a thread that goes to sleep on it.
@@ -260,11 +267,13 @@ impl<A: Ask> Shown<A> {
         self.list = list;
         self.is_lent = false;
         self.sleeper_is_behind = false;
-        let mut changed = mem::take(&mut self.changed);
-        for (slot, ask) in changed.drain(..) {
-            self.show(slot, ask);
+        if !self.changed.is_empty() {
+            let mut changed = mem::take(&mut self.changed);
+            for (slot, ask) in changed.drain(..) {
+                self.show(slot, ask);
+            }
+            self.changed = changed;
         }
-        self.changed = changed;
     }
 
     /// The thread that sleeps on the list was to be woken for a change, and that has failed.
@@ -277,20 +286,58 @@ impl<A: Ask> Shown<A> {
     }
 }
 
-/// Turns what the kernel has found into events, as many as there is room for. It will find the others again.
-fn collect<A: Ask>(table: &mut Table<Shown<A>>, events: &mut Events) {
+/// How many answers are looked at together, since most of a long list are nothing.
+const CHUNK: usize = 16;
+
+/// The first of `asks` that has an answer.
+fn first_found<A: Ask>(asks: &[A]) -> Option<usize> {
+    let has_any = |chunk: &[A]| chunk.iter().fold(0, |all, ask| all | ask.found()) != 0;
+    let chunk = asks.chunks(CHUNK).position(has_any)?;
+    let start = chunk * CHUNK;
+    asks[start..].iter().position(|ask| ask.found() != 0).map(|index| start + index)
+}
+
+/// Turns what the kernel has `found` into events, as many as there is room for. It will find the others again.
+fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) {
     let count = table.kernel.list.asks.len() - 1;
     let first = mem::take(&mut table.kernel.next);
-    for step in 0..count {
-        let slot = (first + step) % count;
-        let raw = table.kernel.list.asks[slot + 1].found();
-        if raw == 0 {
-            continue;
+    let mut left = found;
+    for slots in [first..count, 0..first] {
+        let mut next = slots.start;
+        // A change may have taken an answer from the list, so there may be fewer than were found.
+        while left > 0 {
+            let Some(step) = first_found(&table.kernel.list.asks[next + 1..=slots.end]) else {
+                break;
+            };
+            let slot = next + step;
+            if events.spare() == 0 {
+                table.kernel.next = slot;
+                return;
+            }
+            let raw = table.kernel.list.asks[slot + 1].found();
+            if let Some(key) = table.key_at(slot as u32) {
+                table.answer(key, raw, events);
+            }
+            left -= 1;
+            next = slot + 1;
         }
-        if events.spare() == 0 {
-            table.kernel.next = slot;
-            return;
+    }
+}
+
+#[cfg(all(test, unix, not(wakeful_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_is_found_wherever_it_stands() {
+        for count in 0..3 * CHUNK {
+            let mut asks = vec![libc::pollfd::NOTHING; count];
+            assert_eq!(first_found(&asks), None);
+            for place in (0..count).rev() {
+                // And what stands behind it is passed over.
+                asks[place].revents = libc::POLLHUP;
+                assert_eq!(first_found(&asks), Some(place));
+            }
         }
-        table.answer(slot as u32, raw, events);
     }
 }

@@ -2,6 +2,7 @@
 //! [`Ask`] and [`Asked`].
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
@@ -35,17 +36,31 @@ pub(super) trait Asked {
 /// Every registration.
 pub(super) struct Table<K: Asked> {
     entries: Slab<Entry>,
-    /// The slot of each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
-    by_fd: HashMap<RawFd, u32>,
+    /// Who has each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
+    by_fd: HashMap<RawFd, WatchKey, BuildHasherDefault<NumberHasher>>,
     pub(super) kernel: K,
-    /// Slots whose watch has a suspect.
-    suspects: Vec<u32>,
-    /// One has become suspect since the last look.
-    pub(super) is_newly_suspect: bool,
-    /// Whether the last look at them left no room for others.
-    pub(super) suspects_filled_room: bool,
+    suspects: Suspects,
     /// Kept for its memory: what the suspects are looked at with.
     looks: List<K::Ask>,
+}
+
+/// The registrations whose watch has a suspect.
+#[derive(Default)]
+struct Suspects {
+    /// Of those that have gone too, until the next look.
+    keys: Vec<WatchKey>,
+    /// One has become suspect since the last look.
+    has_news: bool,
+    /// Whether the last look left no room for others.
+    filled_room: bool,
+}
+
+/// What a call does beside asking the kernel, and when.
+pub(super) struct Turn {
+    /// How long the kernel may sleep.
+    pub(super) timeout: Option<Duration>,
+    had_events: usize,
+    suspects_come_last: bool,
 }
 
 struct Entry {
@@ -53,8 +68,41 @@ struct Entry {
     /// Tells a descriptor that was closed without a word from the next one with its number.
     identity: FileIdentity,
     watch: Watch,
-    /// Whether this slot is in `suspects`.
+    /// Whether it is in the list of suspects.
     is_suspect: bool,
+}
+
+impl Turn {
+    /// An error of the kernel's says nothing if there are events to report.
+    #[cold]
+    pub(super) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
+        if events.len() > self.had_events {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+}
+
+/// Descriptors are small numbers of the kernel's choice: nobody can choose them so that they collide.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_i32(byte.into()));
+    }
+
+    #[inline]
+    fn write_i32(&mut self, number: i32) {
+        // By the golden ratio, since the table looks at the highest bits, too.
+        self.0 = (self.0 ^ u64::from(number as u32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// By what a registration is found.
@@ -74,11 +122,9 @@ impl<K: Asked> Table<K> {
     pub(super) fn new(kernel: K) -> Table<K> {
         Table {
             entries: Slab::new(),
-            by_fd: HashMap::new(),
+            by_fd: HashMap::default(),
             kernel,
-            suspects: Vec::new(),
-            is_newly_suspect: false,
-            suspects_filled_room: false,
+            suspects: Suspects::default(),
             looks: List::default(),
         }
     }
@@ -92,82 +138,115 @@ impl<K: Asked> Table<K> {
     ) -> io::Result<WatchKey> {
         let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         self.kernel.accepts(fd)?;
-        if let Some(slot) = self.slot_of(fd) {
-            if self.entries.at(slot).is_some_and(|entry| entry.identity == identity) {
+        if let Some(&key) = self.by_fd.get(&fd) {
+            if self.entries.get(key).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(errors::ALREADY_EXISTS));
             }
             // Its descriptor was closed without a word, and this is the next one with that number.
-            self.vacate(slot);
+            self.vacate(key);
         }
 
         let watch = Watch::new(token, interest, tracking);
         let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
-        self.by_fd.insert(fd, key.slot);
-        if let Err(e) = self.refresh(key.slot) {
-            self.vacate(key.slot);
+        self.by_fd.insert(fd, key);
+        if let Err(e) = self.change(Place::Key(key), |_| ()) {
+            self.vacate(key);
             return Err(e);
         }
         Ok(key)
     }
 
     /// Changes a watch by `change`, and asks the kernel after it.
+    #[inline]
     pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
-        let slot = self.find(place)?;
-        if let Some(entry) = self.entries.at_mut(slot) {
-            change(&mut entry.watch);
-        }
-        self.refresh(slot)
+        let key = self.find(place)?;
+        let entry = self.entries.get_mut(key).ok_or_else(not_found)?;
+        change(&mut entry.watch);
+        entry.refresh(key, &mut self.kernel, &mut self.suspects)
     }
 
     /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
     pub(super) fn look_at(&mut self, key: WatchKey) {
-        let Ok(slot) = self.find(Place::Key(key)) else {
-            return;
-        };
-        let Some((fd, suspect)) = self.entries.at(slot).map(|entry| (entry.fd, entry.watch.suspect())) else {
+        let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
         self.looks.asks.clear();
-        self.looks.asks.push(look_for::<K>(fd, suspect));
+        self.looks.asks.push(look_for::<K>(entry.fd, entry.watch.suspect()));
         if self.looks.poll(Some(Duration::ZERO)).is_err() {
             return;
         }
         let raw = self.looks.asks[0].found();
-        if let Some(entry) = self.entries.at_mut(slot).filter(|_| raw & K::Ask::INVALID == 0) {
+        if raw & K::Ask::INVALID == 0 {
             entry.watch.acquit(K::Ask::WORDS.readiness(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
-        let _ = self.refresh(slot);
+        let _ = entry.refresh(key, &mut self.kernel, &mut self.suspects);
     }
 
     pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
-        let slot = self.find(place)?;
-        self.vacate(slot);
+        let key = self.find(place)?;
+        if self.vacate(key) {
+            Ok(())
+        } else {
+            Err(not_found())
+        }
+    }
+
+    /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
+    #[inline]
+    pub(super) fn begin(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<Turn> {
+        let had_events = events.len();
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
+        let suspects_come_last = mem::take(&mut self.suspects.filled_room);
+        let mut timeout = timeout;
+        if !suspects_come_last {
+            if let Some(limit) = self.look_at_suspects(events)? {
+                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+            }
+            self.suspects.filled_room = events.spare() == 0;
+        }
+        if events.len() > had_events || suspects_come_last {
+            timeout = Some(Duration::ZERO);
+        }
+        Ok(Turn { timeout, had_events, suspects_come_last })
+    }
+
+    /// What comes after what the kernel has told.
+    #[inline]
+    pub(super) fn end(&mut self, turn: &Turn, events: &mut Events) -> io::Result<()> {
+        if turn.suspects_come_last && events.spare() > 0 {
+            let looked = self.look_at_suspects(events);
+            if events.len() == turn.had_events {
+                looked?;
+            }
+        }
         Ok(())
     }
 
     /// Looks at the suspects, reports those that are due, and answers when to look again.
+    #[inline]
     pub(super) fn look_at_suspects(&mut self, events: &mut Events) -> io::Result<Option<Duration>> {
-        self.is_newly_suspect = false;
-        if self.suspects.is_empty() {
+        self.suspects.has_news = false;
+        if self.suspects.keys.is_empty() {
             return Ok(None);
         }
-        let mut looks = mem::take(&mut self.looks);
-        looks.asks.clear();
-        looks.asks.extend(self.suspects.iter().map(|&slot| match self.entries.at(slot) {
+        self.look_at_each(events)
+    }
+
+    #[inline(never)]
+    fn look_at_each(&mut self, events: &mut Events) -> io::Result<Option<Duration>> {
+        self.looks.asks.clear();
+        self.looks.asks.extend(self.suspects.keys.iter().map(|&key| match self.entries.get(key) {
             Some(Entry { fd, watch, .. }) => look_for::<K>(*fd, watch.suspect()),
             None => K::Ask::NOTHING,
         }));
-        let looked = looks.poll(Some(Duration::ZERO));
-        self.looks = looks;
-        looked?;
+        self.looks.poll(Some(Duration::ZERO))?;
 
         let now = Instant::now();
         let mut again: Option<Instant> = None;
         let mut first_without_room = None;
         let mut index = 0;
-        while index < self.suspects.len() {
-            let slot = self.suspects[index];
+        while index < self.suspects.keys.len() {
             let raw = self.looks.asks[index].found();
             // Without room for a report a look would be wasted: the next call looks again, at once.
             if raw != 0 && events.spare() == 0 {
@@ -176,52 +255,53 @@ impl<K: Asked> Table<K> {
                 index += 1;
                 continue;
             }
-            match self.look(slot, raw, now, events) {
+            match self.look(self.suspects.keys[index], raw, now, events) {
                 Some(due) => {
                     again = Some(again.map_or(due, |again| again.min(due)));
                     index += 1;
                 }
                 None => {
-                    if let Some(entry) = self.entries.at_mut(slot) {
-                        entry.is_suspect = false;
-                    }
-                    self.suspects.swap_remove(index);
+                    self.suspects.keys.swap_remove(index);
                     self.looks.asks.swap_remove(index);
                 }
             }
         }
         // It is the first next time, so that none starves. What was taken from the list since stood behind it.
         if let Some(first) = first_without_room {
-            self.suspects.rotate_left(first);
+            self.suspects.keys.rotate_left(first);
         }
         Ok(again.map(|again| again.saturating_duration_since(now)))
     }
 
-    /// The kernel has answered `raw` to what was asked for a slot.
-    pub(super) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
-        if self.is_gone(slot, raw, !K::FORGETS_CLOSED) {
-            return self.vacate(slot);
-        }
-        if let Some(entry) = self.entries.at_mut(slot) {
+    /// Whether one has become suspect since the last look, or since this was asked.
+    #[cfg_attr(not(unix), allow(dead_code))] // who shows lists tells each change
+    pub(super) fn take_news_of_suspects(&mut self) -> bool {
+        mem::take(&mut self.suspects.has_news)
+    }
+
+    /// The kernel has answered `raw` to what was asked for a registration.
+    pub(super) fn answer(&mut self, key: WatchKey, raw: u32, events: &mut Events) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let is_gone = entry.is_gone::<K>(raw, !K::FORGETS_CLOSED);
+        if !is_gone {
             if let Some(reported) = entry.watch.ready(K::Ask::WORDS.readiness(raw)) {
                 events.push(event::<K>(entry.watch.token(), reported, raw));
             }
         }
-        if self.refresh(slot).is_err() {
-            // Closed without a word.
-            self.vacate(slot);
+        // What the kernel doesn't take again was closed without a word.
+        if is_gone || entry.refresh(key, &mut self.kernel, &mut self.suspects).is_err() {
+            self.vacate(key);
         }
     }
 
     /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
-    fn look(&mut self, slot: u32, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
+    fn look(&mut self, key: WatchKey, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
+        let entry = self.entries.get_mut(key)?;
         // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a number.
-        let is_gone = self.is_gone(slot, raw, raw != 0 || K::FORGETS_CLOSED);
-        let entry = self.entries.at_mut(slot)?;
-        if is_gone {
-            // The caller is walking through the suspects, and takes this one from them itself.
-            entry.is_suspect = false;
-            self.vacate(slot);
+        if entry.is_gone::<K>(raw, raw != 0 || K::FORGETS_CLOSED) {
+            self.vacate(key);
             return None;
         }
         let found = K::Ask::WORDS.readiness(raw);
@@ -230,85 +310,90 @@ impl<K: Asked> Table<K> {
             events.push(event::<K>(entry.watch.token(), reported, raw));
             look = entry.watch.look(found, now);
         }
-        if self.refresh(slot).is_err() {
-            self.entries.at_mut(slot)?.is_suspect = false;
-            self.vacate(slot);
+        if entry.refresh(key, &mut self.kernel, &mut self.suspects).is_err() {
+            self.vacate(key);
             return None;
         }
         match look {
             Look::Later(due) => Some(due),
-            Look::Clear => None,
             Look::Report(_) => Some(now),
+            Look::Clear => {
+                entry.is_suspect = false;
+                None
+            }
         }
+    }
+
+    #[inline]
+    fn find(&mut self, place: Place) -> io::Result<WatchKey> {
+        match place {
+            Place::Key(key) => Ok(key),
+            Place::Fd(fd) => self.find_fd(fd),
+        }
+    }
+
+    fn find_fd(&mut self, fd: RawFd) -> io::Result<WatchKey> {
+        let identity = FileIdentity::of(fd);
+        let Some(&key) = self.by_fd.get(&fd) else {
+            return Err(identity.err().unwrap_or_else(not_found));
+        };
+        match identity {
+            Ok(now) if self.entries.get(key).is_some_and(|entry| entry.identity == now) => Ok(key),
+            // It may be there all the same.
+            Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
+            // Closed without a word, like epoll forgets it; perhaps another has its number.
+            other => {
+                self.vacate(key);
+                Err(other.err().unwrap_or_else(not_found))
+            }
+        }
+    }
+
+    pub(super) fn key_at(&self, slot: u32) -> Option<WatchKey> {
+        self.entries.key_at(slot)
+    }
+
+    /// Whether it was there.
+    fn vacate(&mut self, key: WatchKey) -> bool {
+        let Some(Entry { fd, .. }) = self.entries.remove(key) else {
+            return false;
+        };
+        self.by_fd.remove(&fd);
+        // To ask for nothing can't fail in a way that matters.
+        let _ = self.kernel.ask(key, fd, None);
+        true
+    }
+}
+
+impl Entry {
+    /// Asks the kernel for what the watch wants.
+    #[inline]
+    fn refresh<K: Asked>(
+        &mut self,
+        key: WatchKey,
+        kernel: &mut K,
+        suspects: &mut Suspects,
+    ) -> io::Result<()> {
+        if !self.is_suspect && self.watch.suspect().is_some() {
+            self.is_suspect = true;
+            suspects.keys.push(key);
+            suspects.has_news = true;
+        }
+        kernel.ask(key, self.fd, Wanted::of(&self.watch))
     }
 
     /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
     /// that its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and
     /// its number may have a new owner, who must not wake the old one's token.
-    fn is_gone(&self, slot: u32, raw: u32, may_be_another: bool) -> bool {
-        self.entries.at(slot).is_some_and(|entry| {
-            entry.watch.tracking() == Tracking::Levels
-                && (raw & K::Ask::INVALID != 0 || may_be_another && entry.identity.has_left(entry.fd))
-        })
+    fn is_gone<K: Asked>(&self, raw: u32, may_be_another: bool) -> bool {
+        self.watch.tracking() == Tracking::Levels
+            && (raw & K::Ask::INVALID != 0 || may_be_another && self.identity.has_left(self.fd))
     }
+}
 
-    fn find(&mut self, place: Place) -> io::Result<u32> {
-        let not_found = || io::Error::from_raw_os_error(errors::NOT_FOUND);
-        match place {
-            Place::Key(key) => self.entries.slot_of(key).ok_or_else(not_found),
-            Place::Fd(fd) => {
-                let identity = FileIdentity::of(fd);
-                let Some(slot) = self.slot_of(fd) else {
-                    return Err(identity.err().unwrap_or_else(not_found));
-                };
-                match identity {
-                    Ok(now) if self.entries.at(slot).is_some_and(|entry| entry.identity == now) => Ok(slot),
-                    // It may be there all the same.
-                    Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
-                    // Closed without a word, like epoll forgets it; perhaps another has its number.
-                    other => {
-                        self.vacate(slot);
-                        Err(other.err().unwrap_or_else(not_found))
-                    }
-                }
-            }
-        }
-    }
-
-    #[cfg_attr(not(unix), allow(dead_code))] // lists go by slots
-    pub(super) fn slot_of_key(&self, key: WatchKey) -> Option<u32> {
-        self.entries.slot_of(key)
-    }
-
-    fn slot_of(&self, fd: RawFd) -> Option<u32> {
-        self.by_fd.get(&fd).copied()
-    }
-
-    fn vacate(&mut self, slot: u32) {
-        let Some(key) = self.entries.key_at(slot) else {
-            return;
-        };
-        if let Some(entry) = self.entries.remove(key) {
-            self.by_fd.remove(&entry.fd);
-            if entry.is_suspect {
-                self.suspects.retain(|&suspect| suspect != slot);
-            }
-            // To ask for nothing can't fail in a way that matters.
-            let _ = self.kernel.ask(key, entry.fd, None);
-        }
-    }
-
-    /// Asks the kernel for what a slot's watch wants.
-    fn refresh(&mut self, slot: u32) -> io::Result<()> {
-        let (Some(key), Some(entry)) = (self.entries.key_at(slot), self.entries.at_mut(slot)) else {
-            return Ok(());
-        };
-        if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
-            self.suspects.push(slot);
-            self.is_newly_suspect = true;
-        }
-        self.kernel.ask(key, entry.fd, Wanted::of(&entry.watch))
-    }
+#[cold]
+fn not_found() -> io::Error {
+    io::Error::from_raw_os_error(errors::NOT_FOUND)
 }
 
 fn look_for<K: Asked>(fd: RawFd, suspect: Option<Interest>) -> K::Ask {

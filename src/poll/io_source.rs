@@ -164,7 +164,10 @@ impl<T: AsRawIo> Source for IoSource<T> {
         let core = self.belongs_to(registry)?;
         core.selector.deregister(self.io.as_raw_io(), self.key())?;
         self.poll_id = 0;
-        self.watched = None;
+        if let Some(mut watched) = self.watched.take() {
+            // It has ended: there is nothing to abandon.
+            watched.key = None;
+        }
         Ok(())
     }
 }

@@ -30,6 +30,7 @@ impl PollWords {
     ///
     /// An error with room to write is the end of a pipe without a reader, unless it is known to be a socket's: there an
     /// error is the fate of one datagram, and closes nothing.
+    #[inline]
     pub(crate) const fn readiness(&self, raw: u32) -> Readiness {
         let input = raw & self.input != 0;
         let output = raw & self.output != 0;

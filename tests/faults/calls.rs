@@ -21,7 +21,7 @@ pub const CALLS: &[Call] = &[
     call("epoll_pwait2", &["EINTR", "ENOSYS", "EPERM"]),
     call("ppoll", &["EINTR", "ENOMEM"]),
     call("poll", &["ENOMEM"]),
-    call("statx", &["ENOMEM", "ENOSYS"]),
+    call("fstat", &["ENOMEM"]),
     call("eventfd2", &["EMFILE", "ENFILE", "ENOMEM", "ENODEV", "ENOSYS", "EPERM"]),
     call("write (notifier)", &["EAGAIN", "EINTR", "EPERM"]),
     call("read (notifier)", &["EAGAIN", "EINTR", "EPERM"]),

@@ -196,7 +196,7 @@ notifier that stays full is readable), `EINTR` of `connect`, which says that the
 none, and `EINTR` of the `poll` that asks whether a file is always ready, which it is. A `close` that strace lets fail
 isn't made at all, so its own descriptor stays open, and no other may.
 
-Some steps make `ppoll`, `epoll_pwait2` or `statx`, or read and write a notifier, once more or once less, as time passes
+Some steps make `ppoll`, `epoll_pwait2` or `fstat`, or read and write a notifier, once more or once less, as time passes
 and threads fall asleep. The table has what comes of each such call, and not how many there were: a fault for a call that
 a run doesn't make comes to nothing, and the run says how many have. Every row stands on calls that each run makes.
 ";

@@ -1,5 +1,6 @@
 //! The engines: one file each, and one line in the table.
 
+mod bare_poll;
 #[cfg(feature = "c")]
 mod c;
 #[cfg(feature = "c")]
@@ -35,6 +36,7 @@ engines! {
     "wakeful spin" => wakeful::Wakeful<wakeful::Spin>,
     "wakeful posix_poll" => wakeful::Wakeful<wakeful::PosixPoll>,
     "system calls" => raw::Raw,
+    "poll(2)" => bare_poll::BarePoll,
     "polling" => polling::Polling,
     #[cfg(feature = "c")] "libuv" => libuv::LibUv,
     #[cfg(feature = "c")] "libevent" => libevent::LibEvent,

@@ -265,9 +265,9 @@ fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Operations, BOTH);
     assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
-    assert!(!test.table.is_newly_suspect);
+    assert!(!test.table.take_news_of_suspects());
     test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Unknown)).unwrap();
-    assert!(test.table.is_newly_suspect);
+    assert!(test.table.take_news_of_suspects());
     test.table.look_at(key);
     assert_eq!(test.asked(), Some(READ), "it is writable still");
 }

@@ -8,7 +8,6 @@ mod sys;
 
 use std::fmt;
 use std::io;
-use std::mem;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,21 +33,8 @@ impl Select for EventPorts {
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let before = events.len();
-        let mut timeout = timeout;
-        let mut table = self.lock();
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
-        let suspects_come_first = !mem::take(&mut table.suspects_filled_room);
-        if suspects_come_first {
-            if let Some(limit) = table.look_at_suspects(events)? {
-                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
-            }
-            table.suspects_filled_room = events.spare() == 0;
-        }
-        drop(table);
-        if events.len() > before || !suspects_come_first {
-            timeout = Some(Duration::ZERO);
-        }
+        let turn = self.lock().begin(events, timeout)?;
+        let mut timeout = turn.timeout;
         while events.spare() > 0 {
             let mut found = 0;
             let result = self.port.fetch(events.spare(), timeout, |batch| {
@@ -65,13 +51,7 @@ impl Select for EventPorts {
             }
             timeout = Some(Duration::ZERO);
         }
-        if !suspects_come_first && events.spare() > 0 {
-            let looked = self.lock().look_at_suspects(events);
-            if events.len() == before {
-                looked?;
-            }
-        }
-        Ok(())
+        self.lock().end(&turn, events)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -119,7 +99,7 @@ impl Select for EventPorts {
             // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
             table.look_at(key);
         }
-        if mem::take(&mut table.is_newly_suspect) {
+        if table.take_news_of_suspects() {
             drop(table);
             self.notify()?;
         }

@@ -114,13 +114,19 @@ impl Select for Iocp {
     }
 }
 
+/// What a round does beside asking the kernel, and when.
+struct Turn {
+    /// How long the kernel may sleep.
+    sleeps: Option<Duration>,
+    suspects_come_last: bool,
+}
+
 impl Iocp {
     fn wait_with(&self, batch: &mut Batch, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let before = events.len();
         let mut timeout = timeout;
         for _ in 0..ROUNDS {
-            let suspects_come_first = !self.lock().suspects_filled_room;
-            let sleeps = self.begin(events, before, timeout);
+            let Turn { sleeps, suspects_come_last } = self.begin(events, before, timeout);
             if events.spare() == 0 {
                 return Ok(());
             }
@@ -134,7 +140,7 @@ impl Iocp {
             // not have been looked at. And who asks without sleeping is to hear of what is ready now, though it was
             // asked anew a moment ago.
             let may_have_more =
-                batch.is_full() || !suspects_come_first || (!is_settled && timeout == Some(Duration::ZERO));
+                batch.is_full() || suspects_come_last || (!is_settled && timeout == Some(Duration::ZERO));
             if !may_have_more {
                 return Ok(());
             }
@@ -143,32 +149,34 @@ impl Iocp {
         Ok(())
     }
 
-    /// Before the kernel is called: how long it may sleep.
-    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> Option<Duration> {
+    /// Before the kernel is called.
+    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> Turn {
         let mut table = self.lock();
         // What had no room comes first, and what has filled it last. Who is late because of that comes with the next
         // call, which is made at once.
         if mem::take(&mut table.raised_had_no_room) {
             self.completions.report(events, Backend::Iocp as u8);
         }
+        let suspects_come_last = mem::take(&mut table.suspects_filled_room);
         let mut limit = Some(Duration::ZERO);
-        if !mem::take(&mut table.suspects_filled_room) && events.spare() > 0 {
+        if !suspects_come_last && events.spare() > 0 {
             limit = table.look_at_suspects(events);
             table.suspects_filled_room = events.spare() == 0;
         }
         table.update_all(self.completions.port());
         table.report_failed(events);
-        if events.len() > before || timeout == Some(Duration::ZERO) {
-            return Some(if table.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO });
-        }
-        if !self.completions.may_sleep() {
-            return Some(Duration::ZERO);
-        }
-        table.poller_sleeps(true);
-        match (timeout, limit) {
-            (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
-            (timeout, limit) => timeout.or(limit),
-        }
+        let sleeps = if events.len() > before || timeout == Some(Duration::ZERO) {
+            Some(if table.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
+        } else if !self.completions.may_sleep() {
+            Some(Duration::ZERO)
+        } else {
+            table.poller_sleeps(true);
+            match (timeout, limit) {
+                (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
+                (timeout, limit) => timeout.or(limit),
+            }
+        };
+        Turn { sleeps, suspects_come_last }
     }
 
     /// After the kernel was called: reports what it has said. Whether nothing is being asked anew.

@@ -101,7 +101,7 @@ impl Ask for Fake {
         self.found
     }
 
-    fn poll(asks: &mut [Fake], _: &mut (), timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(asks: &mut [Fake], _: &mut (), timeout: Option<Duration>) -> io::Result<usize> {
         let mut state = KERNEL.state.lock().unwrap();
         loop {
             for ask in &mut *asks {
@@ -109,8 +109,9 @@ impl Ask for Fake {
                 let is_readable = state.waiting.iter().any(|&(fd, count)| fd == ask.fd && count > 0);
                 ask.found = u32::from(is_notified || is_readable);
             }
-            if timeout == Some(Duration::ZERO) || asks.iter().any(|ask| ask.found != 0) {
-                return Ok(());
+            let found = asks.iter().filter(|ask| ask.found != 0).count();
+            if timeout == Some(Duration::ZERO) || found > 0 {
+                return Ok(found);
             }
             state = KERNEL.changed.wait(state).unwrap();
         }

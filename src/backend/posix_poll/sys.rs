@@ -57,7 +57,7 @@ impl Ask for pollfd {
         u32::from(self.revents as u16)
     }
 
-    fn poll(fds: &mut [pollfd], (): &mut (), timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(fds: &mut [pollfd], (): &mut (), timeout: Option<Duration>) -> io::Result<usize> {
         os::poll(fds, timeout)
     }
 }

@@ -60,7 +60,7 @@ impl Ask for Subscribed {
         self.found
     }
 
-    fn poll(asks: &mut [Subscribed], scratch: &mut Scratch, timeout: Option<Duration>) -> io::Result<()> {
+    fn poll(asks: &mut [Subscribed], scratch: &mut Scratch, timeout: Option<Duration>) -> io::Result<usize> {
         let has_threads = cfg!(target_feature = "atomics");
         scratch.subscriptions.clear();
         for (index, ask) in asks.iter_mut().enumerate() {
@@ -82,23 +82,23 @@ impl Ask for Subscribed {
             Ok(events) => events,
             Err(errno) => {
                 // One that can't be asked about has spoiled it for all.
-                look_at_each(asks, scratch);
-                let is_explained = asks.iter().any(|ask| ask.found != 0);
-                return if is_explained { Ok(()) } else { check(Err(errno)) };
+                let found = look_at_each(asks, scratch);
+                return if found > 0 { Ok(found) } else { check(Err(errno)) };
             }
         };
         let told = events.iter().filter(|event| event.userdata != CLOCK);
         // Runtimes made with wasi-common call all of them ready as soon as one is.
         if asked > 1 && told.clone().count() == asked {
-            look_at_each(asks, scratch);
-            return Ok(());
+            return Ok(look_at_each(asks, scratch));
         }
+        let mut found = 0;
         for event in told {
             if let Some(ask) = asks.get_mut(event.userdata as usize) {
                 ask.found |= answer(event);
+                found += 1;
             }
         }
-        Ok(())
+        Ok(found)
     }
 }
 
@@ -116,8 +116,10 @@ impl Subscribed {
     }
 }
 
-/// Asks about each subscription alone and without sleeping, for a runtime whose answer about all can't be used.
-fn look_at_each(asks: &mut [Subscribed], scratch: &mut Scratch) {
+/// Asks about each subscription alone and without sleeping, for a runtime whose answer about all can't be used. How
+/// many sources have an answer.
+fn look_at_each(asks: &mut [Subscribed], scratch: &mut Scratch) -> usize {
+    let mut found = 0;
     for (index, ask) in asks.iter_mut().enumerate() {
         for subscription in ask.subscriptions(index) {
             scratch.subscriptions.clear();
@@ -127,7 +129,9 @@ fn look_at_each(asks: &mut [Subscribed], scratch: &mut Scratch) {
                 Err(errno) => words::answer(subscription.u.tag, errno.raw(), 0),
             };
         }
+        found += usize::from(ask.found != 0);
     }
+    found
 }
 
 /// The mark of the clock's subscription. The others have a place in the list.

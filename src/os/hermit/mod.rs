@@ -39,10 +39,10 @@ pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
 /// POSIX has poll(2) tell of errors and hang-ups though nobody asked.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 
-/// poll(2).
-pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+/// poll(2). How many descriptors have an answer.
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
     // SAFETY: as many entries as stated.
-    check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len(), timeout.map_or(-1, milliseconds)) }).map(|_| ())
+    check(unsafe { libc::poll(fds.as_mut_ptr(), fds.len(), timeout.map_or(-1, milliseconds)) })
 }
 
 /// Rounded up, since a sleep that ends early would make its caller spin; one that is too long for the type is cut,

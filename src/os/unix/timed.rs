@@ -32,7 +32,7 @@ pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
 /// poll(2) tells of errors and hang-ups though nobody asked.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 
-/// poll(2), by ppoll(2).
+/// poll(2), by ppoll(2). How many descriptors have an answer.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -41,7 +41,7 @@ pub(crate) const POLL_TELLS_UNASKED: bool = true;
     target_os = "netbsd",
     target_os = "openbsd"
 ))]
-pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
     let timeout = timeout.map(|timeout| libc::timespec {
         // 68 years fit into every system's type, and the caller holds the deadline.
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
@@ -50,7 +50,8 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
     let timeout = timeout.as_ref().map_or(std::ptr::null(), |timeout| timeout as *const _);
     let count = fds.len() as libc::nfds_t;
     // SAFETY: as many entries as stated; `timeout` is read only; there is no signal mask.
-    check(unsafe { libc::ppoll(fds.as_mut_ptr(), count, timeout, std::ptr::null()) }).map(|_| ())
+    let found = check(unsafe { libc::ppoll(fds.as_mut_ptr(), count, timeout, std::ptr::null()) })?;
+    Ok(found as usize)
 }
 
 /// What stands for what a kernel lacks: an item of its name beats a glob.
@@ -63,11 +64,11 @@ mod absent {
     pub(crate) const POLL_SOCKET_OUTPUT: super::PollFlags = 0;
     pub(crate) const POLL_INVALID: super::PollFlags = 1 << 7;
 
-    /// poll(2).
-    pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+    /// poll(2). How many descriptors have an answer.
+    pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
         let (count, timeout) = (fds.len() as libc::nfds_t, timeout.map_or(-1, milliseconds));
         // SAFETY: as many entries as stated.
-        check(unsafe { libc::poll(fds.as_mut_ptr(), count, timeout) }).map(|_| ())
+        check(unsafe { libc::poll(fds.as_mut_ptr(), count, timeout) }).map(|found| found as usize)
     }
 }
 #[allow(unused_imports)]

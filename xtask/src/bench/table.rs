@@ -9,10 +9,11 @@ pub struct Table<'a>(pub &'a Samples);
 
 /// Whose quartiles are shown too.
 const OURS: [&str; 2] = ["wakeful", "tokio on wakeful"];
-const OTHERS: [(&str, &str); 6] = [
+const OTHERS: [(&str, &str); 7] = [
     ("wakeful spin", "spin"),
     ("wakeful posix_poll", "posix_poll"),
     ("system calls", "calls"),
+    ("poll(2)", "poll(2)"),
     ("polling", "polling"),
     ("libuv", "libuv"),
     ("libevent", "libevent"),

@@ -25,24 +25,29 @@ pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
 /// Neither are errors and hang-ups: reading and writing finds them.
 pub(crate) const POLL_TELLS_UNASKED: bool = false;
 
-/// poll(2). A timeout counts in milliseconds, rounded up, unless there is nothing to wait for.
-pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
+/// poll(2). How many descriptors have an answer. A timeout counts in milliseconds, rounded up, unless there is nothing
+/// to wait for.
+pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
     for fd in fds.iter_mut() {
         fd.revents = 0;
     }
     if fds.iter().all(|fd| fd.fd < 0) {
         thread::sleep(timeout.ok_or_else(endless_sleep)?);
-        return Ok(());
+        return Ok(0);
     }
     // A sleep on many may tell of the first alone, so a look comes before it.
     let may_sleep = timeout != Some(Duration::ZERO);
     if fds.len() <= AT_ONCE || (!look(fds)? && may_sleep) {
         call_or_each(fds, timeout)?;
     }
-    for fd in fds.iter_mut().filter(|fd| fd.revents != 0 && has_error(fd.fd)) {
-        fd.revents |= libc::POLLERR | libc::POLLHUP;
+    let mut found = 0;
+    for fd in fds.iter_mut().filter(|fd| fd.revents != 0) {
+        found += 1;
+        if has_error(fd.fd) {
+            fd.revents |= libc::POLLERR | libc::POLLHUP;
+        }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// As many as a runtime surely looks at.
