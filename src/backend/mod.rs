@@ -53,6 +53,7 @@ pub use self::sim::{Address, Faults};
 pub(crate) use self::sim::{Id as SimId, Sim, World};
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -313,18 +314,30 @@ impl Backend {
 
     /// The backend that `WAKEFUL_BACKEND` names, else the build's default.
     pub(crate) fn chosen() -> io::Result<Backend> {
-        match std::env::var_os(BACKEND_VARIABLE) {
-            None => Ok(Backend::default()),
-            // Who sets a variable to nothing has no wish.
-            Some(name) if name.is_empty() => Ok(Backend::default()),
-            Some(name) => name.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{BACKEND_VARIABLE}={name:?} is no backend of wakeful's"),
-                )
-            }),
-        }
+        let parse = |name: &str| name.parse().ok();
+        Ok(from_environment(BACKEND_VARIABLE, "a backend of wakeful's", parse)?.unwrap_or_default())
     }
+}
+
+/// What an environment variable says, if anything.
+pub(crate) fn from_environment<T>(
+    variable: &str,
+    wanted: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> io::Result<Option<T>> {
+    // Who sets a variable to nothing has no wish.
+    let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match text.to_str().and_then(parse) {
+        Some(value) => Ok(Some(value)),
+        None => Err(is_not(variable, &text, wanted)),
+    }
+}
+
+#[cold]
+fn is_not(variable: &str, text: &OsStr, wanted: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{variable}={text:?} isn't {wanted}"))
 }
 
 /// Chooses the backend of [`Poll::new`](crate::Poll::new) without rebuilding.
