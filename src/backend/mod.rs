@@ -170,7 +170,7 @@ macro_rules! selectors {
                 }
             }
 
-            // Always: see `Poll::poll_limited`.
+            // Always: see `Poll::poll`.
             #[inline(always)]
             pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 match self {
