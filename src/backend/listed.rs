@@ -261,9 +261,10 @@ impl<A: Ask> Shown<A> {
         self.is_lent = false;
         self.sleeper_is_behind = false;
         let mut changed = mem::take(&mut self.changed);
-        for (slot, ask) in changed.drain(..) {
-            self.show(slot, ask);
+        for (slot, ask) in &changed {
+            self.show(*slot, ask.clone());
         }
+        changed.clear();
         self.changed = changed;
     }
 
