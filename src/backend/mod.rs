@@ -8,6 +8,8 @@ mod ask;
 mod associations;
 #[cfg(windows)]
 mod completions;
+#[cfg(not(windows))]
+mod fd_map;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;

@@ -1,13 +1,13 @@
 //! The registrations of a kernel that keeps none, or forgets each as it answers. No calls to the kernel but through
 //! [`Ask`] and [`Asked`].
 
-use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::ask::{Ask, List, Wanted};
+use super::fd_map::FdMap;
 use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
 use super::Backend;
@@ -35,8 +35,8 @@ pub(super) trait Asked {
 /// Every registration.
 pub(super) struct Table<K: Asked> {
     entries: Slab<Entry>,
-    /// The slot of each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
-    by_fd: HashMap<RawFd, u32>,
+    /// The slot of each registered descriptor.
+    by_fd: FdMap,
     pub(super) kernel: K,
     /// Slots whose watch has a suspect.
     suspects: Vec<u32>,
@@ -74,7 +74,7 @@ impl<K: Asked> Table<K> {
     pub(super) fn new(kernel: K) -> Table<K> {
         Table {
             entries: Slab::new(),
-            by_fd: HashMap::new(),
+            by_fd: FdMap::default(),
             kernel,
             suspects: Vec::new(),
             is_newly_suspect: false,
@@ -281,7 +281,7 @@ impl<K: Asked> Table<K> {
     }
 
     fn slot_of(&self, fd: RawFd) -> Option<u32> {
-        self.by_fd.get(&fd).copied()
+        self.by_fd.get(fd)
     }
 
     fn vacate(&mut self, slot: u32) {
@@ -289,7 +289,7 @@ impl<K: Asked> Table<K> {
             return;
         };
         if let Some(entry) = self.entries.remove(key) {
-            self.by_fd.remove(&entry.fd);
+            self.by_fd.remove(entry.fd);
             if entry.is_suspect {
                 self.suspects.retain(|&suspect| suspect != slot);
             }
