@@ -275,7 +275,7 @@ impl<K: Asked> Table<K> {
         }
     }
 
-    #[cfg_attr(not(unix), allow(dead_code))] // lists go by slots
+    #[allow(dead_code)] // lists go by slots
     pub(super) fn slot_of_key(&self, key: WatchKey) -> Option<u32> {
         self.entries.slot_of(key)
     }
