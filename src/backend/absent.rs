@@ -13,73 +13,62 @@ use super::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 
+/// There is none.
+pub(crate) enum Absent {}
+
+impl Select for Absent {
+    const PRESENT: bool = false;
+
+    fn new() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn wait(&self, _: &mut Events, _: Option<Duration>) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
+        match *self {}
+    }
+
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn deregister(&self, _: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn abandon(&self, _: WatchKey) {
+        match *self {}
+    }
+
+    #[cfg(unix)]
+    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        match *self {}
+    }
+
+    fn describe(_: u32, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
 macro_rules! absent {
     ($($module:ident::$Name:ident),*) => {$(
         pub(crate) mod $module {
-            use super::*;
-
-            pub(crate) enum $Name {}
-
-            impl Select for $Name {
-                const PRESENT: bool = false;
-
-                fn new() -> io::Result<Self> {
-                    Err(io::ErrorKind::Unsupported.into())
-                }
-
-                fn wait(&self, _: &mut Events, _: Option<Duration>) -> io::Result<()> {
-                    match *self {}
-                }
-
-                fn prepare_notify(&self) -> io::Result<()> {
-                    match *self {}
-                }
-
-                fn notify(&self) -> io::Result<()> {
-                    match *self {}
-                }
-
-                fn register(
-                    &self,
-                    _: RawIo,
-                    _: Tracking,
-                    _: Token,
-                    _: Interest,
-                ) -> io::Result<Option<WatchKey>> {
-                    match *self {}
-                }
-
-                fn reregister(
-                    &self,
-                    _: RawIo,
-                    _: Option<WatchKey>,
-                    _: Token,
-                    _: Interest,
-                ) -> io::Result<()> {
-                    match *self {}
-                }
-
-                fn deregister(&self, _: RawIo, _: Option<WatchKey>) -> io::Result<()> {
-                    match *self {}
-                }
-
-                fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
-                    match *self {}
-                }
-
-                fn abandon(&self, _: WatchKey) {
-                    match *self {}
-                }
-
-                #[cfg(unix)]
-                fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-                    match *self {}
-                }
-
-                fn describe(_: u32, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    Ok(())
-                }
-            }
+            pub(crate) type $Name = super::Absent;
         }
     )*};
 }

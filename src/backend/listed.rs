@@ -191,8 +191,10 @@ struct Shown<A: Ask> {
     notifier: RawFd,
     /// Whether the list is with a thread that sleeps on it.
     is_lent: bool,
-    /// What was asked for while the list was lent, by slot.
-    changed: Vec<(u32, A)>,
+    /// What was asked for while the list was lent, by slot, and of which slots there is such. A slot that changes again
+    /// and again takes no more room than one.
+    noted: Vec<Option<A>>,
+    changed: Vec<u32>,
     /// Set with the first change that the sleeper must be woken for.
     sleeper_is_behind: bool,
     /// Where the last search for ready sources ended, so that a full `Events` starves none.
@@ -230,6 +232,7 @@ impl<A: Ask> Shown<A> {
             list: List::new(vec![A::new(notifier, readable)]),
             notifier,
             is_lent: false,
+            noted: Vec::new(),
             changed: Vec::new(),
             sleeper_is_behind: false,
             next: 0,
@@ -253,7 +256,13 @@ impl<A: Ask> Shown<A> {
     #[inline(never)]
     fn note(&mut self, slot: u32, ask: A) {
         self.sleeper_is_behind |= self.changed.is_empty();
-        self.changed.push((slot, ask));
+        let index = slot as usize;
+        if self.noted.len() <= index {
+            self.noted.resize(index + 1, None);
+        }
+        if self.noted[index].replace(ask).is_none() {
+            self.changed.push(slot);
+        }
     }
 
     /// Gives the list to a thread that goes to sleep on it.
@@ -267,12 +276,10 @@ impl<A: Ask> Shown<A> {
         self.list = list;
         self.is_lent = false;
         self.sleeper_is_behind = false;
-        if !self.changed.is_empty() {
-            let mut changed = mem::take(&mut self.changed);
-            for (slot, ask) in changed.drain(..) {
+        while let Some(slot) = self.changed.pop() {
+            if let Some(ask) = self.noted[slot as usize].take() {
                 self.show(slot, ask);
             }
-            self.changed = changed;
         }
     }
 

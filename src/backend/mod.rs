@@ -3,15 +3,19 @@
 mod absent;
 #[cfg(not(windows))]
 mod ask;
-#[cfg(unix)]
+#[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
 #[allow(dead_code)] // its tests run where no event port is
 mod associations;
 #[cfg(windows)]
 mod completions;
+#[cfg(not(windows))]
+mod fd_map;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;
-#[allow(dead_code)] // pure: its tests run where no kqueue is
+// Pure: its tests run where no kqueue is. But Linux, where most builds are made, compiles it for nothing else.
+#[cfg(any(test, fuzzing, wakeful_libkqueue, not(target_os = "linux")))]
+#[allow(dead_code)]
 mod knotes;
 #[cfg(not(windows))]
 mod listed;
@@ -53,6 +57,7 @@ pub use self::sim::{Address, Faults};
 pub(crate) use self::sim::{Id as SimId, Sim, World};
 pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::str::FromStr;
@@ -169,7 +174,7 @@ macro_rules! selectors {
                 }
             }
 
-            // Always: see `Poll::poll_limited`.
+            // Always: see `Poll::poll`.
             #[inline(always)]
             pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 match self {
@@ -313,18 +318,30 @@ impl Backend {
 
     /// The backend that `WAKEFUL_BACKEND` names, else the build's default.
     pub(crate) fn chosen() -> io::Result<Backend> {
-        match std::env::var_os(BACKEND_VARIABLE) {
-            None => Ok(Backend::default()),
-            // Who sets a variable to nothing has no wish.
-            Some(name) if name.is_empty() => Ok(Backend::default()),
-            Some(name) => name.to_str().and_then(|name| name.parse().ok()).ok_or_else(|| {
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    format!("{BACKEND_VARIABLE}={name:?} is no backend of wakeful's"),
-                )
-            }),
-        }
+        let parse = |name: &str| name.parse().ok();
+        Ok(from_environment(BACKEND_VARIABLE, "a backend of wakeful's", parse)?.unwrap_or_default())
     }
+}
+
+/// What an environment variable says, if anything.
+pub(crate) fn from_environment<T>(
+    variable: &str,
+    wanted: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> io::Result<Option<T>> {
+    // Who sets a variable to nothing has no wish.
+    let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match text.to_str().and_then(parse) {
+        Some(value) => Ok(Some(value)),
+        None => Err(is_not(variable, &text, wanted)),
+    }
+}
+
+#[cold]
+fn is_not(variable: &str, text: &OsStr, wanted: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{variable}={text:?} isn't {wanted}"))
 }
 
 /// Chooses the backend of [`Poll::new`](crate::Poll::new) without rebuilding.

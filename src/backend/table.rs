@@ -1,14 +1,13 @@
 //! The registrations of a kernel that keeps none, or forgets each as it answers. No calls to the kernel but through
 //! [`Ask`] and [`Asked`].
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::ask::{Ask, List, Wanted};
+use super::fd_map::FdMap;
 use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
 use super::Backend;
@@ -36,8 +35,8 @@ pub(super) trait Asked {
 /// Every registration.
 pub(super) struct Table<K: Asked> {
     entries: Slab<Entry>,
-    /// Who has each registered descriptor. Not by place: where numbers are never used again (WASI) they grow.
-    by_fd: HashMap<RawFd, WatchKey, BuildHasherDefault<NumberHasher>>,
+    /// Who has each registered descriptor.
+    by_fd: FdMap,
     pub(super) kernel: K,
     suspects: Suspects,
     /// Kept for its memory: what the suspects are looked at with.
@@ -84,27 +83,6 @@ impl Turn {
     }
 }
 
-/// Descriptors are small numbers of the kernel's choice: nobody can choose them so that they collide.
-#[derive(Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_i32(byte.into()));
-    }
-
-    #[inline]
-    fn write_i32(&mut self, number: i32) {
-        // By the golden ratio, since the table looks at the highest bits, too.
-        self.0 = (self.0 ^ u64::from(number as u32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    #[inline]
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
 /// By what a registration is found.
 #[derive(Copy, Clone)]
 pub(super) enum Place {
@@ -122,7 +100,7 @@ impl<K: Asked> Table<K> {
     pub(super) fn new(kernel: K) -> Table<K> {
         Table {
             entries: Slab::new(),
-            by_fd: HashMap::default(),
+            by_fd: FdMap::default(),
             kernel,
             suspects: Suspects::default(),
             looks: List::default(),
@@ -138,7 +116,7 @@ impl<K: Asked> Table<K> {
     ) -> io::Result<WatchKey> {
         let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         self.kernel.accepts(fd)?;
-        if let Some(&key) = self.by_fd.get(&fd) {
+        if let Some(key) = self.by_fd.get(fd) {
             if self.entries.get(key).is_some_and(|entry| entry.identity == identity) {
                 return Err(io::Error::from_raw_os_error(errors::ALREADY_EXISTS));
             }
@@ -274,7 +252,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// Whether one has become suspect since the last look, or since this was asked.
-    #[cfg_attr(not(unix), allow(dead_code))] // who shows lists tells each change
+    #[allow(dead_code)] // who shows lists tells each change
     pub(super) fn take_news_of_suspects(&mut self) -> bool {
         mem::take(&mut self.suspects.has_news)
     }
@@ -334,7 +312,7 @@ impl<K: Asked> Table<K> {
 
     fn find_fd(&mut self, fd: RawFd) -> io::Result<WatchKey> {
         let identity = FileIdentity::of(fd);
-        let Some(&key) = self.by_fd.get(&fd) else {
+        let Some(key) = self.by_fd.get(fd) else {
             return Err(identity.err().unwrap_or_else(not_found));
         };
         match identity {
@@ -358,7 +336,7 @@ impl<K: Asked> Table<K> {
         let Some(Entry { fd, .. }) = self.entries.remove(key) else {
             return false;
         };
-        self.by_fd.remove(&fd);
+        self.by_fd.remove(fd);
         // To ask for nothing can't fail in a way that matters.
         let _ = self.kernel.ask(key, fd, None);
         true

@@ -148,11 +148,13 @@ impl Watch {
 
     /// What is to be looked at when the poller comes by.
     pub(crate) fn suspect(&self) -> Option<Interest> {
-        DIRECTIONS
-            .into_iter()
-            .zip(&self.suspects)
-            .filter(|(_, suspicion)| suspicion.is_some())
-            .fold(None, |all, (direction, _)| join(all, Some(direction)))
+        let mut suspect = None;
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            if self.suspects[index].is_some() {
+                suspect = join(suspect, Some(direction));
+            }
+        }
+        suspect
     }
 
     /// `reregister`: all is asked anew.
@@ -273,7 +275,9 @@ impl Watch {
                 Some(_) => {}
                 None => suspicion.due = Some(now + suspicion.pause),
             }
-            next = [next, suspicion.due].into_iter().flatten().min();
+            if let Some(due) = suspicion.due {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
         }
         if has_changed {
             self.hung_up = is_hang_up(found).then_some(found);

@@ -14,6 +14,7 @@ macro_rules! socket_type {
             /// It is taken as it is. Put it into non-blocking mode first, with `set_nonblocking(true)`, or its
             /// operations will block.
             #[must_use]
+            #[inline]
             pub fn from_std(socket: $Std) -> $Type {
                 $Type { inner: $crate::poll::IoSource::new(socket) }
             }
@@ -23,6 +24,7 @@ macro_rules! socket_type {
             /// # Errors
             ///
             /// Those of the system; none is to be expected of an open socket.
+            #[inline]
             pub fn local_addr(&self) -> std::io::Result<$Addr> {
                 self.inner.local_addr()
             }
@@ -34,6 +36,7 @@ macro_rules! socket_type {
             /// # Errors
             ///
             /// Those of getsockopt(2), if the error can't be had.
+            #[inline]
             pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
                 self.inner.take_error()
             }
@@ -41,6 +44,7 @@ macro_rules! socket_type {
 
         /// Takes the socket as it is, like [`from_std`](Self::from_std).
         impl From<$Std> for $Type {
+            #[inline]
             fn from(socket: $Std) -> $Type {
                 $Type::from_std(socket)
             }
@@ -48,6 +52,7 @@ macro_rules! socket_type {
 
         /// The socket stays in non-blocking mode.
         impl From<$Type> for $Std {
+            #[inline]
             fn from(socket: $Type) -> $Std {
                 socket.inner.into_inner()
             }
@@ -65,6 +70,7 @@ macro_rules! ip_options {
             /// # Errors
             ///
             /// Those of setsockopt(2), for example `InvalidInput` for more than 255.
+            #[inline]
             pub fn set_ttl(&self, ttl: u32) -> std::io::Result<()> {
                 self.inner.set_ttl(ttl)
             }
@@ -74,6 +80,7 @@ macro_rules! ip_options {
             /// # Errors
             ///
             /// Those of getsockopt(2).
+            #[inline]
             pub fn ttl(&self) -> std::io::Result<u32> {
                 self.inner.ttl()
             }

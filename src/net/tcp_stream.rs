@@ -109,6 +109,7 @@ impl TcpStream {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
         Ok(TcpStream::from_std(os::connect(&addr.into())?.into()))
     }
@@ -118,6 +119,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// `NotConnected`: not yet, or no more.
+    #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
@@ -131,6 +133,7 @@ impl TcpStream {
     /// # Portability
     ///
     /// Shutting down what is shut down already is `Ok` on Linux, and `NotConnected` on Apple's systems.
+    #[inline]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)
     }
@@ -141,6 +144,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// Those of setsockopt(2).
+    #[inline]
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.inner.set_nodelay(nodelay)
     }
@@ -150,6 +154,7 @@ impl TcpStream {
     /// # Errors
     ///
     /// Those of getsockopt(2).
+    #[inline]
     pub fn nodelay(&self) -> io::Result<bool> {
         self.inner.nodelay()
     }

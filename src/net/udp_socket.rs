@@ -52,6 +52,7 @@ impl UdpSocket {
     ///
     /// `AddrInUse`, `AddrNotAvailable` (no address of this machine), `PermissionDenied` (a low port), or descriptors
     /// have run out. The list is in bind(2).
+    #[inline]
     pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         Ok(UdpSocket::from_std(os::bind(Type::DGRAM, &addr.into())?.into()))
     }
@@ -75,6 +76,7 @@ impl UdpSocket {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn connect(&self, addr: SocketAddr) -> io::Result<()> {
         self.inner.connect(addr)
     }
@@ -84,6 +86,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// `NotConnected`: none was chosen.
+    #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
@@ -158,6 +161,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of setsockopt(2).
+    #[inline]
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
         self.inner.set_broadcast(on)
     }
@@ -167,6 +171,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of getsockopt(2).
+    #[inline]
     pub fn broadcast(&self) -> io::Result<bool> {
         self.inner.broadcast()
     }
@@ -180,6 +185,7 @@ impl UdpSocket {
     /// # Portability
     ///
     /// On Unix it is the sender's option, on Windows the receiver's.
+    #[inline]
     pub fn set_multicast_loop_v4(&self, multicast_loop_v4: bool) -> io::Result<()> {
         self.inner.set_multicast_loop_v4(multicast_loop_v4)
     }
@@ -189,6 +195,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of getsockopt(2).
+    #[inline]
     pub fn multicast_loop_v4(&self) -> io::Result<bool> {
         self.inner.multicast_loop_v4()
     }
@@ -199,6 +206,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of setsockopt(2).
+    #[inline]
     pub fn set_multicast_ttl_v4(&self, multicast_ttl_v4: u32) -> io::Result<()> {
         self.inner.set_multicast_ttl_v4(multicast_ttl_v4)
     }
@@ -208,6 +216,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of getsockopt(2).
+    #[inline]
     pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
         self.inner.multicast_ttl_v4()
     }
@@ -217,6 +226,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of setsockopt(2): it must be an IPv6 socket.
+    #[inline]
     pub fn set_multicast_loop_v6(&self, multicast_loop_v6: bool) -> io::Result<()> {
         self.inner.set_multicast_loop_v6(multicast_loop_v6)
     }
@@ -226,6 +236,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of getsockopt(2): it must be an IPv6 socket.
+    #[inline]
     pub fn multicast_loop_v6(&self) -> io::Result<bool> {
         self.inner.multicast_loop_v6()
     }
@@ -249,6 +260,7 @@ impl UdpSocket {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn join_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
         self.inner.join_multicast_v4(multiaddr, interface)
     }
@@ -259,6 +271,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of setsockopt(2): no such interface, no multicast address, a member already.
+    #[inline]
     pub fn join_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.inner.join_multicast_v6(multiaddr, interface)
     }
@@ -268,6 +281,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of setsockopt(2): no member.
+    #[inline]
     pub fn leave_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
         self.inner.leave_multicast_v4(multiaddr, interface)
     }
@@ -277,6 +291,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of setsockopt(2): no member.
+    #[inline]
     pub fn leave_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.inner.leave_multicast_v6(multiaddr, interface)
     }
@@ -287,6 +302,7 @@ impl UdpSocket {
     /// # Errors
     ///
     /// Those of getsockopt(2): it must be an IPv6 socket.
+    #[inline]
     pub fn only_v6(&self) -> io::Result<bool> {
         SockRef::from(&*self.inner).only_v6()
     }

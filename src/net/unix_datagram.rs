@@ -44,6 +44,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// Those of [`UnixListener::bind`](super::UnixListener::bind).
+    #[inline]
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
         UnixDatagram::bind_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -80,6 +81,7 @@ impl UnixDatagram {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn unbound() -> io::Result<UnixDatagram> {
         Ok(UnixDatagram::from_std(os::socket(Domain::UNIX, Type::DGRAM)?.into()))
     }
@@ -101,6 +103,7 @@ impl UnixDatagram {
     /// - `InvalidInput`: the path has a zero byte, or is too long.
     /// - `NotFound`: there is nothing at `path`.
     /// - `ConnectionRefused`: nobody has this path open. Others are in connect(2).
+    #[inline]
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         self.inner.connect(path)
     }
@@ -110,6 +113,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// `NotConnected`: there is none.
+    #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
@@ -119,6 +123,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// `WouldBlock`: none has come. Otherwise those of recvfrom(2).
+    #[inline]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.inner.try_io_with(Interest::READABLE, |socket| socket.recv_from(buf))
     }
@@ -139,6 +144,7 @@ impl UnixDatagram {
     ///
     /// Those of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send). On Linux also `PermissionDenied`:
     /// the socket at `path` has chosen another peer.
+    #[inline]
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| socket.send_to(buf, path))
     }
@@ -161,6 +167,7 @@ impl UnixDatagram {
     /// # Errors
     ///
     /// `NotConnected`. The list is in shutdown(2).
+    #[inline]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)
     }

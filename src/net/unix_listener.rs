@@ -53,6 +53,7 @@ impl UnixListener {
     /// - `InvalidInput`: the path has a zero byte, or is longer than a Unix-domain address can be (107 bytes on Linux).
     /// - `AddrInUse`: something has this path, if only what an earlier listener has left.
     /// - `NotFound`, `PermissionDenied` and others of the file system. The list is in bind(2).
+    #[inline]
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
         UnixListener::bind_addr(&SocketAddr::from_pathname(path)?)
     }

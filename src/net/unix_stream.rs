@@ -76,6 +76,7 @@ impl UnixStream {
     ///
     /// On Linux the connection is made when this returns. Elsewhere it may be under way, as for
     /// [`TcpStream::connect`](super::TcpStream::connect).
+    #[inline]
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
         UnixStream::connect_addr(&SocketAddr::from_pathname(path)?)
     }
@@ -91,6 +92,7 @@ impl UnixStream {
     /// # Portability
     ///
     /// Linux and Android have abstract addresses, too.
+    #[inline]
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
         Ok(UnixStream::from_std(os::connect(&unix_address::to_kernel(addr)?)?.into()))
     }
@@ -110,6 +112,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// `NotConnected`: not yet, or no more.
+    #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
@@ -119,6 +122,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// `NotConnected`. The list is in shutdown(2).
+    #[inline]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)
     }

@@ -12,6 +12,7 @@ pub trait AsRawIo {
 }
 
 impl<T: AsRawFd> AsRawIo for T {
+    #[inline]
     fn as_raw_io(&self) -> RawIo {
         self.as_raw_fd()
     }
@@ -31,6 +32,7 @@ macro_rules! raw_fd_conversions {
         }
 
         impl std::os::fd::IntoRawFd for $Type {
+            #[inline]
             fn into_raw_fd(self) -> std::os::fd::RawFd {
                 std::os::fd::IntoRawFd::into_raw_fd(std::os::fd::OwnedFd::from(self))
             }
@@ -38,6 +40,7 @@ macro_rules! raw_fd_conversions {
 
         #[allow(unsafe_code)]
         impl std::os::fd::FromRawFd for $Type {
+            #[inline]
             unsafe fn from_raw_fd(fd: std::os::fd::RawFd) -> $Type {
                 // SAFETY: the caller promises that `fd` is open and nobody else's.
                 let fd: std::os::fd::OwnedFd = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };

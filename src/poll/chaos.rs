@@ -11,7 +11,8 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::backend::{Selector, NO_KERNEL};
+use super::wake::Wakes;
+use crate::backend::{from_environment, Selector, NO_KERNEL};
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -27,8 +28,8 @@ struct State {
     sources: u64,
     /// How many calls of `wait` there were.
     waits: u64,
-    /// By key, and whose events have which token. In order: the standard library's maps would be a third of
-    /// all that there is to compile, for all who never use this.
+    /// By key, and whose events have which token. In order, and searched by one function for both: all who never use
+    /// this compile it too, and the standard library's maps and searches are large.
     registered: Vec<(Key, Registration)>,
     owners: Vec<(Token, Key)>,
     /// At most one for each registration.
@@ -69,12 +70,10 @@ impl Chaos {
     /// If the environment asks for it. The `Poll`s of a program differ from each other, by their number.
     pub(super) fn from_environment(poll: u32) -> io::Result<Option<Box<Chaos>>> {
         static SAID: Once = Once::new();
-        let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
+        let parse = |text: &str| text.parse::<u64>().ok();
+        let Some(seed) = from_environment(VARIABLE, "a number", parse)? else {
             return Ok(None);
         };
-        let seed: u64 = text.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidInput, format!("{VARIABLE}={text:?} is no number"))
-        })?;
         // For the log of a test that fails. If nobody listens, nobody wants to know.
         SAID.call_once(|| drop(writeln!(io::stderr(), "wakeful: {VARIABLE}={seed}")));
         Ok(Some(Box::new(Chaos::new(seed.wrapping_add(u64::from(poll) << 32)))))
@@ -137,15 +136,15 @@ impl Chaos {
         !self.state().held.is_empty()
     }
 
-    /// Like the selector's `wait`. `is_watched` says whether somebody watches the poll's descriptor, where what is held
-    /// back doesn't show: then nothing is.
+    /// Like the selector's `wait`. Nothing is held back while somebody may watch the poll's descriptor, where it
+    /// doesn't show.
     #[cold]
     pub(super) fn wait(
         &self,
         selector: &Selector,
+        wakes: &Wakes,
         events: &mut Events,
         timeout: Option<Duration>,
-        is_watched: impl Fn() -> bool,
     ) -> io::Result<()> {
         let before = events.len();
         let mut state = self.state();
@@ -153,13 +152,13 @@ impl Chaos {
         let wait = state.waits;
         let held_first = !mem::take(&mut state.held_filled_room);
         if held_first {
-            state.deliver(is_watched(), events);
+            state.deliver(wakes.is_exposed(), events);
         }
         if events.spare() == 0 {
             state.held_filled_room = true;
-            return self.tell_watcher(state, selector, is_watched);
+            return self.tell_watcher(state, selector, wakes);
         }
-        let timeout = match state.held.iter().map(|held| held.due).min() {
+        let timeout = match state.next_due() {
             _ if events.len() > before => Some(Duration::ZERO),
             Some(next) => {
                 let until = next.saturating_duration_since(Instant::now());
@@ -176,7 +175,7 @@ impl Chaos {
         fresh.clear();
         let result = selector.wait(&mut fresh, timeout);
         let mut state = self.state();
-        let may_hold = !is_watched();
+        let may_hold = !wakes.is_exposed();
         for event in &fresh {
             state.pass(event, wait, may_hold, events);
         }
@@ -187,7 +186,7 @@ impl Chaos {
             state.make_up(events);
         }
         state.fresh = Some(fresh);
-        let told = self.tell_watcher(state, selector, is_watched);
+        let told = self.tell_watcher(state, selector, wakes);
         if events.len() > before {
             return Ok(());
         }
@@ -199,11 +198,11 @@ impl Chaos {
         &self,
         state: MutexGuard<'_, State>,
         selector: &Selector,
-        is_watched: impl Fn() -> bool,
+        wakes: &Wakes,
     ) -> io::Result<()> {
         let is_owed = !state.held.is_empty();
         drop(state);
-        match is_owed && is_watched() {
+        match is_owed && wakes.is_exposed() {
             true => selector.notify(),
             false => Ok(()),
         }
@@ -263,10 +262,8 @@ impl State {
     fn set(&mut self, key: Key, token: Token, interest: Interest) {
         self.remove(key);
         let registration = Registration { token, interest, since: self.waits, is_changing: false };
-        let place = self.registered.partition_point(|(other, _)| *other < key);
-        self.registered.insert(place, (key, registration));
-        let place = self.owners.partition_point(|owner| *owner < (token, key));
-        self.owners.insert(place, (token, key));
+        self.registered.insert(self.place_of(key), (key, registration));
+        self.owners.insert(self.place_of_owner(token, key), (token, key));
     }
 
     fn set_changing(&mut self, key: Key, is_changing: bool) {
@@ -278,35 +275,58 @@ impl State {
     fn remove(&mut self, key: Key) {
         if let Some(place) = self.place(key) {
             let (_, old) = self.registered.remove(place);
-            self.owners.retain(|owner| *owner != (old.token, key));
-            self.held.retain(|held| held.key != key);
+            self.owners.remove(self.place_of_owner(old.token, key));
+            if let Some(place) = self.held(key) {
+                self.held.swap_remove(place);
+            }
         }
     }
 
+    /// Where `key` is.
     fn place(&self, key: Key) -> Option<usize> {
-        self.registered.binary_search_by(|(other, _)| other.cmp(&key)).ok()
+        let place = self.place_of(key);
+        self.registered.get(place).is_some_and(|(other, _)| *other == key).then_some(place)
+    }
+
+    /// Where `key` is or would be.
+    fn place_of(&self, key: Key) -> usize {
+        first_place(self.registered.len(), &|place| self.registered[place].0 >= key)
+    }
+
+    fn place_of_owner(&self, token: Token, key: Key) -> usize {
+        first_place(self.owners.len(), &|place| self.owners[place] >= (token, key))
     }
 
     /// Whose event the kernel has told a `wait`, if that is sure. With a token that several have, or that somebody has
     /// had a moment ago, it isn't: later the event might be told of one that it isn't of.
     fn owner(&self, token: Token, wait: u64) -> Option<Key> {
-        let first = self.owners.partition_point(|(other, _)| *other < token);
-        let (_, key) = *self.owners.get(first).filter(|(other, _)| *other == token)?;
-        if self.owners.get(first + 1).is_some_and(|(other, _)| *other == token) {
-            return None;
-        }
+        let first = first_place(self.owners.len(), &|place| self.owners[place].0 >= token);
+        let key = match self.owners[first..] {
+            [(other, _), (another, _), ..] if other == token && another == token => return None,
+            [(other, key), ..] if other == token => key,
+            _ => return None,
+        };
         let (_, registration) = &self.registered[self.place(key)?];
         (registration.since < wait && !registration.is_changing).then_some(key)
     }
 
-    fn held(&mut self, key: Key) -> Option<&mut Held> {
-        self.held.iter_mut().find(|held| held.key == key)
+    /// Where the event is that is held for `key`.
+    fn held(&self, key: Key) -> Option<usize> {
+        self.held.iter().position(|held| held.key == key)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for held in &self.held {
+            next = Some(next.map_or(held.due, |next| next.min(held.due)));
+        }
+        next
     }
 
     /// Holds an event back, or adds it to the one that is.
     fn hold(&mut self, key: Key, event: Event) {
-        if let Some(held) = self.held(key) {
-            return held.add(&event);
+        if let Some(place) = self.held(key) {
+            return self.held[place].add(&event);
         }
         let late = self.below(LATEST.as_micros() as usize) as u64;
         self.held.push(Held { due: Instant::now() + Duration::from_micros(late), key, event });
@@ -360,14 +380,9 @@ impl State {
             let writing = event
                 .readiness()
                 .without(Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::PRIORITY));
-            let mut parts =
-                [reading, writing].map(|readiness| Event::new(event.token(), readiness, origin, raw));
-            if self.chance(2) {
-                parts.reverse();
-            }
-            let [now, later] = parts;
-            events.push(now);
-            self.hold(key, later);
+            let (now, later) = if self.chance(2) { (writing, reading) } else { (reading, writing) };
+            events.push(Event::new(event.token(), now, origin, raw));
+            self.hold(key, Event::new(event.token(), later, origin, raw));
         } else if self.chance(4) {
             self.hold(key, event.clone());
         } else {
@@ -377,18 +392,17 @@ impl State {
 
     /// An event without a reason, for anybody.
     fn make_up(&mut self, events: &mut Events) {
-        // A raw descriptor may be closed without a word, and is left alone.
-        let is_source = |(key, _): &&(Key, Registration)| matches!(key, Key::Source(_));
-        let count = self.registered.iter().filter(is_source).count();
-        if count == 0 {
+        // A raw descriptor may be closed without a word, and is left alone. They come behind the others.
+        let sources =
+            first_place(self.registered.len(), &|place| matches!(self.registered[place].0, Key::Raw(_)));
+        if sources == 0 {
             return;
         }
-        let index = self.below(count);
-        if let Some((_, registration)) = self.registered.iter().filter(is_source).nth(index) {
-            let readiness = readiness(registration.interest);
-            if !readiness.is_none() {
-                events.push(Event::new(registration.token, readiness, NO_KERNEL, 0));
-            }
+        let index = self.below(sources);
+        let (_, registration) = &self.registered[index];
+        let readiness = readiness(registration.interest);
+        if !readiness.is_none() {
+            events.push(Event::new(registration.token, readiness, NO_KERNEL, 0));
         }
     }
 }
@@ -399,6 +413,20 @@ impl Held {
         let readiness = self.event.readiness().union(event.readiness());
         self.event = Event::new(event.token(), readiness, origin, raw);
     }
+}
+
+/// The first of `len` places for which `is_reached`; it is for all behind that too.
+fn first_place(len: usize, is_reached: &dyn Fn(usize) -> bool) -> usize {
+    let (mut first, mut end) = (0, len);
+    while first < end {
+        let middle = first + (end - first) / 2;
+        if is_reached(middle) {
+            end = middle;
+        } else {
+            first = middle + 1;
+        }
+    }
+    first
 }
 
 fn readiness(directions: Interest) -> Readiness {

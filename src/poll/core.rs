@@ -19,7 +19,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    // Always: see `Poll::poll_limited`.
+    // Always: see `Poll::poll`.
     #[inline(always)]
     pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match &self.chaos {
@@ -30,7 +30,7 @@ impl Core {
 
     #[cold]
     fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        chaos.wait(&self.selector, events, timeout, || self.wakes.is_exposed())
+        chaos.wait(&self.selector, &self.wakes, events, timeout)
     }
 
     /// Tells the kernel of a wake.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::chaos::{Chaos, Key as ChaosKey};
 use super::{Core, Registry, Source};
 use crate::backend::{Blocked, Tracking, WatchKey};
-use crate::os::AsRawIo;
+use crate::os::{AsRawIo, RawIo};
 use crate::readiness::{Interest, Token};
 
 /// Any descriptor or socket as an event source.
@@ -136,54 +136,30 @@ impl<T> IoSource<T> {
 }
 
 impl<T: AsRawIo> Source for IoSource<T> {
+    #[inline]
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        if self.poll_id != 0 {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
-        }
         let core = registry.core();
-        let io = self.io.as_raw_io();
-        let key = core.selector.register(io, Tracking::Operations, token, interest)?;
-        let chaos = core.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
-        if key.is_some() || chaos.is_some() {
-            self.watched = Some(Box::new(Watched { core: Arc::clone(core), key, chaos }));
-        }
+        self.watched = Watched::register(core, self.poll_id, self.io.as_raw_io(), token, interest)?;
         self.poll_id = core.id;
         Ok(())
     }
 
+    #[inline]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let core = self.belongs_to(registry)?;
-        let change = || core.selector.reregister(self.io.as_raw_io(), self.key(), token, interest);
-        match self.watched.as_ref().and_then(|watched| watched.chaos()) {
-            Some((chaos, key)) => chaos.replace(key, token, interest, change),
-            None => change(),
-        }
+        let (core, watched) = (registry.core(), self.watched.as_deref());
+        Watched::reregister(core, self.poll_id, watched, self.io.as_raw_io(), token, interest)
     }
 
+    #[inline]
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        let core = self.belongs_to(registry)?;
-        core.selector.deregister(self.io.as_raw_io(), self.key())?;
+        let (core, watched) = (registry.core(), self.watched.as_deref());
+        Watched::deregister(core, self.poll_id, watched, self.io.as_raw_io())?;
         self.poll_id = 0;
         if let Some(mut watched) = self.watched.take() {
             // It has ended: there is nothing to abandon.
             watched.key = None;
         }
         Ok(())
-    }
-}
-
-impl<T> IoSource<T> {
-    fn belongs_to<'a>(&self, registry: &'a Registry) -> io::Result<&'a Core> {
-        let core = registry.core();
-        if self.poll_id == core.id {
-            Ok(core)
-        } else {
-            Err(io::Error::new(io::ErrorKind::NotFound, "the source is not registered with this `Poll`"))
-        }
-    }
-
-    fn key(&self) -> Option<WatchKey> {
-        self.watched.as_ref().and_then(|watched| watched.key)
     }
 }
 
@@ -212,6 +188,58 @@ struct Watched {
     core: Arc<Core>,
     key: Option<WatchKey>,
     chaos: Option<ChaosKey>,
+}
+
+/// What doesn't depend on the type of a source, and so is compiled once for all.
+impl Watched {
+    /// `None` if nobody need be told.
+    fn register(
+        core: &Arc<Core>,
+        poll_id: u32,
+        io: RawIo,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<Option<Box<Watched>>> {
+        if poll_id != 0 {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
+        }
+        let key = core.selector.register(io, Tracking::Operations, token, interest)?;
+        let chaos = core.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
+        if key.is_none() && chaos.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Watched { core: Arc::clone(core), key, chaos })))
+    }
+
+    fn reregister(
+        core: &Core,
+        poll_id: u32,
+        watched: Option<&Watched>,
+        io: RawIo,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        check_poll(core, poll_id)?;
+        let key = watched.and_then(|watched| watched.key);
+        let change = || core.selector.reregister(io, key, token, interest);
+        match watched.and_then(Watched::chaos) {
+            Some((chaos, key)) => chaos.replace(key, token, interest, change),
+            None => change(),
+        }
+    }
+
+    fn deregister(core: &Core, poll_id: u32, watched: Option<&Watched>, io: RawIo) -> io::Result<()> {
+        check_poll(core, poll_id)?;
+        core.selector.deregister(io, watched.and_then(|watched| watched.key))
+    }
+}
+
+fn check_poll(core: &Core, poll_id: u32) -> io::Result<()> {
+    if poll_id == core.id {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::NotFound, "the source is not registered with this `Poll`"))
+    }
 }
 
 impl Watched {

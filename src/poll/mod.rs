@@ -223,7 +223,34 @@ impl Poll {
     /// # }
     /// ```
     pub fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        self.poll_limited(events, timeout, None)
+        // What is called here is inlined, down to the system call: where returns are dear after one
+        // (`os/unix/calls.rs`), a poll that doesn't sleep has one.
+        events.clear();
+        if events.capacity() == 0 {
+            return Err(no_room());
+        }
+        let mut timeout = timeout;
+        if self.wakes_first {
+            let result = self.take_wakes_first(events);
+            if result.is_err() || events.spare() == 0 {
+                return self.end(events, result);
+            }
+            if !events.is_empty() {
+                timeout = Some(Duration::ZERO);
+            }
+        }
+        // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
+        // something at once, and saves them.
+        if timeout == Some(Duration::ZERO) || (self.is_busy && timeout.is_some()) {
+            if let Err(e) = self.look(events) {
+                return self.end(events, Err(e));
+            }
+            self.is_busy = !events.is_empty();
+            if self.is_busy || timeout == Some(Duration::ZERO) {
+                return Ok(());
+            }
+        }
+        self.sleep_until(events, timeout)
     }
 
     /// Like [`poll`](Poll::poll), but sleeps until `deadline` at the latest. One that is past doesn't sleep.
@@ -257,7 +284,7 @@ impl Poll {
     /// ```
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
         let timeout = deadline.saturating_duration_since(self.core().selector.now());
-        self.poll_limited(events, Some(timeout), Some(deadline))
+        self.poll(events, Some(timeout))
     }
 
     /// Makes [`poll`](Poll::poll) look for events again and again, for as long as `limit`, before it sleeps. `None`, as
@@ -288,45 +315,6 @@ impl Poll {
         self.spin = limit.filter(|limit| time_passes && !limit.is_zero());
     }
 
-    /// `deadline` is when `timeout` is over, if that is known already.
-    ///
-    /// Always inlined, down to the system call: where returns are dear after one (`os/unix/calls.rs`), a poll that
-    /// doesn't sleep has one.
-    #[inline(always)]
-    fn poll_limited(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
-        events.clear();
-        if events.capacity() == 0 {
-            return Err(no_room());
-        }
-        let mut timeout = timeout;
-        if self.wakes_first {
-            let result = self.take_wakes_first(events);
-            if result.is_err() || events.spare() == 0 {
-                return self.end(events, result);
-            }
-            if !events.is_empty() {
-                timeout = Some(Duration::ZERO);
-            }
-        }
-        // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
-        // something at once, and saves them.
-        if timeout == Some(Duration::ZERO) || (self.is_busy && timeout.is_some()) {
-            if let Err(e) = self.look(events) {
-                return self.end(events, Err(e));
-            }
-            self.is_busy = !events.is_empty();
-            if self.is_busy || timeout == Some(Duration::ZERO) {
-                return Ok(());
-            }
-        }
-        self.sleep_until(events, timeout, deadline)
-    }
-
     /// Takes the wakes for which the last call had no room.
     #[cold]
     fn take_wakes_first(&mut self, events: &mut Events) -> io::Result<()> {
@@ -348,14 +336,9 @@ impl Poll {
 
     /// Sleeps until there are events or `timeout` is over, however often the backend comes back. It ends the poll.
     #[inline(never)]
-    fn sleep_until(
-        &mut self,
-        events: &mut Events,
-        timeout: Option<Duration>,
-        deadline: Option<Instant>,
-    ) -> io::Result<()> {
+    fn sleep_until(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         // A timeout that is over after the end of time is none.
-        let deadline = deadline.or_else(|| timeout.and_then(|d| self.core().selector.now().checked_add(d)));
+        let deadline = timeout.and_then(|timeout| self.core().selector.now().checked_add(timeout));
         // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
         // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
         // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
@@ -394,7 +377,7 @@ impl Poll {
     fn spin(&mut self, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
         loop {
-            self.look(events)?;
+            self.poll(events, Some(Duration::ZERO))?;
             let now = Instant::now();
             if !events.is_empty() || now.duration_since(start) >= limit {
                 return Ok(now);

@@ -45,6 +45,7 @@ macro_rules! source_type {
         }
 
         impl $crate::poll::Source for $Type {
+            #[inline]
             fn register(
                 &mut self,
                 registry: &$crate::poll::Registry,
@@ -54,6 +55,7 @@ macro_rules! source_type {
                 self.inner.register(registry, token, interest)
             }
 
+            #[inline]
             fn reregister(
                 &mut self,
                 registry: &$crate::poll::Registry,
@@ -63,12 +65,14 @@ macro_rules! source_type {
                 self.inner.reregister(registry, token, interest)
             }
 
+            #[inline]
             fn deregister(&mut self, registry: &$crate::poll::Registry) -> std::io::Result<()> {
                 self.inner.deregister(registry)
             }
         }
 
         impl std::fmt::Debug for $Type {
+            #[inline]
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 self.inner.fmt(f)
             }
@@ -87,12 +91,14 @@ macro_rules! source_type {
 
             /// The descriptor should be in non-blocking mode: it is taken as it is.
             impl From<OwnedFd> for $Type {
+                #[inline]
                 fn from(fd: OwnedFd) -> $Type {
                     $Type { inner: $crate::poll::IoSource::new(<$Io>::from(fd)) }
                 }
             }
 
             impl From<$Type> for OwnedFd {
+                #[inline]
                 fn from(source: $Type) -> OwnedFd {
                     OwnedFd::from(source.inner.into_inner())
                 }
@@ -106,6 +112,7 @@ macro_rules! source_type {
             use std::os::windows::io::{AsSocket, BorrowedSocket, OwnedSocket};
 
             impl AsSocket for $Type {
+                #[inline]
                 fn as_socket(&self) -> BorrowedSocket<'_> {
                     self.inner.as_socket()
                 }
@@ -113,12 +120,14 @@ macro_rules! source_type {
 
             /// The socket should be in non-blocking mode: it is taken as it is.
             impl From<OwnedSocket> for $Type {
+                #[inline]
                 fn from(socket: OwnedSocket) -> $Type {
                     $Type { inner: $crate::poll::IoSource::new(<$Io>::from(socket)) }
                 }
             }
 
             impl From<$Type> for OwnedSocket {
+                #[inline]
                 fn from(source: $Type) -> OwnedSocket {
                     OwnedSocket::from(source.inner.into_inner())
                 }

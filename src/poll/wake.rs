@@ -71,10 +71,11 @@ pub(super) struct Slot {
 
 impl Wakes {
     pub(super) fn new() -> Wakes {
+        const NOBODY: Option<Arc<Slot>> = None;
         Wakes {
             state: AtomicUsize::new(0),
             slots: Box::new(Mutex::new(Slots {
-                own: std::array::from_fn(|_| None),
+                own: [NOBODY; usize::BITS as usize],
                 shared: Vec::new(),
                 next_bit: FIRST_BIT,
                 next_shared: 0,
@@ -157,27 +158,24 @@ impl Wakes {
         let mut left = pending.0;
         let mut room = room;
         // From `next_bit` up, then around.
-        let around = left & ((1 << slots.next_bit) - 1);
-        for bits in [left & !around, around] {
-            let mut bits = bits;
-            while bits != 0 {
-                let bit = bits.trailing_zeros();
-                bits &= bits - 1;
-                if room == 0 {
-                    slots.next_bit = bit;
+        let mut rotated = left.rotate_right(slots.next_bit);
+        while rotated != 0 {
+            let bit = (rotated.trailing_zeros() + slots.next_bit) % usize::BITS;
+            rotated &= rotated - 1;
+            if room == 0 {
+                slots.next_bit = bit;
+                return Pending(left);
+            }
+            if bit == SHARED_BIT {
+                if slots.deliver_shared(&mut room, &mut deliver) {
+                    slots.next_bit = FIRST_BIT;
                     return Pending(left);
                 }
-                if bit == SHARED_BIT {
-                    if slots.deliver_shared(&mut room, &mut deliver) {
-                        slots.next_bit = FIRST_BIT;
-                        return Pending(left);
-                    }
-                } else if let Some(slot) = &slots.own[bit as usize] {
-                    deliver(slot.token);
-                    room -= 1;
-                }
-                left &= !(1 << bit);
+            } else if let Some(slot) = &slots.own[bit as usize] {
+                deliver(slot.token);
+                room -= 1;
             }
+            left &= !(1 << bit);
         }
         slots.next_bit = FIRST_BIT;
         Pending::NONE

@@ -39,7 +39,7 @@ impl Select for Epoll {
         })
     }
 
-    // Always: see `Poll::poll_limited`. And not to sleep is less code.
+    // Always: see `Poll::poll`. And not to sleep is less code.
     #[inline(always)]
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         if self.wait_once(events, timeout)? {

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 #[allow(unused_imports)] // not where there is only the socket
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -46,7 +46,7 @@ impl Notifier {
     }
 
     fn datagrams() -> io::Result<Notifier> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         socket.connect(socket.local_addr()?)?;
         socket.set_nonblocking(true)?;
         Ok(Notifier { kind: Kind::Datagrams, reader: socket.into(), writer: None })

@@ -110,6 +110,6 @@ fn what_is_due_comes_without_a_sleep() {
     assert!(chaos.state().follow_up(KEY, BOTH));
     std::thread::sleep(LATEST);
     let mut events = Events::with_capacity(8);
-    chaos.wait(&selector, &mut events, Some(Duration::ZERO), || false).unwrap();
+    chaos.wait(&selector, &Wakes::new(), &mut events, Some(Duration::ZERO)).unwrap();
     assert!(chaos.state().held.is_empty() && !events.is_empty(), "{events:?}");
 }

@@ -1,0 +1,101 @@
+//! Registrations by descriptor. Pure: no OS.
+//!
+//! In pages: a kernel mostly gives the smallest free descriptor, but where none is used again (WASI) they grow. Pages of
+//! which all have gone are given back when another is needed.
+
+use std::os::fd::RawFd;
+
+use super::watch::WatchKey;
+
+const PAGE: usize = 64;
+
+#[derive(Default)]
+pub(super) struct FdMap {
+    pages: Vec<Option<Box<Page>>>,
+}
+
+struct Page {
+    keys: [Option<WatchKey>; PAGE],
+    /// How many there are.
+    count: usize,
+}
+
+impl FdMap {
+    pub(super) fn get(&self, fd: RawFd) -> Option<WatchKey> {
+        // A negative number is behind all pages.
+        let index = fd as usize;
+        self.pages.get(index / PAGE)?.as_ref()?.keys[index % PAGE]
+    }
+
+    /// `fd` must be one that is open, and so not negative, and has no key here.
+    pub(super) fn insert(&mut self, fd: RawFd, key: WatchKey) {
+        let index = fd as usize;
+        while self.pages.len() <= index / PAGE {
+            self.pages.push(None);
+        }
+        if self.pages[index / PAGE].is_none() {
+            self.give_back();
+        }
+        let page = self.pages[index / PAGE].get_or_insert_with(Page::new);
+        page.keys[index % PAGE] = Some(key);
+        page.count += 1;
+    }
+
+    fn give_back(&mut self) {
+        for place in &mut self.pages {
+            if place.as_ref().is_some_and(|page| page.count == 0) {
+                *place = None;
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, fd: RawFd) {
+        let index = fd as usize;
+        if let Some(Some(page)) = self.pages.get_mut(index / PAGE) {
+            if page.keys[index % PAGE].take().is_some() {
+                page.count -= 1;
+            }
+        }
+    }
+}
+
+impl Page {
+    fn new() -> Box<Page> {
+        Box::new(Page { keys: [None; PAGE], count: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(slot: u32) -> WatchKey {
+        WatchKey { slot, generation: 7 }
+    }
+
+    #[test]
+    fn each_descriptor_has_its_own_key() {
+        let mut map = FdMap::default();
+        let fds = [0, 1, 63, 64, 65, 70_000];
+        for (fd, slot) in fds.into_iter().zip(0..) {
+            assert_eq!(map.get(fd), None);
+            map.insert(fd, key(slot));
+        }
+        map.remove(64);
+        map.remove(64);
+        map.remove(3);
+        let found = fds.map(|fd| map.get(fd).map(|key| key.slot));
+        assert_eq!(found, [Some(0), Some(1), Some(2), None, Some(4), Some(5)]);
+        assert_eq!((map.get(2), map.get(-1), map.get(RawFd::MAX)), (None, None, None));
+    }
+
+    #[test]
+    fn what_has_gone_takes_no_room() {
+        let mut map = FdMap::default();
+        for fd in 0..10_000 {
+            map.insert(fd, key(1));
+            assert_eq!(map.pages.iter().flatten().count(), 1);
+            map.remove(fd);
+        }
+    }
+}
