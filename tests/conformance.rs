@@ -109,6 +109,9 @@ mod threads;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_priority.rs"]
 mod linux_priority;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "conformance/linux_timer_slack.rs"]
+mod linux_timer_slack;
 
 // What only Unix has.
 #[cfg(unix)]
