@@ -189,6 +189,7 @@ mod direct {
     }
 
     // Not inlined, or the compiler makes both results without a branch: a dozen instructions for each call.
+    #[allow(dead_code)] // where the wrappers are used
     #[cold]
     #[inline(never)]
     fn error(answer: c_long) -> io::Error {
