@@ -112,6 +112,9 @@ mod linux_priority;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_terminals.rs"]
 mod linux_terminals;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "conformance/linux_timer_slack.rs"]
+mod linux_timer_slack;
 
 // What only Unix has.
 #[cfg(unix)]

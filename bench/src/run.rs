@@ -121,18 +121,19 @@ pub fn run(row: &Row, usual_rounds: usize, out: &mut impl Write) -> Result<()> {
             (contestant, times)
         })
         .collect();
-    writeln!(out, "row,{},{},{}", row.id, row.unit, row.title.replace(',', ";"))?;
+    writeln!(out, "row,{},{},{}", row.id, row.unit, row.title)?;
     let rounds = ((usual_rounds as f64 * row.share) as usize).max(5);
     let count = contestants.len();
     for round in 0..WARM_UP + rounds {
-        // Not always after the same neighbour.
+        let counted = round.checked_sub(WARM_UP);
         for step in 0..count {
-            let (contestant, times) = &mut contestants[(round + step) % count];
+            // Not always after the same neighbour. In the first round that counts in their own order: the report's.
+            let (contestant, times) = &mut contestants[(counted.unwrap_or(0) + step) % count];
             let value = match &mut contestant.batch {
                 Batch::Times(operations, batch) => batch(*times) / f64::from(*times) / f64::from(*operations),
                 Batch::Value(batch) => batch(),
             };
-            if let Some(round) = round.checked_sub(WARM_UP) {
+            if let Some(round) = counted {
                 writeln!(out, "{},{},{round},{value:.3}", row.id, contestant.name)?;
             }
         }

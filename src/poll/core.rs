@@ -29,6 +29,7 @@ impl Core {
     }
 
     #[cold]
+    #[inline(never)]
     fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         chaos.wait(&self.selector, &self.wakes, events, timeout)
     }

@@ -21,7 +21,7 @@ pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-pub(crate) use self::source_type::{read_with, source_type, write_with};
+pub(crate) use self::source_type::{read_with, source_type, write_rest, write_with};
 pub use self::waker::Waker;
 
 use std::fmt;
@@ -222,9 +222,10 @@ impl Poll {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         // What is called here is inlined, down to the system call: where returns are dear after one
-        // (`os/unix/calls.rs`), a poll that doesn't sleep has one.
+        // (`os/unix/calls.rs`), a poll that finds nothing and doesn't sleep has none.
         events.clear();
         if events.capacity() == 0 {
             return Err(no_room());
@@ -282,6 +283,7 @@ impl Poll {
     /// # Ok(())
     /// # }
     /// ```
+    #[inline]
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
         let timeout = deadline.saturating_duration_since(self.core().selector.now());
         self.poll(events, Some(timeout))
@@ -317,6 +319,7 @@ impl Poll {
 
     /// Takes the wakes for which the last call had no room.
     #[cold]
+    #[inline(never)]
     fn take_wakes_first(&mut self, events: &mut Events) -> io::Result<()> {
         self.take_wakes(events)?;
         // Those that are left come after the sources now, or busy wakers would starve these.
@@ -325,6 +328,7 @@ impl Poll {
     }
 
     /// The last step of each poll.
+    #[inline(never)]
     fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
         self.is_busy = !events.is_empty();
         // What was found before an error is not lost.
@@ -416,7 +420,7 @@ impl Poll {
 
     /// The poller is awake: takes the wakes and delivers them as far as there is room. Others stay pending, and come
     /// first in the next call.
-    #[inline]
+    #[inline(never)]
     fn take_wakes(&mut self, events: &mut Events) -> io::Result<()> {
         let pending = self.core().wakes.leave();
         if pending.is_none() {
@@ -439,6 +443,7 @@ impl Poll {
         Ok(())
     }
 
+    #[inline]
     fn core(&self) -> &Core {
         self.registry.core()
     }

@@ -87,6 +87,7 @@ impl Registry {
         Registry { core }
     }
 
+    #[inline]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
     }

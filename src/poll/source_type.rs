@@ -1,5 +1,7 @@
 //! What the sources of this library have in common, made by macros: each is an `IoSource` with a face of its own.
 
+use std::io;
+
 /// A public type around an `IoSource`: [`Source`](crate::event::Source), `try_io`, `Debug`, and the conversions from
 /// and to what the system calls it.
 macro_rules! source_type {
@@ -198,6 +200,18 @@ macro_rules! write_with {
                 })
             }
 
+            /// As the standard library's, but one call, which it mostly is, is inlined.
+            #[inline]
+            fn write_all(&mut self, buf: &[u8]) -> std::io::Result<()> {
+                if buf.is_empty() {
+                    return Ok(());
+                }
+                match self.write(buf) {
+                    Ok(n) if n == buf.len() => Ok(()),
+                    result => $crate::poll::write_rest(self, buf, result),
+                }
+            }
+
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 let wanted = || bufs.iter().map(|buf| buf.len()).sum();
@@ -224,6 +238,11 @@ macro_rules! write_with {
             }
 
             #[inline]
+            fn write_all(&mut self, buf: &[u8]) -> std::io::Result<()> {
+                (&*self).write_all(buf)
+            }
+
+            #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
                 (&*self).write_vectored(bufs)
             }
@@ -236,4 +255,65 @@ macro_rules! write_with {
     };
 }
 
+/// Goes on with a `write_all` whose first call has had this result.
+#[inline(never)]
+pub(crate) fn write_rest(mut writer: impl io::Write, buf: &[u8], first: io::Result<usize>) -> io::Result<()> {
+    let (mut rest, mut result) = (buf, first);
+    loop {
+        match result {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => rest = &rest[n..],
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        result = writer.write(rest);
+    }
+}
+
 pub(crate) use {read_with, source_type, write_with};
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io::{ErrorKind, Write};
+
+    use super::*;
+
+    /// Does what the list says, one call after the other.
+    struct Script(VecDeque<Result<usize, ErrorKind>>, Vec<u8>);
+
+    impl Write for Script {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            let n = self.0.pop_front().expect("no more calls")?;
+            self.1.extend(&buf[..n]);
+            Ok(n)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What became of it, what was written, and how many calls were left.
+    fn write_all(calls: &[Result<usize, ErrorKind>]) -> (Result<(), ErrorKind>, String, usize) {
+        let mut script = Script(calls.iter().copied().collect(), Vec::new());
+        let first = script.write(b"hello");
+        let result = write_rest(&mut script, b"hello", first).map_err(|e| e.kind());
+        (result, String::from_utf8(script.1).unwrap(), script.0.len())
+    }
+
+    #[test]
+    fn the_rest_is_written_as_the_standard_library_does() {
+        use ErrorKind::{Interrupted, WouldBlock, WriteZero};
+
+        assert_eq!(write_all(&[Ok(2), Ok(3), Ok(1)]), (Ok(()), "hello".into(), 1));
+        assert_eq!(write_all(&[Ok(1), Err(Interrupted), Ok(4)]), (Ok(()), "hello".into(), 0));
+        assert_eq!(write_all(&[Err(Interrupted), Ok(5)]), (Ok(()), "hello".into(), 0));
+        assert_eq!(write_all(&[Ok(2), Err(WouldBlock), Ok(3)]), (Err(WouldBlock), "he".into(), 1));
+        assert_eq!(write_all(&[Err(WouldBlock), Ok(5)]), (Err(WouldBlock), String::new(), 1));
+        assert_eq!(write_all(&[Ok(4), Ok(0), Ok(1)]), (Err(WriteZero), "hell".into(), 1));
+    }
+}

@@ -64,6 +64,7 @@ macro_rules! c_engine {
                 std::ptr::null()
             }
 
+            #[inline(always)]
             fn poll(&mut self, events: &mut *const Ready, timeout: Option<Duration>) {
                 // SAFETY: the engine is open.
                 *events = unsafe { $poll(self.engine, timeout.map_or(-1, $Engine::limit)) };

@@ -32,6 +32,7 @@ impl Engine for Mio {
         Events::with_capacity(CAPACITY)
     }
 
+    #[inline(always)]
     fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) {
         self.0.poll(events, timeout).expect("mio's poll");
     }

@@ -29,6 +29,7 @@ impl Engine for Polling {
         Events::with_capacity(NonZeroUsize::new(CAPACITY).expect("room for events"))
     }
 
+    #[inline(always)]
     fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) {
         events.clear();
         self.0.wait(events, timeout).expect("polling's wait");

@@ -104,6 +104,7 @@ impl Engine for Raw {
         Vec::with_capacity(CAPACITY)
     }
 
+    #[inline(always)]
     fn poll(&mut self, events: &mut Self::Events, timeout: Option<Duration>) {
         let epoll = self.epoll.as_raw_fd();
         let room = events.capacity();

@@ -72,6 +72,7 @@ impl<B: Choice> Engine for Wakeful<B> {
         Events::with_capacity(CAPACITY)
     }
 
+    #[inline(always)]
     fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) {
         self.0.poll(events, timeout).expect("wakeful's poll");
     }

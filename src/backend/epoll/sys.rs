@@ -130,13 +130,33 @@ pub(super) fn wait(
         return wait_apart(epoll, events, timeout, any);
     }
     let room = events.spare().min(MOST);
+    let kernels = events.list().spare_capacity_mut().as_mut_ptr().cast();
+    // SAFETY: `Events` has allocated room for that many of our events, which are as large at least. An `EpollEvent` is
+    // an `epoll_event`.
+    let found = unsafe { epoll_wait(epoll.as_raw_fd(), kernels, room as libc::c_int, timeout) }? as usize;
+    if found == 0 {
+        return Ok(false);
+    }
+    // SAFETY: the kernel has written so many.
+    let made = unsafe { translate(events, found, usual, any) };
+    Ok(made < found && found == room)
+}
+
+/// Translates the `found` events that the kernel has written behind those that are there; how many it made.
+///
+/// # Safety
+///
+/// The kernel has written so many.
+#[inline(never)]
+unsafe fn translate(
+    events: &mut Events,
+    found: usize,
+    usual: impl Fn(&EpollEvent) -> Option<Event>,
+    any: impl Fn(&EpollEvent) -> Option<Event>,
+) -> usize {
     let list = events.list();
     let ours = list.spare_capacity_mut().as_mut_ptr().cast::<Event>();
     let kernels = ours.cast::<EpollEvent>();
-    // SAFETY: `Events` has allocated room for that many of our events, which are as large at least. An `EpollEvent` is
-    // an `epoll_event`.
-    let found = unsafe { epoll_wait(epoll.as_raw_fd(), kernels.cast(), room as libc::c_int, timeout) };
-    let found = check(found)? as usize;
     let mut made = found;
     for index in (0..found).rev() {
         // SAFETY: the kernel has written the first `found` entries, and ours begin behind this one's end.
@@ -152,7 +172,7 @@ pub(super) fn wait(
     }
     // SAFETY: the first `made` entries of the room were written.
     unsafe { list.set_len(list.len() + made) };
-    Ok(made < found && found == room)
+    made
 }
 
 /// As [`wait`], with a buffer for the kernel's events.
@@ -169,7 +189,7 @@ fn wait_apart(
     // SAFETY: there is room for `COUNT`. An `EpollEvent` is an `epoll_event`.
     let found =
         unsafe { epoll_wait(epoll.as_raw_fd(), buffer.as_mut_ptr().cast(), room as libc::c_int, timeout) };
-    let found = check(found)? as usize;
+    let found = found? as usize;
     // SAFETY: numbers alone, which were zero at least.
     let kernels = unsafe { buffer.assume_init() };
     let mut made = 0;

@@ -24,7 +24,7 @@ mod without_vectors {
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
         match slices.iter().find(|slice| slice.iov_len > 0) {
             // SAFETY: the caller's promise is that each is as long as it says.
-            Some(slice) => unsafe { read(fd, slice.iov_base, slice.iov_len) },
+            Some(slice) => unsafe { libc::read(fd, slice.iov_base, slice.iov_len) },
             None => 0,
         }
     }
@@ -35,13 +35,14 @@ mod without_vectors {
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
         match slices.iter().find(|slice| slice.iov_len > 0) {
             // SAFETY: the caller's promise is that each is as long as it says.
-            Some(slice) => unsafe { write(fd, slice.iov_base, slice.iov_len) },
+            Some(slice) => unsafe { libc::write(fd, slice.iov_base, slice.iov_len) },
             None => 0,
         }
     }
 }
 
-/// Makes functions with the names and types of libc's that call the kernel themselves.
+/// Makes functions with the names and arguments of libc's that call the kernel themselves. Their answers are
+/// [checked](super::check) alike.
 ///
 /// The architectures are those on which every kernel that Rust supports has these calls by number, with plain
 /// registers for arguments: 32-bit x86 and s390x got socket calls of their own only in Linux 4.3. Android's libc
@@ -67,10 +68,13 @@ macro_rules! direct_calls {
         ))]
         #[allow(dead_code)] // which ones are used depends on the features
         #[inline]
-        pub(crate) unsafe fn $name($($arg: $type),*) -> $result {
+        pub(crate) unsafe fn $name($($arg: $type),*) -> direct::Answer<$result> {
             // SAFETY: the same call with the same arguments as libc's function of this name, whose contract the
             // caller keeps. Every argument fits in a `long`, as `syscall` wants it.
-            unsafe { direct::syscall!(libc::$number, $($arg as c_long,)* $($extra as c_long),*) as $result }
+            unsafe {
+                let answer = direct::syscall!(libc::$number, $($arg as c_long,)* $($extra as c_long),*);
+                direct::answer!(answer, $result)
+            }
         }
     )*};
 }
@@ -121,8 +125,19 @@ mod direct {
         };
     }
 
+    #[allow(unused_macros)] // where the wrappers are used
+    macro_rules! answer {
+        ($answer:expr, $type:ty) => {
+            $answer as $type
+        };
+    }
+
+    /// As libc's functions answer.
+    #[allow(dead_code)] // where the wrappers are used
+    pub(crate) type Answer<N> = N;
+
     #[allow(unused_imports)] // where the wrappers are used
-    pub(super) use syscall;
+    pub(super) use {answer, syscall};
 }
 
 /// The instruction. Where the kernel makes the processor forget where returns go (AMD's SRSO and its like), each
@@ -130,6 +145,7 @@ mod direct {
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
 mod direct {
     use std::arch::asm;
+    use std::io;
 
     use libc::{c_int, c_long};
 
@@ -149,8 +165,45 @@ mod direct {
         };
     }
 
+    #[allow(unused_macros)] // where the wrappers are used
+    macro_rules! answer {
+        ($answer:expr, $type:ty) => {{
+            let answer: c_long = $answer;
+            direct::Answer { answer, number: answer as $type }
+        }};
+    }
+
     #[allow(unused_imports)] // where the wrappers are used
-    pub(super) use syscall;
+    pub(super) use {answer, syscall};
+
+    /// An error stays the kernel's negative number: `errno` would cost two calls, of which each returns.
+    #[allow(dead_code)] // where the wrappers are used
+    pub(crate) struct Answer<N> {
+        pub(super) answer: c_long,
+        pub(super) number: N,
+    }
+
+    impl<N> super::super::Answer for Answer<N> {
+        type Number = N;
+
+        #[inline]
+        fn result(self) -> io::Result<N> {
+            // The last page of addresses is no result of any call.
+            if (-4095..0).contains(&self.answer) {
+                Err(error(self.answer))
+            } else {
+                Ok(self.number)
+            }
+        }
+    }
+
+    // Not inlined, or the compiler makes both results without a branch: a dozen instructions for each call.
+    #[allow(dead_code)] // where the wrappers are used
+    #[cold]
+    #[inline(never)]
+    fn error(answer: c_long) -> io::Error {
+        io::Error::from_raw_os_error(-answer as c_int)
+    }
 
     /// What a call that takes fewer arguments finds in the registers of the others doesn't matter to it.
     ///
@@ -177,18 +230,6 @@ mod direct {
                 options(nostack),
             );
         }
-        // The last page of addresses is no result of any call.
-        if (-4095..0).contains(&result) {
-            fail(result)
-        } else {
-            result
-        }
-    }
-
-    #[cold]
-    fn fail(result: c_long) -> c_long {
-        // SAFETY: the thread's own `errno`.
-        unsafe { *libc::__errno_location() = -result as c_int };
-        -1
+        result
     }
 }

@@ -1,7 +1,7 @@
 //! Reading and writing descriptors, on Linux without glibc's cancellation points.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 
 use super::{calls, check};
 
@@ -9,37 +9,37 @@ use super::{calls, check};
 pub(super) const MAX_SLICES: usize = 1024;
 
 #[cfg(feature = "os-ext")]
-pub(crate) fn read(source: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
-    let fd = source.as_fd().as_raw_fd();
+pub(crate) fn read(source: &impl AsRawFd, buf: &mut [u8]) -> io::Result<usize> {
+    let fd = source.as_raw_fd();
     // SAFETY: `buf` is as long as stated.
     check(unsafe { calls::read(fd, buf.as_mut_ptr().cast(), buf.len()) }).map(|n| n as usize)
 }
 
 #[cfg(feature = "os-ext")]
-pub(crate) fn write(source: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
-    let fd = source.as_fd().as_raw_fd();
+pub(crate) fn write(source: &impl AsRawFd, buf: &[u8]) -> io::Result<usize> {
+    let fd = source.as_raw_fd();
     // SAFETY: `buf` is as long as stated.
     check(unsafe { calls::write(fd, buf.as_ptr().cast(), buf.len()) }).map(|n| n as usize)
 }
 
-pub(crate) fn read_vectored(source: &impl AsFd, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
-    let fd = source.as_fd().as_raw_fd();
+pub(crate) fn read_vectored(source: &impl AsRawFd, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
+    let fd = source.as_raw_fd();
     let count = bufs.len().min(MAX_SLICES) as libc::c_int;
     // SAFETY: an `IoSliceMut` has the layout of an iovec; there are at least `count`.
     check(unsafe { calls::readv(fd, bufs.as_mut_ptr().cast(), count) }).map(|n| n as usize)
 }
 
 #[cfg(feature = "os-ext")]
-pub(crate) fn write_vectored(source: &impl AsFd, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
-    let fd = source.as_fd().as_raw_fd();
+pub(crate) fn write_vectored(source: &impl AsRawFd, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    let fd = source.as_raw_fd();
     let count = bufs.len().min(MAX_SLICES) as libc::c_int;
     // SAFETY: an `IoSlice` has the layout of an iovec; there are at least `count`.
     check(unsafe { calls::writev(fd, bufs.as_ptr().cast(), count) }).map(|n| n as usize)
 }
 
 #[cfg(feature = "os-ext")]
-pub(crate) fn set_nonblocking(source: &impl AsFd, nonblocking: bool) -> io::Result<()> {
-    let fd = source.as_fd().as_raw_fd();
+pub(crate) fn set_nonblocking(source: &impl AsRawFd, nonblocking: bool) -> io::Result<()> {
+    let fd = source.as_raw_fd();
     // SAFETY: no memory is passed.
     let old = check(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
     let new = if nonblocking { old | libc::O_NONBLOCK } else { old & !libc::O_NONBLOCK };

@@ -25,12 +25,29 @@ pub(crate) use self::{io::*, notifier::pipe};
 #[cfg(feature = "net")]
 pub(crate) use socket2::{Domain, SockRef, Type};
 
-/// The result of a system call that answers -1 on failure.
-pub(crate) fn check<N: Copy + PartialEq + From<i8>>(result: N) -> std::io::Result<N> {
-    if result == N::from(-1) {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(result)
+/// The result of a system call.
+#[inline]
+pub(crate) fn check<A: Answer>(answer: A) -> std::io::Result<A::Number> {
+    answer.result()
+}
+
+/// What a system call answers.
+pub(crate) trait Answer {
+    type Number;
+
+    fn result(self) -> std::io::Result<Self::Number>;
+}
+
+/// libc's functions answer -1 on failure, and put the error into `errno`.
+impl<N: Copy + PartialEq + From<i8>> Answer for N {
+    type Number = N;
+
+    fn result(self) -> std::io::Result<N> {
+        if self == N::from(-1) {
+            Err(std::io::Error::last_os_error())
+        } else {
+            Ok(self)
+        }
     }
 }
 

@@ -69,7 +69,8 @@ impl Notifier {
         let mut buf = [0u8; 128];
         loop {
             // SAFETY: `buf` is ours and as long as stated; the descriptor is open as long as `self`.
-            let n = unsafe { calls::read(self.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+            let read = unsafe { calls::read(self.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
+            let n = check(read).unwrap_or(-1);
             let is_empty = match self.kind {
                 Kind::EventFd => true,
                 // It may hold more than one buffer.

@@ -1,8 +1,9 @@
 //! What sockets do often: on Linux without glibc's cancellation points and in the fewest calls.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::mem;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -42,7 +43,7 @@ mod absent {
     pub(super) const NON_BLOCKING: libc::c_int = 0;
 
     /// A short write is as good.
-    pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         send(socket, bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| &**buf))
     }
 
@@ -100,22 +101,22 @@ fn set_non_blocking(socket: &Socket) -> io::Result<()> {
 }
 
 #[inline]
-pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
-    recv_with(socket.as_fd(), buf, 0)
+pub(crate) fn recv(socket: &impl AsRawFd, buf: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket.as_raw_fd(), buf, 0)
 }
 
-pub(crate) fn peek(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
-    recv_with(socket.as_fd(), buf, libc::MSG_PEEK)
+pub(crate) fn peek(socket: &impl AsRawFd, buf: &mut [u8]) -> io::Result<usize> {
+    recv_with(socket.as_raw_fd(), buf, libc::MSG_PEEK)
 }
 
-pub(crate) fn recv_vectored(socket: &impl AsFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+pub(crate) fn recv_vectored(socket: &impl AsRawFd, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     super::io::read_vectored(socket, bufs)
 }
 
 /// With sendmsg: writev takes no flags.
 #[cfg(not(target_os = "horizon"))]
-pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let fd = socket.as_fd().as_raw_fd();
+pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    let fd = socket.as_raw_fd();
     // SAFETY: zeroes are a message without address, data and ancillary data.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
     message.msg_iov = bufs.as_ptr().cast_mut().cast();
@@ -125,23 +126,25 @@ pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Res
 }
 
 #[inline]
-pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
-    let fd = socket.as_fd().as_raw_fd();
+pub(crate) fn send(socket: &impl AsRawFd, buf: &[u8]) -> io::Result<usize> {
+    let fd = socket.as_raw_fd();
     // SAFETY: `buf` is as long as stated; no address is passed.
     let sent = unsafe { calls::sendto(fd, buf.as_ptr().cast(), buf.len(), NO_SIGNAL, ptr::null(), 0) };
     check(sent).map(|n| n as usize)
 }
 
-pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    recv_from_with(socket.as_fd(), buf, 0)
+#[inline]
+pub(crate) fn recv_from(socket: &impl AsRawFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    recv_from_with(socket.as_raw_fd(), buf, 0)
 }
 
-pub(crate) fn peek_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    recv_from_with(socket.as_fd(), buf, libc::MSG_PEEK)
+pub(crate) fn peek_from(socket: &impl AsRawFd, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    recv_from_with(socket.as_raw_fd(), buf, libc::MSG_PEEK)
 }
 
-pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
-    let fd = socket.as_fd().as_raw_fd();
+#[inline]
+pub(crate) fn send_to(socket: &impl AsRawFd, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
+    let fd = socket.as_raw_fd();
     let target = SockAddr::from(target);
     // SAFETY: `buf` and `target` are as long as stated.
     let sent = unsafe {
@@ -152,8 +155,8 @@ pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io:
 
 /// The next connection, non-blocking and close-on-exec, and its peer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
-    let fd = listener.as_fd().as_raw_fd();
+pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<(OwnedFd, SockAddr)> {
+    let fd = listener.as_raw_fd();
     use std::os::fd::FromRawFd;
 
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
@@ -168,8 +171,8 @@ pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
 }
 
 #[inline]
-fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-    let (fd, none) = (socket.as_raw_fd(), ptr::null_mut());
+fn recv_with(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    let none = ptr::null_mut();
     // SAFETY: `buf` is as long as stated; no room for an address is passed.
     let received =
         unsafe { calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, none, ptr::null_mut()) };
@@ -177,23 +180,48 @@ fn recv_with(socket: BorrowedFd<'_>, buf: &mut [u8], flags: libc::c_int) -> io::
 }
 
 #[inline]
-fn recv_from_with(
-    socket: BorrowedFd<'_>,
-    buf: &mut [u8],
-    flags: libc::c_int,
-) -> io::Result<(usize, SocketAddr)> {
-    let fd = socket.as_raw_fd();
-    // SAFETY: `buf` is as long as stated; `try_init` lends memory that is as long as it states, and the kernel sets
-    // the length that it used.
-    let (received, sender) = unsafe {
-        SockAddr::try_init(|addr, len| {
-            check(calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, addr.cast(), len))
-        })
-    }?;
-    match sender.as_socket() {
+fn recv_from_with(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<(usize, SocketAddr)> {
+    let mut sender = mem::MaybeUninit::<libc::sockaddr_storage>::uninit();
+    let mut len = mem::size_of_val(&sender) as libc::socklen_t;
+    // SAFETY: `buf` and `sender` are as long as stated.
+    let received = unsafe {
+        let sender = sender.as_mut_ptr().cast();
+        check(calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, sender, &mut len))?
+    };
+    // SAFETY: the kernel has written `len` bytes, or as many as there was room for.
+    match unsafe { internet_address(sender.as_ptr(), len) } {
         Some(sender) => Ok((received as usize, sender)),
         None => {
             Err(io::Error::new(io::ErrorKind::InvalidData, "the sender's address is neither IPv4 nor IPv6"))
+        }
+    }
+}
+
+/// An address as the kernel has written it. socket2's is cleared first, and then moved twice, all 128 bytes of it.
+///
+/// # Safety
+///
+/// The first `len` bytes are initialised, if there are so many.
+#[inline]
+unsafe fn internet_address(addr: *const libc::sockaddr_storage, len: libc::socklen_t) -> Option<SocketAddr> {
+    let len = len as usize;
+    if len < mem::size_of::<libc::sockaddr_in>() {
+        return None;
+    }
+    // SAFETY: each structure is read as far as it is initialised, and the storage is aligned for all of them.
+    unsafe {
+        match libc::c_int::from((*addr).ss_family) {
+            libc::AF_INET => {
+                let addr = &*addr.cast::<libc::sockaddr_in>();
+                let ip = Ipv4Addr::from(u32::from_be(addr.sin_addr.s_addr));
+                Some(SocketAddrV4::new(ip, u16::from_be(addr.sin_port)).into())
+            }
+            libc::AF_INET6 if len >= mem::size_of::<libc::sockaddr_in6>() => {
+                let addr = &*addr.cast::<libc::sockaddr_in6>();
+                let (ip, port) = (Ipv6Addr::from(addr.sin6_addr.s6_addr), u16::from_be(addr.sin6_port));
+                Some(SocketAddrV6::new(ip, port, addr.sin6_flowinfo, addr.sin6_scope_id).into())
+            }
+            _ => None,
         }
     }
 }
@@ -230,6 +258,24 @@ mod tests {
             let bufs = [IoSlice::new(b"x"), IoSlice::new(b"y")];
             assert_eq!(send_vectored(&one, &bufs).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
         }));
+    }
+
+    #[test]
+    fn an_address_is_read_as_it_was_written() {
+        let read = |addr: &SockAddr, len| {
+            // SAFETY: the storage is initialised throughout.
+            unsafe { internet_address(addr.as_ptr().cast(), len) }
+        };
+        let v4 = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let v6 = SocketAddrV6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 1, 2, 3, 4), 4712, 5, 6).into();
+        for addr in [v4, v6] {
+            let written = SockAddr::from(addr);
+            assert_eq!(read(&written, written.len()), Some(addr));
+            assert_eq!(read(&written, written.len() - 1), None);
+            assert_eq!(read(&written, 0), None);
+        }
+        let path = SockAddr::unix("/a/path/that/is/longer/than/an/address").unwrap();
+        assert_eq!(read(&path, path.len()), None);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(crate) unsafe fn epoll_wait(
     events: *mut libc::epoll_event,
     count: c_int,
     timeout: Option<Duration>,
-) -> c_int {
+) -> io::Result<c_int> {
     let timeout = match timeout {
         None => -1,
         Some(timeout) => {
@@ -101,7 +101,7 @@ pub(crate) unsafe fn epoll_wait(
         }
     };
     // SAFETY: the caller's promise.
-    unsafe { super::calls::epoll_wait(epoll, events, count, timeout) }
+    check(unsafe { super::calls::epoll_wait(epoll, events, count, timeout) })
 }
 
 /// epoll_pwait2(2), since Linux 5.11. It is 25-40 ns dearer than `epoll_wait`, so whole milliseconds don't use it.
@@ -116,6 +116,8 @@ mod pwait2 {
     use std::time::Duration;
 
     use libc::{c_int, c_long};
+
+    use super::check;
 
     /// The kernel doesn't know the call (`ENOSYS`), or a seccomp filter that doesn't know it refuses it (`EPERM`).
     static IS_MISSING: AtomicBool = AtomicBool::new(false);
@@ -137,7 +139,7 @@ mod pwait2 {
         events: *mut libc::epoll_event,
         count: c_int,
         timeout: Duration,
-    ) -> Option<c_int> {
+    ) -> Option<io::Result<c_int>> {
         if IS_MISSING.load(Ordering::Relaxed) {
             return None;
         }
@@ -158,13 +160,13 @@ mod pwait2 {
                 0 as c_long,
             )
         };
-        if found == -1
-            && matches!(io::Error::last_os_error().raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
-        {
-            IS_MISSING.store(true, Ordering::Relaxed);
-            return None;
+        match check(found as c_int) {
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                IS_MISSING.store(true, Ordering::Relaxed);
+                None
+            }
+            result => Some(result),
         }
-        Some(found as c_int)
     }
 }
 

@@ -58,7 +58,8 @@ fn summary(samples: &Samples, page: &mut String) {
 }
 
 fn numbers(row: &Row, page: &mut String) {
-    let _ = write!(page, "<table><tr><th>engine<th>median, {}<th>ratio<th>quartiles", escape(&row.unit));
+    let unit = if row.unit.is_empty() { String::new() } else { format!(", {}", escape(&row.unit)) };
+    let _ = write!(page, "<table><tr><th>engine<th>median{unit}<th>ratio<th>quartiles");
     for engine in &row.engines {
         let value = Spread::of(&engine.values).map_or(String::new(), |value| short(value.median));
         let _ = write!(page, "<tr><td>{}<td>{value}", escape(&engine.name));
