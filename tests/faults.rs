@@ -45,6 +45,12 @@ pub enum At {
     Later,
 }
 
+impl At {
+    fn after(before: usize) -> At {
+        [At::First, At::Second].get(before).copied().unwrap_or(At::Later)
+    }
+}
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
@@ -149,7 +155,7 @@ fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, See
             such.truncate(1);
         }
         for (before, (index, made)) in such.into_iter().enumerate() {
-            let at = [At::First, At::Second].get(before).copied().unwrap_or(At::Later);
+            let at = At::after(before);
             // What the system lacks, it lacks from the beginning.
             let from = if stand.faults.is_empty() { made.step } else { 0 };
             let counted = calls[..=index].iter().filter(|made| made.step >= from && made.number == number);
@@ -192,13 +198,23 @@ fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Opti
     };
     let number = fault.call.split(' ').next().unwrap();
     let calls = calls::in_log(&log, fault.from);
-    let failed = calls.iter().find(|made| made.number == number && made.injected == Some(fault.error));
+    let failed = calls.iter().position(|made| made.number == number && made.injected == Some(fault.error));
+    let is_as_planned = |index: usize| {
+        let made = &calls[index];
+        let is_then = if stand.faults.is_empty() {
+            made.step == fault.step
+        } else {
+            // What was done before may have been more or less. The log begins with the first step.
+            At::after(calls[..index].iter().filter(|made| made.name == fault.call).count()) == fault.at
+        };
+        made.name == fault.call && is_then
+    };
     match failed {
-        Some(made) if made.step == fault.step && made.name == fault.call => {
-            Some(Ok(table::outcome(&seen, usual, fault)))
-        }
+        Some(index) if is_as_planned(index) => Some(Ok(table::outcome(&seen, usual, fault))),
         _ if VARYING.contains(&fault.call.as_str()) => None,
-        Some(made) => Some(Err(format!("{what}: {} of step {} has failed", made.name, made.step))),
+        Some(index) => {
+            Some(Err(format!("{what}: {} of step {} has failed", calls[index].name, calls[index].step)))
+        }
         None => Some(Err(format!("{what}: it hasn't failed"))),
     }
 }
