@@ -1,7 +1,7 @@
 //! Registrations by descriptor. Pure: no OS.
 //!
-//! In pages: a kernel mostly gives the smallest free descriptor, but where none is used again (WASI) they grow. Pages of
-//! which all have gone are given back when another is needed.
+//! In pages: a kernel mostly gives the smallest free descriptor, but where none is used again (WASI) they grow. Pages
+//! of which all have gone are given back when another is needed.
 
 use std::os::fd::RawFd;
 
