@@ -73,7 +73,6 @@ const BEYOND: &[Beyond] = &[
         file: "unix_pipes",
         reason: BLOCKS,
         tests: &[
-            "a_child_process",
             "a_reader_of_a_fifo_comes_back",
             "the_reader_has_gone",
             "the_reader_of_a_full_pipe_has_gone",

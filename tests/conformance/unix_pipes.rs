@@ -7,7 +7,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use wakeful::event::Event;
 use wakeful::unix::{pipe, SourceFd};
@@ -21,7 +20,6 @@ on_every_backend![
     the_writer_has_gone,
     the_reader_has_gone,
     the_reader_of_a_full_pipe_has_gone,
-    a_child_process,
     a_writer_of_a_fifo_comes_back,
     a_hasty_writer_of_a_fifo,
     a_hasty_writer_and_a_raw_descriptor,
@@ -92,31 +90,6 @@ fn the_reader_of_a_full_pipe_has_gone(backend: Backend) {
     assert!(events.iter().any(Event::is_write_closed), "{events:?}");
     assert_kind(sender.write(b"x"), ErrorKind::BrokenPipe);
     t.quiet();
-}
-
-fn a_child_process(backend: Backend) {
-    let mut t = Tester::new(backend);
-    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut sender = pipe::Sender::from(child.stdin.take().unwrap());
-    let mut receiver = pipe::Receiver::from(child.stdout.take().unwrap());
-    sender.set_nonblocking(true).unwrap();
-    receiver.set_nonblocking(true).unwrap();
-    t.register(&mut sender, A, WRITE);
-    t.register(&mut receiver, B, READ);
-    t.expect(&[want(A, WRITE)]);
-    for _ in 0..20 {
-        send(&sender, b"through the cat");
-        let mut back = Vec::new();
-        while back.len() < 15 {
-            t.expect(&[want(B, READ)]);
-            back.extend(drain(&receiver));
-        }
-        assert_eq!(back, b"through the cat");
-    }
-    drop(sender);
-    t.expect(&[want(B, READ)]);
-    assert!(matches!(read_on(&receiver), (bytes, None) if bytes.is_empty()));
-    assert!(child.wait().unwrap().success());
 }
 
 struct Fifo {
