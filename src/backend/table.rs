@@ -163,11 +163,13 @@ impl<K: Asked> Table<K> {
 
     pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
         let key = self.find(place)?;
-        if self.vacate(key) {
-            Ok(())
-        } else {
-            Err(not_found())
+        let entry = self.vacate(key).ok_or_else(not_found)?;
+        // Or the list would grow for those that have gone, where nobody polls.
+        if entry.is_suspect && self.suspects.keys.len() == self.suspects.keys.capacity() {
+            let entries = &self.entries;
+            self.suspects.keys.retain(|&key| entries.get(key).is_some());
         }
+        Ok(())
     }
 
     /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
@@ -331,15 +333,13 @@ impl<K: Asked> Table<K> {
         self.entries.key_at(slot)
     }
 
-    /// Whether it was there.
-    fn vacate(&mut self, key: WatchKey) -> bool {
-        let Some(Entry { fd, .. }) = self.entries.remove(key) else {
-            return false;
-        };
-        self.by_fd.remove(fd);
+    /// What was there.
+    fn vacate(&mut self, key: WatchKey) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.by_fd.remove(entry.fd);
         // To ask for nothing can't fail in a way that matters.
-        let _ = self.kernel.ask(key, fd, None);
-        true
+        let _ = self.kernel.ask(key, entry.fd, None);
+        Some(entry)
     }
 }
 
@@ -383,4 +383,44 @@ fn look_for<K: Asked>(fd: RawFd, suspect: Option<Interest>) -> K::Ask {
 
 fn event<K: Asked>(token: Token, readiness: Readiness, raw: u32) -> Event {
     Event::new(token, readiness, K::BACKEND as u8, raw)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::backend::Blocked;
+
+    /// Takes everything.
+    struct Kernel;
+
+    impl Asked for Kernel {
+        type Ask = libc::pollfd;
+        const BACKEND: Backend = Backend::PosixPoll;
+        const FORGETS_CLOSED: bool = false;
+
+        fn ask(&mut self, _: WatchKey, _: RawFd, _: Option<Wanted>) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let mut table = Table::new(Kernel);
+        for _ in 0..1000 {
+            let key = table.insert(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
+            // It was told of, and then blocked in a direction that isn't known.
+            table.answer(key, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
+            table.change(Place::Key(key), |watch| watch.rearm(Blocked::Unknown)).unwrap();
+            assert!(table.take_news_of_suspects());
+            table.remove(Place::Key(key)).unwrap();
+        }
+        assert!(table.suspects.keys.capacity() < 10);
+        assert!(table.look_at_suspects(&mut Events::with_capacity(1)).unwrap().is_none());
+        assert!(table.suspects.keys.is_empty());
+    }
 }
