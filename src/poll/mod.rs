@@ -222,10 +222,10 @@ impl Poll {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        // What is called here is inlined, down to the system call: where returns are dear after one
-        // (`os/unix/calls.rs`), a poll that finds nothing and doesn't sleep has none.
+        // Inlined into the program, with what is called here, down to the system call: where returns are dear after
+        // one (`os/unix/calls.rs`), a poll that finds nothing and doesn't sleep has none.
         events.clear();
         if events.capacity() == 0 {
             return Err(no_room());
@@ -283,7 +283,7 @@ impl Poll {
     /// # Ok(())
     /// # }
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
         let timeout = deadline.saturating_duration_since(self.core().selector.now());
         self.poll(events, Some(timeout))
