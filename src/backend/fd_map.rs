@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 
 use super::watch::WatchKey;
 
-const PAGE: usize = 64;
+const PAGE: usize = 256;
 
 #[derive(Default)]
 pub(super) struct FdMap {
@@ -76,13 +76,13 @@ mod tests {
     #[test]
     fn each_descriptor_has_its_own_key() {
         let mut map = FdMap::default();
-        let fds = [0, 1, 63, 64, 65, 70_000];
+        let fds = [0, 1, 255, 256, 257, 70_000];
         for (fd, slot) in fds.into_iter().zip(0..) {
             assert_eq!(map.get(fd), None);
             map.insert(fd, key(slot));
         }
-        map.remove(64);
-        map.remove(64);
+        map.remove(256);
+        map.remove(256);
         map.remove(3);
         let found = fds.map(|fd| map.get(fd).map(|key| key.slot));
         assert_eq!(found, [Some(0), Some(1), Some(2), None, Some(4), Some(5)]);

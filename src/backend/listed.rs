@@ -160,6 +160,7 @@ impl<A: Ask> Select for Listed<A> {
 }
 
 impl<A: Ask> Listed<A> {
+    #[inline(never)]
     fn lock(&self) -> MutexGuard<'_, Table<Shown<A>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -249,7 +250,9 @@ impl<A: Ask> Shown<A> {
 
     #[cold]
     fn lengthen(&mut self, slot: u32, ask: A) {
-        self.list.asks.resize(slot as usize + 1, A::NOTHING);
+        while self.list.asks.len() <= slot as usize {
+            self.list.asks.push(A::NOTHING);
+        }
         self.list.asks.push(ask);
     }
 
@@ -257,8 +260,8 @@ impl<A: Ask> Shown<A> {
     fn note(&mut self, slot: u32, ask: A) {
         self.sleeper_is_behind |= self.changed.is_empty();
         let index = slot as usize;
-        if self.noted.len() <= index {
-            self.noted.resize(index + 1, None);
+        while self.noted.len() <= index {
+            self.noted.push(None);
         }
         if self.noted[index].replace(ask).is_none() {
             self.changed.push(slot);
@@ -289,19 +292,20 @@ impl<A: Ask> Shown<A> {
     }
 
     fn was_notified(&self) -> bool {
-        self.list.asks[0].found() != 0
+        self.list.asks.first().is_some_and(|notifier| notifier.found() != 0)
     }
 }
 
 /// How many answers are looked at together, since most of a long list are nothing.
 const CHUNK: usize = 16;
 
-/// The first of `asks` that has an answer.
-fn first_found<A: Ask>(asks: &[A]) -> Option<usize> {
-    let has_any = |chunk: &[A]| chunk.iter().fold(0, |all, ask| all | ask.found()) != 0;
-    let chunk = asks.chunks(CHUNK).position(has_any)?;
-    let start = chunk * CHUNK;
-    asks[start..].iter().position(|ask| ask.found() != 0).map(|index| start + index)
+/// The first of `asks` that has an answer, and the answer.
+#[inline(never)]
+fn first_found<A: Ask>(asks: &[A]) -> Option<(usize, u32)> {
+    let has_any = |chunk: &&[A]| chunk.iter().fold(0, |all, ask| all | ask.found()) != 0;
+    let (index, chunk) = asks.chunks(CHUNK).enumerate().find(|(_, chunk)| has_any(chunk))?;
+    let answers = chunk.iter().map(Ask::found).enumerate();
+    answers.map(|(step, raw)| (index * CHUNK + step, raw)).find(|(_, raw)| *raw != 0)
 }
 
 /// Turns what the kernel has `found` into events, as many as there is room for. It will find the others again.
@@ -313,7 +317,7 @@ fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Event
         let mut next = slots.start;
         // A change may have taken an answer from the list, so there may be fewer than were found.
         while left > 0 {
-            let Some(step) = first_found(&table.kernel.list.asks[next + 1..=slots.end]) else {
+            let Some((step, raw)) = first_found(&table.kernel.list.asks[next + 1..=slots.end]) else {
                 break;
             };
             let slot = next + step;
@@ -321,7 +325,6 @@ fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Event
                 table.kernel.next = slot;
                 return;
             }
-            let raw = table.kernel.list.asks[slot + 1].found();
             if let Some(key) = table.key_at(slot as u32) {
                 table.answer(key, raw, events);
             }
@@ -343,7 +346,7 @@ mod tests {
             for place in (0..count).rev() {
                 // And what stands behind it is passed over.
                 asks[place].revents = libc::POLLHUP;
-                assert_eq!(first_found(&asks), Some(place));
+                assert_eq!(first_found(&asks), Some((place, libc::POLLHUP as u32)));
             }
         }
     }

@@ -182,6 +182,12 @@ macro_rules! selectors {
                 }
             }
 
+            /// For who doesn't mind a return.
+            #[inline(never)]
+            pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+                self.wait(events, timeout)
+            }
+
             pub(crate) fn prepare_notify(&self) -> io::Result<()> {
                 match self {
                     $(Selector::$Name(selector) => selector.prepare_notify(),)*
@@ -341,7 +347,10 @@ pub(crate) fn from_environment<T>(
 
 #[cold]
 fn is_not(variable: &str, text: &OsStr, wanted: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{variable}={text:?} isn't {wanted}"))
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{variable}={} isn't {wanted}", text.to_string_lossy()),
+    )
 }
 
 /// Chooses the backend of [`Poll::new`](crate::Poll::new) without rebuilding.

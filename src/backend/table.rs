@@ -260,6 +260,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// The kernel has answered `raw` to what was asked for a registration.
+    #[inline(never)]
     pub(super) fn answer(&mut self, key: WatchKey, raw: u32, events: &mut Events) {
         let Some(entry) = self.entries.get_mut(key) else {
             return;

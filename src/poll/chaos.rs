@@ -173,7 +173,7 @@ impl Chaos {
         drop(state);
 
         fresh.clear();
-        let result = selector.wait(&mut fresh, timeout);
+        let result = selector.wait_apart(&mut fresh, timeout);
         let mut state = self.state();
         let may_hold = !wakes.is_exposed();
         for event in &fresh {
@@ -241,12 +241,14 @@ impl Chaos {
         true
     }
 
+    #[inline(never)]
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    #[inline(never)]
     fn below(&mut self, limit: usize) -> usize {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
@@ -416,6 +418,7 @@ impl Held {
 }
 
 /// The first of `len` places for which `is_reached`; it is for all behind that too.
+#[inline(never)]
 fn first_place(len: usize, is_reached: &dyn Fn(usize) -> bool) -> usize {
     let (mut first, mut end) = (0, len);
     while first < end {

@@ -28,6 +28,14 @@ impl Core {
         }
     }
 
+    /// For who doesn't mind a return.
+    pub(super) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match &self.chaos {
+            None => self.selector.wait_apart(events, timeout),
+            Some(chaos) => self.wait_with(chaos, events, timeout),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {

@@ -381,7 +381,8 @@ impl Poll {
     fn spin(&mut self, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
         loop {
-            self.poll(events, Some(Duration::ZERO))?;
+            self.core().wait_apart(events, Some(Duration::ZERO))?;
+            self.take_pending_wakes(events)?;
             let now = Instant::now();
             if !events.is_empty() || now.duration_since(start) >= limit {
                 return Ok(now);
@@ -400,6 +401,11 @@ impl Poll {
     #[inline(always)]
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
         self.core().wait(events, Some(Duration::ZERO))?;
+        self.take_pending_wakes(events)
+    }
+
+    #[inline(always)]
+    fn take_pending_wakes(&mut self, events: &mut Events) -> io::Result<()> {
         if self.core().wakes.is_pending() {
             self.take_wakes(events)?;
         }

@@ -206,6 +206,7 @@ impl Wakes {
         before & (POLLING | EXPOSED) != 0 && (before & PENDING == 0 || before & UNTOLD != 0)
     }
 
+    #[inline(never)]
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
