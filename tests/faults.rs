@@ -184,7 +184,7 @@ fn says_full(call: &str, error: &str) -> bool {
 }
 
 /// What the same step does more or less often, as time passes and threads fall asleep sooner or later.
-const VARYING: [&str; 5] = ["epoll_pwait2", "ppoll", "fstat", "read (notifier)", "write (notifier)"];
+const VARYING: [&str; 5] = ["epoll_pwait2", "ppoll", calls::FSTAT, "read (notifier)", "write (notifier)"];
 
 /// What a program gets to see of a fault; `Err` if it was more than an error.
 ///

@@ -70,7 +70,8 @@ fn is_always_ready(fd: RawFd) -> io::Result<bool> {
 
 /// Not through the standard library, which asks statx(2) for more, and takes 200 instructions to say so.
 fn status(fd: RawFd) -> io::Result<stat> {
-    let mut status = MaybeUninit::uninit();
+    // Zeroed, though the kernel writes it: the memory sanitizer doesn't know that of this call.
+    let mut status = MaybeUninit::zeroed();
     // SAFETY: there is room for what is asked. A number that isn't open answers EBADF.
     check(unsafe { fstat(fd, status.as_mut_ptr()) })?;
     // SAFETY: it has succeeded, so it has been written.
