@@ -343,6 +343,30 @@ pub fn udp() -> (UdpSocket, SocketAddr) {
     (socket, addr)
 }
 
+/// A port that refuses datagrams for as long as the socket is kept. It hears nobody but itself, and keeps the port: one
+/// that were merely free may be somebody else's by the time that a datagram gets there.
+#[track_caller]
+pub fn refusing_udp() -> (Option<UdpSocket>, SocketAddr) {
+    let (socket, addr) = udp();
+    // Windows' kernel may take in what it then throws away.
+    if !cfg!(unix) {
+        return (None, addr);
+    }
+    socket.connect(addr).expect("connect");
+    (Some(socket), addr)
+}
+
+/// A port that refuses connections for as long as the socket is kept. Nobody listens at it, and nobody else gets it.
+#[cfg(not(target_family = "wasm"))]
+#[track_caller]
+pub fn refusing_tcp() -> (Option<socket2::Socket>, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&any_port().into()).expect("bind");
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    // Other kernels may say nothing at all where somebody is who doesn't listen.
+    (cfg!(any(target_os = "linux", target_os = "android")).then_some(socket), addr)
+}
+
 /// Writes all of `bytes`, which fit.
 #[track_caller]
 pub fn send(mut to: impl Write, bytes: &[u8]) {

@@ -1,8 +1,10 @@
 //! Datagrams: readiness, batches, and an error that the network sends back.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 
 use wakeful::event::Event;
+use wakeful::net::UdpSocket;
 use wakeful::Backend;
 
 use crate::skips::{makes_sockets, skip};
@@ -89,10 +91,6 @@ fn an_empty_datagram_is_an_event(backend: Backend) {
     assert_eq!(patiently(|| a.recv_from(&mut [0; 4])).unwrap().0, 0);
 }
 
-fn nobody() -> std::net::SocketAddr {
-    udp().1
-}
-
 /// Polls until an error of A's is told; the kernel may tell before that there is room.
 fn expect_error(t: &mut Tester, needs: wakeful::Interest) -> Vec<Event> {
     let mut events = t.expect(&[want(A, needs).or(BOTH)]);
@@ -115,7 +113,8 @@ pub fn a_refused_datagram_is_an_error(backend: Backend) {
     for interest in [READ, BOTH] {
         let mut t = Tester::new(backend);
         let (mut a, _) = udp();
-        a.connect(nobody()).unwrap();
+        let (_keep, nobody) = refusing_udp();
+        a.connect(nobody).unwrap();
         t.register(&mut a, A, interest);
         if interest.is_writable() {
             t.expect(&[want(A, WRITE)]);
@@ -139,10 +138,18 @@ pub fn an_error_in_the_asked_direction(backend: Backend) {
     }
     let mut t = Tester::new(backend);
     let (mut a, _) = udp();
-    a.connect(nobody()).unwrap();
+    let (_keep, nobody) = refusing_udp();
+    a.connect(nobody).unwrap();
     t.register(&mut a, A, READ);
     patiently(|| a.send(b"anybody?")).unwrap();
     t.expect(&[want(A, READ)]);
+}
+
+/// Who has refused so far sends a datagram.
+fn send_after_all(peer: Option<UdpSocket>, to: SocketAddr) {
+    let peer = peer.expect("who refuses keeps the port");
+    peer.connect(to).unwrap();
+    patiently(|| peer.send(b"here")).unwrap();
 }
 
 /// A reader who is told of an error, and has taken it, waits for datagrams still.
@@ -160,8 +167,7 @@ pub fn after_an_error_the_next_arrival_is_an_event(backend: Backend) {
         for takes_error in [false, true] {
             let mut t = Tester::new(backend);
             let (mut a, to_a) = udp();
-            let (peer, to_peer) = udp();
-            drop(peer);
+            let (peer, to_peer) = refusing_udp();
             a.connect(to_peer).unwrap();
             t.register(&mut a, A, interest);
             if interest.is_writable() {
@@ -176,8 +182,7 @@ pub fn after_an_error_the_next_arrival_is_an_event(backend: Backend) {
                 assert_kind(a.recv(&mut [0; 4]), ErrorKind::ConnectionRefused);
             }
             assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
-            let Ok(peer) = wakeful::net::UdpSocket::bind(to_peer) else { continue };
-            patiently(|| peer.send_to(b"here", to_a)).unwrap();
+            send_after_all(peer, to_a);
             t.expect(&[want(A, READ).or(interest)]);
             assert_eq!(a.recv(&mut [0; 4]).unwrap(), 4);
         }
@@ -198,8 +203,7 @@ pub fn an_error_does_not_silence_the_reader(backend: Backend) {
     }
     let mut t = Tester::new(backend);
     let (mut a, to_a) = udp();
-    let (peer, to_peer) = udp();
-    drop(peer);
+    let (peer, to_peer) = refusing_udp();
     a.connect(to_peer).unwrap();
     patiently(|| a.send(b"anybody?")).unwrap();
     t.register(&mut a, A, BOTH);
@@ -209,7 +213,6 @@ pub fn an_error_does_not_silence_the_reader(backend: Backend) {
     if was_told {
         assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
     }
-    let peer = wakeful::net::UdpSocket::bind(to_peer).unwrap();
-    patiently(|| peer.send_to(b"here", to_a)).unwrap();
+    send_after_all(peer, to_a);
     t.expect(&[want(A, READ).or(WRITE)]);
 }

@@ -1,62 +1,103 @@
-//! Ends a `poll` without a timeout that should have ended by itself.
+//! How long is too long, also on a machine that has no time; and what ends a `poll` without a timeout that should have
+//! ended by itself.
+//!
+//! That an event has not come after two seconds proves nothing if nobody was let run in them. So steps are counted as
+//! well, each a moment's sleep of a thread and a datagram through the kernel: what is owed must have come after so many
+//! of them. Where there is time, that many are over before the two seconds are.
 
 use std::cell::Cell;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::net::UdpSocket;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wakeful::{Registry, Token, Waker};
 
+use crate::support::any_port;
+
 pub const TOKEN: Token = Token(0x5e5c_0e00);
 
-type Due = Mutex<Vec<(u64, Instant, Waker, u64)>>;
+/// What is owed must have come after this long.
+pub const LATEST: Duration = Duration::from_secs(2);
+/// And after so many steps.
+const STEPS: u64 = 80;
+const STEP: Duration = Duration::from_millis(20);
+/// Then not even a wake has ended a `poll`.
+const LAST_STEPS: u64 = 1000;
+
+static DONE: AtomicU64 = AtomicU64::new(0);
+static DUE: Mutex<Vec<(u64, Limit, Waker, u64)>> = Mutex::new(Vec::new());
 
 thread_local! {
     /// Of the sequence that this thread runs.
     pub static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
+/// From when on something is owed.
+#[derive(Copy, Clone)]
+pub struct Limit {
+    start: Instant,
+    steps: u64,
+}
+
+impl Limit {
+    pub fn start() -> Limit {
+        static THREAD: Once = Once::new();
+        THREAD.call_once(|| drop(thread::spawn(steps)));
+        Limit { start: Instant::now(), steps: DONE.load(Ordering::Relaxed) }
+    }
+
+    /// Whether the machine has had the time for what needs next to none.
+    pub fn had_time(&self) -> bool {
+        self.steps_since() >= STEPS
+    }
+
+    fn is_over(&self) -> bool {
+        self.start.elapsed() >= LATEST && self.had_time()
+    }
+
+    fn steps_since(&self) -> u64 {
+        DONE.load(Ordering::Relaxed) - self.steps
+    }
+}
+
 /// Calls the rescue off when dropped.
 pub struct Rescue(u64);
 
-/// Wakes the poll of `registry` after this time.
-pub fn after(time: Duration, registry: &Registry) -> Rescue {
-    static NEXT: Mutex<u64> = Mutex::new(0);
-    let id = {
-        let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
-        *next += 1;
-        *next
-    };
+/// Wakes the poll of `registry` when `limit` is over.
+pub fn after(limit: Limit, registry: &Registry) -> Rescue {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
     let waker = Waker::new(registry, TOKEN).expect("a waker");
-    let mut due = due().lock().unwrap_or_else(PoisonError::into_inner);
-    due.push((id, Instant::now() + time, waker, SEED.with(Cell::get)));
+    let mut due = DUE.lock().unwrap_or_else(PoisonError::into_inner);
+    due.push((id, limit, waker, SEED.with(Cell::get)));
     Rescue(id)
 }
 
 impl Drop for Rescue {
     fn drop(&mut self) {
-        due().lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, ..)| *id != self.0);
+        DUE.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, ..)| *id != self.0);
     }
 }
 
-fn due() -> &'static Due {
-    static DUE: OnceLock<Due> = OnceLock::new();
-    DUE.get_or_init(|| {
-        thread::spawn(|| loop {
-            thread::sleep(Duration::from_millis(20));
-            let due = due().lock().unwrap_or_else(PoisonError::into_inner);
-            for (_, time, waker, seed) in due.iter() {
-                if Instant::now() < *time {
-                    continue;
-                }
-                let _ = waker.wake();
-                // The wake itself may be what is broken, and then nothing ends the test.
-                if time.elapsed() > Duration::from_secs(20) {
-                    eprintln!("not even a wake ends the poll\nWAKEFUL_SEED={seed}");
-                    std::process::abort();
-                }
+fn steps() {
+    let echo = UdpSocket::bind(any_port()).expect("a socket");
+    echo.connect(echo.local_addr().expect("an address")).expect("connect");
+    echo.set_read_timeout(Some(LATEST)).expect("a timeout");
+    loop {
+        thread::sleep(STEP);
+        // A datagram that is lost has taken its time all the same.
+        let _ = echo.send(&[0]).and_then(|_| echo.recv(&mut [0]));
+        DONE.fetch_add(1, Ordering::Relaxed);
+        let due = DUE.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, limit, waker, seed) in due.iter().filter(|(_, limit, ..)| limit.is_over()) {
+            let _ = waker.wake();
+            // The wake itself may be what is broken, and then nothing ends the test.
+            if limit.steps_since() > LAST_STEPS {
+                eprintln!("not even a wake ends the poll\nWAKEFUL_SEED={seed}");
+                std::process::abort();
             }
-        });
-        Mutex::default()
-    })
+        }
+    }
 }
