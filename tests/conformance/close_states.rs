@@ -12,6 +12,7 @@ use wakeful::event::{Event, Source};
 use wakeful::net::TcpStream;
 use wakeful::{Backend, Interest};
 
+use crate::connecting::refusing_tcp;
 use crate::support::*;
 
 on_every_backend![the_matrix, what_came_before_a_reset_is_told];

@@ -34,6 +34,17 @@ fn a_connection_is_writable(backend: Backend) {
     }
 }
 
+/// A port that refuses connections for as long as the socket is kept. Nobody listens at it, and nobody else gets it.
+#[cfg(not(target_family = "wasm"))]
+#[track_caller]
+pub fn refusing_tcp() -> (Option<socket2::Socket>, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&any_port().into()).expect("bind");
+    let addr = socket.local_addr().unwrap().as_socket().unwrap();
+    // Other kernels may say nothing at all where somebody is who doesn't listen.
+    (cfg!(any(target_os = "linux", target_os = "android")).then_some(socket), addr)
+}
+
 /// A port that nobody listens at: its libc gives no socket away that doesn't listen.
 #[cfg(target_family = "wasm")]
 fn refusing_tcp() -> ((), SocketAddr) {

@@ -356,17 +356,6 @@ pub fn refusing_udp() -> (Option<UdpSocket>, SocketAddr) {
     (Some(socket), addr)
 }
 
-/// A port that refuses connections for as long as the socket is kept. Nobody listens at it, and nobody else gets it.
-#[cfg(not(target_family = "wasm"))]
-#[track_caller]
-pub fn refusing_tcp() -> (Option<socket2::Socket>, SocketAddr) {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.bind(&any_port().into()).expect("bind");
-    let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    // Other kernels may say nothing at all where somebody is who doesn't listen.
-    (cfg!(any(target_os = "linux", target_os = "android")).then_some(socket), addr)
-}
-
 /// Writes all of `bytes`, which fit.
 #[track_caller]
 pub fn send(mut to: impl Write, bytes: &[u8]) {
