@@ -31,6 +31,9 @@ impl FileIdentity {
 /// Not every kind of descriptor has a status. What is open and has none is told by a status of zeroes, which is no
 /// file's.
 fn status(fd: RawFd) -> io::Result<libc::stat> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
     let mut status = MaybeUninit::<libc::stat>::zeroed();
     // SAFETY: there is room for what is asked. A number that isn't open answers EBADF.
     match check(unsafe { libc::fstat(fd, status.as_mut_ptr()) }) {
