@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::watch::Watch;
 use super::Backend;
+use crate::os::FileIdentity;
 use crate::readiness::{Interest, PollWords};
 
 /// What a registration wants to be told.
@@ -51,6 +52,16 @@ pub(crate) trait Ask: Clone + Send {
     /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early. How many have an
     /// answer, or more: who looks for them needn't go on after so many.
     fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<usize>;
+
+    /// Which file `fd` stands for.
+    fn identity(fd: RawFd) -> io::Result<FileIdentity> {
+        FileIdentity::of(fd)
+    }
+
+    /// Which file `fd` stands for, if it can be watched.
+    fn watchable(fd: RawFd, has_priority: bool) -> io::Result<FileIdentity> {
+        FileIdentity::of_watchable(fd, has_priority)
+    }
 }
 
 /// What is asked in one call, and memory for it.

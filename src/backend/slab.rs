@@ -77,6 +77,13 @@ impl<T> Slab<T> {
         self.slots.get_mut(slot as usize)?.value.as_mut()
     }
 
+    /// The value that is in `slot`, and its key.
+    pub(super) fn entry_at(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let key = Key { slot, generation: place.generation };
+        place.value.as_mut().map(|value| (key, value))
+    }
+
     pub(super) fn remove_at(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(slot as usize)?;
         let value = place.value.take()?;
@@ -131,6 +138,7 @@ mod tests {
         assert_eq!(slab.remove(old), None);
         assert_eq!((slab.get(new), slab.slot_of(new)), (Some(&2), Some(new.slot)));
         assert_eq!(slab.key_at(new.slot), Some(new));
+        assert_eq!(slab.entry_at(new.slot), Some((new, &mut 2)));
     }
 
     #[test]
@@ -139,6 +147,7 @@ mod tests {
         assert_eq!(slab.get(Key { slot: 0, generation: 0 }), None);
         assert_eq!((slab.at(7), slab.key_at(7)), (None, None));
         assert_eq!(slab.at_mut(u32::MAX), None);
+        assert_eq!(slab.entry_at(7), None);
         assert_eq!(slab.remove_at(7), None);
     }
 

@@ -38,16 +38,5 @@ pub(crate) const TIMER_SLACK: Duration = if cfg!(any(target_os = "linux", target
     Duration::ZERO
 };
 
-#[cfg(not(windows))]
-impl FileIdentity {
-    /// Whether `fd` stands for nothing by now, or for something else. Not if the system just can't say.
-    pub(crate) fn has_left(self, fd: std::os::fd::RawFd) -> bool {
-        match FileIdentity::of(fd) {
-            Ok(now) => now != self,
-            Err(e) => e.raw_os_error() == Some(errors::BAD_DESCRIPTOR),
-        }
-    }
-}
-
 #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
 compile_error!("WebAssembly has descriptors only with WASI: build for wasm32-wasip1 or wasm32-wasip2");
