@@ -56,9 +56,16 @@ impl<K: Asked> Registrations<K> {
         Registrations(Box::new(Mutex::new(Table::new(kernel))))
     }
 
-    #[inline(never)]
+    #[inline]
     pub(super) fn lock(&self) -> Locked<'_, K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no thread holds the lock.
+    #[cfg(test)]
+    #[cfg_attr(wakeful_loom, allow(dead_code))]
+    pub(super) fn is_unlocked(&self) -> bool {
+        self.0.try_lock().is_ok()
     }
 
     pub(super) fn register(

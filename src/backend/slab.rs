@@ -59,8 +59,13 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        let slot = self.slot_of(key)?;
-        self.remove_at(slot)
+        let place = self.slots.get_mut(key.slot as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        let value = place.value.take()?;
+        self.free_slot(key.slot);
+        Some(value)
     }
 
     /// The key of the value that is in `slot`.
@@ -87,11 +92,16 @@ impl<T> Slab<T> {
     pub(super) fn remove_at(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(slot as usize)?;
         let value = place.value.take()?;
+        self.free_slot(slot);
+        Some(value)
+    }
+
+    fn free_slot(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
         if let Some(next) = place.generation.checked_add(1) {
             place.generation = next;
             self.free.push(slot);
         }
-        Some(value)
     }
 
     /// Every slot, taken or free.

@@ -124,9 +124,10 @@ impl<K: Asked> Table<K> {
     ) -> io::Result<WatchKey> {
         self.kernel.accepts(fd)?;
         let watch = Watch::new(token, interest, tracking);
+        let wanted = Wanted::of(&watch);
         let key = self.entries.insert(Entry { fd, identity, watch, version: 0, is_suspect: false });
         self.by_fd.insert(fd, key);
-        if let Err(e) = self.change(key, |_| ()) {
+        if let Err(e) = self.kernel.ask(key, fd, wanted) {
             self.vacate(key);
             return Err(e);
         }
