@@ -286,6 +286,15 @@ fn what_has_gone_is_not_looked_at() {
     }
     let longest = kernel(|kernel| kernel.lengths.iter().copied().max());
     assert_eq!(longest, Some(2), "the notifier and one more");
+
+    test.raw(0, 1);
+    test.is(1, IN);
+    test.raw(1, 2);
+    assert_eq!(test.wait().len(), 2);
+    test.listed.deregister(test.fd(1), None).unwrap();
+    kernel(|kernel| kernel.lengths.clear());
+    test.wait();
+    assert_eq!(kernel(|kernel| kernel.lengths.clone()), [1, 2], "one suspect; the notifier and one more");
 }
 
 #[test]
@@ -364,21 +373,26 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
     }
 }
 
-/// The look was asked about reading alone, and knows nothing of writing.
+/// A look that was asked about writing alone knows nothing of reading: it mustn't arm that, which would report it again.
 #[test]
-fn what_blocks_while_it_is_looked_at_is_looked_at_again() {
+fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
     let test = Test::new();
-    test.is(0, IN | OUT);
+    test.is(0, OUT);
     let key = test.owned(0, 1);
     assert_eq!(test.wait(), [1]);
     test.listed.rearm(key, Blocked::Unknown).unwrap();
-    // The look at it finds both directions ready. Then both are used up, one after the other.
+    test.is(0, IN | OUT);
+    assert_eq!(test.wait(), [1], "readable; that it is writable is looked at");
+    test.during_poll(move |listed| listed.rearm(key, Blocked::Unknown).unwrap());
+    assert_eq!(test.wait(), [0; 0], "both are ready still, and nothing has blocked");
+    assert_eq!(test.wait_long(), [1], "after a pause they may be ready again");
+
+    // Both are used up, and looked at by the thread that has blocked.
     test.during_poll(move |listed| {
-        listed.rearm(key, Blocked::Direction(READ)).unwrap();
         kernel(|kernel| kernel.words.clear());
         listed.rearm(key, Blocked::Unknown).unwrap();
     });
-    test.wait();
+    assert_eq!(test.wait(), [0; 0]);
     test.is(0, OUT);
     assert_eq!(test.wait(), [1], "neither is suspect any more: the next change counts");
 }
