@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::watch::Watch;
 use super::Backend;
@@ -52,6 +52,11 @@ pub(crate) trait Ask: Clone + Send {
     /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early. How many have an
     /// answer, or more: who looks for them needn't go on after so many.
     fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<usize>;
+
+    /// The time, which pauses are counted by.
+    fn now() -> Instant {
+        Instant::now()
+    }
 
     /// Which file `fd` stands for.
     fn identity(fd: RawFd) -> io::Result<FileIdentity> {

@@ -228,7 +228,7 @@ impl<K: Asked> Registrations<K> {
         }
         drop(table);
         let looked = looks.list.poll(Some(Duration::ZERO));
-        let now = Instant::now();
+        let now = K::Ask::now();
         match looked {
             Ok(_) => table = self.apply(&mut looks, now, events),
             Err(e) => {

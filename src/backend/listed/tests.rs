@@ -6,6 +6,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::net::UnixDatagram;
 use std::rc::{Rc, Weak};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 use super::*;
 use crate::backend::slab::Key;
@@ -44,6 +46,8 @@ struct Kernel {
     during_poll: Option<Step>,
     during_identity: Option<Step>,
     fails: Option<io::ErrorKind>,
+    /// How far the clock has gone.
+    elapsed: Duration,
 }
 
 thread_local! {
@@ -103,6 +107,11 @@ impl Ask for Fake {
         }
         assert!(found.is_err() || timeout.is_some() || found.as_ref().is_ok_and(|&found| found > 0));
         found
+    }
+
+    fn now() -> Instant {
+        static START: OnceLock<Instant> = OnceLock::new();
+        *START.get_or_init(Instant::now) + kernel(|kernel| kernel.elapsed)
     }
 
     fn identity(fd: RawFd) -> io::Result<FileIdentity> {
@@ -176,14 +185,15 @@ impl Test {
         self.try_wait().unwrap()
     }
 
-    /// Until it is reported again, which a suspect is after a pause.
+    fn pass(&self) {
+        kernel(|kernel| kernel.elapsed += Duration::from_secs(1));
+    }
+
+    /// After a pause, when suspects are reported again.
     fn wait_long(&self) -> Vec<usize> {
-        loop {
-            let tokens = self.wait();
-            if !tokens.is_empty() {
-                return tokens;
-            }
-        }
+        assert_eq!(self.wait(), [0; 0], "the pause begins");
+        self.pass();
+        self.wait()
     }
 }
 
@@ -331,7 +341,7 @@ fn what_goes_while_it_is_looked_at_is_not_reported() {
     test.raw(0, 2);
     assert_eq!(test.wait(), [2]);
     test.wait();
-    std::thread::sleep(Duration::from_millis(1));
+    test.pass();
     test.during_poll(move |listed| listed.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
     // While it is found out whether the number has another owner.
@@ -361,7 +371,7 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
                 // A suspect that is due.
                 test.wait();
                 test.wait();
-                std::thread::sleep(Duration::from_millis(1));
+                test.pass();
                 test.during_poll(replace);
             }
         }
