@@ -412,7 +412,7 @@ fn event<K: Asked>(token: Token, readiness: Readiness, raw: u32) -> Event {
     Event::new(token, readiness, K::BACKEND as u8, raw)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, not(wakeful_loom)))]
 mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
