@@ -192,8 +192,8 @@ impl<A: Ask> List<A> {
 
 /// The list that the kernel is shown: the notifier, and each registration.
 ///
-/// Invariant: it has no more entries than that, since a kernel takes time for each, and may refuse a list that is longer
-/// than the limit of descriptors. Whatever goes leaves its place to the last one.
+/// Invariant: it has no more entries than that. A kernel takes time for each, and may refuse a list that is longer than
+/// the limit of descriptors. An entry that goes leaves its place to the last one.
 struct Shown<A: Ask> {
     list: List<A>,
     /// Whose each entry of the list is. That of the first, the notifier, isn't read.
@@ -203,8 +203,8 @@ struct Shown<A: Ask> {
     notifier: RawFd,
     /// Whether the list is with a thread that sleeps on it.
     is_lent: bool,
-    /// What has changed while the list was lent, by slot, and of which slots there is such. A slot that changes again and
-    /// again takes no more room than one.
+    /// What has changed while the list was lent, by slot, and of which slots there is such. A slot that changes again
+    /// and again takes no more room than one.
     noted: Vec<Option<Note<A>>>,
     changed: Vec<u32>,
     /// Set with the first change that the sleeper must be woken for.

@@ -237,8 +237,8 @@ impl<K: Asked> Table<K> {
         mem::take(&mut self.suspects.has_news)
     }
 
-    /// The kernel has answered `raw` to what was asked for the registration in `slot`. If that is a raw descriptor's, and
-    /// there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
+    /// The kernel has answered `raw` to what was asked for the registration in `slot`. If that is a raw descriptor's,
+    /// and there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
     #[inline(never)]
     pub(super) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
         let Some((key, entry)) = self.entries.entry_at(slot) else {
@@ -417,9 +417,9 @@ mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
-    use super::super::registrations::Registrations;
-    use super::super::watch::Blocked;
     use super::*;
+    use crate::backend::registrations::Registrations;
+    use crate::backend::Blocked;
 
     /// Takes everything.
     struct Kernel;

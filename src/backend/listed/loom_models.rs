@@ -381,8 +381,8 @@ mod tests {
         });
     }
 
-    /// A raw descriptor that is ready is changed by another thread while its answer is on the way: its first one, or
-    /// that of a look. Its token may be told until the change is over, and is followed by the next one's if there is one.
+    /// Another thread changes a raw descriptor that is ready while its answer is on the way: its first one, or that of
+    /// a look. Its token may be reported until the change is over. Then comes the next one's, if there is one.
     fn while_a_raw_descriptor_is_looked_at(
         is_suspect: bool,
         next: &'static [usize],

@@ -47,7 +47,7 @@ const PLANTS: [Plant; 9] = [
     Plant {
         backend: "posix_poll",
         bug: "a lost re-arm: WouldBlock arms nothing",
-        file: "src/backend/listed.rs",
+        file: "src/backend/registrations.rs",
         sound: "|watch| watch.rearm(blocked)",
         planted: "|_| ()",
     },
