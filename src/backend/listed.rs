@@ -60,9 +60,13 @@ impl<A: Ask> Select for Listed<A> {
         match result {
             Ok(0) => {}
             Ok(found) => {
-                collect(&mut table, found, events);
-                if !table.unchecked.is_empty() {
+                let mut left = collect(&mut table, found, events);
+                while !table.unchecked.is_empty() {
                     table = self.registrations.check(table, events);
+                    // Those that turned out to have gone have left their room to others.
+                    if left > 0 && events.spare() > 0 {
+                        left = collect(&mut table, left, events);
+                    }
                 }
             }
             Err(e) => turn.excuse(e, events)?,
@@ -353,8 +357,9 @@ fn first_found<A: Ask>(asks: &[A]) -> Option<(usize, u32)> {
     answers.map(|(step, raw)| (index * CHUNK + step, raw)).find(|(_, raw)| *raw != 0)
 }
 
-/// Turns what the kernel has `found` into events, as many as there is room for. It will find the others again.
-fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) {
+/// Turns what the kernel has `found` into events, as many as there is room for. How many are left for want of room: the
+/// kernel will find them again.
+fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) -> usize {
     let first = mem::replace(&mut table.kernel.next, FIRST);
     let mut left = found;
     for (start, end) in [(first, usize::MAX), (FIRST, first)] {
@@ -368,18 +373,19 @@ fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Event
             let place = next + step;
             if events.spare() == table.unchecked.len() {
                 table.kernel.next = place;
-                return;
+                return left;
             }
             let slot = table.kernel.slots[place];
             table.answer(slot, raw, events);
             left -= 1;
             if left == 0 {
-                return;
+                return 0;
             }
             // If it was forgotten, another has its place now.
             next = place + usize::from(table.kernel.slots.get(place) == Some(&slot));
         }
     }
+    0
 }
 
 #[cfg(all(test, unix, not(wakeful_loom)))]

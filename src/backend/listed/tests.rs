@@ -331,6 +331,20 @@ fn a_look_that_fails_fails_no_poll() {
 }
 
 #[test]
+fn what_has_gone_takes_no_room_from_others() {
+    let test = Test::new();
+    test.is(0, IN);
+    test.is(1, IN);
+    test.raw(0, 1);
+    test.raw(1, 2);
+    // The first number has another owner by now.
+    kernel(|kernel| kernel.files.insert(test.fd(0), test.fd(1)));
+    let mut events = Events::with_capacity(1);
+    test.listed.wait(&mut events, NOW).unwrap();
+    assert!(events.iter().map(|event| event.token()).eq([Token(2)]));
+}
+
+#[test]
 fn what_goes_while_it_is_looked_at_is_not_reported() {
     let test = Test::new();
     test.is(0, IN);
