@@ -118,7 +118,7 @@
 //! - **Operate until `WouldBlock`.** After a readable event read (accept, receive) until the answer is `WouldBlock`;
 //!   after a writable event write until `WouldBlock` or until there is no more to write. Before that there is
 //!   no promise of another event. Stopping earlier is fine if the program remembers that it isn't done, and comes back
-//!   on its own.
+//!   on its own. A read of fewer bytes than asked for [isn't `WouldBlock`](#short-reads-and-writes).
 //! - **Go on after an error that isn't the end.** A datagram socket may answer `ConnectionRefused` for a
 //!   datagram that was sent long ago. That is not `WouldBlock`: receive again.
 //! - **Expect spurious events.** An event means "try now", and `WouldBlock` is a legal answer.
@@ -155,6 +155,28 @@
 //! 15. Every descriptor is close-on-exec from the start, where the kernel can do that.
 //! 16. A `Poll`'s own descriptor can be watched by another poll: it is readable when an event or a wake is pending.
 //! 17. `poll`, `wake`, `reregister` and I/O allocate nothing once they are running.
+//!
+//! ## Short reads and writes
+//!
+//! A short read returns fewer bytes than the buffer holds. It is not `WouldBlock`: the end may have arrived with the
+//! data. One event has then reported both, and a loop that stops at the short read waits for ever.
+//!
+//! A loop that calls `Read` on a `TcpStream`, a `UnixStream` or a pipe's `Receiver` may stop at a short read, and save
+//! the call that returns `WouldBlock`, under two conditions:
+//!
+//! - No event of the registration has said [`is_read_closed`](crate::event::Event::is_read_closed) or
+//!   [`is_error`](crate::event::Event::is_error). Once one has, the loop reads until `Ok(0)`, `WouldBlock` or an error.
+//!   Remember it: a later event may lack the flag.
+//! - The kernel had no other reason to end the read. It also ends one at TCP's out-of-band byte, behind bytes of a Unix
+//!   stream that carry descriptors, and between the packets of a pipe in packet mode (`O_DIRECT`). The peer chooses to
+//!   send such things, and at such a place its data waits until more arrives.
+//!
+//! Whatever arrives after that read, the end too, gives an event. A loop that calls `Write` may stop at every short
+//! write: when there is room again, or an error, that gives an event.
+//!
+//! Everything else operates until `WouldBlock`. A datagram that is smaller than the buffer says nothing about the next
+//! one. And inside of [`try_io_with`](crate::IoSource::try_io_with) a one-shot kernel is re-armed by `WouldBlock`
+//! alone.
 //!
 //! # Sources of one's own
 //!

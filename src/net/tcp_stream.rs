@@ -10,8 +10,9 @@ socket_type! {
     /// A TCP connection (RFC 9293): one of its own, or one that a [`TcpListener`](super::TcpListener) has accepted.
     ///
     /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
-    /// event go on until `WouldBlock`, or until fewer bytes came than asked for. Reading `Ok(0)` is the end: the peer
-    /// sends no more.
+    /// event read until `WouldBlock`, or until `Ok(0)`, which is the end: the peer sends no more. A read of fewer bytes
+    /// than asked for is neither. The end may have arrived with these bytes, and then no event reports it again; the
+    /// [guide](crate::guide#short-reads-and-writes) says when such a read may end the loop all the same.
     ///
     /// Dropping it closes the connection.
     ///

@@ -12,6 +12,9 @@ socket_type! {
     /// [connected](UdpSocket::connect), [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv) talk to one peer, and
     /// datagrams of others are dropped.
     ///
+    /// One event may stand for several datagrams: after it receive until `WouldBlock`. A datagram that is smaller than
+    /// the buffer says nothing about the next one.
+    ///
     /// # Portability
     ///
     /// What of a datagram doesn't fit into the buffer is lost. Unix says nothing; Windows answers an error

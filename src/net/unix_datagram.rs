@@ -10,6 +10,9 @@ use crate::readiness::Interest;
 socket_type! {
     /// A Unix-domain socket (unix(7)) for datagrams: whole messages, none of which is lost.
     ///
+    /// One event may stand for several datagrams: after it receive until `WouldBlock`. A datagram that is smaller than
+    /// the buffer says nothing about the next one.
+    ///
     /// # Portability
     ///
     /// Unix. What of a datagram doesn't fit into the buffer is lost without a word.

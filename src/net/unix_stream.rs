@@ -11,8 +11,9 @@ socket_type! {
     /// A connection between two Unix-domain sockets (unix(7)).
     ///
     /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
-    /// event go on until `WouldBlock`, or until fewer bytes came than asked for. Reading `Ok(0)` is the end: the peer
-    /// sends no more.
+    /// event read until `WouldBlock`, or until `Ok(0)`, which is the end: the peer sends no more. A read of fewer bytes
+    /// than asked for is neither. The end may have arrived with these bytes, and then no event reports it again; the
+    /// [guide](crate::guide#short-reads-and-writes) says when such a read may end the loop all the same.
     ///
     /// # Portability
     ///

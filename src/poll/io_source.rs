@@ -118,8 +118,9 @@ impl<T> IoSource<T> {
 
     /// Moves bytes of a stream. `operation` may be told to move only so many.
     ///
-    /// To move fewer than `wanted` means that there is no more, or no more room: with an edge-triggered kernel that is
-    /// as good as `WouldBlock`, and programs rely on it (tokio stops reading there). So it counts as used up here.
+    /// To move fewer than `wanted` re-arms the direction as `WouldBlock` does: with an edge-triggered kernel the next
+    /// arrival is then an event, and programs rely on it (tokio stops reading there). It doesn't mean that nothing
+    /// waits: see the guide, "Short reads and writes".
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     #[inline]
     pub(crate) fn transfer(
