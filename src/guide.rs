@@ -20,6 +20,7 @@
 //! # #[cfg(feature = "net")] mod program {
 //! use std::io::{self, ErrorKind, Read};
 //! use std::thread;
+//! use std::time::Duration;
 //!
 //! use wakeful::net::{TcpListener, TcpStream};
 //! use wakeful::{Events, Interest, Poll, Token};
@@ -46,27 +47,20 @@
 //!
 //!     let mut client: Option<TcpStream> = None;
 //!     let mut received = Vec::new();
+//!     // When to call `accept` again after it has failed.
+//!     let mut pause = None;
 //!     loop {
 //!         // 4. Sleep until something is ready. A signal may end the sleep: then sleep again.
-//!         match poll.poll(&mut events, None) {
+//!         match poll.poll(&mut events, pause) {
 //!             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
 //!             result => result?,
 //!         }
+//!         let mut is_accepting = pause.take().is_some();
 //!
 //!         // 5. An event says: try now. So try, until the answer is `WouldBlock`.
 //!         for event in &events {
 //!             match event.token() {
-//!                 LISTENER => loop {
-//!                     match listener.accept() {
-//!                         Ok((mut stream, _)) if client.is_none() => {
-//!                             poll.registry().register(&mut stream, CLIENT, Interest::READABLE)?;
-//!                             client = Some(stream);
-//!                         }
-//!                         Ok(_) => {} // one is enough here: a second one is closed
-//!                         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-//!                         Err(e) => return Err(e),
-//!                     }
-//!                 },
+//!                 LISTENER => is_accepting = true,
 //!                 CLIENT => {
 //!                     let Some(stream) = &mut client else { continue };
 //!                     if read_all(stream, &mut received)? {
@@ -75,6 +69,23 @@
 //!                     }
 //!                 }
 //!                 _ => {}
+//!             }
+//!         }
+//!         while is_accepting {
+//!             match listener.accept() {
+//!                 Ok((mut stream, _)) if client.is_none() => {
+//!                     poll.registry().register(&mut stream, CLIENT, Interest::READABLE)?;
+//!                     client = Some(stream);
+//!                 }
+//!                 Ok(_) => {} // one is enough here: a second one is closed
+//!                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+//!                 // This client has gone. The next one may wait already.
+//!                 Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+//!                 // Most likely descriptors have run out. The client still waits, and no event reports it again.
+//!                 Err(_) => {
+//!                     pause = Some(Duration::from_millis(100));
+//!                     break;
+//!                 }
 //!             }
 //!         }
 //!     }
@@ -190,6 +201,7 @@
 //! ```
 //! # #[cfg(unix)]
 //! # fn main() -> std::io::Result<()> {
+//! use std::io::ErrorKind;
 //! use std::net::UdpSocket;
 //! use wakeful::{Events, Interest, IoSource, Poll, Token};
 //!
@@ -202,10 +214,18 @@
 //! poll.registry().register(&mut source, Token(0), Interest::READABLE)?;
 //!
 //! source.try_io_with(Interest::WRITABLE, |socket| socket.send_to(b"ping", socket.local_addr()?))?;
-//! poll.poll(&mut events, None)?;
 //! let mut buf = [0; 16];
-//! let (n, _) = source.try_io_with(Interest::READABLE, |socket| socket.recv_from(&mut buf))?;
-//! assert_eq!(&buf[..n], b"ping");
+//! loop {
+//!     match poll.poll(&mut events, None) {
+//!         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+//!         result => result?,
+//!     }
+//!     match source.try_io_with(Interest::READABLE, |socket| socket.recv_from(&mut buf)) {
+//!         Ok((n, _)) => break assert_eq!(&buf[..n], b"ping"),
+//!         Err(e) if e.kind() == ErrorKind::WouldBlock => {} // the event was spurious
+//!         Err(e) => return Err(e),
+//!     }
+//! }
 //! # Ok(())
 //! # }
 //! # #[cfg(not(unix))] fn main() {}
@@ -243,6 +263,7 @@
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
+//! use std::io::ErrorKind;
 //! use std::sync::mpsc;
 //! use std::thread;
 //! use wakeful::{Events, Poll, Token, Waker};
@@ -264,7 +285,10 @@
 //!
 //! let mut sum = 0;
 //! while sum < 6 {
-//!     poll.poll(&mut events, None)?;
+//!     match poll.poll(&mut events, None) {
+//!         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+//!         result => result?,
+//!     }
 //!     for event in &events {
 //!         if event.token() == COMMANDS {
 //!             // Wakes may have merged: take all there is.
@@ -292,6 +316,7 @@
 //! # fn main() -> std::io::Result<()> {
 //! use std::cmp::Reverse;
 //! use std::collections::BinaryHeap;
+//! use std::io::ErrorKind;
 //! use std::time::{Duration, Instant};
 //! use wakeful::{Events, Poll};
 //!
@@ -303,7 +328,10 @@
 //!     [3, 1, 2].into_iter().map(|ms| Reverse(start + Duration::from_millis(ms))).collect();
 //!
 //! while let Some(&Reverse(next)) = deadlines.peek() {
-//!     poll.poll_until(&mut events, next)?;
+//!     match poll.poll_until(&mut events, next) {
+//!         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+//!         result => result?,
+//!     }
 //!     for _event in &events {
 //!         // ... sources come here, and the deadline stays as it is ...
 //!     }

@@ -20,7 +20,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// use std::io::{Read, Write};
+    /// use std::io::{ErrorKind, Read, Write};
     /// use wakeful::{net::TcpStream, Events, Interest, Poll, Token};
     ///
     /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -36,24 +36,37 @@ socket_type! {
     /// let mut stream = TcpStream::connect(server_addr)?;
     /// poll.registry().register(&mut stream, Token(0), Interest::READABLE | Interest::WRITABLE)?;
     ///
-    /// let mut has_asked = false;
-    /// let answer = 'events: loop {
-    ///     poll.poll(&mut events, None)?;
-    ///     for event in &events {
-    ///         if event.is_writable() && !has_asked {
-    ///             if let Some(error) = stream.take_error()? {
-    ///                 return Err(error);
-    ///             }
-    ///             stream.write_all(b"ping")?;
-    ///             has_asked = true;
-    ///         }
-    ///         if event.is_readable() {
-    ///             let mut buf = [0; 64];
-    ///             let n = stream.read(&mut buf)?;
-    ///             break 'events buf[..n].to_vec();
+    /// let mut question = &b"ping"[..];
+    /// let mut answer = Vec::new();
+    /// 'connection: loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     // Whatever the event says, what can't be done yet fails with `WouldBlock`.
+    ///     if let Some(error) = stream.take_error()? {
+    ///         return Err(error);
+    ///     }
+    ///     if stream.peer_addr().is_err() {
+    ///         continue; // not connected yet
+    ///     }
+    ///     while !question.is_empty() {
+    ///         match stream.write(question) {
+    ///             Ok(n) => question = &question[n..],
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
     ///         }
     ///     }
-    /// };
+    ///     loop {
+    ///         let mut buf = [0; 64];
+    ///         match stream.read(&mut buf) {
+    ///             Ok(0) => break 'connection,
+    ///             Ok(n) => answer.extend_from_slice(&buf[..n]),
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
+    ///         }
+    ///     }
+    /// }
     /// assert_eq!(answer, b"ping");
     /// # server.join().unwrap();
     /// # Ok(())

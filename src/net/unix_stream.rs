@@ -23,7 +23,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// use std::io::{Read, Write};
+    /// use std::io::{ErrorKind, Read, Write};
     /// use wakeful::{net::UnixStream, Events, Interest, Poll, Token};
     ///
     /// let (mut here, mut there) = UnixStream::pair()?;
@@ -32,9 +32,24 @@ socket_type! {
     /// poll.registry().register(&mut here, Token(0), Interest::READABLE)?;
     ///
     /// there.write_all(b"hello")?;
-    /// poll.poll(&mut events, None)?;
-    /// let mut buf = [0; 16];
-    /// assert_eq!(here.read(&mut buf)?, 5);
+    /// drop(there);
+    /// let mut received = Vec::new();
+    /// 'connection: loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     loop {
+    ///         let mut buf = [0; 16];
+    ///         match here.read(&mut buf) {
+    ///             Ok(0) => break 'connection,
+    ///             Ok(n) => received.extend_from_slice(&buf[..n]),
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(received, b"hello");
     /// # Ok(())
     /// # }
     /// ```

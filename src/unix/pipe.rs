@@ -27,14 +27,24 @@ use crate::poll::{read_with, source_type, write_with};
 /// poll.registry().register(&mut receiver, Token(0), Interest::READABLE)?;
 ///
 /// sender.write_all(b"hello")?;
-/// poll.poll(&mut events, None)?;
-/// let mut buf = [0; 16];
-/// assert_eq!(receiver.read(&mut buf)?, 5);
-/// assert_eq!(receiver.read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
-///
 /// drop(sender);
-/// poll.poll(&mut events, None)?;
-/// assert_eq!(receiver.read(&mut buf)?, 0);
+/// let mut received = Vec::new();
+/// 'pipe: loop {
+///     match poll.poll(&mut events, None) {
+///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+///         result => result?,
+///     }
+///     loop {
+///         let mut buf = [0; 16];
+///         match receiver.read(&mut buf) {
+///             Ok(0) => break 'pipe,
+///             Ok(n) => received.extend_from_slice(&buf[..n]),
+///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+///             Err(e) => return Err(e),
+///         }
+///     }
+/// }
+/// assert_eq!(received, b"hello");
 /// # Ok(())
 /// # }
 /// ```
@@ -58,7 +68,7 @@ source_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// use std::io::{Read, Write};
+    /// use std::io::{ErrorKind, Read, Write};
     /// use std::process::{Command, Stdio};
     /// use wakeful::unix::pipe::{Receiver, Sender};
     /// use wakeful::{Events, Interest, Poll, Token};
@@ -75,11 +85,20 @@ source_type! {
     /// poll.registry().register(&mut receiver, Token(0), Interest::READABLE)?;
     ///
     /// sender.write_all(b"hello")?;
-    /// poll.poll(&mut events, None)?;
-    /// let mut buf = [0; 16];
-    /// assert_eq!(receiver.read(&mut buf)?, 5);
-    ///
     /// drop(sender);
+    /// let mut received = Vec::new();
+    /// loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     // Keeps what it has read if it fails, with `WouldBlock` too.
+    ///     match receiver.read_to_end(&mut received) {
+    ///         Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
+    ///         result => break result?,
+    ///     }
+    /// };
+    /// assert_eq!(received, b"hello");
     /// child.wait()?;
     /// # Ok(())
     /// # }
