@@ -45,7 +45,8 @@ impl Task for Shake {
         };
         for backend in backends {
             for seed in 1..=self.seeds {
-                let run = Run { backend, seed: Some(seed), limit: Duration::from_secs(self.limit) };
+                let chaos = seed.to_string();
+                let run = Run { backend, chaos: Some(&chaos), limit: Duration::from_secs(self.limit) };
                 let (ended, output) = run.run(&self.program)?;
                 if !ended.success() {
                     let backend = backend.unwrap_or("the default backend");
@@ -61,7 +62,7 @@ impl Task for Shake {
 /// How to run a program once.
 pub struct Run<'a> {
     pub backend: Option<&'a str>,
-    pub seed: Option<u64>,
+    pub chaos: Option<&'a str>,
     pub limit: Duration,
 }
 
@@ -71,8 +72,8 @@ impl Run<'_> {
         let [program, args @ ..] = program else { bail!("no program") };
         let mut command = Command::new(program);
         command.args(args).env_remove("WAKEFUL_CHAOS").env_remove("WAKEFUL_BACKEND");
-        if let Some(seed) = self.seed {
-            command.env("WAKEFUL_CHAOS", seed.to_string());
+        if let Some(chaos) = self.chaos {
+            command.env("WAKEFUL_CHAOS", chaos);
         }
         if let Some(backend) = self.backend {
             command.env("WAKEFUL_BACKEND", backend);

@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{bail, ensure, Context, Result};
 use serde_json::Value;
 
 use super::Runner;
-use crate::command::{cargo, start_failed};
+use crate::command::cargo;
 use crate::shake::{Run, SEEDS};
 
 const BACKENDS: [&str; 2] = ["epoll", "posix_poll"];
@@ -19,9 +18,10 @@ const BACKENDS: [&str; 2] = ["epoll", "posix_poll"];
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub fn check(runner: &mut Runner) -> Result<String> {
-    let documented = documentation(runner)?;
+    let documented = documentation(runner);
     let built = build(runner)?;
     let mut faults = unlisted(&built);
+    faults.extend(documented.as_ref().err().map(|error| format!("{error:#}")));
     for example in EXAMPLES {
         let Some((_, program)) = built.iter().find(|(name, _)| name == example.name) else { continue };
         faults.extend(example.check_command_line(program)?);
@@ -30,7 +30,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
     }
-    Ok(format!("{documented}   {} examples, {SEEDS} seeds, {}\n", EXAMPLES.len(), BACKENDS.join(" and ")))
+    Ok(format!("{}   {} examples, {SEEDS} seeds, {}\n", documented?, EXAMPLES.len(), BACKENDS.join(" and ")))
 }
 
 /// Each documentation test is built once, and run by us for each seed (`cargo xtask shake`).
@@ -168,7 +168,9 @@ impl Example {
         let (backends, seeds) = if self.has_kernel { (&BACKENDS[..], SEEDS) } else { (&BACKENDS[..1], 0) };
         for backend in backends {
             for seed in [None].into_iter().chain((1..=seeds).map(Some)) {
-                let (ended, output) = Run { backend: Some(backend), seed, limit: LIMIT }.run(&command)?;
+                let chaos = seed.map(|seed: u64| seed.to_string());
+                let run = Run { backend: Some(backend), chaos: chaos.as_deref(), limit: LIMIT };
+                let (ended, output) = run.run(&command)?;
                 let missing = self.prints.iter().find(|text| !output.contains(**text));
                 let wrong = self.never.iter().find(|text| output.contains(**text));
                 let fault = match (missing, wrong) {
@@ -188,15 +190,18 @@ impl Example {
 
     fn check_command_line(&self, program: &str) -> Result<Vec<String>> {
         let mut faults = Vec::new();
-        let mut expect = |args: &[&str], variables: &[(&str, &str)], code: i32, says: &str| {
-            for sink in [Sink::Pipe, Sink::Full] {
-                let (found, text) = end(program, args, variables, sink)?;
-                // Whether it has said so can't be seen where nothing can be written.
-                if found != Some(code) || (sink == Sink::Pipe && !text.contains(says)) {
-                    faults.push(format!(
-                        "{text}\n{} {args:?} {variables:?}: exit code {found:?}, not {code} and `{says}`",
-                        self.name
-                    ));
+        let mut expect = |args: &[&str], variables: Variables, code: i32, says: &str| {
+            let (backend, chaos) = variables;
+            // The second time each write fails, as it does where the reader has gone.
+            for is_heard in [true, false] {
+                let mute = ["sh", "-c", "exec \"$0\" \"$@\" >/dev/full 2>&1"];
+                let prefix = if is_heard { &[][..] } else { &mute };
+                let command: Vec<&str> = [prefix, &[program], args].concat();
+                let (ended, output) = Run { backend, chaos, limit: LIMIT }.run(&command)?;
+                if ended.code() != Some(code) || (is_heard && !output.contains(says)) {
+                    let expected = format!("not exit code {code} and `{says}`");
+                    let shown = command.join(" ");
+                    faults.push(format!("{output}\n{shown} {variables:?}: {ended}, {expected}"));
                 }
             }
             anyhow::Ok(())
@@ -204,17 +209,17 @@ impl Example {
         let usage = format!("Usage: {}", self.name);
         let complaint = format!("{}: ", self.name);
         for help in ["--help", "-h"] {
-            expect(&[help], &[], 0, &usage)?;
+            expect(&[help], NONE, 0, &usage)?;
         }
         for refused in [&["--nonsense"][..], &["nonsense"], &[""]].iter().chain(self.refuses) {
-            expect(refused, &[], 2, &complaint)?;
+            expect(refused, NONE, 2, &complaint)?;
         }
         for failing in self.fails {
-            expect(failing, &[], 1, &complaint)?;
+            expect(failing, NONE, 1, &complaint)?;
         }
         if self.has_kernel {
-            expect(self.args, &[("WAKEFUL_BACKEND", "nonsense")], 1, &complaint)?;
-            expect(self.args, &[("WAKEFUL_CHAOS", "nonsense")], 1, &complaint)?;
+            expect(self.args, (Some("nonsense"), None), 1, &complaint)?;
+            expect(self.args, (None, Some("nonsense")), 1, &complaint)?;
         }
         faults.extend(self.check_shortages(program)?);
         Ok(faults)
@@ -227,7 +232,7 @@ impl Example {
             let limited = "ulimit -n $0 && exec \"$@\"";
             let command: Vec<&str> =
                 ["sh", "-c", limited, descriptors, program].iter().chain(self.args).copied().collect();
-            let (ended, output) = Run { backend: None, seed: None, limit: LIMIT }.run(&command)?;
+            let (ended, output) = Run { backend: None, chaos: None, limit: LIMIT }.run(&command)?;
             let explains = ended.success() || output.contains(&format!("{}: ", self.name));
             if ended.hung() || !explains || output.contains("panicked") {
                 faults.push(format!("{output}\n{}, {descriptors} descriptors: {ended}", self.name));
@@ -237,32 +242,9 @@ impl Example {
     }
 }
 
-/// Where the output of a program goes.
-#[derive(Copy, Clone, PartialEq)]
-enum Sink {
-    Pipe,
-    /// Each write fails, as it does where the reader has gone.
-    Full,
-}
-
-/// The exit code of a program that ends at once (none: a signal has ended it), and what it says.
-fn end(
-    program: &str,
-    args: &[&str],
-    variables: &[(&str, &str)],
-    sink: Sink,
-) -> Result<(Option<i32>, String)> {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).env_remove("WAKEFUL_CHAOS").env_remove("WAKEFUL_BACKEND");
-    command.envs(variables.iter().copied());
-    if sink == Sink::Full {
-        let full = || std::fs::File::options().write(true).open("/dev/full").context("no /dev/full");
-        command.stdout(full()?).stderr(full()?);
-    }
-    let output = command.output().with_context(|| start_failed(&command))?;
-    let text = [output.stdout, output.stderr].concat();
-    Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
-}
+/// The backend and the seed that the environment asks for.
+type Variables = (Option<&'static str>, Option<&'static str>);
+const NONE: Variables = (None, None);
 
 #[cfg(test)]
 mod tests {
