@@ -221,6 +221,11 @@ impl Example {
             expect(self.args, (Some("nonsense"), None), 1, &complaint)?;
             expect(self.args, (None, Some("nonsense")), 1, &complaint)?;
         }
+        let no_utf8 = ["sh", "-c", "exec \"$0\" \"$(printf '\\377')\"", program];
+        let (ended, output) = Run { backend: None, chaos: None, limit: LIMIT }.run(&no_utf8)?;
+        if ended.code() != Some(2) || !output.contains(&complaint) {
+            faults.push(format!("{output}\n{} with an argument that isn't UTF-8: {ended}", self.name));
+        }
         faults.extend(self.check_shortages(program)?);
         Ok(faults)
     }
