@@ -92,14 +92,15 @@ impl Event {
         self.readiness.intersects(Readiness::WRITE_CLOSED)
     }
 
-    /// Priority data waits, such as TCP's out-of-band byte. Linux and Android; elsewhere `false`.
+    /// Priority data waits, such as TCP's out-of-band byte. Linux, Android, Apple, DragonFly BSD and OpenBSD, which
+    /// have `Interest::PRIORITY`; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_priority(&self) -> bool {
         self.readiness.intersects(Readiness::PRIORITY)
     }
 
-    /// Asynchronous file I/O has completed. FreeBSD, DragonFly BSD and Apple; elsewhere `false`.
+    /// Asynchronous file I/O has completed. Apple, DragonFly BSD and FreeBSD; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_aio(&self) -> bool {

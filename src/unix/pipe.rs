@@ -110,8 +110,8 @@ source_type! {
     /// The end of a pipe that is read from: from [`new`], or a child's standard output or error.
     ///
     /// Read it through `Read`, which it implements itself and by shared reference, until `WouldBlock` or `Ok(0)`. Once
-    /// the last writer has gone, it has an event, and reading gives what is left and then `Ok(0)`. A read of fewer bytes
-    /// than asked for doesn't rule that out: see the [guide](crate::guide#short-reads-and-writes).
+    /// the last writer has gone, it has an event, and reading gives what is left and then `Ok(0)`. A read of fewer
+    /// bytes than asked for doesn't rule that out: see the [guide](crate::guide#short-reads-and-writes).
     ///
     /// # Portability
     ///
