@@ -90,8 +90,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// What the system knows at once: no route (`ENETUNREACH`), no descriptors left, often also `ConnectionRefused` of
-    /// this machine. The list is in connect(2).
+    /// What the system knows at once: no route (`ENETUNREACH`), no descriptors left, on some systems, but not on Linux,
+    /// also `ConnectionRefused` by this machine. The list is in connect(2).
     ///
     /// # Portability
     ///

@@ -66,6 +66,9 @@ impl Event {
     }
 
     /// The source has an error, which its `take_error` or next operation returns. Readable or writable is set too.
+    ///
+    /// On Linux the error queue of a socket counts as well (`IP_RECVERR`, `MSG_ZEROCOPY`, timestamps). Only
+    /// `recvmsg(MSG_ERRQUEUE)` takes what is in it.
     #[inline]
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -84,8 +87,8 @@ impl Event {
 
     /// Nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
     ///
-    /// A hint: a kernel may fail to tell, and a source that isn't connected yet counts as closed. The error of the
-    /// next write always tells.
+    /// A hint: a kernel may fail to tell, a source that isn't connected yet counts as closed, and so does, with `epoll`,
+    /// a TCP connection whose error queue isn't empty. The error of the next write always tells.
     #[inline]
     #[must_use]
     pub fn is_write_closed(&self) -> bool {

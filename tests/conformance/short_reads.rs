@@ -10,7 +10,6 @@ use std::net::Shutdown;
 use std::time::Instant;
 
 use wakeful::event::Source;
-use wakeful::net::TcpStream;
 use wakeful::Backend;
 
 use crate::support::*;
@@ -80,7 +79,7 @@ fn close<P>(peer: P) -> Box<dyn Any> {
 }
 
 #[cfg(target_os = "linux")]
-fn reset(peer: TcpStream) -> Box<dyn Any> {
+fn reset(peer: wakeful::net::TcpStream) -> Box<dyn Any> {
     socket2::SockRef::from(&peer).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     close(peer)
 }

@@ -26,6 +26,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
         let Some((_, program)) = built.iter().find(|(name, _)| name == example.name) else { continue };
         faults.extend(example.check_command_line(program)?);
         faults.extend(example.shake(program)?);
+        faults.extend(example.break_it(program)?);
     }
     if !faults.is_empty() {
         bail!("{}", faults.join("\n"));
@@ -87,6 +88,8 @@ struct Example {
     refuses: &'static [&'static [&'static str]],
     /// What it can't do on this machine.
     fails: &'static [&'static [&'static str]],
+    /// The arguments with which it relies on more than the contract: it works, and fails with each seed.
+    breaks: Option<&'static [&'static str]>,
 }
 
 const EXAMPLES: &[Example] = &[
@@ -112,6 +115,7 @@ const EXAMPLES: &[Example] = &[
             // An address for documentation, which no machine has (RFC 5737).
             &["--serve", "203.0.113.1:1"],
         ],
+        breaks: None,
     },
     Example {
         name: "shaken",
@@ -121,6 +125,7 @@ const EXAMPLES: &[Example] = &[
         never: &["failed"],
         refuses: &[&["fixed", "nonsense"]],
         fails: &[],
+        breaks: Some(&[]),
     },
     Example {
         name: "signals",
@@ -130,6 +135,7 @@ const EXAMPLES: &[Example] = &[
         never: &["SIGHUP, 0 of them"],
         refuses: &[&["--demo", "nonsense"]],
         fails: &[],
+        breaks: None,
     },
     Example {
         name: "simulated",
@@ -139,6 +145,7 @@ const EXAMPLES: &[Example] = &[
         never: &[],
         refuses: &[&["-1"], &["fixed", "1"], &["1", "2"]],
         fails: &[],
+        breaks: None,
     },
     Example {
         name: "udp",
@@ -148,6 +155,7 @@ const EXAMPLES: &[Example] = &[
         never: &[],
         refuses: &[],
         fails: &[],
+        breaks: None,
     },
     Example {
         name: "unix",
@@ -157,6 +165,7 @@ const EXAMPLES: &[Example] = &[
         never: &[],
         refuses: &[],
         fails: &[],
+        breaks: None,
     },
 ];
 
@@ -183,6 +192,25 @@ impl Example {
                 faults.push(format!("{output}\n{}, {backend}, {seed}: {fault}", self.name));
                 // The others are likely to show the same.
                 break;
+            }
+        }
+        Ok(faults)
+    }
+
+    /// What shows a fault shows it each time, and only under chaos.
+    fn break_it(&self, program: &str) -> Result<Vec<String>> {
+        let Some(args) = self.breaks else { return Ok(Vec::new()) };
+        let mut faults = Vec::new();
+        let command: Vec<&str> = [program].iter().chain(args).copied().collect();
+        for backend in BACKENDS {
+            for seed in [None].into_iter().chain((1..=SEEDS).map(Some)) {
+                let chaos = seed.map(|seed: u64| seed.to_string());
+                let run = Run { backend: Some(backend), chaos: chaos.as_deref(), limit: LIMIT };
+                let (ended, output) = run.run(&command)?;
+                if ended.success() != seed.is_none() {
+                    faults
+                        .push(format!("{output}\n{} as it is, {backend}, seed {seed:?}: {ended}", self.name));
+                }
             }
         }
         Ok(faults)
