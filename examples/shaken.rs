@@ -9,41 +9,67 @@
 //! WAKEFUL_CHAOS=1 cargo run --example shaken -- fixed
 //! ```
 
+mod command_line;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream as Client;
+use std::net::{SocketAddr, TcpStream as Client};
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
 use wakeful::net::{TcpListener, TcpStream};
 use wakeful::{Events, Interest, Poll, Token};
 
+use command_line::{say, Failure};
+
+const HELP: &str = "\
+A server with a readiness bug that passes its test, and fails under WAKEFUL_CHAOS.
+
+Usage: shaken [fixed]
+
+  fixed   the server without the bug";
+
 const LISTENER: Token = Token(0);
 
-fn main() -> io::Result<()> {
-    let is_fixed = std::env::args().nth(1).as_deref() == Some("fixed");
+fn main() -> ExitCode {
+    command_line::run("shaken", HELP, |argument| match argument {
+        None => run(false),
+        Some("fixed") => run(true),
+        Some(_) => Err(Failure::UnknownArgument),
+    })
+}
+
+fn run(is_fixed: bool) -> Result<(), Failure> {
+    let poll = Poll::new()?;
     let listener = TcpListener::bind("127.0.0.1:0".parse().expect("an address"))?;
     let addr = listener.local_addr()?;
-    thread::spawn(move || serve(listener, is_fixed));
+    thread::Builder::new().spawn(move || {
+        if let Err(e) = serve(poll, listener, is_fixed) {
+            say(format_args!("the server failed: {e}"));
+        }
+    })?;
+    ask(addr)?;
+    say("passed");
+    Ok(())
+}
 
+fn ask(addr: SocketAddr) -> Result<(), Failure> {
     for _ in 0..50 {
         let mut client = Client::connect(addr)?;
         client.set_read_timeout(Some(Duration::from_secs(5)))?;
         for byte in 0..20 {
             client.write_all(&[byte])?;
             let mut answer = [0];
-            if let Err(e) = client.read_exact(&mut answer) {
-                println!("failed: no answer to {byte}: {e}");
-                std::process::exit(1);
+            client.read_exact(&mut answer).map_err(|e| format!("failed: no answer to {byte}: {e}"))?;
+            if answer != [2 * byte] {
+                return Err(format!("failed: the answer to {byte} was {}", answer[0]).into());
             }
-            assert_eq!(answer, [2 * byte]);
         }
     }
-    println!("passed");
     Ok(())
 }
 
-fn serve(mut listener: TcpListener, is_fixed: bool) -> io::Result<()> {
-    let mut poll = Poll::new()?;
+fn serve(mut poll: Poll, mut listener: TcpListener, is_fixed: bool) -> io::Result<()> {
     let mut events = Events::with_capacity(64);
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut connections: Vec<Option<TcpStream>> = Vec::new();
@@ -54,11 +80,17 @@ fn serve(mut listener: TcpListener, is_fixed: bool) -> io::Result<()> {
         }
         for event in &events {
             if event.token() == LISTENER {
-                while let Ok((mut stream, _)) = listener.accept() {
-                    connections.push(None);
-                    let token = Token(connections.len());
-                    poll.registry().register(&mut stream, token, Interest::READABLE)?;
-                    connections[token.0 - 1] = Some(stream);
+                loop {
+                    match listener.accept() {
+                        Ok((mut stream, _)) => {
+                            let token = Token(connections.len() + 1);
+                            poll.registry().register(&mut stream, token, Interest::READABLE)?;
+                            connections.push(Some(stream));
+                        }
+                        Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+                        Err(e) => return Err(e),
+                    }
                 }
                 continue;
             }

@@ -5,40 +5,30 @@
 //! cargo run --example signals -- --demo   # sends them to itself
 //! ```
 
-#[cfg(unix)]
-fn main() -> std::process::ExitCode {
-    use std::process::ExitCode;
+mod command_line;
 
-    let is_demo = match std::env::args().nth(1).as_deref() {
-        None => false,
-        Some("--demo") => true,
-        Some("--help" | "-h") => {
-            println!(
-                "Reports SIGHUP, and ends on SIGINT and SIGTERM. With `--demo` it sends them to itself."
-            );
-            return ExitCode::SUCCESS;
-        }
-        Some(arg) => {
-            eprintln!("signals: unknown argument `{arg}`");
-            return ExitCode::from(2);
-        }
-    };
-    if let Some(arg) = std::env::args().nth(2) {
-        eprintln!("signals: unknown argument `{arg}`");
-        return ExitCode::from(2);
-    }
-    match example::run(is_demo) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("signals: {e}");
-            ExitCode::FAILURE
-        }
-    }
+use command_line::Failure;
+
+const HELP: &str = "\
+Reports SIGHUP, and ends on SIGINT and SIGTERM.
+
+Usage: signals [--demo]
+
+  --demo   sends the signals to itself";
+
+fn main() -> std::process::ExitCode {
+    command_line::run("signals", HELP, |argument| match argument {
+        None => Ok(example::run(false)?),
+        Some("--demo") => Ok(example::run(true)?),
+        Some(_) => Err(Failure::UnknownArgument),
+    })
 }
 
 #[cfg(not(unix))]
-fn main() {
-    println!("This example is for Unix.");
+mod example {
+    pub fn run(_: bool) -> Result<(), &'static str> {
+        Err("this example is for Unix")
+    }
 }
 
 #[cfg(unix)]
@@ -53,6 +43,8 @@ mod example {
     use wakeful::net::UnixStream;
     use wakeful::{Events, Interest, Poll, Token};
 
+    use crate::command_line::say;
+
     pub fn run(is_demo: bool) -> io::Result<()> {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(8);
@@ -66,16 +58,16 @@ mod example {
             poll.registry().register(&mut inbox, Token(inboxes.len()), Interest::READABLE)?;
             inboxes.push((signal, inbox));
         }
-        println!("Process {} waits for SIGHUP, SIGINT and SIGTERM.", process::id());
+        say(format_args!("Process {} waits for SIGHUP, SIGINT and SIGTERM.", process::id()));
 
         if is_demo {
-            thread::spawn(|| -> io::Result<()> {
+            thread::Builder::new().spawn(|| -> io::Result<()> {
                 for signal in [SIGHUP, SIGHUP, SIGTERM] {
                     thread::sleep(Duration::from_millis(100));
                     low_level::raise(signal)?;
                 }
                 Ok(())
-            });
+            })?;
         }
 
         loop {
@@ -87,15 +79,16 @@ mod example {
             for event in &events {
                 let (signal, inbox) = &mut inboxes[event.token().0];
                 let count = drain(inbox)?;
+                let name = low_level::signal_name(*signal).unwrap_or("a signal");
                 match *signal {
-                    SIGHUP => {
-                        println!("SIGHUP, {count} of them: a server would read its configuration again")
-                    }
-                    signal if count > 0 => {
-                        println!("{}: the end", low_level::signal_name(signal).unwrap_or("a signal"));
+                    _ if count == 0 => {} // the event was spurious
+                    SIGHUP => say(format_args!(
+                        "{name}, {count} of them: a server would read its configuration again"
+                    )),
+                    _ => {
+                        say(format_args!("{name}: the end"));
                         return Ok(());
                     }
-                    _ => {}
                 }
             }
         }
@@ -107,6 +100,8 @@ mod example {
         let mut count = 0;
         loop {
             match inbox.read(&mut buf) {
+                // The handlers keep their ends for ever, so this can't be.
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => count += n,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(count),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}

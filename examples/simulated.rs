@@ -9,33 +9,54 @@
 //! cargo run --features sim --example simulated -- fixed   # the server without the fault: no seed fails
 //! ```
 
+mod command_line;
+
 use std::io::{self, ErrorKind, Read, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use wakeful::sim::{Sim, Stream};
 use wakeful::{Events, Interest, Token};
 
+use command_line::{say, Failure};
+
+const HELP: &str = "\
+Finds a fault in a small line protocol, by seed, and replays it.
+
+Usage: simulated [SEED | fixed]
+
+  SEED    repeats this seed, and shows what happens; without it, tries seeds until one fails
+  fixed   the server without the fault";
+
 const SERVER: Token = Token(0);
 const CLIENT: Token = Token(1);
 const LINES: [&str; 4] = ["a", "line", "of several words", "and the last one"];
 
-fn main() {
-    match std::env::args().nth(1).as_deref() {
-        None => match (0..10_000).find_map(|seed| Some((seed, run(seed, false, false).err()?))) {
-            Some((seed, fault)) => println!("seed {seed}: {fault}"),
-            None => println!("10000 seeds, and no fault was found"),
-        },
-        Some("fixed") => {
-            for seed in 0..10_000 {
-                run(seed, true, false).unwrap_or_else(|fault| panic!("seed {seed}: {fault}"));
+fn main() -> ExitCode {
+    command_line::run("simulated", HELP, |argument| match argument {
+        None => {
+            match try_seeds(false) {
+                Err(fault) => say(fault),
+                Ok(()) => say("10000 seeds, and no fault was found"),
             }
-            println!("10000 seeds, and no fault was found");
+            Ok(())
+        }
+        Some("fixed") => {
+            try_seeds(true)?;
+            say("10000 seeds, and no fault was found");
+            Ok(())
         }
         Some(seed) => {
-            let seed = seed.parse().expect("a seed is a number");
-            println!("seed {seed}: {:?}", run(seed, false, true));
+            let seed = seed.parse().map_err(|_| Failure::UnknownArgument)?;
+            say(format_args!("seed {seed}: {:?}", run(seed, false, true)));
+            Ok(())
         }
-    }
+    })
+}
+
+fn try_seeds(is_fixed: bool) -> Result<(), String> {
+    (0..10_000)
+        .try_for_each(|seed| run(seed, is_fixed, false).map_err(|fault| format!("seed {seed}: {fault}")))
 }
 
 /// A server and a client in one world, in one thread.
@@ -61,7 +82,7 @@ fn run(seed: u64, is_fixed: bool, is_loud: bool) -> Result<(), String> {
         }
         for event in &events {
             if is_loud {
-                println!("{:>12?}: {event:?}", sim.elapsed());
+                say(format_args!("{:>12?}: {event:?}", sim.elapsed()));
             }
             match event.token() {
                 SERVER => serve(&server, &mut pending, is_fixed)?,

@@ -4,12 +4,16 @@
 //! cargo run --example udp
 //! ```
 
+mod command_line;
+
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use wakeful::net::UdpSocket;
 use wakeful::{Events, Interest, Poll, Token};
+
+use command_line::{no_argument, say};
 
 const ASKING: Token = Token(0);
 const ANSWERING: Token = Token(1);
@@ -18,25 +22,16 @@ const QUESTIONS: u32 = 5;
 /// How long to wait for an answer.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+const HELP: &str = "\
+Asks 5 questions over UDP, and answers them.
+
+Usage: udp";
+
 fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        None => {}
-        Some("--help" | "-h") => {
-            println!("Asks {QUESTIONS} questions over UDP, and answers them. Takes no arguments.");
-            return ExitCode::SUCCESS;
-        }
-        Some(arg) => {
-            eprintln!("udp: unknown argument `{arg}`");
-            return ExitCode::from(2);
-        }
-    }
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("udp: {e}");
-            ExitCode::FAILURE
-        }
-    }
+    command_line::run("udp", HELP, |argument| {
+        no_argument(argument)?;
+        Ok(run()?)
+    })
 }
 
 fn run() -> io::Result<()> {
@@ -53,7 +48,7 @@ fn run() -> io::Result<()> {
 
     let mut buf = [0; 1500];
     let mut question = 1u32;
-    asking.send(&question.to_be_bytes())?;
+    ask(&asking, question)?;
     let mut deadline = Instant::now() + PATIENCE;
     while question <= QUESTIONS {
         match poll.poll_until(&mut events, deadline) {
@@ -66,21 +61,23 @@ fn run() -> io::Result<()> {
                 match event.token() {
                     ASKING => match asking.recv(&mut buf) {
                         Ok(n) if n == 4 && buf[..2] == [b'o', b'k'] && u32::from(buf[3]) == question => {
-                            println!("question {question} was answered");
+                            say(format_args!("question {question} was answered"));
                             question += 1;
                             if question <= QUESTIONS {
-                                asking.send(&question.to_be_bytes())?;
+                                ask(&asking, question)?;
                                 deadline = Instant::now() + PATIENCE;
                             }
                         }
                         Ok(_) => {} // the second answer to a question that was asked twice
                         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                        // It is about a question that was sent before, and an answer may have arrived since.
+                        Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
                         Err(e) => return Err(e),
                     },
                     ANSWERING => match answering.recv_from(&mut buf) {
                         Ok((_, sender)) => {
                             (buf[0], buf[1]) = (b'o', b'k');
-                            answering.send_to(&buf[..4], sender)?;
+                            is_sent(answering.send_to(&buf[..4], sender))?;
                         }
                         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                         Err(e) => return Err(e),
@@ -90,10 +87,22 @@ fn run() -> io::Result<()> {
             }
         }
         if question <= QUESTIONS && Instant::now() >= deadline {
-            println!("question {question} is asked again");
-            asking.send(&question.to_be_bytes())?;
+            say(format_args!("question {question} is asked again"));
+            ask(&asking, question)?;
             deadline = Instant::now() + PATIENCE;
         }
     }
     Ok(())
+}
+
+fn ask(socket: &UdpSocket, question: u32) -> io::Result<()> {
+    is_sent(socket.send(&question.to_be_bytes()))
+}
+
+/// Without room, or with nobody there, a datagram is as good as lost: the deadline brings the question again.
+fn is_sent(result: io::Result<usize>) -> io::Result<()> {
+    match result {
+        Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => Ok(()),
+        result => result.map(drop),
+    }
 }

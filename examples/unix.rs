@@ -4,33 +4,27 @@
 //! cargo run --example unix --features os-ext
 //! ```
 
-#[cfg(unix)]
-fn main() -> std::process::ExitCode {
-    use std::process::ExitCode;
+mod command_line;
 
-    match std::env::args().nth(1).as_deref() {
-        None => {}
-        Some("--help" | "-h") => {
-            println!("Runs `echo` and prints what it says, and talks to itself. Takes no arguments.");
-            return ExitCode::SUCCESS;
-        }
-        Some(arg) => {
-            eprintln!("unix: unknown argument `{arg}`");
-            return ExitCode::from(2);
-        }
-    }
-    match example::run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("unix: {e}");
-            ExitCode::FAILURE
-        }
-    }
+use command_line::no_argument;
+
+const HELP: &str = "\
+Runs `echo` and prints what it says, and talks to itself.
+
+Usage: unix";
+
+fn main() -> std::process::ExitCode {
+    command_line::run("unix", HELP, |argument| {
+        no_argument(argument)?;
+        Ok(example::run()?)
+    })
 }
 
 #[cfg(not(unix))]
-fn main() {
-    println!("This example is for Unix.");
+mod example {
+    pub fn run() -> Result<(), &'static str> {
+        Err("this example is for Unix")
+    }
 }
 
 #[cfg(unix)]
@@ -42,6 +36,8 @@ mod example {
     use wakeful::net::UnixStream;
     use wakeful::unix::pipe;
     use wakeful::{Events, Interest, Poll, Token};
+
+    use crate::command_line::say;
 
     const CHILD: Token = Token(0);
     const STREAM: Token = Token(1);
@@ -63,32 +59,36 @@ mod example {
         peer.shutdown(Shutdown::Write)?;
 
         let (mut from_child, mut from_stream) = (Vec::new(), Vec::new());
-        let mut open = 2;
-        while open > 0 {
+        let (mut child_is_over, mut stream_is_over) = (false, false);
+        while !(child_is_over && stream_is_over) {
             match poll.poll(&mut events, None) {
                 // The child's end may come as a signal.
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
             for event in &events {
-                let is_over = match event.token() {
-                    CHILD => read(&mut output, &mut from_child)?,
-                    STREAM => read(&mut stream, &mut from_stream)?,
-                    _ => false,
-                };
-                // After the end a source stays readable. Watching it on would be of no use.
-                if is_over {
-                    open -= 1;
-                    match event.token() {
-                        CHILD => poll.registry().deregister(&mut output)?,
-                        _ => poll.registry().deregister(&mut stream)?,
+                // After the end a source stays readable. Watching it on would be of no use. A second event may be in
+                // this batch already.
+                match event.token() {
+                    CHILD if !child_is_over => {
+                        child_is_over = read(&mut output, &mut from_child)?;
+                        if child_is_over {
+                            poll.registry().deregister(&mut output)?;
+                        }
                     }
+                    STREAM if !stream_is_over => {
+                        stream_is_over = read(&mut stream, &mut from_stream)?;
+                        if stream_is_over {
+                            poll.registry().deregister(&mut stream)?;
+                        }
+                    }
+                    _ => {}
                 }
             }
         }
         child.wait()?;
-        println!("{}", String::from_utf8_lossy(&from_child).trim_end());
-        println!("{}", String::from_utf8_lossy(&from_stream));
+        say(String::from_utf8_lossy(&from_child).trim_end());
+        say(String::from_utf8_lossy(&from_stream));
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 //! ```
 //! # #[cfg(feature = "net")]
 //! # fn main() -> std::io::Result<()> {
-//! use std::time::Duration;
+//! use std::io::ErrorKind;
 //! use wakeful::{net::UdpSocket, Events, Interest, Poll, Token};
 //!
 //! let mut poll = Poll::new()?;
@@ -19,12 +19,20 @@
 //! poll.registry().register(&mut socket, Token(0), Interest::READABLE)?;
 //! socket.send_to(b"hello", socket.local_addr()?)?;
 //!
-//! poll.poll(&mut events, Some(Duration::from_secs(1)))?;
-//! for event in &events {
-//!     assert_eq!(event.token(), Token(0));
-//!     let mut buf = [0; 64];
-//!     let (n, _sender) = socket.recv_from(&mut buf)?;
-//!     assert_eq!(&buf[..n], b"hello");
+//! let mut buf = [0; 64];
+//! 'received: loop {
+//!     match poll.poll(&mut events, None) {
+//!         Err(e) if e.kind() == ErrorKind::Interrupted => continue, // by a signal
+//!         result => result?,
+//!     }
+//!     for event in &events {
+//!         assert_eq!(event.token(), Token(0));
+//!         match socket.recv_from(&mut buf) {
+//!             Ok((n, _sender)) => break 'received assert_eq!(&buf[..n], b"hello"),
+//!             Err(e) if e.kind() == ErrorKind::WouldBlock => {} // a spurious event: wait for the next
+//!             Err(e) => return Err(e),
+//!         }
+//!     }
 //! }
 //! # Ok(())
 //! # }

@@ -85,6 +85,8 @@ mod dropping;
 mod edges;
 #[path = "conformance/registration.rs"]
 mod registration;
+#[path = "conformance/short_reads.rs"]
+mod short_reads;
 #[path = "conformance/skips.rs"]
 mod skips;
 #[path = "conformance/spinning.rs"]

@@ -27,19 +27,20 @@ use wakeful::{Backend, Poll, Waker};
 
 use crate::load::Load;
 use crate::options::{Mode, Options, HELP};
-use crate::report::{say, Report};
+use crate::report::{complain, say, Report};
 use crate::server::Server;
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
+    // An argument that isn't UTF-8 is unknown like any other.
+    let args = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned());
+    let options = match Options::parse(args) {
         Ok(Some(options)) => options,
         Ok(None) => {
             say(HELP);
             return ExitCode::SUCCESS;
         }
         Err(message) => {
-            eprintln!("echo: {message}");
-            eprintln!("Try `--help`.");
+            complain(&format!("echo: {message}\nTry `--help`."));
             return ExitCode::from(2);
         }
     };
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("echo: {message}");
+            complain(&format!("echo: {message}"));
             ExitCode::FAILURE
         }
     }
@@ -118,11 +119,12 @@ fn drive(options: &Options) -> Result<(), String> {
     let stopper = Stopper { stop: Arc::clone(&stop), waker: Arc::clone(&waker) };
 
     report.begin();
-    let driver = thread::spawn(move || {
+    let driver = thread::Builder::new().spawn(move || {
         // Dropped at the end of this thread, even if that is a panic.
         let _stopper = stopper;
         load.run(&mut report).map(|tallies| (tallies, report))
     });
+    let driver = driver.map_err(context("can't start a thread"))?;
     let served = server.run(&stop).map_err(context("the server failed"))?;
     drop(waker);
     match driver.join() {

@@ -12,6 +12,11 @@ pub fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
+/// The same for messages.
+pub fn complain(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// The counts of one transport.
 #[derive(Default)]
 pub struct Tally {

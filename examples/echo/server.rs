@@ -153,7 +153,9 @@ impl Server {
             }
             if self.accept_again.is_some_and(|again| again <= Instant::now()) {
                 self.accept_again = None;
-                (0..self.listeners.len()).for_each(|listener| self.accept(listener));
+                for listener in 0..self.listeners.len() {
+                    self.accept(listener)?;
+                }
             }
             for (wakes, had_wake) in self.served.wakes.iter_mut().zip(&mut had_wake) {
                 *wakes += u64::from(std::mem::take(had_wake));
@@ -193,7 +195,7 @@ impl Server {
         }
         if token.0 < FIRST_CLIENT {
             let listener = token.0 - FIRST_LISTENER;
-            self.accept(listener);
+            self.accept(listener)?;
             return Ok(Some(listener));
         }
 
@@ -218,25 +220,28 @@ impl Server {
         Ok(Some(listener))
     }
 
-    /// Takes the connections that wait.
-    fn accept(&mut self, listener: usize) {
+    /// Takes the connections that wait. Fails if the socket is none that accepts connections.
+    fn accept(&mut self, listener: usize) -> io::Result<()> {
         for _ in 0..ROUNDS {
             match self.listeners[listener].accept().and_then(|stream| self.admit(stream, listener)) {
                 Ok(()) => {}
                 Err(e) => match e.kind() {
-                    ErrorKind::WouldBlock => return,
+                    ErrorKind::WouldBlock => return Ok(()),
                     // It went away while it waited. There may be others.
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+                    // It doesn't listen, or has no connections at all: a descriptor that we were given wrongly.
+                    ErrorKind::InvalidInput | ErrorKind::Unsupported => return Err(e),
                     // Descriptors or memory have run out, most likely. The connections go on waiting, and there is no
                     // event for those that wait already: come back when some clients may have gone.
                     _ => {
                         self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
-                        return;
+                        return Ok(());
                     }
                 },
             }
         }
         self.unfinished.push(Token(FIRST_LISTENER + listener));
+        Ok(())
     }
 
     fn admit(&mut self, mut stream: Box<dyn Connection>, listener: usize) -> io::Result<()> {

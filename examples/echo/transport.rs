@@ -51,11 +51,27 @@ pub fn services() -> io::Result<Vec<Service>> {
 }
 
 /// The listener that is open as `descriptor`.
-#[cfg(any(unix, target_os = "wasi"))]
+#[cfg(unix)]
+pub fn given(descriptor: i32) -> io::Result<TcpListener> {
+    use std::os::fd::BorrowedFd;
+    // SAFETY: it is duplicated, and the kernel says if there is none. std aborts if what it owns isn't open.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()?;
+    given_listener(descriptor.into())
+}
+
+/// There are no duplicates.
+#[cfg(target_os = "wasi")]
 pub fn given(descriptor: i32) -> io::Result<TcpListener> {
     use std::os::fd::FromRawFd;
     // SAFETY: whoever has started us says that it is open and ours.
-    let listener = unsafe { std::net::TcpListener::from_raw_fd(descriptor) };
+    given_listener(unsafe { std::net::TcpListener::from_raw_fd(descriptor) })
+}
+
+#[cfg(any(unix, target_os = "wasi"))]
+fn given_listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    // The mode is shared with whoever else has it, a terminal's too: only of what is a socket.
+    #[cfg(unix)]
+    listener.local_addr()?;
     listener.set_nonblocking(true)?;
     Ok(TcpListener::from_std(listener))
 }

@@ -15,6 +15,7 @@ socket_type! {
     /// ```
     /// # fn main() -> std::io::Result<()> {
     /// use std::io::ErrorKind;
+    /// use std::time::Duration;
     /// use wakeful::{net::TcpListener, Events, Interest, Poll, Token};
     ///
     /// let mut poll = Poll::new()?;
@@ -24,12 +25,25 @@ socket_type! {
     ///
     /// # let clients = [(); 2].map(|()| std::net::TcpStream::connect(listener.local_addr().unwrap()));
     /// let mut connections = Vec::new();
-    /// poll.poll(&mut events, None)?;
-    /// loop {
-    ///     match listener.accept() {
-    ///         Ok((stream, peer)) => connections.push((stream, peer)),
-    ///         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-    ///         Err(e) => return Err(e),
+    /// let mut pause = None;
+    /// while connections.len() < 2 {
+    ///     match poll.poll(&mut events, pause) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     pause = None;
+    ///     loop {
+    ///         match listener.accept() {
+    ///             Ok((stream, peer)) => connections.push((stream, peer)),
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             // This client has gone. The next one may wait already.
+    ///             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
+    ///             // Most likely descriptors have run out. The client still waits, and no event reports it again.
+    ///             Err(_) => {
+    ///                 pause = Some(Duration::from_millis(100));
+    ///                 break;
+    ///             }
+    ///         }
     ///     }
     /// }
     /// # drop(clients);

@@ -10,8 +10,9 @@ socket_type! {
     /// A TCP connection (RFC 9293): one of its own, or one that a [`TcpListener`](super::TcpListener) has accepted.
     ///
     /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
-    /// event go on until `WouldBlock`, or until fewer bytes came than asked for. Reading `Ok(0)` is the end: the peer
-    /// sends no more.
+    /// event read until `WouldBlock`, or until `Ok(0)`, which is the end: the peer sends no more. A read of fewer bytes
+    /// than asked for is neither. The end may have arrived with these bytes, and then no event reports it again; the
+    /// [guide](crate::guide#short-reads-and-writes) says when such a read may end the loop all the same.
     ///
     /// Dropping it closes the connection.
     ///
@@ -19,7 +20,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// use std::io::{Read, Write};
+    /// use std::io::{ErrorKind, Read, Write};
     /// use wakeful::{net::TcpStream, Events, Interest, Poll, Token};
     ///
     /// # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
@@ -35,24 +36,37 @@ socket_type! {
     /// let mut stream = TcpStream::connect(server_addr)?;
     /// poll.registry().register(&mut stream, Token(0), Interest::READABLE | Interest::WRITABLE)?;
     ///
-    /// let mut has_asked = false;
-    /// let answer = 'events: loop {
-    ///     poll.poll(&mut events, None)?;
-    ///     for event in &events {
-    ///         if event.is_writable() && !has_asked {
-    ///             if let Some(error) = stream.take_error()? {
-    ///                 return Err(error);
-    ///             }
-    ///             stream.write_all(b"ping")?;
-    ///             has_asked = true;
-    ///         }
-    ///         if event.is_readable() {
-    ///             let mut buf = [0; 64];
-    ///             let n = stream.read(&mut buf)?;
-    ///             break 'events buf[..n].to_vec();
+    /// let mut question = &b"ping"[..];
+    /// let mut answer = Vec::new();
+    /// 'connection: loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     // Whatever the event says, what can't be done yet fails with `WouldBlock`.
+    ///     if let Some(error) = stream.take_error()? {
+    ///         return Err(error);
+    ///     }
+    ///     if stream.peer_addr().is_err() {
+    ///         continue; // not connected yet
+    ///     }
+    ///     while !question.is_empty() {
+    ///         match stream.write(question) {
+    ///             Ok(n) => question = &question[n..],
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
     ///         }
     ///     }
-    /// };
+    ///     loop {
+    ///         let mut buf = [0; 64];
+    ///         match stream.read(&mut buf) {
+    ///             Ok(0) => break 'connection,
+    ///             Ok(n) => answer.extend_from_slice(&buf[..n]),
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
+    ///         }
+    ///     }
+    /// }
     /// assert_eq!(answer, b"ping");
     /// # server.join().unwrap();
     /// # Ok(())
@@ -76,8 +90,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// What the system knows at once: no route (`ENETUNREACH`), no descriptors left, often also `ConnectionRefused` of
-    /// this machine. The list is in connect(2).
+    /// What the system knows at once: no route (`ENETUNREACH`), no descriptors left, on some systems, but not on Linux,
+    /// also `ConnectionRefused` by this machine. The list is in connect(2).
     ///
     /// # Portability
     ///

@@ -12,6 +12,9 @@ socket_type! {
     /// [connected](UdpSocket::connect), [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv) talk to one peer, and
     /// datagrams of others are dropped.
     ///
+    /// One event may stand for several datagrams: after it receive until `WouldBlock`. A datagram that is smaller than
+    /// the buffer says nothing about the next one.
+    ///
     /// # Portability
     ///
     /// What of a datagram doesn't fit into the buffer is lost. Unix says nothing; Windows answers an error
@@ -21,6 +24,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
+    /// use std::io::ErrorKind;
     /// use wakeful::{net::UdpSocket, Events, Interest, Poll, Token};
     ///
     /// let mut poll = Poll::new()?;
@@ -31,11 +35,26 @@ socket_type! {
     /// let sender = UdpSocket::bind("127.0.0.1:0".parse().unwrap())?;
     /// sender.send_to(b"hello", socket.local_addr()?)?;
     ///
-    /// poll.poll(&mut events, None)?;
     /// let mut buf = [0; 1500];
-    /// let (n, from) = socket.recv_from(&mut buf)?;
-    /// assert_eq!(&buf[..n], b"hello");
-    /// assert_eq!(from, sender.local_addr()?);
+    /// let mut received = 0;
+    /// while received == 0 {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     loop {
+    ///         match socket.recv_from(&mut buf) {
+    ///             Ok((n, from)) => {
+    ///                 assert_eq!((&buf[..n], from), (&b"hello"[..], sender.local_addr()?));
+    ///                 received += 1;
+    ///             }
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             // It is about a datagram that was sent earlier, and more may have arrived.
+    ///             Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
+    ///             Err(e) => return Err(e),
+    ///         }
+    ///     }
+    /// }
     /// # Ok(())
     /// # }
     /// ```

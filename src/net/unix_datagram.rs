@@ -10,6 +10,9 @@ use crate::readiness::Interest;
 socket_type! {
     /// A Unix-domain socket (unix(7)) for datagrams: whole messages, none of which is lost.
     ///
+    /// One event may stand for several datagrams: after it receive until `WouldBlock`. A datagram that is smaller than
+    /// the buffer says nothing about the next one.
+    ///
     /// # Portability
     ///
     /// Unix. What of a datagram doesn't fit into the buffer is lost without a word.
@@ -18,6 +21,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
+    /// use std::io::ErrorKind;
     /// use wakeful::{net::UnixDatagram, Events, Interest, Poll, Token};
     ///
     /// let (mut here, there) = UnixDatagram::pair()?;
@@ -27,10 +31,22 @@ socket_type! {
     ///
     /// there.send(b"one")?;
     /// there.send(b"another")?;
-    /// poll.poll(&mut events, None)?;
-    /// let mut buf = [0; 16];
-    /// assert_eq!(here.recv(&mut buf)?, 3);
-    /// assert_eq!(here.recv(&mut buf)?, 7);
+    /// let mut received = Vec::new();
+    /// while received.len() < 2 {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     loop {
+    ///         let mut buf = [0; 16];
+    ///         match here.recv(&mut buf) {
+    ///             Ok(n) => received.push(buf[..n].to_vec()),
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(received, [&b"one"[..], b"another"]);
     /// # Ok(())
     /// # }
     /// ```

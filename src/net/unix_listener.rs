@@ -21,6 +21,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
+    /// use std::io::ErrorKind;
     /// use wakeful::net::{UnixListener, UnixStream};
     /// use wakeful::{Events, Interest, Poll, Token};
     ///
@@ -31,8 +32,17 @@ socket_type! {
     /// poll.registry().register(&mut listener, Token(0), Interest::READABLE)?;
     ///
     /// let client = UnixStream::connect(&path)?;
-    /// poll.poll(&mut events, None)?;
-    /// let (stream, peer) = listener.accept()?;
+    /// let (stream, peer) = loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     match listener.accept() {
+    ///         Ok(connection) => break connection,
+    ///         Err(e) if e.kind() == ErrorKind::WouldBlock => {} // the event was spurious
+    ///         Err(e) => return Err(e), // a server goes on, as in the example of `TcpListener`
+    ///     }
+    /// };
     /// assert!(peer.is_unnamed());
     /// std::fs::remove_file(&path)?;
     /// # Ok(())

@@ -11,8 +11,9 @@ socket_type! {
     /// A connection between two Unix-domain sockets (unix(7)).
     ///
     /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
-    /// event go on until `WouldBlock`, or until fewer bytes came than asked for. Reading `Ok(0)` is the end: the peer
-    /// sends no more.
+    /// event read until `WouldBlock`, or until `Ok(0)`, which is the end: the peer sends no more. A read of fewer bytes
+    /// than asked for is neither. The end may have arrived with these bytes, and then no event reports it again; the
+    /// [guide](crate::guide#short-reads-and-writes) says when such a read may end the loop all the same.
     ///
     /// # Portability
     ///
@@ -22,7 +23,7 @@ socket_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// use std::io::{Read, Write};
+    /// use std::io::{ErrorKind, Read, Write};
     /// use wakeful::{net::UnixStream, Events, Interest, Poll, Token};
     ///
     /// let (mut here, mut there) = UnixStream::pair()?;
@@ -31,9 +32,24 @@ socket_type! {
     /// poll.registry().register(&mut here, Token(0), Interest::READABLE)?;
     ///
     /// there.write_all(b"hello")?;
-    /// poll.poll(&mut events, None)?;
-    /// let mut buf = [0; 16];
-    /// assert_eq!(here.read(&mut buf)?, 5);
+    /// drop(there);
+    /// let mut received = Vec::new();
+    /// 'connection: loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     loop {
+    ///         let mut buf = [0; 16];
+    ///         match here.read(&mut buf) {
+    ///             Ok(0) => break 'connection,
+    ///             Ok(n) => received.extend_from_slice(&buf[..n]),
+    ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+    ///             Err(e) => return Err(e),
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(received, b"hello");
     /// # Ok(())
     /// # }
     /// ```

@@ -44,14 +44,23 @@ use crate::readiness::{Interest, Token};
 /// poll.registry().register(&mut source, Token(0), Interest::READABLE)?;
 ///
 /// peer.write_all(b"hello")?;
-/// poll.poll(&mut events, None)?;
-///
-/// let mut buf = [0; 16];
-/// let n = source.try_io_with(Interest::READABLE, |mut stream| stream.read(&mut buf))?;
-/// assert_eq!(&buf[..n], b"hello");
-/// // Until it would block: from then on the next arrival is an event.
-/// let more = source.try_io_with(Interest::READABLE, |mut stream| stream.read(&mut buf));
-/// assert_eq!(more.unwrap_err().kind(), ErrorKind::WouldBlock);
+/// let mut received = Vec::new();
+/// while received.len() < 5 {
+///     match poll.poll(&mut events, None) {
+///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+///         result => result?,
+///     }
+///     loop {
+///         let mut buf = [0; 16];
+///         match source.try_io_with(Interest::READABLE, |mut stream| stream.read(&mut buf)) {
+///             Ok(n) => received.extend_from_slice(&buf[..n]),
+///             // From now on the next arrival is an event.
+///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+///             Err(e) => return Err(e),
+///         }
+///     }
+/// }
+/// assert_eq!(received, b"hello");
 /// # Ok(())
 /// # }
 /// # #[cfg(not(unix))] fn main() {}
@@ -118,8 +127,9 @@ impl<T> IoSource<T> {
 
     /// Moves bytes of a stream. `operation` may be told to move only so many.
     ///
-    /// To move fewer than `wanted` means that there is no more, or no more room: with an edge-triggered kernel that is
-    /// as good as `WouldBlock`, and programs rely on it (tokio stops reading there). So it counts as used up here.
+    /// To move fewer than `wanted` re-arms the direction as `WouldBlock` does: with an edge-triggered kernel the next
+    /// arrival is then an event, and programs rely on it (tokio stops reading there). It doesn't mean that nothing
+    /// waits: see the guide, "Short reads and writes".
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     #[inline]
     pub(crate) fn transfer(

@@ -54,7 +54,7 @@ use crate::readiness::{Event, Events, Readiness};
 /// ```
 /// # #[cfg(feature = "net")]
 /// # fn main() -> std::io::Result<()> {
-/// use std::time::Duration;
+/// use std::io::ErrorKind;
 /// use wakeful::{net::TcpListener, net::TcpStream, Events, Interest, Poll, Token};
 ///
 /// const SERVER: Token = Token(0);
@@ -70,11 +70,14 @@ use crate::readiness::{Event, Events, Readiness};
 ///
 /// let (mut accepted, mut connected) = (false, false);
 /// while !(accepted && connected) {
-///     poll.poll(&mut events, Some(Duration::from_secs(5)))?;
+///     match poll.poll(&mut events, None) {
+///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+///         result => result?,
+///     }
 ///     for event in &events {
 ///         match event.token() {
-///             SERVER => accepted = server.accept().is_ok(),
-///             CLIENT => connected = client.peer_addr().is_ok(),
+///             SERVER => accepted |= server.accept().is_ok(),
+///             CLIENT => connected |= client.peer_addr().is_ok(),
 ///             _ => unreachable!(),
 ///         }
 ///     }

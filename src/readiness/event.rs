@@ -66,6 +66,9 @@ impl Event {
     }
 
     /// The source has an error, which its `take_error` or next operation returns. Readable or writable is set too.
+    ///
+    /// On Linux the error queue of a socket counts as well (`IP_RECVERR`, `MSG_ZEROCOPY`, timestamps). Only
+    /// `recvmsg(MSG_ERRQUEUE)` takes what is in it.
     #[inline]
     #[must_use]
     pub fn is_error(&self) -> bool {
@@ -84,22 +87,23 @@ impl Event {
 
     /// Nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
     ///
-    /// A hint: a kernel may fail to tell, and a source that isn't connected yet counts as closed. The error of the
-    /// next write always tells.
+    /// A hint: a kernel may fail to tell, a source that isn't connected yet counts as closed, and so does, with `epoll`,
+    /// a TCP connection whose error queue isn't empty. The error of the next write always tells.
     #[inline]
     #[must_use]
     pub fn is_write_closed(&self) -> bool {
         self.readiness.intersects(Readiness::WRITE_CLOSED)
     }
 
-    /// Priority data waits, such as TCP's out-of-band byte. Linux and Android; elsewhere `false`.
+    /// Priority data waits, such as TCP's out-of-band byte. Linux, Android, Apple, DragonFly BSD and OpenBSD, which
+    /// have `Interest::PRIORITY`; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_priority(&self) -> bool {
         self.readiness.intersects(Readiness::PRIORITY)
     }
 
-    /// Asynchronous file I/O has completed. FreeBSD, DragonFly BSD and Apple; elsewhere `false`.
+    /// Asynchronous file I/O has completed. Apple, DragonFly BSD and FreeBSD; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_aio(&self) -> bool {

@@ -4,8 +4,8 @@ use std::ops::{BitOr, BitOrAssign};
 
 /// What a registration wants to be told about: one or more directions.
 ///
-/// [`READABLE`] and [`WRITABLE`] exist everywhere. `PRIORITY` (not on FreeBSD, NetBSD, Solaris), `AIO` (Apple, FreeBSD,
-/// DragonFly BSD) and `LIO` (FreeBSD) exist where the kernel has them.
+/// [`READABLE`] and [`WRITABLE`] exist everywhere. Some kernels have more: `PRIORITY` (Linux, Android, Apple, DragonFly
+/// BSD and OpenBSD), `AIO` (Apple, DragonFly BSD and FreeBSD) and `LIO` (FreeBSD).
 ///
 /// [`READABLE`]: Interest::READABLE
 /// [`WRITABLE`]: Interest::WRITABLE

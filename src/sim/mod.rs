@@ -34,13 +34,15 @@
 //!             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
 //!             result => result.map_err(|e| e.to_string())?,
 //!         }
-//!         let mut buf = [0; 16];
-//!         match server.read(&mut buf) {
-//!             Ok(n) if &buf[..n] == b"hello" => return Ok(()),
-//!             Ok(n) => return Err(format!("not a greeting: {:?}", &buf[..n])),
-//!             Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-//!             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-//!             Err(e) => return Err(e.to_string()),
+//!         loop {
+//!             let mut buf = [0; 16];
+//!             match server.read(&mut buf) {
+//!                 Ok(n) if &buf[..n] == b"hello" => return Ok(()),
+//!                 Ok(n) => return Err(format!("not a greeting: {:?}", &buf[..n])),
+//!                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+//!                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
+//!                 Err(e) => return Err(e.to_string()),
+//!             }
 //!         }
 //!     }
 //! }

@@ -27,14 +27,24 @@ use crate::poll::{read_with, source_type, write_with};
 /// poll.registry().register(&mut receiver, Token(0), Interest::READABLE)?;
 ///
 /// sender.write_all(b"hello")?;
-/// poll.poll(&mut events, None)?;
-/// let mut buf = [0; 16];
-/// assert_eq!(receiver.read(&mut buf)?, 5);
-/// assert_eq!(receiver.read(&mut buf).unwrap_err().kind(), ErrorKind::WouldBlock);
-///
 /// drop(sender);
-/// poll.poll(&mut events, None)?;
-/// assert_eq!(receiver.read(&mut buf)?, 0);
+/// let mut received = Vec::new();
+/// 'pipe: loop {
+///     match poll.poll(&mut events, None) {
+///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+///         result => result?,
+///     }
+///     loop {
+///         let mut buf = [0; 16];
+///         match receiver.read(&mut buf) {
+///             Ok(0) => break 'pipe,
+///             Ok(n) => received.extend_from_slice(&buf[..n]),
+///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+///             Err(e) => return Err(e),
+///         }
+///     }
+/// }
+/// assert_eq!(received, b"hello");
 /// # Ok(())
 /// # }
 /// ```
@@ -58,7 +68,7 @@ source_type! {
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
-    /// use std::io::{Read, Write};
+    /// use std::io::{ErrorKind, Read, Write};
     /// use std::process::{Command, Stdio};
     /// use wakeful::unix::pipe::{Receiver, Sender};
     /// use wakeful::{Events, Interest, Poll, Token};
@@ -75,11 +85,20 @@ source_type! {
     /// poll.registry().register(&mut receiver, Token(0), Interest::READABLE)?;
     ///
     /// sender.write_all(b"hello")?;
-    /// poll.poll(&mut events, None)?;
-    /// let mut buf = [0; 16];
-    /// assert_eq!(receiver.read(&mut buf)?, 5);
-    ///
     /// drop(sender);
+    /// let mut received = Vec::new();
+    /// loop {
+    ///     match poll.poll(&mut events, None) {
+    ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+    ///         result => result?,
+    ///     }
+    ///     // Keeps what it has read if it fails, with `WouldBlock` too.
+    ///     match receiver.read_to_end(&mut received) {
+    ///         Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
+    ///         result => break result?,
+    ///     }
+    /// };
+    /// assert_eq!(received, b"hello");
     /// child.wait()?;
     /// # Ok(())
     /// # }
@@ -90,8 +109,9 @@ source_type! {
 source_type! {
     /// The end of a pipe that is read from: from [`new`], or a child's standard output or error.
     ///
-    /// Read it through `Read`, which it implements itself and by shared reference. Once the last writer has gone, it
-    /// has an event, and reading gives what is left and then `Ok(0)`.
+    /// Read it through `Read`, which it implements itself and by shared reference, until `WouldBlock` or `Ok(0)`. Once
+    /// the last writer has gone, it has an event, and reading gives what is left and then `Ok(0)`. A read of fewer
+    /// bytes than asked for doesn't rule that out: see the [guide](crate::guide#short-reads-and-writes).
     ///
     /// # Portability
     ///

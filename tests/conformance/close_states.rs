@@ -320,6 +320,104 @@ mod special {
     }
 }
 
+/// Linux queues the completion of a transfer with `MSG_ZEROCOPY` as an error of the socket. An error without anything to
+/// read is what the writer of a pipe sees when the reader has gone, so epoll can't tell the two apart.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub mod zero_copy {
+    use std::any::Any;
+    use std::io;
+    use std::os::fd::AsRawFd;
+    use std::thread;
+    use std::time::Instant;
+
+    use wakeful::event::Source;
+    use wakeful::net::TcpStream;
+    use wakeful::Backend;
+
+    use super::{made, observe};
+    use crate::skips::skip;
+    use crate::support::*;
+
+    on_every_backend![a_completion_closes_nothing];
+
+    const BYTES: &[u8] = b"not copied";
+
+    pub fn a_completion_closes_nothing(backend: Backend) {
+        if is_lacking() {
+            return skip(backend, "zero_copy");
+        }
+        let epoll = ["RWEw", "WEw", "WEw"];
+        // It keeps what was asked for: the writer of a pipe asks for writable alone.
+        let posix_poll = ["RE", "WEw", "RWE"];
+        let expected = if backend == Backend::Epoll { epoll } else { posix_poll };
+        for (interest, expected) in [READ, WRITE, BOTH].into_iter().zip(expected) {
+            assert_eq!(observe(backend, done, interest, expected, PATIENCE), expected, "{interest:?}");
+        }
+
+        let mut t = Tester::new(backend);
+        let (mut a, b) = pair();
+        t.register(&mut a, A, BOTH);
+        t.expect(&[want(A, WRITE).or(READ)]);
+        assert!(drain(&a).is_empty());
+        send(&a, b", sent");
+        let mut received = Vec::new();
+        while received.len() < BYTES.len() + 6 {
+            await_bytes(&b);
+            received.extend(drain(&b));
+        }
+        assert_eq!(received, [BYTES, b", sent"].concat());
+        send(&b, b"answer");
+        await_bytes(&a);
+        t.expect(&[want(A, READ).or(WRITE)]);
+        assert_eq!(drain(&a), b"answer");
+    }
+
+    fn done() -> (Box<dyn Source>, Box<dyn Any>) {
+        let (a, b) = pair();
+        made(a, b)
+    }
+
+    /// Whether the kernel has none: the one that qemu plays, for example.
+    pub fn is_lacking() -> bool {
+        allow(&std_tcp_pair().0).is_err()
+    }
+
+    fn allow(socket: &impl AsRawFd) -> io::Result<()> {
+        let on: libc::c_int = 1;
+        let length = std::mem::size_of_val(&on) as libc::socklen_t;
+        let value = (&on as *const libc::c_int).cast();
+        // SAFETY: the option is an int.
+        match unsafe {
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ZEROCOPY, value, length)
+        } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// A connection on which all is well, and a completion that nobody has taken.
+    fn pair() -> (TcpStream, TcpStream) {
+        let (a, b) = tcp_pair();
+        allow(&a).unwrap();
+        // SAFETY: the bytes live for ever.
+        let sent =
+            unsafe { libc::send(a.as_raw_fd(), BYTES.as_ptr().cast(), BYTES.len(), libc::MSG_ZEROCOPY) };
+        assert_eq!(sent, BYTES.len() as isize, "{}", io::Error::last_os_error());
+        let deadline = Instant::now() + PATIENCE;
+        while !has_error(&a) {
+            assert!(Instant::now() < deadline, "the transfer is never done");
+            thread::yield_now();
+        }
+        (a, b)
+    }
+
+    fn has_error(socket: &impl AsRawFd) -> bool {
+        let mut fd = libc::pollfd { fd: socket.as_raw_fd(), events: 0, revents: 0 };
+        // SAFETY: one pollfd.
+        unsafe { libc::poll(&mut fd, 1, 0) == 1 && fd.revents & libc::POLLERR != 0 }
+    }
+}
+
 #[cfg(windows)]
 mod special {
     use std::any::Any;

@@ -122,7 +122,18 @@ pub const SOMETIMES: &[Sometimes] = &[
         crate::windows::lacks_first_instances,
     ),
 ];
-#[cfg(not(windows))]
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub const SOMETIMES: &[Sometimes] = {
+    const REASON: &str = "Linux before 4.14 has no zero-copy transfers, nor has the Linux that qemu plays";
+    let name = "zero_copy";
+    let test = crate::close_states::zero_copy::a_completion_closes_nothing;
+    let is_needed = crate::close_states::zero_copy::is_lacking;
+    &[
+        (Allowed { backend: Backend::Epoll, name, reason: REASON, test }, is_needed),
+        (Allowed { backend: Backend::PosixPoll, name, reason: REASON, test }, is_needed),
+    ]
+};
+#[cfg(not(any(windows, target_os = "linux", target_os = "android")))]
 pub const SOMETIMES: &[Sometimes] = &[];
 
 /// The list for this machine.

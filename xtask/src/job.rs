@@ -99,6 +99,11 @@ impl Ended {
         self.status.is_some_and(|status| status.success())
     }
 
+    /// None if a signal has ended it.
+    pub fn code(&self) -> Option<i32> {
+        self.status.and_then(|status| status.code())
+    }
+
     pub fn hung(&self) -> bool {
         self.status.is_none()
     }

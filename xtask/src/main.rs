@@ -16,6 +16,7 @@ mod model;
 mod packages;
 mod rustup;
 mod sanitize;
+mod shake;
 mod soak;
 mod sysroot;
 mod targets;
@@ -37,6 +38,7 @@ use kqueue::Kqueue;
 use loom::Loom;
 use model::Model;
 use sanitize::Sanitize;
+use shake::Shake;
 use soak::Soak;
 use targets::Targets;
 use wasi::Wasi;
@@ -59,7 +61,7 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Soak, Targets, Wasi, Wine }
+tasks! { Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Shake, Soak, Targets, Wasi, Wine }
 
 /// What a subcommand does once its arguments are read.
 trait Task {

@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: all that must hold before a change is taken, as .ci/run calls it and as a person can.
 
 mod dependencies;
+mod examples;
 pub mod features;
 mod package;
 mod steps;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{dependencies, features, package, Runner};
+use super::{dependencies, examples, features, package, Runner};
 use crate::command::cargo;
 
 pub struct Step {
@@ -26,6 +26,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
     Step { name: "chaos", quick: true, run: chaos },
+    Step { name: "examples", quick: true, run: examples::check },
     Step { name: "model", quick: false, run: model },
     Step { name: "faults", quick: false, run: faults },
     Step { name: "soak", quick: false, run: soak },

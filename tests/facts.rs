@@ -1,0 +1,265 @@
+//! What the documents say in figures, lists and names is what the code has: each fact stands here once, and a change of
+//! the code that makes a document false fails.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const README: &str = include_str!("../README.md");
+const PLATFORMS: &str = include_str!("../PLATFORMS.md");
+const GUIDE: &str = include_str!("../src/guide.rs");
+const LIB: &str = include_str!("../src/lib.rs");
+const MANIFEST: &str = include_str!("../Cargo.toml");
+const SKIPS: &str = include_str!("conformance/skips.rs");
+const TASKS: &str = include_str!("../xtask/src/main.rs");
+
+/// All that a user or a contributor reads, by its path.
+const DOCUMENTS: &[(&str, &str)] = &[
+    ("README.md", README),
+    ("PLATFORMS.md", PLATFORMS),
+    ("src/guide.rs", GUIDE),
+    ("src/lib.rs", LIB),
+    ("ARCHITECTURE.md", include_str!("../ARCHITECTURE.md")),
+    ("CHANGELOG.md", include_str!("../CHANGELOG.md")),
+    ("CONTRIBUTING.md", include_str!("../CONTRIBUTING.md")),
+    ("SECURITY.md", include_str!("../SECURITY.md")),
+    ("bench/README.md", include_str!("../bench/README.md")),
+];
+
+/// One line, without the marks of comments.
+fn prose(text: &str) -> String {
+    let lines = text.lines().map(|line| line.trim().trim_start_matches('/').trim_start_matches('!').trim());
+    lines.collect::<Vec<_>>().join(" ")
+}
+
+#[track_caller]
+fn says(document: &str, sentence: &str) {
+    let (_, text) = DOCUMENTS.iter().find(|(name, _)| *name == document).expect("a document");
+    assert!(prose(text).contains(sentence), "{document} doesn't say: {sentence}");
+}
+
+/// The text in backquotes, outside of blocks of code.
+fn quoted(text: &str) -> Vec<&str> {
+    let mut quoted = Vec::new();
+    let mut in_block = false;
+    for line in text.lines() {
+        let line = line.trim_start_matches("//!").trim();
+        if line.starts_with("```") {
+            in_block = !in_block;
+        } else if !in_block {
+            quoted.extend(line.split('`').skip(1).step_by(2));
+        }
+    }
+    quoted
+}
+
+/// The rows of the table whose head begins with `head`, without the head.
+fn rows<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
+    let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
+    let table = lines.skip_while(|line| !line.starts_with(head)).take_while(|line| line.starts_with('|'));
+    let rows = table.skip(2).map(|line| line.trim_matches('|').split('|').map(str::trim).collect());
+    rows.collect()
+}
+
+#[test]
+fn the_number_of_situations() {
+    let situations = rows(PLATFORMS, "| situation |").len();
+    says("README.md", &format!("in {situations} situations"));
+}
+
+#[test]
+fn the_number_of_promises() {
+    let (_, promises) = GUIDE.split_once("## What it gets").expect("the promises");
+    let (promises, _) = promises.split_once("//! #").expect("their end");
+    let numbers = promises.lines().filter_map(|line| {
+        let (number, _) = line.trim_start_matches("//!").trim().split_once(". ")?;
+        number.parse::<usize>().ok()
+    });
+    let numbers: Vec<usize> = numbers.collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+    says("PLATFORMS.md", &format!("{} numbered promises", numbers.len()));
+}
+
+#[test]
+#[cfg(all(unix, feature = "net", feature = "os-ext", target_pointer_width = "64"))]
+fn the_size_of_a_socket() {
+    use std::mem::size_of;
+    use wakeful::{net, unix::pipe};
+
+    let sizes = [
+        size_of::<net::TcpListener>(),
+        size_of::<net::TcpStream>(),
+        size_of::<net::UdpSocket>(),
+        size_of::<net::UnixDatagram>(),
+        size_of::<net::UnixListener>(),
+        size_of::<net::UnixStream>(),
+        size_of::<pipe::Sender>(),
+        size_of::<pipe::Receiver>(),
+    ];
+    assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+    says("src/guide.rs", &format!("{} bytes on 64-bit Unix", sizes[0]));
+    says("bench/README.md", &format!("`TcpStream` is {} B", sizes[0]));
+}
+
+/// Each place that says where an interest exists has the platforms of its `cfg`.
+#[test]
+fn where_the_interests_exist() {
+    let backend = include_str!("../src/backend/mod.rs");
+    let interest = include_str!("../src/readiness/interest.rs");
+    let event = include_str!("../src/readiness/event.rs");
+    for name in ["PRIORITY", "AIO", "LIO"] {
+        let constant = format!("pub const {name}: Interest");
+        let (before, _) = backend.split_once(&constant).expect("the constant");
+        let (_, selection) = before.rsplit_once("#[cfg(").expect("its cfg");
+        let (selection, _) = selection.split_once(")]").expect("its end");
+        let platforms = listed(selection);
+        assert!(
+            prose(interest).contains(&format!("`{name}` ({platforms})")),
+            "interest.rs: {name}: {platforms}"
+        );
+        let (_, documented) = before.rsplit_once("impl Interest").expect("its documentation");
+        assert!(prose(documented).contains(&format!(" {platforms}.")), "backend/mod.rs: {name}: {platforms}");
+        let asks = format!("pub fn is_{}(", name.to_lowercase());
+        let (before, _) = event.split_once(&asks).expect("the method");
+        let (_, documented) = before.rsplit_once("\n\n").expect("its documentation");
+        let documented = prose(documented);
+        assert!(documented.contains(&platforms), "event.rs: {name}: {platforms}: {documented}");
+        assert!(documented.contains("elsewhere `false`"), "{documented}");
+    }
+}
+
+/// `target_os = "linux", target_vendor = "apple"` as prose has it.
+fn listed(selection: &str) -> String {
+    let names: Vec<&str> = selection
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(|name| match name {
+            "android" => "Android",
+            "apple" => "Apple",
+            "dragonfly" => "DragonFly BSD",
+            "freebsd" => "FreeBSD",
+            "linux" => "Linux",
+            "netbsd" => "NetBSD",
+            "openbsd" => "OpenBSD",
+            other => panic!("a platform without a name: {other}"),
+        })
+        .collect();
+    match &names[..] {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        names => names.join(""),
+    }
+}
+
+#[test]
+fn which_systems_have_ppoll() {
+    let source = include_str!("../src/os/unix/timed.rs");
+    let (before, _) = source.split_once("pub(crate) fn poll(fds: &mut [libc::pollfd]").expect("the function");
+    let (_, selection) = before.rsplit_once("#[cfg(").expect("its cfg");
+    let (selection, _) = selection.split_once(")]").expect("its end");
+    says("PLATFORMS.md", &format!("`ppoll` on {};", listed(selection).replace(" and ", ", ")));
+}
+
+#[test]
+fn the_features() {
+    let (_, features) = MANIFEST.split_once("[features]").expect("the features");
+    let (features, _) = features.split_once("\n[").expect("their end");
+    let mut names = BTreeSet::new();
+    let mut by_default = Vec::new();
+    for (name, value) in features.lines().filter_map(|line| line.split_once(" = ")) {
+        match name {
+            "default" => by_default = value.split('"').skip(1).step_by(2).collect(),
+            name => drop(names.insert(name)),
+        }
+    }
+    for (document, text) in [("README.md", README), ("src/lib.rs", LIB)] {
+        let table = rows(text, "| feature |");
+        let documented: BTreeSet<&str> = table.iter().map(|row| row[0].trim_matches('`')).collect();
+        assert_eq!(documented, names, "{document}");
+        for row in &table {
+            let is_default = by_default.contains(&row[0].trim_matches('`'));
+            assert_eq!(row[1] == "yes", is_default, "{document}: {}", row[0]);
+        }
+    }
+}
+
+#[test]
+fn the_files_that_are_named_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    const ROOMS: [&str; 11] =
+        [".github", "bench", "compat", "docs", "examples", "fuzz", "src", "tests", "xtask", ".ci", "target"];
+    const FLOORS: [&str; 7] = ["backend", "net", "os", "poll", "readiness", "sim", "unix"];
+    let mut named = 0;
+    for (document, text) in DOCUMENTS {
+        for name in quoted(text) {
+            let Some((room, _)) = name.split_once('/') else { continue };
+            let file = name.split([' ', ':', '<']).next().unwrap_or(name);
+            let place = match room {
+                "target" => continue, // it is made
+                _ if ROOMS.contains(&room) => root.join(file),
+                _ if FLOORS.contains(&room) => root.join("src").join(file),
+                _ => continue,
+            };
+            // A program in `examples` is named without its ending.
+            let exists = place.exists() || place.with_extension("rs").exists();
+            assert!(exists || file.contains('*') || is_made(file), "{document} names `{name}`");
+            named += 1;
+        }
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.ends_with(".md") {
+                let beside = root.join(document).with_file_name(link);
+                assert!(beside.exists(), "{document} links to {link}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 30, "most were overlooked: {named}");
+}
+
+/// What isn't in the repository because a program writes it.
+fn is_made(file: &str) -> bool {
+    file.starts_with("fuzz/corpus")
+}
+
+#[test]
+fn the_tasks_that_are_named_exist() {
+    let (_, tasks) = TASKS.split_once("\ntasks! {").expect("the tasks");
+    let (tasks, _) = tasks.split_once('}').expect("their end");
+    let tasks: BTreeSet<String> = tasks.split(',').map(|task| task.trim().to_lowercase()).collect();
+    let mut named = 0;
+    for (document, text) in DOCUMENTS {
+        for call in text.split("cargo xtask ").skip(1) {
+            let end = call.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(call.len());
+            if end == 0 {
+                continue; // an option, or a name for any of them
+            }
+            assert!(tasks.contains(&call[..end]), "{document} names `cargo xtask {}`", &call[..end]);
+            named += 1;
+        }
+    }
+    assert!(named > 20, "most were overlooked: {named}");
+}
+
+#[test]
+fn the_skips_that_are_named_exist() {
+    let mut named = 0;
+    for skip in prose(PLATFORMS).split("(Skip `").skip(1).filter_map(|rest| rest.split('`').next()) {
+        assert!(SKIPS.contains(&format!("\"{skip}\"")), "PLATFORMS.md names the skip {skip}");
+        named += 1;
+    }
+    assert!(named > 3, "most were overlooked: {named}");
+}
+
+#[test]
+fn the_backends_that_are_named_exist() {
+    use wakeful::Backend;
+    for row in rows(PLATFORMS, "| target | backends") {
+        for name in quoted(row[1]) {
+            assert!(name.parse::<Backend>().is_ok(), "{}: `{name}`", row[0]);
+        }
+    }
+    for row in rows(README, "| platform | backend") {
+        for name in row[1].split(&[',', ' '][..]).filter(|name| !["", "on", "illumos"].contains(name)) {
+            assert!(name.parse::<Backend>().is_ok(), "{}: {name}", row[0]);
+        }
+    }
+}
