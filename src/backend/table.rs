@@ -114,7 +114,7 @@ impl<K: Asked> Table<K> {
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
-        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
+        let (identity, kind) = FileIdentity::of_watchable(fd, interest.is_priority())?;
         self.kernel.accepts(fd)?;
         if let Some(key) = self.by_fd.get(fd) {
             if self.entries.get(key).is_some_and(|entry| entry.identity == identity) {
@@ -124,7 +124,7 @@ impl<K: Asked> Table<K> {
             self.vacate(key);
         }
 
-        let watch = Watch::new(token, interest, tracking);
+        let watch = Watch::new(token, interest, tracking).of_kind(kind);
         let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
         self.by_fd.insert(fd, key);
         if let Err(e) = self.change(Place::Key(key), |_| ()) {
@@ -148,14 +148,18 @@ impl<K: Asked> Table<K> {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
+        let suspect = entry.watch.suspect();
+        if suspect.is_none() {
+            return;
+        }
         self.looks.asks.clear();
-        self.looks.asks.push(look_for::<K>(entry.fd, entry.watch.suspect()));
+        self.looks.asks.push(look_for::<K>(entry.fd, suspect));
         if self.looks.poll(Some(Duration::ZERO)).is_err() {
             return;
         }
         let raw = self.looks.asks[0].found();
         if raw & K::Ask::INVALID == 0 {
-            entry.watch.acquit(K::Ask::WORDS.readiness(raw));
+            entry.watch.acquit(K::Ask::WORDS.levels(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
         let _ = entry.refresh(key, &mut self.kernel, &mut self.suspects);
@@ -267,7 +271,7 @@ impl<K: Asked> Table<K> {
         };
         let is_gone = entry.is_gone::<K>(raw, !K::FORGETS_CLOSED);
         if !is_gone {
-            if let Some(reported) = entry.watch.ready(K::Ask::WORDS.readiness(raw)) {
+            if let Some(reported) = entry.watch.ready(K::Ask::WORDS.levels(raw)) {
                 events.push(event::<K>(entry.watch.token(), reported, raw));
             }
         }
@@ -285,7 +289,7 @@ impl<K: Asked> Table<K> {
             self.vacate(key);
             return None;
         }
-        let found = K::Ask::WORDS.readiness(raw);
+        let found = K::Ask::WORDS.levels(raw);
         let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
             events.push(event::<K>(entry.watch.token(), reported, raw));

@@ -95,7 +95,7 @@ impl Select for EventPorts {
         let mut table = self.lock();
         // Deregistered meanwhile: nothing to arm.
         let _ = table.change(Place::Key(key), |watch| watch.rearm(blocked));
-        if blocked == Blocked::Unknown {
+        if blocked.leaves_doubt() {
             // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
             table.look_at(key);
         }
