@@ -153,19 +153,32 @@ impl Doubt {
 #[derive(Copy, Clone, Debug)]
 struct Suspicion {
     doubt: Doubt,
-    pause: Duration,
+    /// How often the pause was doubled.
+    doublings: u8,
     /// When it is reported again if it is still ready; `None` until the first look.
     due: Option<Instant>,
+}
+
+impl Suspicion {
+    fn pause(&self) -> Duration {
+        pause(self.doublings)
+    }
+}
+
+const fn pause(doublings: u8) -> Duration {
+    Duration::from_micros(Watch::SHORTEST_PAUSE.as_micros() as u64 * (1 << doublings))
 }
 
 impl Watch {
     /// The first pause before a direction that is still ready is reported again.
     pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
-    /// The longest: what an idle, ready, unread descriptor costs is one look in this time.
-    pub(crate) const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
-    /// The longest beside what is ready for ever, most likely: of sources that have hung up few come back.
-    const LONGEST_PAUSE_AT_END: Duration = Duration::from_micros(102_400);
+    /// How often it is doubled. Then it is 12.8 ms: what an idle, ready, unread descriptor costs is one look in this
+    /// time.
+    const DOUBLINGS: u8 = 7;
+    /// The same beside what is ready for ever, most likely: of sources that have hung up few come back. 102.4 ms.
+    const DOUBLINGS_AT_END: u8 = 10;
 
+    #[inline]
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
         Watch {
             token,
@@ -181,6 +194,7 @@ impl Watch {
     }
 
     /// The same of a descriptor of which more is known.
+    #[inline]
     pub(crate) fn of_kind(self, kind: FileKind) -> Watch {
         Watch { kind, ..self }
     }
@@ -211,7 +225,11 @@ impl Watch {
     }
 
     /// What is to be looked at when the poller comes by.
+    #[inline]
     pub(crate) fn suspect(&self) -> Option<Interest> {
+        if self.is_unsuspected() {
+            return None;
+        }
         let mut suspect = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if self.suspects[index].is_some_and(|suspicion| suspicion.doubt != Doubt::Rests) {
@@ -227,7 +245,37 @@ impl Watch {
     }
 
     /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
+    #[inline]
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
+        let is_plain = found.without(Readiness::READABLE.union(Readiness::WRITABLE)).is_none();
+        if !is_plain
+            || self.tracking == Tracking::Levels
+            || self.kind == FileKind::Steady
+            || !self.is_at_rest()
+        {
+            return self.ready_for_more(found);
+        }
+        let armed = self.armed?;
+        let used = directions(found)?.intersection(self.interest)?;
+        armed.intersection(used)?;
+        self.armed = armed.remove(used);
+        Some(only(self.interest, found))
+    }
+
+    /// Nothing is suspected, and no error or hang-up was reported.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        let has_told = !self.told.without(Readiness::READ_CLOSED).is_none();
+        !has_told && self.lasting.is_none() && self.is_unsuspected()
+    }
+
+    #[inline]
+    fn is_unsuspected(&self) -> bool {
+        self.suspects.iter().all(Option::is_none)
+    }
+
+    /// As [`ready`](Watch::ready), of what is more than readable and writable, or of more than an operation's direction.
+    fn ready_for_more(&mut self, found: Readiness) -> Option<Readiness> {
         let found = self.asked_of(found);
         self.forget_absent(found);
         let used = self.used(found)?;
@@ -390,18 +438,17 @@ impl Watch {
             let Some(mut suspicion) = self.suspects[index] else {
                 continue;
             };
-            let due = *suspicion.due.get_or_insert(now + suspicion.pause);
+            let due = *suspicion.due.get_or_insert(now + suspicion.pause());
             // A change is due at once, at the first look too.
             if has_changed || now >= due {
                 let may_give_up = self.may_give_up(direction, suspicion.doubt);
                 let longest = match may_give_up || suspicion.doubt == Doubt::Either {
-                    true => Watch::LONGEST_PAUSE_AT_END,
-                    false => Watch::LONGEST_PAUSE,
+                    true => Watch::DOUBLINGS_AT_END,
+                    false => Watch::DOUBLINGS,
                 };
-                let is_longest = suspicion.pause >= longest;
-                suspicion.pause =
-                    if has_changed { Watch::SHORTEST_PAUSE } else { (suspicion.pause * 2).min(longest) };
-                suspicion.due = Some(now + suspicion.pause);
+                let is_longest = suspicion.doublings >= longest;
+                suspicion.doublings = if has_changed { 0 } else { (suspicion.doublings + 1).min(longest) };
+                suspicion.due = Some(now + suspicion.pause());
                 let is_news = match suspicion.doubt {
                     Doubt::Error => true,
                     _ if !is_ready => false,
@@ -473,7 +520,11 @@ impl Watch {
         self.spurious = self.spurious.and_then(|spurious| spurious.remove(directions));
         // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
         let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
+        let was_at_rest = self.is_at_rest();
         self.told = self.told.and(lasting);
+        if was_at_rest {
+            return;
+        }
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_some() {
                 self.suspects[index] = None;
@@ -500,7 +551,7 @@ impl Watch {
                     suspicion.doubt = doubt;
                 }
                 Some(_) => {}
-                none => *none = Some(Suspicion { doubt, pause: Watch::SHORTEST_PAUSE, due: None }),
+                none => *none = Some(Suspicion { doubt, doublings: 0, due: None }),
             }
         }
     }

@@ -55,7 +55,11 @@ impl PollWords {
 
     /// What `raw` tells, and which of it the kernel has not said in its own word: for those who compare one answer with
     /// the next.
+    #[inline]
     pub(crate) const fn levels(&self, raw: u32) -> Readiness {
+        if raw & (self.priority | self.error | self.hangup) == 0 {
+            return self.readiness(raw);
+        }
         let input = raw & (self.input | self.read_hangup) != 0;
         let output = raw & self.output != 0;
         let leftover = raw & self.hangup != 0 && raw & self.input != 0 && raw & self.read_hangup == 0;

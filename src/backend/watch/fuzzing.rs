@@ -61,7 +61,9 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 let had_told = watch.told;
                 match watch.look(found, now) {
                     Look::Report(reported) => check(&watch, Some(reported)),
-                    Look::Later(due) => assert!(due <= now + Watch::LONGEST_PAUSE_AT_END, "{watch:?}"),
+                    Look::Later(due) => {
+                        assert!(due <= now + super::pause(Watch::DOUBLINGS_AT_END), "{watch:?}")
+                    }
                     Look::Clear => assert_eq!(watch.suspect(), None, "{watch:?}"),
                 }
                 check_end_is_awaited(&watch, found);

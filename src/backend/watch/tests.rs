@@ -161,13 +161,13 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
         assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
         now = due;
         assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
-        pause = (pause * 2).min(Watch::LONGEST_PAUSE);
+        pause = (pause * 2).min(super::pause(Watch::DOUBLINGS));
         let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
             panic!("reported twice");
         };
         due = next;
     }
-    assert_eq!(pause, Watch::LONGEST_PAUSE);
+    assert_eq!(pause, super::pause(Watch::DOUBLINGS));
     watch.look(Readiness::NONE, now);
     watch.ready(Readiness::READABLE);
     assert_eq!(
@@ -408,7 +408,7 @@ fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
         now += pause;
         assert_eq!(watch.look(Readiness::WRITABLE, now), Look::Report(Readiness::WRITABLE));
         assert_eq!(watch.look(Readiness::WRITABLE, now + Duration::from_secs(1)), Look::Clear, "it rests");
-        pause = (pause * 2).min(Watch::LONGEST_PAUSE);
+        pause = (pause * 2).min(super::pause(Watch::DOUBLINGS));
     }
     rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::NONE);
     assert_eq!(watch.armed(), Some(WRITE));
