@@ -49,10 +49,13 @@
 //! What a raw descriptor does is not seen, so rule 1 can't hold for it: it is repeated. But the readiness of an ended
 //! process, or of a file, is not for use at all ([`FileKind::Steady`]), and changes of it alone are reported.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use self::suspicion::{Doubt, Suspicion};
 use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};
+
+mod suspicion;
 
 /// How a source's readiness becomes known to be used up.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -126,58 +129,7 @@ const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(
 
 const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
 
-/// Why a direction is suspected, which says what to do if it is still ready when it is due.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Doubt {
-    /// Its operations are not seen: it is reported again and again.
-    Unseen,
-    /// As `Unseen`, but it is given up when the pause is longest.
-    Priority,
-    /// An operation left it open: it is reported once, and rests then.
-    Operation,
-    /// As `Operation`, but nothing was used up and its direction isn't known: most likely it was another's.
-    Either,
-    /// An error may be used up: if there still is one it is reported once.
-    Error,
-    /// Nothing, until an operation says more. Only the length of its pause counts.
-    Rests,
-}
-
-impl Doubt {
-    fn is_of_operation(self) -> bool {
-        matches!(self, Doubt::Operation | Doubt::Either | Doubt::Error)
-    }
-}
-
-/// A direction that was reported, and may have been used up without a `WouldBlock`.
-#[derive(Copy, Clone, Debug)]
-struct Suspicion {
-    doubt: Doubt,
-    /// How often the pause was doubled.
-    doublings: u8,
-    /// When it is reported again if it is still ready; `None` until the first look.
-    due: Option<Instant>,
-}
-
-impl Suspicion {
-    fn pause(&self) -> Duration {
-        pause(self.doublings)
-    }
-}
-
-const fn pause(doublings: u8) -> Duration {
-    Duration::from_micros(Watch::SHORTEST_PAUSE.as_micros() as u64 * (1 << doublings))
-}
-
 impl Watch {
-    /// The first pause before a direction that is still ready is reported again.
-    pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
-    /// How often it is doubled. Then it is 12.8 ms: what an idle, ready, unread descriptor costs is one look in this
-    /// time.
-    const DOUBLINGS: u8 = 7;
-    /// The same beside what is ready for ever, most likely: of sources that have hung up few come back. 102.4 ms.
-    const DOUBLINGS_AT_END: u8 = 10;
-
     #[inline]
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
         Watch {
@@ -274,7 +226,8 @@ impl Watch {
         self.suspects.iter().all(Option::is_none)
     }
 
-    /// As [`ready`](Watch::ready), of what is more than readable and writable, or of more than an operation's direction.
+    /// As [`ready`](Watch::ready), of what is more than readable and writable, or of more than an operation's
+    /// direction.
     fn ready_for_more(&mut self, found: Readiness) -> Option<Readiness> {
         let found = self.asked_of(found);
         self.forget_absent(found);
@@ -438,17 +391,11 @@ impl Watch {
             let Some(mut suspicion) = self.suspects[index] else {
                 continue;
             };
-            let due = *suspicion.due.get_or_insert(now + suspicion.pause());
+            let due = suspicion.due(now);
             // A change is due at once, at the first look too.
             if has_changed || now >= due {
                 let may_give_up = self.may_give_up(direction, suspicion.doubt);
-                let longest = match may_give_up || suspicion.doubt == Doubt::Either {
-                    true => Watch::DOUBLINGS_AT_END,
-                    false => Watch::DOUBLINGS,
-                };
-                let is_longest = suspicion.doublings >= longest;
-                suspicion.doublings = if has_changed { 0 } else { (suspicion.doublings + 1).min(longest) };
-                suspicion.due = Some(now + suspicion.pause());
+                let is_longest = suspicion.postpone(now, has_changed, may_give_up);
                 let is_news = match suspicion.doubt {
                     Doubt::Error => true,
                     _ if !is_ready => false,
@@ -463,7 +410,8 @@ impl Watch {
                 }
             }
             self.suspects[index] = Some(suspicion);
-            if let (Some(due), false) = (suspicion.due, suspicion.doubt == Doubt::Rests) {
+            if suspicion.doubt != Doubt::Rests {
+                let due = suspicion.due(now);
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
@@ -544,14 +492,14 @@ impl Watch {
             }
             match &mut self.suspects[index] {
                 Some(suspicion) if suspicion.doubt == Doubt::Rests => {
-                    (suspicion.doubt, suspicion.due) = (doubt, None);
+                    suspicion.renew(doubt);
                 }
                 // An error that may be another by now is to be reported whatever else is in doubt.
                 Some(suspicion) if matches!(suspicion.doubt, Doubt::Operation | Doubt::Either) => {
                     suspicion.doubt = doubt;
                 }
                 Some(_) => {}
-                none => *none = Some(Suspicion { doubt, doublings: 0, due: None }),
+                none => *none = Some(Suspicion::new(doubt)),
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The state machine against any sequence of what a kernel may answer and a program may do. Bytes choose; the fuzzer
 //! and an ordinary test give them.
 
+use std::time::Duration;
+
+use super::suspicion::{pause, DOUBLINGS_AT_END};
 use super::*;
 
 /// Panics if a rule is broken.
@@ -62,7 +65,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 match watch.look(found, now) {
                     Look::Report(reported) => check(&watch, Some(reported)),
                     Look::Later(due) => {
-                        assert!(due <= now + super::pause(Watch::DOUBLINGS_AT_END), "{watch:?}")
+                        assert!(due <= now + pause(DOUBLINGS_AT_END), "{watch:?}")
                     }
                     Look::Clear => assert_eq!(watch.suspect(), None, "{watch:?}"),
                 }

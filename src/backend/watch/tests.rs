@@ -1,4 +1,11 @@
+use std::time::Duration;
+
+use super::suspicion::{self, SHORTEST_PAUSE};
 use super::*;
+
+fn longest_pause() -> Duration {
+    suspicion::pause(suspicion::DOUBLINGS)
+}
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -151,7 +158,7 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
     let mut now = Instant::now();
     let mut watch = raw(READ);
     watch.ready(Readiness::READABLE);
-    let mut pause = Watch::SHORTEST_PAUSE;
+    let mut pause = SHORTEST_PAUSE;
     let Look::Later(mut due) = watch.look(Readiness::READABLE, now) else {
         panic!("reported at once");
     };
@@ -161,18 +168,18 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
         assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
         now = due;
         assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
-        pause = (pause * 2).min(super::pause(Watch::DOUBLINGS));
+        pause = (pause * 2).min(longest_pause());
         let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
             panic!("reported twice");
         };
         due = next;
     }
-    assert_eq!(pause, super::pause(Watch::DOUBLINGS));
+    assert_eq!(pause, longest_pause());
     watch.look(Readiness::NONE, now);
     watch.ready(Readiness::READABLE);
     assert_eq!(
         watch.look(Readiness::READABLE, now),
-        Look::Later(now + Watch::SHORTEST_PAUSE),
+        Look::Later(now + SHORTEST_PAUSE),
         "a change ends the back-off"
     );
 }
@@ -400,7 +407,7 @@ fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
     rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
     assert_eq!(watch.armed(), Some(WRITE), "another thread was faster");
     watch.ready(Readiness::WRITABLE);
-    let mut pause = Watch::SHORTEST_PAUSE;
+    let mut pause = SHORTEST_PAUSE;
     for _ in 0..20 {
         rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
         assert_eq!((watch.armed(), watch.suspect()), (None, Some(WRITE)));
@@ -408,7 +415,7 @@ fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
         now += pause;
         assert_eq!(watch.look(Readiness::WRITABLE, now), Look::Report(Readiness::WRITABLE));
         assert_eq!(watch.look(Readiness::WRITABLE, now + Duration::from_secs(1)), Look::Clear, "it rests");
-        pause = (pause * 2).min(super::pause(Watch::DOUBLINGS));
+        pause = (pause * 2).min(longest_pause());
     }
     rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::NONE);
     assert_eq!(watch.armed(), Some(WRITE));
