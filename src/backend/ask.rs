@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::watch::Watch;
 use super::Backend;
-use crate::os::FileIdentity;
+use crate::os::{FileIdentity, FileKind};
 use crate::readiness::{Interest, PollWords};
 
 /// What a registration wants to be told.
@@ -63,8 +63,8 @@ pub(crate) trait Ask: Clone + Send {
         FileIdentity::of(fd)
     }
 
-    /// Which file `fd` stands for, if it can be watched.
-    fn watchable(fd: RawFd, has_priority: bool) -> io::Result<FileIdentity> {
+    /// Which file `fd` stands for, and of what kind it is, if it can be watched.
+    fn watchable(fd: RawFd, has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
         FileIdentity::of_watchable(fd, has_priority)
     }
 }

@@ -18,7 +18,7 @@ use loom::sync::{Mutex, MutexGuard};
 
 use super::ask::Ask;
 use super::table::{already_exists, not_found, Asked, Looks, Snapshot, Table};
-use super::watch::{Blocked, Tracking, Watch, WatchKey};
+use super::watch::{Blocked, Tracking, WatchKey, LONGEST_PAUSE};
 use crate::os::{errors, FileIdentity};
 use crate::readiness::{Events, Interest, Token};
 
@@ -75,13 +75,20 @@ impl<K: Asked> Registrations<K> {
         token: Token,
         interest: Interest,
     ) -> io::Result<(Locked<'_, K>, WatchKey)> {
-        let mut identity = K::Ask::watchable(fd, interest.is_priority())?;
-        let mut table = self.lock();
-        if table.at_fd(fd).is_some() {
-            (table, identity) = self.make_room(table, fd, identity)?;
+        loop {
+            let file = K::Ask::watchable(fd, interest.is_priority())?;
+            let mut table = self.lock();
+            if table.at_fd(fd).is_some() {
+                let identity;
+                (table, identity) = self.make_room(table, fd, file.0)?;
+                if identity != file.0 {
+                    // Another thread has closed `fd`, and this is the next file with that number.
+                    continue;
+                }
+            }
+            let key = table.insert(fd, file, tracking, token, interest)?;
+            return Ok((table, key));
         }
-        let key = table.insert(fd, identity, tracking, token, interest)?;
-        Ok((table, key))
     }
 
     /// Drops the registration of `fd`, if it isn't the source that `fd` stands for.
@@ -150,7 +157,7 @@ impl<K: Asked> Registrations<K> {
         let mut table = self.lock();
         // Deregistered meanwhile: nothing to arm.
         let _ = table.change(key, |watch| watch.rearm(blocked));
-        if blocked == Blocked::Unknown {
+        if blocked.leaves_doubt() {
             // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
             return self.look_at(table, key);
         }
@@ -239,7 +246,7 @@ impl<K: Asked> Registrations<K> {
                 // the kernel is asked next decides: the poll goes on, and looks again later.
                 let result = match e.kind() {
                     io::ErrorKind::Interrupted => Err(e),
-                    _ => Ok(Some(Watch::LONGEST_PAUSE)),
+                    _ => Ok(Some(LONGEST_PAUSE)),
                 };
                 return (table, result);
             }

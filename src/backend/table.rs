@@ -13,7 +13,7 @@ use super::fd_map::FdMap;
 use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
 use super::Backend;
-use crate::os::{errors, FileIdentity};
+use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 /// Who is asked for what the registrations want to be told.
@@ -117,13 +117,13 @@ impl<K: Asked> Table<K> {
     pub(super) fn insert(
         &mut self,
         fd: RawFd,
-        identity: FileIdentity,
+        (identity, kind): (FileIdentity, FileKind),
         tracking: Tracking,
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
         self.kernel.accepts(fd)?;
-        let watch = Watch::new(token, interest, tracking);
+        let watch = Watch::new(token, interest, tracking).of_kind(kind);
         let wanted = Wanted::of(&watch);
         let key = self.entries.insert(Entry { fd, identity, watch, version: 0, is_suspect: false });
         self.by_fd.insert(fd, key);
@@ -192,7 +192,7 @@ impl<K: Asked> Table<K> {
             return;
         };
         if raw & K::Ask::INVALID == 0 {
-            entry.watch.acquit(K::Ask::WORDS.readiness(raw));
+            entry.watch.acquit(K::Ask::WORDS.levels(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
         let _ = entry.refresh(asked.key, &mut self.kernel, &mut self.suspects);
@@ -302,7 +302,7 @@ impl<K: Asked> Table<K> {
             self.vacate(key);
             return None;
         }
-        let found = K::Ask::WORDS.readiness(raw);
+        let found = K::Ask::WORDS.levels(raw);
         let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
             events.push(event::<K>(entry.watch.token(), reported, raw));
@@ -377,7 +377,7 @@ impl Entry {
         suspects: &mut Suspects,
         events: &mut Events,
     ) -> bool {
-        if let Some(reported) = self.watch.ready(K::Ask::WORDS.readiness(raw)) {
+        if let Some(reported) = self.watch.ready(K::Ask::WORDS.levels(raw)) {
             events.push(event::<K>(self.watch.token(), reported, raw));
         }
         self.refresh(key, kernel, suspects).is_ok()

@@ -38,5 +38,17 @@ pub(crate) const TIMER_SLACK: Duration = if cfg!(any(target_os = "linux", target
     Duration::ZERO
 };
 
+/// What a descriptor stands for, as far as it changes the meaning of its readiness.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// An error alone closes no socket.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Socket,
+    /// No operation uses its readiness up: a process that has ended, a file whose changes can be watched.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Steady,
+    Other,
+}
+
 #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
 compile_error!("WebAssembly has descriptors only with WASI: build for wasm32-wasip1 or wasm32-wasip2");

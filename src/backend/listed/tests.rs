@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::backend::slab::Key;
-use crate::os::FileIdentity;
+use crate::os::{FileIdentity, FileKind};
 use crate::readiness::PollWords;
 
 const READ: Interest = Interest::READABLE;
@@ -128,8 +128,8 @@ impl Ask for Fake {
         identity
     }
 
-    fn watchable(fd: RawFd, _: bool) -> io::Result<FileIdentity> {
-        Fake::identity(fd)
+    fn watchable(fd: RawFd, _: bool) -> io::Result<(FileIdentity, FileKind)> {
+        Ok((Fake::identity(fd)?, FileKind::Socket))
     }
 }
 
