@@ -42,22 +42,21 @@ impl Core {
         chaos.wait(&self.selector, &self.wakes, events, timeout)
     }
 
-    /// Tells the kernel of a wake.
+    /// Notifies the kernel of a wake, as the wakers' protocol has asked.
     pub(super) fn notify(&self) -> io::Result<()> {
         let result = self.selector.notify();
-        if result.is_err() {
-            self.wakes.was_not_told();
-        }
+        self.wakes.was_told(result.is_ok());
         result
     }
 
     #[cfg(unix)]
     pub(super) fn expose(&self) -> BorrowedFd<'_> {
-        let is_woken = self.wakes.expose();
-        if is_woken || self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
-            // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
-            // reported by the next `poll` all the same.
+        // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is reported
+        // by the next `poll` all the same.
+        if self.wakes.expose() {
             let _ = self.notify();
+        } else if self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
+            let _ = self.selector.notify();
         }
         self.selector.descriptor()
     }
