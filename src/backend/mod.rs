@@ -98,6 +98,10 @@ impl Interest {
     pub const LIO: Interest = Interest::LIO_COMPLETION;
 }
 
+/// Why a simulated `Poll` refuses a source.
+#[cfg(any(feature = "sim", windows))]
+const ONLY_SIMULATED: &str = "a simulated `Poll` registers only sources of its own `Sim`";
+
 /// The table of backends, in the order in which the first present one becomes the default.
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
@@ -245,6 +249,18 @@ macro_rules! selectors {
                 }
             }
 
+            pub(crate) fn doubt(&self, key: WatchKey) {
+                match self {
+                    $(Selector::$Name(selector) => selector.doubt(key),)*
+                }
+            }
+
+            pub(crate) fn end(&self) {
+                match self {
+                    $(Selector::$Name(selector) => selector.end(),)*
+                }
+            }
+
             #[cfg(unix)]
             pub(crate) fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
                 match self {
@@ -258,10 +274,7 @@ macro_rules! selectors {
                 let completions = match self {
                     $(Selector::$Name(selector) => selector.completions(),)*
                 };
-                completions.ok_or_else(|| {
-                    let why = "a simulated poll watches only simulated sources";
-                    io::Error::new(io::ErrorKind::Unsupported, why)
-                })
+                completions.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONLY_SIMULATED))
             }
         }
     };

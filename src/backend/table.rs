@@ -69,6 +69,8 @@ struct Entry {
     watch: Watch,
     /// Whether it is in the list of suspects.
     is_suspect: bool,
+    /// Its owner may close the descriptor before it deregisters.
+    is_doubtful: bool,
 }
 
 impl Turn {
@@ -125,7 +127,7 @@ impl<K: Asked> Table<K> {
         }
 
         let watch = Watch::new(token, interest, tracking);
-        let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
+        let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false, is_doubtful: false });
         self.by_fd.insert(fd, key);
         if let Err(e) = self.change(Place::Key(key), |_| ()) {
             self.vacate(key);
@@ -334,6 +336,13 @@ impl<K: Asked> Table<K> {
         self.entries.key_at(slot)
     }
 
+    /// From now on the descriptor may be closed without a word, as a raw one.
+    pub(super) fn doubt(&mut self, key: WatchKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.is_doubtful = true;
+        }
+    }
+
     /// What was there.
     fn vacate(&mut self, key: WatchKey) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
@@ -358,6 +367,9 @@ impl Entry {
             suspects.keys.push(key);
             suspects.has_news = true;
         }
+        if self.is_doubtful && self.identity.has_left(self.fd) {
+            return Err(not_found());
+        }
         kernel.ask(key, self.fd, Wanted::of(&self.watch))
     }
 
@@ -365,7 +377,7 @@ impl Entry {
     /// that its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and
     /// its number may have a new owner, who must not wake the old one's token.
     fn is_gone<K: Asked>(&self, raw: u32, may_be_another: bool) -> bool {
-        self.watch.tracking() == Tracking::Levels
+        (self.is_doubtful || self.watch.tracking() == Tracking::Levels)
             && (raw & K::Ask::INVALID != 0 || may_be_another && self.identity.has_left(self.fd))
     }
 }

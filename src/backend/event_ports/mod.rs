@@ -110,6 +110,10 @@ impl Select for EventPorts {
         let _ = self.lock().remove(Place::Key(key));
     }
 
+    fn doubt(&self, key: WatchKey) {
+        self.lock().doubt(key);
+    }
+
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.port.descriptor()
     }
