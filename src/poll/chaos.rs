@@ -71,7 +71,7 @@ impl Chaos {
     pub(super) fn seed_of_environment() -> io::Result<Option<u64>> {
         static SAID: Once = Once::new();
         let parse = |text: &str| text.parse::<u64>().ok();
-        let Some(seed) = from_environment(VARIABLE, "a number", parse)? else {
+        let Some(seed) = from_environment(VARIABLE, || "a number".to_owned(), parse)? else {
             return Ok(None);
         };
         // For the log of a test that fails. If nobody listens, nobody wants to know.

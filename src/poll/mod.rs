@@ -107,7 +107,7 @@ impl Poll {
     /// # Errors
     ///
     /// Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`). `InvalidInput`: the environment variable
-    /// names no backend. `Unsupported`: it names one that this platform lacks.
+    /// names no backend; the error lists the names. `Unsupported`: it names one that this platform lacks.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -124,7 +124,7 @@ impl Poll {
     ///
     /// # Errors
     ///
-    /// `Unsupported`: this platform lacks the backend. Descriptors or memory have run out (`EMFILE`, `ENFILE`,
+    /// `Unsupported`: this platform lacks the backend; the error names those that are available. Descriptors or memory have run out (`EMFILE`, `ENFILE`,
     /// `ENOMEM`).
     ///
     /// ```
@@ -498,5 +498,5 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
 
 #[cold]
 fn no_room() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "there is no room for events: the capacity is 0")
+    io::Error::new(io::ErrorKind::InvalidInput, "the capacity of `events` is 0")
 }

@@ -64,7 +64,8 @@ impl Select for Sim {
     const PRESENT: bool = false;
 
     fn new() -> io::Result<Sim> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated `Poll` is made by `Sim::poll`"))
+        // See `not_available`.
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn now(&self) -> Instant {
