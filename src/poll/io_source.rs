@@ -69,6 +69,9 @@ pub struct IoSource<T> {
 
 impl<T> IoSource<T> {
     /// Makes a source of `io`, which must be in non-blocking mode.
+    ///
+    /// The mode isn't checked, here or by `register`. On a blocking descriptor the operation that should return
+    /// `WouldBlock` waits instead, and the thread that polls hangs. The [guide](crate::guide) says why.
     pub fn new(io: T) -> IoSource<T> {
         IoSource { poll_id: 0, watched: None, io }
     }

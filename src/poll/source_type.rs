@@ -91,7 +91,8 @@ macro_rules! source_type {
                 }
             }
 
-            /// The descriptor should be in non-blocking mode: it is taken as it is.
+            /// The descriptor must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
+            /// should return `WouldBlock` waits instead, and the thread that polls hangs.
             impl From<OwnedFd> for $Type {
                 #[inline]
                 fn from(fd: OwnedFd) -> $Type {
@@ -120,7 +121,8 @@ macro_rules! source_type {
                 }
             }
 
-            /// The socket should be in non-blocking mode: it is taken as it is.
+            /// The socket must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
+            /// should return `WouldBlock` waits instead, and the thread that polls hangs.
             impl From<OwnedSocket> for $Type {
                 #[inline]
                 fn from(socket: OwnedSocket) -> $Type {
