@@ -130,13 +130,19 @@
 //!   after a writable event write until `WouldBlock` or until there is no more to write. Before that there is
 //!   no promise of another event. Stopping earlier is fine if the program remembers that it isn't done, and comes back
 //!   on its own. A read of fewer bytes than asked for [isn't `WouldBlock`](#short-reads-and-writes).
+//! - **Use descriptors in non-blocking mode.** What this library opens is in it. What comes from elsewhere (`from_std`,
+//!   `from_raw_fd`, `IoSource::new`, `SourceFd`) must be put into it first: on a blocking descriptor the operation that
+//!   should return `WouldBlock` waits instead, and the thread that polls hangs. The mode isn't checked, in no build: it
+//!   would cost a system call for each registration, it may change after a check, and programs that watch a descriptor
+//!   in blocking mode on purpose, such as a terminal that is read once after each event, would be refused.
 //! - **Go on after an error that isn't the end.** A datagram socket may answer `ConnectionRefused` for a
 //!   datagram that was sent long ago. That is not `WouldBlock`: receive again.
 //! - **Expect spurious events.** An event means "try now", and `WouldBlock` is a legal answer.
 //! - **Expect `Interrupted`** from `poll`, and call it again.
 //! - **Operate through the source**, or through [`IoSource::try_io_with`](crate::IoSource::try_io_with), not through
 //!   a duplicate of its descriptor: some kernels must be asked again after `WouldBlock`, and the source sees to it.
-//! - **Deregister before giving a descriptor away**, be it to another `Poll`, to `into_raw_fd` or to a child process.
+//! - **Deregister before giving a descriptor away**, be it to another `Poll`, to `into_raw_fd` or to a child process; and
+//!   before putting another value into an `IoSource`.
 //!
 //! ## What it gets
 //!
@@ -400,7 +406,8 @@
 //! ```
 //!
 //! To use several cores, give each thread a `Poll` of its own and share the connections out among them. A source moves
-//! to another `Poll` by being deregistered from the first.
+//! to another `Poll` by being deregistered from the first. When a `Poll` and all its registries have been dropped, its
+//! sources are free, and another `Poll` can register them: a program may restart its loop.
 //!
 //! After `fork` a child shares the kernel's objects with its parent, but not the memory: let it leave every
 //! `Poll`, `Waker` and source of the parent alone.

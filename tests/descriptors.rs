@@ -238,6 +238,40 @@ fn used_up_descriptors_are_an_error() {
     });
 }
 
+/// What a poll has opened is closed when it and its registries have gone, though its sources live on. A waker keeps it
+/// open for as long as it lives itself.
+#[test]
+fn a_source_keeps_nothing_of_a_dropped_poll() {
+    for_each(|backend| {
+        for is_shaken in [false, true] {
+            let new_poll = || match is_shaken {
+                true => Poll::with_chaos(backend, 1).unwrap(),
+                false => Poll::with_backend(backend).unwrap(),
+            };
+            let (mut a, _b) = UnixStream::pair().unwrap();
+            let mut c = IoSource::new(std_tcp_pair().0);
+            leaks_nothing(|| {
+                for _ in 0..3 {
+                    let poll = new_poll();
+                    poll.registry().register(&mut a, A, BOTH).unwrap();
+                    poll.registry().register(&mut c, A, BOTH).unwrap();
+                    drain(&a);
+                }
+            });
+            leaks_nothing(|| {
+                let poll = new_poll();
+                let waker = Waker::new(poll.registry(), WAKE).unwrap();
+                let registry = poll.registry().try_clone().unwrap();
+                registry.register(&mut a, A, BOTH).unwrap();
+                drop(poll);
+                drop(registry);
+                waker.wake().unwrap();
+            });
+            drain(&a);
+        }
+    });
+}
+
 /// A registration that needs a descriptor and gets none leaves all as it was; wakes go on.
 #[test]
 fn a_registration_that_gets_no_descriptor_changes_nothing() {

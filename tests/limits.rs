@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
 use std::time::Duration;
 
 use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use wakeful::sim::{Faults, Sim};
 use wakeful::unix::{pipe, SourceFd};
 use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
 
@@ -27,6 +28,8 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("many_once_and_one_now", many_once_and_one_now),
     ("more_than_the_limit", more_than_the_limit),
     ("all_closed_behind_it", all_closed_behind_it),
+    ("a_simulated_poll", a_simulated_poll),
+    ("a_name_of_no_backend", a_name_of_no_backend),
 ];
 
 /// Not a test but what the tests run.
@@ -90,6 +93,62 @@ fn more_registrations_than_the_limit_are_an_error_that_names_it() {
 #[test]
 fn a_poll_whose_descriptors_were_closed_says_so() {
     on_each_backend("all_closed_behind_it");
+}
+
+/// `as_fd` can't fail.
+#[test]
+fn without_descriptors_a_simulated_poll_lends_one_that_tells_nothing() {
+    on_each_backend("a_simulated_poll");
+}
+
+#[test]
+fn a_backend_that_is_not_there_is_refused_with_the_names_of_those_that_are() {
+    on_each_backend("a_name_of_no_backend");
+}
+
+fn a_simulated_poll(_: Backend) {
+    let mut poll = Sim::with_faults(1, Faults::NONE).poll();
+    let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+    limit(libc::RLIMIT_NOFILE, open_descriptors());
+    for _ in 0..3 {
+        assert!(is_open(poll.as_fd().as_raw_fd()) && is_open(poll.registry().as_raw_fd()));
+        waker.wake().unwrap();
+        assert_eq!(tokens(&mut poll, &mut Events::with_capacity(8)), [Token(0)]);
+    }
+    // As soon as there is one, it is its own.
+    let before = open_descriptors();
+    limit(libc::RLIMIT_NOFILE, before + 1);
+    let _ = poll.as_fd();
+    assert_eq!(open_descriptors(), before + 1);
+    assert!(!support::unix::is_readable(poll.as_fd()));
+    waker.wake().unwrap();
+    assert!(support::unix::is_readable(poll.as_fd()));
+    drop((poll, waker));
+    assert_eq!(open_descriptors(), before);
+}
+
+fn a_name_of_no_backend(_: Backend) {
+    for backend in ["epoll", "kqueue", "event_ports", "posix_poll", "iocp", "wasi", "sim"] {
+        let backend: Backend = backend.parse().unwrap();
+        if Backend::available().contains(&backend) {
+            continue;
+        }
+        let e = Poll::with_backend(backend).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Unsupported, "{backend}");
+        let names = match backend {
+            Backend::Sim => "a simulated `Poll` is made by `Sim::poll`, with the feature `sim`".to_owned(),
+            _ => format!("{backend} is not available here; available: epoll, posix_poll"),
+        };
+        assert_eq!(e.to_string(), names);
+    }
+    let e = "poll".parse::<Backend>().unwrap_err().to_string();
+    assert!(e.contains("epoll, kqueue, event_ports, posix_poll, iocp, wasi, sim"), "{e}");
+    // This process has one thread that runs, and it is this one.
+    std::env::set_var("WAKEFUL_BACKEND", "poll");
+    let e = Poll::new().unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::InvalidInput);
+    let words = "WAKEFUL_BACKEND=poll is not the name of a backend; available here: epoll, posix_poll";
+    assert_eq!(e.to_string(), words);
 }
 
 fn no_descriptors(backend: Backend) {

@@ -204,6 +204,11 @@ fn wrong_use() {
     assert_kind(other.registry().deregister(&mut pipe), ErrorKind::NotFound);
     one.registry().deregister(&mut pipe).unwrap();
     one.registry().register(&mut pipe, SERVER, READ).unwrap();
+    // The kernel has tied it to the port of the first, which is why it isn't free like other sources.
+    drop(one);
+    assert_kind(other.registry().deregister(&mut pipe), ErrorKind::NotFound);
+    assert_kind(other.registry().reregister(&mut pipe, SERVER, READ), ErrorKind::NotFound);
+    assert_kind(other.registry().register(&mut pipe, SERVER, READ), ErrorKind::AlreadyExists);
 }
 
 #[test]

@@ -16,7 +16,7 @@
 //! | 10. `Interrupted` | `a_sleep_may_be_interrupted_and_loses_nothing` |
 //! | 11. other threads | `another_thread_can_register` |
 //! | 12. wakers | `another_thread_can_wake` |
-//! | 13. dropping | `who_is_dropped_closes_and_is_forgotten` |
+//! | 13. dropping | `who_is_dropped_closes_and_is_forgotten`, `a_source_of_a_dropped_poll_is_free` |
 //! | 14, 15. descriptors | there are none |
 //! | 16. nesting | `its_descriptor_shows_a_wake` |
 //! | 17. allocations | not promised: what is sent lies in memory |
@@ -503,4 +503,35 @@ fn its_descriptor_shows_a_wake() {
     outer.registry().reregister(&mut source, Token(1), Interest::READABLE).unwrap();
     outer.poll(&mut events, Some(Duration::ZERO)).unwrap();
     assert!(events.is_empty());
+}
+
+#[test]
+fn a_source_of_a_dropped_poll_is_free() {
+    for seed in 0..50 {
+        let sim = Sim::new(seed);
+        let (mut one, mut other) = sim.stream_pair();
+        let gone = sim.poll();
+        let waker = Waker::new(gone.registry(), Token(0)).unwrap();
+        let registry = gone.registry().try_clone().unwrap();
+        gone.registry().register(&mut one, Token(1), BOTH).unwrap();
+        drop(gone);
+
+        let mut poll = sim.poll();
+        let again = poll.registry().register(&mut one, Token(2), BOTH).unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        drop(registry);
+        waker.wake().unwrap();
+        let unknown = poll.registry().reregister(&mut one, Token(2), BOTH).unwrap_err();
+        assert_eq!(unknown.kind(), ErrorKind::NotFound);
+        poll.registry().register(&mut one, Token(2), Interest::READABLE).unwrap();
+        drop(waker);
+
+        while other.write(b"x").is_err() {}
+        let mut events = Events::with_capacity(8);
+        while !events.iter().any(|event| event.is_readable()) {
+            let _ = poll.poll(&mut events, Some(Duration::from_millis(20)));
+            assert!(events.iter().all(|event| event.token() == Token(2)));
+        }
+        poll.registry().deregister(&mut one).unwrap();
+    }
 }

@@ -27,6 +27,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("exposed_wakes", exposed_wakes),
     ("ready_sources", ready_sources),
     ("short_timeouts", short_timeouts),
+    ("whole_timeouts", whole_timeouts),
     ("woken_for_nothing", woken_for_nothing),
     ("interrupted", interrupted),
     ("closed_number", closed_number),
@@ -295,6 +296,36 @@ fn exact_timeouts_make_one_call() {
     // Not exactly one each: a machine's timer may be early by the difference of two clocks.
     assert!((40..=60).contains(&count(&calls, "epoll_pwait2")), "{calls:#?}");
     assert_eq!(count(&calls, "epoll_pwait2"), calls.len(), "{calls:#?}");
+}
+
+fn whole_timeouts(backend: Backend) {
+    let mut t = Tester::new(backend);
+    mark();
+    for round in 0..20 {
+        let timeout = Duration::from_millis([1, 2, 5, 10][round % 4]);
+        let start = Instant::now();
+        assert!(t.poll_for(timeout).is_empty());
+        assert!(start.elapsed() >= timeout, "{:?} of {timeout:?}", start.elapsed());
+        assert!(t.poll_now().is_empty());
+    }
+    mark();
+}
+
+/// Each is asked for as so much less as the kernel may add, and so isn't a whole number of milliseconds. What doesn't
+/// sleep has the cheaper call.
+#[test]
+fn timeouts_of_whole_milliseconds_are_shortened_and_make_one_call() {
+    let calls = trace("whole_timeouts", Backend::Epoll, &[]);
+    let sleeps: Vec<_> = calls.iter().filter(|call| call.starts_with("epoll_pwait2(")).collect();
+    // As above: a sleep may end early, and be followed by one for the rest.
+    assert!((20..=30).contains(&sleeps.len()), "{calls:#?}");
+    assert_eq!(calls.len() - sleeps.len(), 20, "{calls:#?}");
+    assert_eq!(waits(&calls), calls.len(), "{calls:#?}");
+    let shortened = |ms: u32| format!("tv_nsec={}}}", ms * 1_000_000 - 50_000);
+    for ms in [1, 2, 5, 10] {
+        let count = sleeps.iter().filter(|call| call.contains(&shortened(ms))).count();
+        assert_eq!(count, 5, "{ms} ms: {calls:#?}");
+    }
 }
 
 /// An older kernel, and a sandbox that knows less than its kernel.

@@ -500,6 +500,31 @@ fn a_users_own_event() {
     assert!(seen.into_iter().eq(0..200));
 }
 
+#[test]
+fn a_users_own_event_outlives_its_poll() {
+    let _turn = turn();
+    let mut source = UserSource::new();
+    let poster = source.poster();
+    for is_kept in [false, true] {
+        let gone = Poll::new().unwrap();
+        let waker = is_kept.then(|| wakeful::Waker::new(gone.registry(), Token(9)).unwrap());
+        gone.registry().register(&mut source, A, READ).unwrap();
+        poster.post(READ).unwrap();
+        drop(gone);
+        assert_eq!(poster.post(READ).unwrap_err().kind(), ErrorKind::NotFound);
+
+        let mut t = Tester { poll: Poll::new().unwrap(), events: Events::with_capacity(8) };
+        let unknown = t.poll.registry().deregister(&mut source);
+        assert_eq!(unknown.unwrap_err().kind(), ErrorKind::NotFound);
+        t.poll.registry().register(&mut source, B, READ).unwrap();
+        assert!(t.poll_for(Duration::ZERO).is_empty());
+        poster.post(READ).unwrap();
+        t.expect(B);
+        t.poll.registry().deregister(&mut source).unwrap();
+        drop(waker);
+    }
+}
+
 /// Whoever is always ready, be it in the kernel or by the program, leaves a turn to the others.
 #[test]
 fn nobody_starves_when_there_is_room_for_one() {

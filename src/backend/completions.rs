@@ -79,8 +79,12 @@ impl Completions {
     }
 
     /// The source has become ready: the next wait, or the one that is under way, reports what of it is of interest.
+    /// `NotFound`: the `Poll` has gone.
     pub(crate) fn raise(&self, key: RaisedKey, readiness: Readiness) -> io::Result<()> {
         let mut raised = self.lock();
+        if raised.is_closed {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let Some(source) = raised.sources.get_mut(key) else {
             return Ok(());
         };

@@ -145,6 +145,10 @@ impl<A: Ask> Select for Listed<A> {
         let _ = self.changed(table);
     }
 
+    fn doubt(&self, key: WatchKey) {
+        self.registrations.lock().doubt(key);
+    }
+
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.notifier)

@@ -100,6 +100,10 @@ impl Interest {
     pub const LIO: Interest = Interest::LIO_COMPLETION;
 }
 
+/// Why a simulated `Poll` refuses a source.
+#[cfg(any(feature = "sim", windows))]
+const ONLY_SIMULATED: &str = "a simulated `Poll` registers only sources of its own `Sim`";
+
 /// The table of backends, in the order in which the first present one becomes the default.
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
@@ -158,6 +162,9 @@ macro_rules! selectors {
 
         impl Selector {
             pub(crate) fn new(backend: Backend) -> io::Result<Selector> {
+                if !backend.is_present() {
+                    return Err(not_available(backend));
+                }
                 match backend {
                     $(Backend::$Name => <$module::$Name as Select>::new().map(Selector::$Name),)*
                 }
@@ -247,6 +254,18 @@ macro_rules! selectors {
                 }
             }
 
+            pub(crate) fn doubt(&self, key: WatchKey) {
+                match self {
+                    $(Selector::$Name(selector) => selector.doubt(key),)*
+                }
+            }
+
+            pub(crate) fn end(&self) {
+                match self {
+                    $(Selector::$Name(selector) => selector.end(),)*
+                }
+            }
+
             #[cfg(unix)]
             pub(crate) fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
                 match self {
@@ -260,10 +279,7 @@ macro_rules! selectors {
                 let completions = match self {
                     $(Selector::$Name(selector) => selector.completions(),)*
                 };
-                completions.ok_or_else(|| {
-                    let why = "a simulated poll watches only simulated sources";
-                    io::Error::new(io::ErrorKind::Unsupported, why)
-                })
+                completions.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONLY_SIMULATED))
             }
         }
     };
@@ -327,23 +343,46 @@ impl Backend {
     /// The backend that `WAKEFUL_BACKEND` names, else the build's default.
     pub(crate) fn chosen() -> io::Result<Backend> {
         let parse = |name: &str| name.parse().ok();
-        Ok(from_environment(BACKEND_VARIABLE, "a backend of wakeful's", parse)?.unwrap_or_default())
+        let wanted = || format!("the name of a backend; available here: {}", Names(Backend::available()));
+        Ok(from_environment(BACKEND_VARIABLE, wanted, parse)?.unwrap_or_default())
     }
 }
 
-/// What an environment variable says, if anything.
+/// Names of backends in a sentence.
+struct Names(&'static [Backend]);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for backend in self.0 {
+            write!(f, "{separator}{backend}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+#[cold]
+fn not_available(backend: Backend) -> io::Error {
+    let text = match backend {
+        Backend::Sim => "a simulated `Poll` is made by `Sim::poll`, with the feature `sim`".to_owned(),
+        _ => format!("{backend} is not available here; available: {}", Names(Backend::available())),
+    };
+    io::Error::new(io::ErrorKind::Unsupported, text)
+}
+
+/// Returns what an environment variable says, if anything. An empty value counts as unset.
 pub(crate) fn from_environment<T>(
     variable: &str,
-    wanted: &str,
+    wanted: impl FnOnce() -> String,
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> io::Result<Option<T>> {
-    // Who sets a variable to nothing has no wish.
     let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
     match text.to_str().and_then(parse) {
         Some(value) => Ok(Some(value)),
-        None => Err(is_not(variable, &text, wanted)),
+        None => Err(is_not(variable, &text, &wanted())),
     }
 }
 
@@ -351,7 +390,7 @@ pub(crate) fn from_environment<T>(
 fn is_not(variable: &str, text: &OsStr, wanted: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
-        format!("{variable}={} isn't {wanted}", text.to_string_lossy()),
+        format!("{variable}={} is not {wanted}", text.to_string_lossy()),
     )
 }
 
@@ -389,11 +428,7 @@ pub struct UnknownBackend(());
 
 impl fmt::Display for UnknownBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unknown backend; known are:")?;
-        for backend in Backend::ALL {
-            write!(f, " {backend}")?;
-        }
-        Ok(())
+        write!(f, "not the name of a backend; the names are: {}", Names(Backend::ALL))
     }
 }
 

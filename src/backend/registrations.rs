@@ -110,9 +110,36 @@ impl<K: Asked> Registrations<K> {
     #[inline]
     pub(super) fn find(&self, fd: RawFd, key: Option<WatchKey>) -> (Locked<'_, K>, io::Result<WatchKey>) {
         match key {
-            Some(key) => (self.lock(), Ok(key)),
+            Some(key) => self.find_key(key),
             None => self.find_raw(fd),
         }
+    }
+
+    #[inline]
+    fn find_key(&self, key: WatchKey) -> (Locked<'_, K>, io::Result<WatchKey>) {
+        let table = self.lock();
+        match table.doubted(key) {
+            None => (table, Ok(key)),
+            Some(asked) => self.check_file(table, asked, key),
+        }
+    }
+
+    /// The number of a doubted registration may have a new owner, whose file the kernel must not be asked about.
+    #[cold]
+    fn check_file<'a>(
+        &'a self,
+        table: Locked<'a, K>,
+        asked: Snapshot,
+        key: WatchKey,
+    ) -> (Locked<'a, K>, io::Result<WatchKey>) {
+        drop(table);
+        let was_closed = asked.was_closed::<K::Ask>(0, true);
+        let mut table = self.lock();
+        if was_closed {
+            table.vacate(key);
+            return (table, Err(not_found()));
+        }
+        (table, Ok(key))
     }
 
     fn find_raw(&self, fd: RawFd) -> (Locked<'_, K>, io::Result<WatchKey>) {
@@ -154,9 +181,9 @@ impl<K: Asked> Registrations<K> {
 
     /// An operation has answered `WouldBlock`.
     pub(super) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, K> {
-        let mut table = self.lock();
+        let (mut table, found) = self.find_key(key);
         // Deregistered meanwhile: nothing to arm.
-        let _ = table.change(key, |watch| watch.rearm(blocked));
+        let _ = found.and_then(|key| table.change(key, |watch| watch.rearm(blocked)));
         if blocked.leaves_doubt() {
             // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
             return self.look_at(table, key);

@@ -76,6 +76,13 @@ pub(crate) trait Select: Sized + Send + Sync {
     /// A source with this key was dropped while registered. Must come before its descriptor is closed.
     fn abandon(&self, key: WatchKey);
 
+    /// A source with this key may be given another value, so that the descriptor which is registered may be closed
+    /// before [`abandon`](Select::abandon). Needed where the kernel doesn't say that it was.
+    fn doubt(&self, _key: WatchKey) {}
+
+    /// The `Poll` and its registries have gone. What keeps the selector for longer doesn't register sources or wait.
+    fn end(&self) {}
+
     /// The descriptor that stands for the whole selector: readable when an event or a notification is pending, as
     /// far as the kernel has such a thing (`PLATFORMS.md`).
     #[cfg(unix)]

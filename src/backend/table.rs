@@ -74,6 +74,8 @@ struct Entry {
     version: u32,
     /// Whether it is in the list of suspects.
     is_suspect: bool,
+    /// Its owner may close the descriptor before it deregisters.
+    is_doubtful: bool,
 }
 
 /// One registration as it was when the kernel was asked about it.
@@ -125,7 +127,8 @@ impl<K: Asked> Table<K> {
         self.kernel.accepts(fd)?;
         let watch = Watch::new(token, interest, tracking).of_kind(kind);
         let wanted = Wanted::of(&watch);
-        let key = self.entries.insert(Entry { fd, identity, watch, version: 0, is_suspect: false });
+        let entry = Entry { fd, identity, watch, version: 0, is_suspect: false, is_doubtful: false };
+        let key = self.entries.insert(entry);
         self.by_fd.insert(fd, key);
         if let Err(e) = self.kernel.ask(key, fd, wanted) {
             self.vacate(key);
@@ -166,6 +169,21 @@ impl<K: Asked> Table<K> {
         self.by_fd.remove(fd);
         self.kernel.forget(key, fd);
         Some(is_suspect)
+    }
+
+    /// From now on the descriptor may be closed without `deregister`, as a raw one.
+    pub(super) fn doubt(&mut self, key: WatchKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.is_doubtful = true;
+            entry.version = entry.version.wrapping_add(1);
+        }
+    }
+
+    /// What is to be found out about the file of a registration that is [doubted](Table::doubt), before it is changed.
+    #[inline]
+    pub(super) fn doubted(&self, key: WatchKey) -> Option<Snapshot> {
+        let entry = self.entries.get(key).filter(|entry| entry.is_doubtful)?;
+        Some(entry.snapshot(key))
     }
 
     /// The registration of the number `fd`, and what that stood for when it was registered.
@@ -244,7 +262,7 @@ impl<K: Asked> Table<K> {
         let Some((key, entry)) = self.entries.entry_at(slot) else {
             return;
         };
-        let is_raw = entry.watch.tracking() == Tracking::Levels;
+        let is_raw = entry.may_be_closed();
         if is_raw && raw & K::Ask::INVALID == 0 && !K::FORGETS_CLOSED {
             self.unchecked.push((entry.snapshot(key), raw));
             return;
@@ -384,8 +402,15 @@ impl Entry {
     }
 
     fn snapshot(&self, key: WatchKey) -> Snapshot {
-        let raw_identity = (self.watch.tracking() == Tracking::Levels).then_some(self.identity);
+        let raw_identity = self.may_be_closed().then_some(self.identity);
         Snapshot { key, version: self.version, fd: self.fd, raw_identity, is_gone: false }
+    }
+
+    /// Whether its descriptor may be closed without `deregister`: a raw one, or that of an `IoSource` whose value may
+    /// have been replaced.
+    #[inline]
+    fn may_be_closed(&self) -> bool {
+        self.is_doubtful || self.watch.tracking() == Tracking::Levels
     }
 
     /// Whether nothing has changed since `asked`.

@@ -11,8 +11,9 @@ macro_rules! socket_type {
         impl $Type {
             /// Takes over a socket of the standard library.
             ///
-            /// It is taken as it is. Put it into non-blocking mode first, with `set_nonblocking(true)`, or its
-            /// operations will block.
+            /// Its mode stays as it is: put it into non-blocking mode first, with `set_nonblocking(true)`. This isn't
+            /// checked. On a blocking socket the operation that should return `WouldBlock` waits instead, such as the
+            /// second `accept` after an event, and the thread that polls hangs.
             #[must_use]
             #[inline]
             pub fn from_std(socket: $Std) -> $Type {
@@ -42,7 +43,7 @@ macro_rules! socket_type {
             }
         }
 
-        /// Takes the socket as it is, like [`from_std`](Self::from_std).
+        /// Takes the socket as it is, which must be in non-blocking mode: see [`from_std`](Self::from_std).
         impl From<$Std> for $Type {
             #[inline]
             fn from(socket: $Std) -> $Type {

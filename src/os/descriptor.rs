@@ -38,6 +38,8 @@ macro_rules! raw_fd_conversions {
             }
         }
 
+        /// The descriptor must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
+        /// should return `WouldBlock` waits instead, and the thread that polls hangs.
         #[allow(unsafe_code)]
         impl std::os::fd::FromRawFd for $Type {
             #[inline]

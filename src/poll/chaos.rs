@@ -67,16 +67,21 @@ pub(crate) enum Key {
 }
 
 impl Chaos {
-    /// If the environment asks for it. The `Poll`s of a program differ from each other, by their number.
-    pub(super) fn from_environment(poll: u32) -> io::Result<Option<Box<Chaos>>> {
+    /// The seed, if the environment asks for chaos.
+    pub(super) fn seed_of_environment() -> io::Result<Option<u64>> {
         static SAID: Once = Once::new();
         let parse = |text: &str| text.parse::<u64>().ok();
-        let Some(seed) = from_environment(VARIABLE, "a number", parse)? else {
+        let Some(seed) = from_environment(VARIABLE, || "a number".to_owned(), parse)? else {
             return Ok(None);
         };
         // For the log of a test that fails. If nobody listens, nobody wants to know.
         SAID.call_once(|| drop(writeln!(io::stderr(), "wakeful: {VARIABLE}={seed}")));
-        Ok(Some(Box::new(Chaos::new(seed.wrapping_add(u64::from(poll) << 32)))))
+        Ok(Some(seed))
+    }
+
+    /// The `Poll`s of a program differ from each other, by their number.
+    pub(super) fn of_poll(seed: u64, poll: u32) -> Chaos {
+        Chaos::new(seed.wrapping_add(u64::from(poll) << 32))
     }
 
     pub(super) fn new(seed: u64) -> Chaos {

@@ -1,24 +1,47 @@
 use std::io;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::chaos::Chaos;
+use super::lives;
 use super::wake::Wakes;
 use crate::backend::Selector;
 use crate::readiness::Events;
 
-/// What a `Poll`, its registries, wakers and some of its sources share.
+/// What a `Poll`, its registries and its wakers share. Sources refer to it, but don't keep it: what the selector has
+/// open is closed when the last of those three has gone.
 pub(crate) struct Core {
     /// Tells one `Poll` from another. Never 0.
     pub(super) id: u32,
     pub(crate) selector: Selector,
     pub(crate) chaos: Option<Box<Chaos>>,
     pub(super) wakes: Wakes,
+    /// How many registries there are, the `Poll`'s own among them.
+    registries: AtomicUsize,
 }
 
 impl Core {
+    /// For one registry.
+    pub(super) fn new(selector: Selector, chaos: impl FnOnce(u32) -> Option<Chaos>) -> Core {
+        let id = lives::begin();
+        let chaos = chaos(id).map(Box::new);
+        Core { id, selector, chaos, wakes: Wakes::new(), registries: AtomicUsize::new(1) }
+    }
+
+    pub(super) fn add_registry(&self) {
+        self.registries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// With the last registry the `Poll` has ended, though a waker may live on: its sources are free.
+    pub(super) fn remove_registry(&self) {
+        if self.registries.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.selector.end();
+            lives::end(self.id);
+        }
+    }
+
     // Always: see `Poll::poll`.
     #[inline(always)]
     pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -42,34 +65,22 @@ impl Core {
         chaos.wait(&self.selector, &self.wakes, events, timeout)
     }
 
-    /// Tells the kernel of a wake.
+    /// Notifies the kernel of a wake, as the wakers' protocol has asked.
     pub(super) fn notify(&self) -> io::Result<()> {
         let result = self.selector.notify();
-        if result.is_err() {
-            self.wakes.was_not_told();
-        }
+        self.wakes.was_told(result.is_ok());
         result
     }
 
     #[cfg(unix)]
     pub(super) fn expose(&self) -> BorrowedFd<'_> {
-        let is_woken = self.wakes.expose();
-        if is_woken || self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
-            // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
-            // reported by the next `poll` all the same.
+        // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is reported
+        // by the next `poll` all the same.
+        if self.wakes.expose() {
             let _ = self.notify();
+        } else if self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
+            let _ = self.selector.notify();
         }
         self.selector.descriptor()
-    }
-}
-
-/// Never 0.
-pub(super) fn next_id() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    loop {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        if id != 0 {
-            return id;
-        }
     }
 }

@@ -2,10 +2,11 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::chaos::{Chaos, Key as ChaosKey};
-use super::{Core, Registry, Source};
+use super::errors::{already_registered, not_registered, of_change, of_register};
+use super::{lives, Core, Registry, Source};
 use crate::backend::{Blocked, Tracking, WatchKey};
 use crate::os::{AsRawIo, RawIo};
 use crate::readiness::{Interest, Token};
@@ -78,6 +79,9 @@ pub struct IoSource<T> {
 
 impl<T> IoSource<T> {
     /// Makes a source of `io`, which must be in non-blocking mode.
+    ///
+    /// The mode isn't checked, here or by `register`. On a blocking descriptor the operation that should return
+    /// `WouldBlock` waits instead, and the thread that polls hangs. The [guide](crate::guide) says why.
     pub fn new(io: T) -> IoSource<T> {
         IoSource { poll_id: 0, watched: None, io }
     }
@@ -174,13 +178,15 @@ impl<T: AsRawIo> Source for IoSource<T> {
     #[inline]
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         let (core, watched) = (registry.core(), self.watched.as_deref());
-        Watched::deregister(core, self.poll_id, watched, self.io.as_raw_io())?;
+        check_poll(core, self.poll_id)?;
+        let result = Watched::deregister(core, watched, self.io.as_raw_io());
+        // If the selector doesn't know it (see `deref_mut`), the source is as free.
         self.poll_id = 0;
-        if let Some(mut watched) = self.watched.take() {
+        if let (Some(mut watched), Ok(())) = (self.watched.take(), &result) {
             // It has ended: there is nothing to abandon.
             watched.key = None;
         }
-        Ok(())
+        result
     }
 }
 
@@ -192,8 +198,21 @@ impl<T> Deref for IoSource<T> {
     }
 }
 
+/// # Replacing the value
+///
+/// A registration is of the descriptor that the source had then. Deregister the source before putting another value
+/// in its place, with `mem::replace` or `mem::swap`. If the value of a registered source was replaced all the same:
+///
+/// - The new value isn't registered. [`reregister`](Registry::reregister) fails with `NotFound` and changes nothing.
+///   [`deregister`](Registry::deregister) fails with `NotFound` as well, and the source can be registered again. So it
+///   is after two registered sources have swapped their values, once both were deregistered, whatever that returned.
+/// - The old value may be reported with the old token until it is closed, and no longer. It leaks nothing.
 impl<T> DerefMut for IoSource<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
+        if let Some(watched) = &self.watched {
+            watched.doubt();
+        }
         &mut self.io
     }
 }
@@ -206,7 +225,10 @@ impl<T: fmt::Debug> fmt::Debug for IoSource<T> {
 
 /// A registration that is told of operations: with a kernel that must be asked again, or with chaos.
 struct Watched {
-    core: Arc<Core>,
+    /// Weak, since a source must not keep open what its `Poll` has opened.
+    core: Weak<Core>,
+    /// What the registration is of.
+    io: RawIo,
     key: Option<WatchKey>,
     chaos: Option<ChaosKey>,
     /// Whether an operation has succeeded since the last `WouldBlock`: if not, that used nothing up.
@@ -223,15 +245,16 @@ impl Watched {
         token: Token,
         interest: Interest,
     ) -> io::Result<Option<Box<Watched>>> {
-        if poll_id != 0 {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
+        if poll_id != 0 && lives::is_living(poll_id) {
+            return Err(already_registered());
         }
-        let key = core.selector.register(io, Tracking::Operations, token, interest)?;
+        let key = core.selector.register(io, Tracking::Operations, token, interest).map_err(of_register)?;
         let chaos = core.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
         if key.is_none() && chaos.is_none() {
             return Ok(None);
         }
-        Ok(Some(Box::new(Watched { core: Arc::clone(core), key, chaos, has_acted: AtomicBool::new(false) })))
+        let core = Arc::downgrade(core);
+        Ok(Some(Box::new(Watched { core, io, key, chaos, has_acted: AtomicBool::new(false) })))
     }
 
     fn reregister(
@@ -243,25 +266,37 @@ impl Watched {
         interest: Interest,
     ) -> io::Result<()> {
         check_poll(core, poll_id)?;
-        let key = watched.and_then(|watched| watched.key);
-        let change = || core.selector.reregister(io, key, token, interest);
-        match watched.and_then(Watched::chaos) {
+        let Some(watched) = watched else {
+            return core.selector.reregister(io, None, token, interest).map_err(of_change);
+        };
+        let key = watched.key_for(io)?;
+        let change = || core.selector.reregister(io, key, token, interest).map_err(of_change);
+        match watched.chaos(core) {
             Some((chaos, key)) => chaos.replace(key, token, interest, change),
             None => change(),
         }
     }
 
-    fn deregister(core: &Core, poll_id: u32, watched: Option<&Watched>, io: RawIo) -> io::Result<()> {
-        check_poll(core, poll_id)?;
-        core.selector.deregister(io, watched.and_then(|watched| watched.key))
+    fn deregister(core: &Core, watched: Option<&Watched>, io: RawIo) -> io::Result<()> {
+        let key = watched.map_or(Ok(None), |watched| watched.key_for(io))?;
+        core.selector.deregister(io, key).map_err(of_change)
+    }
+
+    /// The key for the selector, if the source still has the value that was registered.
+    fn key_for(&self, io: RawIo) -> io::Result<Option<WatchKey>> {
+        match self.key {
+            Some(_) if self.io != io => Err(not_registered()),
+            key => Ok(key),
+        }
     }
 }
 
+#[inline]
 fn check_poll(core: &Core, poll_id: u32) -> io::Result<()> {
     if poll_id == core.id {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::NotFound, "the source is not registered with this `Poll`"))
+        Err(not_registered())
     }
 }
 
@@ -289,7 +324,7 @@ impl Watched {
             Blocked::Unknown if !has_acted => Blocked::Idle(None),
             acted => acted,
         };
-        self.core.selector.rearm(key, blocked)
+        self.rearm(key, blocked)
     }
 
     /// An operation has answered an error of the source's, or the error was taken.
@@ -297,22 +332,46 @@ impl Watched {
     fn has_failed(&self) {
         if let Some(key) = self.key {
             // If it fails the error counts all the same: `WouldBlock` arms what this did not.
-            let _ = self.core.selector.rearm(key, Blocked::Error);
+            let _ = self.rearm(key, Blocked::Error);
+        }
+    }
+
+    /// If the `Poll` has gone there is nothing to arm.
+    #[inline]
+    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+        match self.core.upgrade() {
+            Some(core) => core.selector.rearm(key, blocked),
+            None => Ok(()),
         }
     }
 
     #[inline]
-    fn chaos(&self) -> Option<(&Chaos, ChaosKey)> {
+    fn chaos<'a>(&self, core: &'a Core) -> Option<(&'a Chaos, ChaosKey)> {
         let key = self.chaos?;
-        Some((self.core.chaos.as_deref()?, key))
+        Some((core.chaos.as_deref()?, key))
     }
 
     #[inline]
     fn pretends_to_block(&self, direction: Interest) -> bool {
-        let pretends = |(chaos, key): (&Chaos, ChaosKey)| {
-            !self.core.wakes.is_exposed() && chaos.pretends_to_block(key, direction, &self.core.selector)
-        };
-        self.chaos().is_some_and(pretends)
+        self.with_chaos(|core, chaos, key| chaos.pretends_to_block(key, direction, &core.selector))
+            .unwrap_or(false)
+    }
+
+    /// Asks chaos, if there is any that may hold something back.
+    #[inline]
+    fn with_chaos<R>(&self, ask: impl FnOnce(&Core, &Chaos, ChaosKey) -> R) -> Option<R> {
+        let key = self.chaos?;
+        let core = self.core.upgrade()?;
+        let chaos = core.chaos.as_deref().filter(|_| !core.wakes.is_exposed())?;
+        Some(ask(&core, chaos, key))
+    }
+
+    /// The value may be replaced from now on, and its descriptor closed while it is registered.
+    #[cold]
+    fn doubt(&self) {
+        if let (Some(key), Some(core)) = (self.key, self.core.upgrade()) {
+            core.selector.doubt(key);
+        }
     }
 }
 
@@ -343,34 +402,36 @@ impl Watched {
 
     #[inline]
     fn limit(&self, wanted: usize) -> usize {
-        match self.chaos() {
-            Some((chaos, _)) if !self.core.wakes.is_exposed() => chaos.limit(wanted),
-            _ => usize::MAX,
-        }
+        self.with_chaos(|_, chaos, _| chaos.limit(wanted)).unwrap_or(usize::MAX)
     }
 
     #[inline]
     fn was_short(&self, direction: Interest) {
         if let Some(key) = self.key {
             // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
-            let _ = self.core.selector.rearm(key, Blocked::Short(direction));
+            let _ = self.rearm(key, Blocked::Short(direction));
         }
     }
 
     #[cold]
     fn was_cut_short(&self, direction: Interest) {
-        if let Some((chaos, key)) = self.chaos() {
-            chaos.was_cut_short(key, direction, &self.core.selector);
+        if let (Some(core), Some(key)) = (self.core.upgrade(), self.chaos) {
+            if let Some(chaos) = &core.chaos {
+                chaos.was_cut_short(key, direction, &core.selector);
+            }
         }
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
         if let Some(key) = self.key {
-            self.core.selector.abandon(key);
+            core.selector.abandon(key);
         }
-        if let Some((chaos, key)) = self.chaos() {
+        if let Some((chaos, key)) = self.chaos(&core) {
             chaos.remove(key);
         }
     }

@@ -2,7 +2,9 @@
 
 mod chaos;
 mod core;
+mod errors;
 mod io_source;
+mod lives;
 #[cfg(all(windows, feature = "os-ext"))]
 mod raised;
 mod registry;
@@ -14,6 +16,12 @@ mod wake;
 mod waker;
 
 pub(crate) use self::core::Core;
+#[cfg(any(feature = "sim", all(windows, feature = "os-ext")))]
+pub(crate) use self::errors::of_change;
+#[cfg(feature = "sim")]
+pub(crate) use self::errors::of_register;
+#[cfg(all(windows, feature = "os-ext"))]
+pub(crate) use self::errors::{already_registered, not_registered};
 pub use self::io_source::IoSource;
 #[cfg(all(windows, feature = "os-ext"))]
 pub(crate) use self::raised::Raised;
@@ -21,7 +29,7 @@ pub use self::registry::{Registry, Source};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-pub(crate) use self::source_type::{read_with, source_type, write_rest, write_with};
+pub(crate) use self::source_type::{read_with, source_type, sum_of, write_rest, write_with};
 pub use self::waker::Waker;
 
 use std::fmt;
@@ -32,8 +40,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use self::chaos::Chaos;
-use self::core::next_id;
-use self::wake::{Pending, Wakes};
+use self::wake::Pending;
 use crate::backend::{Backend, Selector, NO_KERNEL};
 use crate::os::TIMER_SLACK;
 use crate::readiness::{Event, Events, Readiness};
@@ -103,7 +110,7 @@ impl Poll {
     /// # Errors
     ///
     /// Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`). `InvalidInput`: the environment variable
-    /// names no backend. `Unsupported`: it names one that this platform lacks.
+    /// names no backend; the error lists the names. `Unsupported`: it names one that this platform lacks.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -120,7 +127,7 @@ impl Poll {
     ///
     /// # Errors
     ///
-    /// `Unsupported`: this platform lacks the backend. Descriptors or memory have run out (`EMFILE`, `ENFILE`,
+    /// `Unsupported`: this platform lacks the backend; the error names those that are available. Descriptors or memory have run out (`EMFILE`, `ENFILE`,
     /// `ENOMEM`).
     ///
     /// ```
@@ -132,9 +139,9 @@ impl Poll {
     /// # }
     /// ```
     pub fn with_backend(backend: Backend) -> io::Result<Poll> {
-        let id = next_id();
-        let chaos = Chaos::from_environment(id)?;
-        Poll::with_parts(id, Selector::new(backend)?, chaos)
+        let seed = Chaos::seed_of_environment()?;
+        let core = Core::new(Selector::new(backend)?, |id| seed.map(|seed| Chaos::of_poll(seed, id)));
+        Poll::prepared(core)
     }
 
     /// A `Poll` with this backend that does, by a seed, all that the contract allows and kernels do rarely: its events
@@ -157,21 +164,24 @@ impl Poll {
     /// # }
     /// ```
     pub fn with_chaos(backend: Backend, seed: u64) -> io::Result<Poll> {
-        Poll::with_parts(next_id(), Selector::new(backend)?, Some(Box::new(Chaos::new(seed))))
+        Poll::prepared(Core::new(Selector::new(backend)?, |_| Some(Chaos::new(seed))))
     }
 
     #[cfg(feature = "sim")]
     pub(crate) fn with_selector(selector: Selector) -> Poll {
-        Poll::from_core(Core { id: next_id(), selector, chaos: None, wakes: Wakes::new() })
+        Poll::from_core(Core::new(selector, |_| None))
     }
 
-    fn with_parts(id: u32, selector: Selector, chaos: Option<Box<Chaos>>) -> io::Result<Poll> {
+    fn prepared(core: Core) -> io::Result<Poll> {
+        // First, since it ends what has begun if the rest fails.
+        let poll = Poll::from_core(core);
+        let Core { selector, chaos, .. } = poll.core();
         trace!("poll: {}, {}", selector.backend(), if chaos.is_some() { "with chaos" } else { "plain" });
         if chaos.is_some() {
             // What it holds may be news for a sleeper.
             selector.prepare_notify()?;
         }
-        Ok(Poll::from_core(Core { id, selector, chaos, wakes: Wakes::new() }))
+        Ok(poll)
     }
 
     fn from_core(core: Core) -> Poll {
@@ -492,5 +502,5 @@ const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
 
 #[cold]
 fn no_room() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "there is no room for events: the capacity is 0")
+    io::Error::new(io::ErrorKind::InvalidInput, "the capacity of `events` is 0")
 }

@@ -2,15 +2,17 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use super::chaos::Key as ChaosKey;
-use super::{Core, Registry};
+use super::{lives, Core, Registry};
 use crate::backend::{Completions, RaisedKey};
 use crate::readiness::{Interest, Token};
 
 /// A registration of a source whose readiness the program raises. It ends when this is dropped.
+///
+/// It keeps nothing of the `Poll`.
 pub(crate) struct Raised {
-    home: Arc<Completions>,
+    poll_id: u32,
+    home: Weak<Completions>,
     key: RaisedKey,
-    /// Weak, since a source keeps of a `Poll` no more than the port.
     chaos: Option<(Weak<Core>, ChaosKey)>,
 }
 
@@ -22,11 +24,17 @@ impl Raised {
         let key = home.add(token, interest);
         let chaos =
             core.chaos.as_ref().map(|chaos| (Arc::downgrade(core), chaos.add_source(token, interest)));
-        Ok(Raised { home: Arc::clone(home), key, chaos })
+        Ok(Raised { poll_id: core.id, home: Arc::downgrade(home), key, chaos })
     }
 
-    pub(crate) fn home(&self) -> &Arc<Completions> {
-        &self.home
+    /// `None` once the `Poll` has gone.
+    pub(crate) fn home(&self) -> Option<Arc<Completions>> {
+        self.home.upgrade()
+    }
+
+    /// Whether the `Poll`, or a registry of it, is still there: else the source is free.
+    pub(crate) fn is_living(&self) -> bool {
+        lives::is_living(self.poll_id)
     }
 
     pub(crate) fn key(&self) -> RaisedKey {
@@ -34,12 +42,14 @@ impl Raised {
     }
 
     pub(crate) fn is_of(&self, registry: &Registry) -> bool {
-        registry.core().selector.completions().is_ok_and(|home| Arc::ptr_eq(home, &self.home))
+        registry.core().id == self.poll_id
     }
 
     pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<()> {
         let change = || {
-            self.home.replace(self.key, token, interest);
+            if let Some(home) = self.home() {
+                home.replace(self.key, token, interest);
+            }
             Ok(())
         };
         if let Some((core, key)) = self.chaos() {
@@ -66,7 +76,9 @@ impl Raised {
 
 impl Drop for Raised {
     fn drop(&mut self) {
-        self.home.remove(self.key);
+        if let Some(home) = self.home() {
+            home.remove(self.key);
+        }
         if let Some((core, key)) = self.chaos() {
             if let Some(chaos) = &core.chaos {
                 chaos.remove(key);

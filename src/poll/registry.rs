@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 #[cfg(feature = "os-ext")]
 use super::chaos::Key as ChaosKey;
+#[cfg(feature = "os-ext")]
+use super::errors::{of_change, of_register};
 use super::Core;
 #[cfg(feature = "os-ext")]
 use crate::backend::Tracking;
@@ -83,6 +85,7 @@ pub trait Source {
 }
 
 impl Registry {
+    /// The first of this `core`.
     pub(super) fn new(core: Arc<Core>) -> Registry {
         Registry { core }
     }
@@ -98,7 +101,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// - `AlreadyExists`: the source is registered already, here or with another `Poll`.
+    /// - `AlreadyExists`: the source is registered already, here or with another `Poll`. A source whose `Poll` was
+    ///   dropped, with every registry of it, is free again.
     /// - `PermissionDenied`: the kernel can't watch such a thing, for example a regular file.
     /// - `EBADF` and its like: it is no open descriptor.
     /// - Those of the system: too many watches (`ENOSPC`), no memory.
@@ -196,27 +200,38 @@ impl Registry {
 
     /// Another handle of the same `Poll`, for another thread.
     ///
-    /// What it stands for lives until the `Poll` and every handle are dropped.
+    /// The `Poll` ends when it and every handle are dropped. Then the sources that were registered with it are free:
+    /// another `Poll` can register them.
     ///
     /// # Errors
     ///
     /// None: it needs no descriptor. The result is there for compatibility.
     pub fn try_clone(&self) -> io::Result<Registry> {
+        self.core.add_registry();
         Ok(Registry { core: Arc::clone(&self.core) })
     }
 }
 
-/// What somebody else owns, and operates on in ways that nobody here learns of.
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.core.remove_registry();
+    }
+}
+
+/// For sources that others own, whose operations this library doesn't see.
 #[cfg(feature = "os-ext")]
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.change_raw(io, token, interest, || {
-            self.core.selector.register(io, Tracking::Levels, token, interest).map(|_| ())
+            let registered = self.core.selector.register(io, Tracking::Levels, token, interest);
+            registered.map(|_| ()).map_err(of_register)
         })
     }
 
     pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
-        self.change_raw(io, token, interest, || self.core.selector.reregister(io, None, token, interest))
+        self.change_raw(io, token, interest, || {
+            self.core.selector.reregister(io, None, token, interest).map_err(of_change)
+        })
     }
 
     fn change_raw(
@@ -233,7 +248,7 @@ impl Registry {
     }
 
     pub(crate) fn deregister_raw(&self, io: RawIo) -> io::Result<()> {
-        self.core.selector.deregister(io, None)?;
+        self.core.selector.deregister(io, None).map_err(of_change)?;
         if let Some(chaos) = &self.core.chaos {
             chaos.remove(ChaosKey::Raw(io));
         }

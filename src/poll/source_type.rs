@@ -91,7 +91,8 @@ macro_rules! source_type {
                 }
             }
 
-            /// The descriptor should be in non-blocking mode: it is taken as it is.
+            /// The descriptor must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
+            /// should return `WouldBlock` waits instead, and the thread that polls hangs.
             impl From<OwnedFd> for $Type {
                 #[inline]
                 fn from(fd: OwnedFd) -> $Type {
@@ -120,7 +121,8 @@ macro_rules! source_type {
                 }
             }
 
-            /// The socket should be in non-blocking mode: it is taken as it is.
+            /// The socket must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
+            /// should return `WouldBlock` waits instead, and the thread that polls hangs.
             impl From<OwnedSocket> for $Type {
                 #[inline]
                 fn from(socket: OwnedSocket) -> $Type {
@@ -156,7 +158,7 @@ macro_rules! read_with {
 
             #[inline]
             fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
-                let wanted: usize = bufs.iter().map(|buf| buf.len()).sum();
+                let wanted = $crate::poll::sum_of(bufs.iter().map(|buf| buf.len()));
                 self.inner.transfer(
                     $crate::readiness::Interest::READABLE,
                     || wanted,
@@ -214,7 +216,7 @@ macro_rules! write_with {
 
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                let wanted = || bufs.iter().map(|buf| buf.len()).sum();
+                let wanted = || $crate::poll::sum_of(bufs.iter().map(|buf| buf.len()));
                 self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, limit| {
                     if limit != usize::MAX {
                         if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
@@ -255,6 +257,13 @@ macro_rules! write_with {
     };
 }
 
+/// How many bytes there are in slices of these lengths. The same memory may be in many of them, so there may be more
+/// than a `usize` counts: then so many as it does, which no operation moves.
+#[inline]
+pub(crate) fn sum_of(lengths: impl Iterator<Item = usize>) -> usize {
+    lengths.fold(0, usize::saturating_add)
+}
+
 /// Goes on with a `write_all` whose first call has had this result.
 #[inline(never)]
 pub(crate) fn write_rest(mut writer: impl io::Write, buf: &[u8], first: io::Result<usize>) -> io::Result<()> {
@@ -281,6 +290,14 @@ mod tests {
     use std::io::{ErrorKind, Write};
 
     use super::*;
+
+    #[test]
+    fn more_bytes_than_can_be_counted_are_as_many_as_can() {
+        assert_eq!(sum_of([].into_iter()), 0);
+        assert_eq!(sum_of([3, 0, 4].into_iter()), 7);
+        assert_eq!(sum_of([usize::MAX, 1].into_iter()), usize::MAX);
+        assert_eq!(sum_of([isize::MAX as usize; 3].into_iter()), usize::MAX);
+    }
 
     /// Does what the list says, one call after the other.
     struct Script(VecDeque<Result<usize, ErrorKind>>, Vec<u8>);

@@ -1,16 +1,22 @@
 //! When a wake needs a system call: the protocol between `Waker::wake` and `Poll::poll`. No OS.
 //!
-//! One atomic word says all: whether the poller sleeps or is about to (POLLING), whether somebody else may sleep on
-//! the poll's own descriptor (EXPOSED), whether the kernel refused to be told of a wake (UNTOLD), and, with a bit for
-//! each waker, which wakes are pending.
+//! One atomic word says all: whether the poller sleeps or is about to (POLLING), whether another poll may watch this
+//! poll's own descriptor (EXPOSED), whether a notification of the kernel has failed (UNTOLD), how many threads notify
+//! the kernel just now (TELLERS), and, with a bit for each waker, which wakes are pending.
 //!
 //! ```text
-//!   wake      or(own bit): if no wake was pending, or UNTOLD was set, and POLLING or EXPOSED was: tell the kernel
+//!   wake      or(own bit): if POLLING or EXPOSED is set, and no wake was pending, or UNTOLD or a teller was there:
+//!             add a teller in the same step, and notify the kernel
 //!             ... or(UNTOLD) if that fails: the next wake tries again
+//!             subtract the teller
 //!   poll      or(POLLING): if a wake is pending, don't sleep
 //!             ... the kernel ...
-//!             and(EXPOSED): what was pending is reported
+//!             and(EXPOSED, TELLERS): what was pending is reported
 //! ```
+//!
+//! A wake returns without a system call only if a notification of the kernel has succeeded for it. While one is under
+//! way, which may still fail, another wake makes its own: the count of tellers shows it. A count, since a flag that
+//! one teller clears late would hide the next one.
 //!
 //! Each step reads and writes in one: it sees the newest state that there is, and joins the release sequence of the
 //! steps before it. So what any waker did before `wake` is visible to the `poll` that reports it, although a second
@@ -35,11 +41,15 @@ use crate::readiness::Token;
 const POLLING: usize = 1 << 0;
 const EXPOSED: usize = 1 << 1;
 const UNTOLD: usize = 1 << 2;
+/// The count of tellers has the highest bits: room for 65,535 threads that are inside the system call at once. One more
+/// would start the count anew, and harm nothing beyond it.
+const TELLER: usize = 1 << (usize::BITS - 16);
+const TELLERS: usize = !(TELLER - 1);
 /// The bits of wakers: all others.
-const PENDING: usize = !(POLLING | EXPOSED | UNTOLD);
+const PENDING: usize = !(POLLING | EXPOSED | UNTOLD | TELLERS);
 const FIRST_BIT: u32 = PENDING.trailing_zeros();
-/// Shared by all wakers that found no free bit, who have flags of their own beside it.
-const SHARED_BIT: u32 = usize::BITS - 1;
+/// Shared by all wakers that found no free bit, which have flags of their own beside it.
+const SHARED_BIT: u32 = TELLER.trailing_zeros() - 1;
 
 /// The wakes of one `Poll`.
 #[derive(Debug)]
@@ -108,7 +118,7 @@ impl Wakes {
         }
     }
 
-    /// Wakes; whether the kernel must be told.
+    /// Wakes. If this returns true, the caller must notify the kernel and then call [`was_told`](Wakes::was_told).
     #[must_use]
     #[inline]
     pub(super) fn raise(&self, slot: &Slot) -> bool {
@@ -118,10 +128,15 @@ impl Wakes {
         self.add_pending(1 << slot.bit)
     }
 
-    /// The kernel was to be told of a wake, and that has failed.
-    #[cold]
-    pub(super) fn was_not_told(&self) {
-        self.state.fetch_or(UNTOLD, Ordering::AcqRel);
+    /// Ends the notification that [`raise`](Wakes::raise), [`keep`](Wakes::keep) or [`expose`](Wakes::expose) has asked
+    /// for.
+    #[inline]
+    pub(super) fn was_told(&self, succeeded: bool) {
+        if !succeeded {
+            // First, or a wake between would find neither a teller nor a failure.
+            self.state.fetch_or(UNTOLD, Ordering::AcqRel);
+        }
+        self.state.fetch_sub(TELLER, Ordering::AcqRel);
     }
 
     /// The poller wants to sleep; whether it may.
@@ -135,7 +150,7 @@ impl Wakes {
     #[must_use]
     #[inline]
     pub(super) fn leave(&self) -> Pending {
-        Pending(self.state.fetch_and(EXPOSED, Ordering::AcqRel) & PENDING)
+        Pending(self.state.fetch_and(EXPOSED | TELLERS, Ordering::AcqRel) & PENDING)
     }
 
     /// The poller is back without having looked for wakes: they stay pending.
@@ -181,18 +196,18 @@ impl Wakes {
         Pending::NONE
     }
 
-    /// Wakes that found no room are as pending as new ones. Whether the kernel must be told.
+    /// Wakes that found no room are as pending as new ones. Returns as [`raise`](Wakes::raise).
     #[must_use]
     pub(super) fn keep(&self, left: Pending) -> bool {
         self.add_pending(left.0)
     }
 
-    /// The poll's descriptor is given away: from now on the kernel is told of each wake. Whether it must be told of
-    /// one that is pending.
+    /// The poll's descriptor is given away: from now on the kernel is notified of each wake. Returns as
+    /// [`raise`](Wakes::raise): true if a wake is pending.
     #[must_use]
     #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to give away
     pub(super) fn expose(&self) -> bool {
-        self.state.fetch_or(EXPOSED, Ordering::AcqRel) & PENDING != 0
+        self.change(|before| (before | EXPOSED, before & PENDING != 0))
     }
 
     /// Whether somebody else may sleep on the poll's descriptor.
@@ -202,8 +217,25 @@ impl Wakes {
 
     #[inline]
     fn add_pending(&self, bits: usize) -> bool {
-        let before = self.state.fetch_or(bits, Ordering::AcqRel);
-        before & (POLLING | EXPOSED) != 0 && (before & PENDING == 0 || before & UNTOLD != 0)
+        self.change(|before| {
+            let is_told = before & PENDING != 0 && before & (UNTOLD | TELLERS) == 0;
+            (before | bits, before & (POLLING | EXPOSED) != 0 && !is_told)
+        })
+    }
+
+    /// Changes the state. If `change` says that the kernel must be notified, the caller becomes a teller in the same
+    /// step.
+    #[inline]
+    fn change(&self, change: impl Fn(usize) -> (usize, bool)) -> bool {
+        let mut before = self.state.load(Ordering::Relaxed);
+        loop {
+            let (after, tells) = change(before);
+            let after = if tells { after.wrapping_add(TELLER) } else { after };
+            match self.state.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return tells,
+                Err(now) => before = now,
+            }
+        }
     }
 
     #[inline(never)]
@@ -274,8 +306,40 @@ mod tests {
 
         assert!(wakes.enter());
         assert!(wakes.raise(&slot));
+        wakes.was_told(true);
         assert!(!wakes.raise(&slot));
         assert_eq!(take(&wakes, 8), (vec![Token(1)], false));
+    }
+
+    /// Its notification may still fail, and then the second wake would have returned `Ok` for nothing.
+    #[test]
+    fn a_wake_during_a_notification_makes_its_own() {
+        let wakes = Wakes::new();
+        let slots = [0, 1].map(|n| wakes.add(Token(n)));
+        assert!(wakes.enter());
+        assert!(wakes.raise(&slots[0]));
+        assert!(wakes.raise(&slots[1]));
+        wakes.was_told(true);
+        assert!(wakes.raise(&slots[1]), "the other one is still under way");
+        wakes.was_told(true);
+        wakes.was_told(true);
+        assert!(!wakes.raise(&slots[1]));
+        assert_eq!(take(&wakes, 8).0, [Token(0), Token(1)]);
+        assert_eq!(wakes.state.load(Ordering::Relaxed), 0);
+    }
+
+    /// The count is apart from the bits of wakers.
+    #[test]
+    fn many_tellers_harm_no_other_bit() {
+        let wakes = Wakes::new();
+        let slots: Vec<_> = (0..100).map(|n| wakes.add(Token(n))).collect();
+        assert!(wakes.enter());
+        for slot in slots.iter().cycle().take(1000) {
+            assert!(wakes.raise(slot));
+        }
+        (0..1000).for_each(|_| wakes.was_told(true));
+        assert_eq!(wakes.state.load(Ordering::Relaxed), POLLING | PENDING);
+        assert_eq!(take(&wakes, 100).0.len(), 100);
     }
 
     #[test]
@@ -285,6 +349,7 @@ mod tests {
         assert!(!wakes.expose());
         for _ in 0..3 {
             assert!(wakes.raise(&slot));
+            wakes.was_told(true);
             assert!(!wakes.raise(&slot), "it has not been polled since");
             assert_eq!(take(&wakes, 8).0, [Token(1)]);
         }
@@ -296,13 +361,16 @@ mod tests {
         let slots = [0, 1].map(|n| wakes.add(Token(n)));
         assert!(wakes.enter());
         assert!(wakes.raise(&slots[0]));
-        wakes.was_not_told();
+        wakes.was_told(false);
         assert!(wakes.raise(&slots[0]), "tried again");
+        wakes.was_told(false);
         assert!(wakes.raise(&slots[1]), "or by another");
+        wakes.was_told(true);
         assert_eq!(take(&wakes, 8).0, [Token(0), Token(1)]);
 
         assert!(wakes.enter());
         assert!(wakes.raise(&slots[0]));
+        wakes.was_told(true);
         assert!(!wakes.raise(&slots[0]), "that is over");
     }
 
@@ -319,7 +387,11 @@ mod tests {
         let wakes = Wakes::new();
         let slots = [0, 1].map(|n| wakes.add(Token(n)));
         let _ = wakes.expose();
-        let _ = slots.each_ref().map(|slot| wakes.raise(slot));
+        for slot in &slots {
+            if wakes.raise(slot) {
+                wakes.was_told(true);
+            }
+        }
         let left = wakes.deliver(wakes.leave(), 1, |_| ());
         assert!(wakes.keep(left));
     }

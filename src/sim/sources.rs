@@ -4,7 +4,7 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use crate::backend::{Address, Sim, SimId, World};
-use crate::poll::{Registry, Source};
+use crate::poll::{of_change, of_register, Registry, Source};
 use crate::readiness::{Interest, Token};
 
 /// A source's place in its world, which it leaves when dropped.
@@ -18,7 +18,8 @@ impl Place {
     fn sim<'a>(&self, registry: &'a Registry) -> io::Result<&'a Sim> {
         let sim = registry.core().selector.sim();
         sim.filter(|sim| Arc::ptr_eq(sim.world(), &self.world)).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, "the source belongs to the `Poll`s of its own `Sim`")
+            let why = "a simulated source can only be registered with a `Poll` of its own `Sim`";
+            io::Error::new(io::ErrorKind::NotFound, why)
         })
     }
 }
@@ -46,17 +47,17 @@ macro_rules! sim_source {
         impl Source for $Type {
             fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
                 let sim = self.place.sim(registry)?;
-                sim.world().register(sim.number(), self.place.id, token, interest)
+                sim.world().register(sim.number(), self.place.id, token, interest).map_err(of_register)
             }
 
             fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
                 let sim = self.place.sim(registry)?;
-                sim.world().reregister(sim.number(), self.place.id, token, interest)
+                sim.world().reregister(sim.number(), self.place.id, token, interest).map_err(of_change)
             }
 
             fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
                 let sim = self.place.sim(registry)?;
-                sim.world().deregister(sim.number(), self.place.id)
+                sim.world().deregister(sim.number(), self.place.id).map_err(of_change)
             }
         }
 

@@ -2,7 +2,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::poll::{Raised, Registry, Source};
+use crate::poll::{already_registered, not_registered, of_change, Raised, Registry, Source};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// An event source that the program itself makes ready.
@@ -75,7 +75,7 @@ impl Poster {
     ///
     /// # Errors
     ///
-    /// `NotFound`: the source isn't registered, or was dropped. Otherwise those of the call that ends the sleep, of
+    /// `NotFound`: the source isn't registered, was dropped, or its `Poll` was. Otherwise those of the call that ends the sleep, of
     /// which none is known to happen; the event is pending even then.
     pub fn post(&self, readiness: Interest) -> io::Result<()> {
         let registration = self.shared.lock();
@@ -85,15 +85,16 @@ impl Poster {
         let readiness = Readiness::READABLE
             .when(readiness.is_readable())
             .union(Readiness::WRITABLE.when(readiness.is_writable()));
-        raised.home().raise(raised.key(), readiness)
+        let home = raised.home().ok_or_else(not_registered)?;
+        home.raise(raised.key(), readiness).map_err(of_change)
     }
 }
 
 impl Source for UserSource {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let mut registration = self.shared.lock();
-        if registration.is_some() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the source is registered already"));
+        if registration.as_ref().is_some_and(Raised::is_living) {
+            return Err(already_registered());
         }
         *registration = Some(Raised::new(registry, token, interest)?);
         Ok(())
@@ -134,8 +135,4 @@ impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("is_registered", &self.lock().is_some()).finish()
     }
-}
-
-fn not_registered() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "the source is not registered with this `Poll`")
 }

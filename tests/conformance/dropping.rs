@@ -1,7 +1,7 @@
 //! Promise 13: a source that is dropped while registered leaks nothing, closes its connection at once, and gives no
 //! event to whoever gets its number next.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use wakeful::{Backend, IoSource, Token, Waker};
 
@@ -12,7 +12,11 @@ on_every_backend![
     a_queued_event_of_a_dropped_source_is_forgotten,
     the_next_one_with_its_number,
     a_dropped_poll_leaves_its_sources_alive,
+    a_source_of_a_dropped_poll_is_free,
+    a_registry_or_a_waker_after_its_poll,
     taken_out_of_its_source,
+    another_value_in_a_registered_source,
+    registered_sources_that_swap_their_values,
 ];
 
 fn the_peer_sees_the_end_at_once(backend: Backend) {
@@ -77,6 +81,71 @@ fn a_dropped_poll_leaves_its_sources_alive(backend: Backend) {
     drop(a);
 }
 
+fn a_source_of_a_dropped_poll_is_free(backend: Backend) {
+    let (mut a, b) = tcp_pair();
+    for &other in Backend::available() {
+        for round in 0..3 {
+            let mut t = Tester::new(backend);
+            t.register(&mut a, A, BOTH);
+            // Whatever state the dead poll leaves: never polled, told, or used up.
+            if round > 0 {
+                t.expect(&[want(A, WRITE)]);
+            }
+            if round > 1 {
+                assert_eq!(drain(&a), b"");
+            }
+            drop(t);
+
+            let mut t = Tester::new(other);
+            assert_kind(t.registry().reregister(&mut a, B, READ), ErrorKind::NotFound);
+            assert_kind(t.registry().deregister(&mut a), ErrorKind::NotFound);
+            t.register(&mut a, B, READ);
+            for _ in 0..3 {
+                send(&b, b"x");
+                t.expect(&[want(B, READ)]);
+                assert_eq!(drain(&a), b"x");
+            }
+            assert_kind(t.registry().register(&mut a, C, READ), ErrorKind::AlreadyExists);
+            t.reregister(&mut a, C, BOTH);
+            t.expect(&[want(C, WRITE)]);
+            t.deregister(&mut a);
+        }
+    }
+}
+
+/// A registry keeps the poll, with which sources can be deregistered still; a waker keeps no source.
+fn a_registry_or_a_waker_after_its_poll(backend: Backend) {
+    let (mut a, b) = tcp_pair();
+    let (mut c, _d) = tcp_pair();
+    let mut t = Tester::new(backend);
+
+    let gone = Tester::new(backend);
+    let registry = gone.registry().try_clone().unwrap();
+    let waker = Waker::new(&registry, WAKE).unwrap();
+    gone.register(&mut a, A, BOTH);
+    gone.register(&mut c, C, BOTH);
+    drop(gone);
+    assert_kind(t.registry().register(&mut a, B, READ), ErrorKind::AlreadyExists);
+    assert_kind(registry.register(&mut a, B, READ), ErrorKind::AlreadyExists);
+    registry.deregister(&mut a).unwrap();
+    t.register(&mut a, B, READ);
+    t.deregister(&mut a);
+    registry.register(&mut a, A, BOTH).unwrap();
+
+    drop(registry);
+    for _ in 0..3 {
+        waker.wake().unwrap();
+    }
+    t.register(&mut a, B, READ);
+    send(&b, b"x");
+    t.expect(&[want(B, READ)]);
+    assert_eq!(drain(&a), b"x");
+    drop(c);
+    drop(waker);
+    send(&b, b"y");
+    t.expect(&[want(B, READ)]);
+}
+
 /// What is taken out must be deregistered first; then it is free.
 fn taken_out_of_its_source(backend: Backend) {
     let mut t = Tester::new(backend);
@@ -89,4 +158,99 @@ fn taken_out_of_its_source(backend: Backend) {
     t.register(&mut again, B, READ);
     send(&b, b"x");
     t.expect(&[want(B, READ)]);
+}
+
+/// The registration was of the old value. Whether that is closed or not, the source can be used again.
+fn another_value_in_a_registered_source(backend: Backend) {
+    for closed_first in [false, true] {
+        let mut t = Tester::new(backend);
+        let waker = Waker::new(t.registry(), WAKE).unwrap();
+        let (mut a, b) = source_pair();
+        let (c, d) = std_tcp_pair();
+        c.set_nonblocking(true).unwrap();
+        t.register(&mut a, A, READ);
+        let old = std::mem::replace(&mut *a, c);
+        // Nothing is read from the old one, nor does an operation on the new one arm it.
+        send_std(&b, b"old");
+        send_std(&d, b"new");
+        assert_eq!(read_exactly(&*a, 3), b"new");
+        assert_kind(a.try_io_with(READ, |mut c| c.read(&mut [0])), ErrorKind::WouldBlock);
+        let mut old = Some(old);
+        // Most likely with the number of `old`.
+        let mut next = None;
+        if closed_first {
+            drop(old.take());
+            next = Some(std_tcp_pair());
+            send_std(&next.as_ref().unwrap().1, b"next");
+            waker.wake().unwrap();
+            t.expect(&[want(WAKE, READ)]);
+            t.quiet();
+        }
+        assert_kind(t.registry().register(&mut a, B, READ), ErrorKind::AlreadyExists);
+        assert_kind(t.registry().reregister(&mut a, B, READ), ErrorKind::NotFound);
+        assert_kind(t.registry().deregister(&mut a), ErrorKind::NotFound);
+        drop(old);
+
+        t.register(&mut a, B, READ);
+        send_std(&d, b"more");
+        t.expect(&[want(B, READ)]);
+        assert_eq!(read_exactly(&*a, 4), b"more");
+        t.deregister(&mut a);
+        t.quiet();
+        drop(next);
+    }
+}
+
+/// Deregistered both, whatever that says, they are as new.
+fn registered_sources_that_swap_their_values(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let (mut a, b) = source_pair();
+    let (mut c, d) = source_pair();
+    for _ in 0..3 {
+        t.register(&mut a, A, READ);
+        t.register(&mut c, C, READ);
+        std::mem::swap(&mut *a, &mut *c);
+        for source in [&mut a, &mut c] {
+            if let Err(e) = t.registry().deregister(source) {
+                assert_eq!(e.kind(), ErrorKind::NotFound);
+            }
+            assert_kind(t.registry().deregister(source), ErrorKind::NotFound);
+        }
+        send_std(&b, b"x");
+        send_std(&d, b"x");
+        waker.wake().unwrap();
+        t.expect(&[want(WAKE, READ)]);
+        t.quiet();
+        // Each with the value that it has now.
+        std::mem::swap(&mut *a, &mut *c);
+        t.register(&mut a, A, READ);
+        t.register(&mut c, C, READ);
+        t.expect(&[want(A, READ), want(C, READ)]);
+        for source in [&mut a, &mut c] {
+            assert_eq!(read_exactly(&**source, 1), b"x");
+            t.deregister(source);
+        }
+    }
+    // Dropped with the other's value they take all with them.
+    t.register(&mut a, A, READ);
+    t.register(&mut c, C, READ);
+    std::mem::swap(&mut *a, &mut *c);
+    send_std(&b, b"x");
+    send_std(&d, b"x");
+    drop((a, c));
+    waker.wake().unwrap();
+    t.expect(&[want(WAKE, READ)]);
+    t.quiet();
+}
+
+fn source_pair() -> (IoSource<std::net::TcpStream>, std::net::TcpStream) {
+    let (one, other) = std_tcp_pair();
+    one.set_nonblocking(true).unwrap();
+    (IoSource::new(one), other)
+}
+
+fn send_std(mut to: &std::net::TcpStream, bytes: &[u8]) {
+    use std::io::Write;
+    to.write_all(bytes).unwrap();
 }

@@ -25,8 +25,40 @@ on_every_backend![
     registrations_do_not_restart_a_timeout,
     wakes_of_nobody_do_not_restart_a_timeout,
     epolls_mark_as_a_token_under_wakes,
+    a_poll_that_is_dropped_meanwhile,
     everything_at_once,
 ];
+
+/// Operations and registrations of its sources go on while a poll is dropped: it is there or it isn't.
+fn a_poll_that_is_dropped_meanwhile(backend: Backend) {
+    let mut next = Tester::new(backend);
+    for round in 0..200 {
+        let (mut a, b) = tcp_pair();
+        let t = Tester::new(backend);
+        t.register(&mut a, A, READ);
+        let start = Barrier::new(2);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                for _ in 0..round % 40 {
+                    std::hint::spin_loop();
+                }
+                drop(t);
+            });
+            start.wait();
+            let deadline = Instant::now() + PATIENCE;
+            while let Err(e) = next.registry().register(&mut a, B, READ) {
+                assert_eq!(e.kind(), ErrorKind::AlreadyExists);
+                assert!(Instant::now() < deadline, "it is never free");
+                assert_eq!(drain(&a), b"");
+            }
+        });
+        send(&b, b"x");
+        next.expect(&[want(B, READ)]);
+        assert_eq!(drain(&a), b"x");
+        next.deregister(&mut a);
+    }
+}
 
 /// Wakes that come while the poller is falling asleep, asleep, or waking up.
 fn a_wake_ends_a_sleep(backend: Backend) {

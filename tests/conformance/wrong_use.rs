@@ -14,6 +14,7 @@ on_every_backend![
     with_a_second_poll,
     with_a_poll_of_another_backend,
     any_source,
+    the_words_are_the_same_for_every_source,
 ];
 
 fn a_second_registration(backend: Backend) {
@@ -117,5 +118,44 @@ fn any_source(backend: Backend) {
         let directory = Directory::new();
         let mut listener = wakeful::net::UnixListener::bind(directory.path().join("socket")).unwrap();
         check(&mut listener);
+    }
+}
+
+/// On every backend as well, though one kernel answers by a number and another not at all.
+fn the_words_are_the_same_for_every_source(backend: Backend) {
+    let t = Tester::new(backend);
+    let (mut a, _b) = tcp_pair();
+    let words = |source: &mut dyn wakeful::event::Source| {
+        let unknown = t.registry().reregister(source, A, READ).unwrap_err();
+        assert_eq!(t.registry().deregister(source).unwrap_err().to_string(), unknown.to_string());
+        t.registry().register(source, A, READ).unwrap();
+        let twice = t.registry().register(source, A, READ).unwrap_err();
+        t.registry().deregister(source).unwrap();
+        assert_eq!((twice.kind(), unknown.kind()), (ErrorKind::AlreadyExists, ErrorKind::NotFound));
+        [twice.to_string(), unknown.to_string()]
+    };
+    let expected =
+        ["the source is already registered with a `Poll`", "the source is not registered with this `Poll`"];
+    assert_eq!(words(&mut a), expected);
+    #[cfg(unix)]
+    assert_eq!(words(&mut wakeful::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(&a))), expected);
+    #[cfg(windows)]
+    {
+        use std::os::windows::io::AsRawSocket;
+        assert_eq!(words(&mut wakeful::windows::SourceSocket(&a.as_raw_socket())), expected);
+        assert_eq!(words(&mut wakeful::windows::UserSource::new()), expected);
+    }
+    // By two sources of one descriptor it is the selector that refuses.
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsRawFd;
+        let fd = a.as_raw_fd();
+        t.registry().register(&mut a, A, READ).unwrap();
+        let twice = t.registry().register(&mut wakeful::unix::SourceFd(&fd), A, READ).unwrap_err();
+        assert_eq!(twice.to_string(), expected[0]);
+        t.registry().deregister(&mut wakeful::unix::SourceFd(&fd)).unwrap();
+        assert_eq!(t.registry().deregister(&mut a).unwrap_err().to_string(), expected[1]);
+        // And so the source isn't stuck.
+        t.registry().register(&mut a, B, READ).unwrap();
     }
 }

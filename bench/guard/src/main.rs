@@ -17,6 +17,7 @@ type Operation = fn(&mut Poll, u32) -> Result<()>;
 /// The operations, in the order of the figures.
 const OPERATIONS: &[(&str, Operation)] = &[
     ("poll", poll),
+    ("poll-with-timeout", poll_with_timeout),
     ("wake", wake),
     ("wake-and-poll", wake_and_poll),
     ("register-and-deregister", register),
@@ -43,6 +44,22 @@ fn poll(poll: &mut Poll, times: u32) -> Result<()> {
     let mut events = Events::with_capacity(16);
     for _ in 0..times {
         poll.poll(&mut events, NOW)?;
+    }
+    Ok(())
+}
+
+/// A call that finds nothing, so that the next one doesn't look first; then one that could sleep, and finds an event.
+fn poll_with_timeout(poll: &mut Poll, times: u32) -> Result<()> {
+    let mut events = Events::with_capacity(16);
+    let (mut stream, _peer) = UnixStream::pair()?;
+    poll.registry().register(&mut stream, Token(0), Interest::WRITABLE)?;
+    poll.poll(&mut events, NOW)?;
+    for _ in 0..times {
+        poll.poll(&mut events, NOW)?;
+        assert!(events.is_empty());
+        poll.registry().reregister(&mut stream, Token(0), Interest::WRITABLE)?;
+        poll.poll(&mut events, Some(Duration::from_millis(10)))?;
+        assert_eq!(events.len(), 1);
     }
     Ok(())
 }

@@ -106,6 +106,10 @@ impl Select for EventPorts {
         let _ = self.registrations.lock().remove(key);
     }
 
+    fn doubt(&self, key: WatchKey) {
+        self.registrations.lock().doubt(key);
+    }
+
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.port.descriptor()
     }

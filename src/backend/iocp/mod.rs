@@ -105,6 +105,10 @@ impl Select for Iocp {
         let _ = self.lock().remove(Place::Key(key));
     }
 
+    fn end(&self) {
+        self.completions.close();
+    }
+
     fn completions(&self) -> Option<&Arc<Completions>> {
         Some(&self.completions)
     }

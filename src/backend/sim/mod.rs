@@ -28,7 +28,7 @@ use crate::os::Notifier;
 pub(crate) struct Sim {
     world: Arc<World>,
     /// Which of the world's polls this is.
-    number: u32,
+    number: Id,
     /// Opened for who asks for the poll's descriptor: it is the only thing here that a kernel knows of.
     #[cfg(unix)]
     notifier: std::sync::OnceLock<Notifier>,
@@ -48,7 +48,7 @@ impl Sim {
         &self.world
     }
 
-    pub(crate) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> Id {
         self.number
     }
 }
@@ -64,7 +64,8 @@ impl Select for Sim {
     const PRESENT: bool = false;
 
     fn new() -> io::Result<Sim> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated poll is made by `Sim::poll`"))
+        // See `not_available`.
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn now(&self) -> Instant {
@@ -94,7 +95,7 @@ impl Select for Sim {
     }
 
     fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "a simulated poll watches only simulated sources"))
+        Err(io::Error::new(io::ErrorKind::Unsupported, super::ONLY_SIMULATED))
     }
 
     fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
@@ -111,13 +112,26 @@ impl Select for Sim {
 
     fn abandon(&self, _: WatchKey) {}
 
+    /// A waker may keep this, and the world goes on: its sources are free for another poll.
+    fn end(&self) {
+        self.world.remove_poll(self.number);
+    }
+
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
         use std::os::fd::AsFd;
 
-        let open =
-            || Notifier::new().expect("a descriptor for a simulated poll, which somebody has asked for");
-        self.notifier.get_or_init(open).as_fd()
+        if self.notifier.get().is_none() {
+            if let Ok(notifier) = Notifier::new() {
+                // If another thread was faster, its notifier stays.
+                let _ = self.notifier.set(notifier);
+            }
+        }
+        match self.notifier.get() {
+            Some(notifier) => notifier.as_fd(),
+            // Descriptors have run out, and this can't fail. Standard error is one that every program has.
+            None => crate::os::STANDARD_ERROR,
+        }
     }
 
     fn describe(_: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {

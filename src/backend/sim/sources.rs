@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use crate::readiness::Readiness;
 
 /// Names a source within its world.
-pub(crate) type Id = u32;
+pub(crate) type Id = u64;
 
 /// Where a simulated socket is found by others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(pub(super) u32);
+pub struct Address(pub(super) Id);
 
 /// One direction of a connection.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Channel {
 }
 
 /// A number of a channel.
-pub(super) type Number = usize;
+pub(super) type Number = Id;
 
 #[derive(Debug)]
 pub(super) enum Kind {
@@ -66,7 +66,7 @@ pub(super) enum Reset {
 /// What a registration is told.
 #[derive(Debug)]
 pub(super) struct Registration {
-    pub(super) poll: u32,
+    pub(super) poll: Id,
     pub(super) token: crate::readiness::Token,
     pub(super) directions: [Direction; 2],
 }

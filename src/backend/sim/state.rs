@@ -21,7 +21,7 @@ pub(super) struct State {
     pub(super) sources: BTreeMap<Id, Kind>,
     pub(super) channels: BTreeMap<Number, Channel>,
     pub(super) registrations: BTreeMap<Id, Registration>,
-    pub(super) polls: BTreeMap<u32, Notified>,
+    pub(super) polls: BTreeMap<Id, Notified>,
 }
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ impl State {
 
     pub(super) fn new_channel(&mut self, writer: Id, reader: Id) -> Number {
         let capacity = 8 << (10 + self.random.below(4));
-        let number = self.new_id() as Number;
+        let number = self.new_id();
         self.channels.insert(number, Channel::new(writer, reader, capacity));
         number
     }
@@ -58,7 +58,7 @@ impl State {
         self.random.chance(one_in)
     }
 
-    pub(super) fn watch(&mut self, poll: u32, id: Id, token: Token, interest: Interest) {
+    pub(super) fn watch(&mut self, poll: Id, id: Id, token: Token, interest: Interest) {
         let direction = |asked| Direction { asked, armed: asked, due: None };
         let directions = [direction(interest.is_readable()), direction(interest.is_writable())];
         self.registrations.insert(id, Registration { poll, token, directions });
@@ -66,7 +66,7 @@ impl State {
         self.changed(id, WRITE);
     }
 
-    pub(super) fn belongs_to(&self, poll: u32, id: Id) -> io::Result<()> {
+    pub(super) fn belongs_to(&self, poll: Id, id: Id) -> io::Result<()> {
         match self.registrations.get(&id) {
             Some(registration) if registration.poll == poll => Ok(()),
             _ => Err(io::ErrorKind::NotFound.into()),
@@ -308,13 +308,13 @@ impl State {
         }
     }
 
-    pub(super) fn next_due(&self, poll: u32) -> Option<Duration> {
+    pub(super) fn next_due(&self, poll: Id) -> Option<Duration> {
         let registrations = self.registrations.values().filter(|found| found.poll == poll);
         registrations.flat_map(|found| found.directions).filter_map(|direction| direction.due).min()
     }
 
     /// Reports what is due, as far as there is room, in any order.
-    pub(super) fn deliver(&mut self, poll: u32, events: &mut Events) {
+    pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let mut due: Vec<Id> = Vec::new();
         for (&id, registration) in &self.registrations {
             let is_due = |direction: &Direction| direction.due.is_some_and(|due| due <= self.now);
@@ -383,7 +383,7 @@ impl State {
         (!readiness.is_none()).then(|| simulated(token, readiness.union(self.endings(id))))
     }
 
-    pub(super) fn spurious(&mut self, poll: u32) -> Option<Event> {
+    pub(super) fn spurious(&mut self, poll: Id) -> Option<Event> {
         let all: Vec<Id> =
             self.registrations.iter().filter(|(_, one)| one.poll == poll).map(|(&id, _)| id).collect();
         let id = *all.get(self.random.below(all.len()))?;

@@ -53,29 +53,34 @@ impl World {
         self.state().now
     }
 
-    pub(crate) fn add_poll(&self) -> u32 {
+    pub(crate) fn add_poll(&self) -> Id {
         let mut state = self.state();
         let number = state.new_id();
         state.polls.insert(number, Notified::default());
         number
     }
 
-    pub(super) fn remove_poll(&self, poll: u32) {
+    pub(super) fn remove_poll(&self, poll: Id) {
         let mut state = self.state();
         state.polls.remove(&poll);
         state.registrations.retain(|_, registration| registration.poll != poll);
     }
 
-    pub(super) fn prepare_notify(&self, poll: u32) {
-        self.state().polls.entry(poll).or_default().is_prepared = true;
+    pub(super) fn prepare_notify(&self, poll: Id) {
+        if let Some(poll) = self.state().polls.get_mut(&poll) {
+            poll.is_prepared = true;
+        }
     }
 
-    pub(super) fn notify(&self, poll: u32) {
-        self.state().polls.entry(poll).or_default().is_notified = true;
+    pub(super) fn notify(&self, poll: Id) {
+        // It may have ended while a waker lives.
+        if let Some(poll) = self.state().polls.get_mut(&poll) {
+            poll.is_notified = true;
+        }
         self.changed.notify_all();
     }
 
-    pub(super) fn wait(&self, poll: u32, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(super) fn wait(&self, poll: Id, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut state = self.state();
         // What a program does takes time, and one that never sleeps must not stop the clock.
         let step = 1 + state.random.below(20) as u64;
@@ -114,14 +119,14 @@ impl World {
                 _ => {
                     return Err(io::Error::new(
                         io::ErrorKind::Other,
-                        "the simulated program sleeps for ever: no event is due, and nobody can wake it",
+                        "the simulated program sleeps for ever: no event is due, and no waker lives",
                     ));
                 }
             }
         }
     }
 
-    pub(crate) fn register(&self, poll: u32, id: Id, token: Token, interest: Interest) -> io::Result<()> {
+    pub(crate) fn register(&self, poll: Id, id: Id, token: Token, interest: Interest) -> io::Result<()> {
         let mut state = self.state();
         if state.registrations.contains_key(&id) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -131,7 +136,7 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn reregister(&self, poll: u32, id: Id, token: Token, interest: Interest) -> io::Result<()> {
+    pub(crate) fn reregister(&self, poll: Id, id: Id, token: Token, interest: Interest) -> io::Result<()> {
         let mut state = self.state();
         state.belongs_to(poll, id)?;
         state.watch(poll, id, token, interest);
@@ -139,7 +144,7 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn deregister(&self, poll: u32, id: Id) -> io::Result<()> {
+    pub(crate) fn deregister(&self, poll: Id, id: Id) -> io::Result<()> {
         let mut state = self.state();
         state.belongs_to(poll, id)?;
         state.registrations.remove(&id);

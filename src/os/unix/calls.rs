@@ -115,6 +115,44 @@ direct_calls! {
         = SYS_epoll_pwait, 0, 0;
 }
 
+/// The kernel's own timespec, the same on every architecture, whatever its libc's `time_t`.
+#[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
+#[repr(C)]
+pub(crate) struct KernelTimespec {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: i64,
+}
+
+/// epoll_pwait2(2) without a signal mask. By number on every architecture: glibc's wrapper (2.35) is younger than many
+/// systems that have the call.
+///
+/// # Safety
+///
+/// There is room for `max` entries at `events`, and `timeout` may be read.
+#[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
+#[inline]
+pub(crate) unsafe fn epoll_pwait2(
+    epoll: c_int,
+    events: *mut epoll_event,
+    max: c_int,
+    timeout: *const KernelTimespec,
+) -> direct::Answer<c_int> {
+    // SAFETY: the caller's promise; without a signal mask its size doesn't matter. Every argument fits in a `long`, as
+    // `syscall` wants it.
+    unsafe {
+        let answer = direct::syscall!(
+            libc::SYS_epoll_pwait2,
+            epoll as c_long,
+            events as c_long,
+            max as c_long,
+            timeout as c_long,
+            0 as c_long,
+            0 as c_long
+        );
+        direct::answer!(answer, c_int)
+    }
+}
+
 /// libc's `syscall`, which moves each argument from one register to another and is called by a pointer.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")))]
 mod direct {

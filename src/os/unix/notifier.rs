@@ -104,6 +104,13 @@ impl AsRawFd for Notifier {
     }
 }
 
+/// A descriptor that is open in every program: Rust's runtime opens what of 0, 1 and 2 was closed at its start.
+#[allow(dead_code)] // for a simulated poll
+pub(crate) const STANDARD_ERROR: BorrowedFd<'static> = {
+    // SAFETY: see above. To close it is as wrong as to close any descriptor of which one isn't the owner.
+    unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
+};
+
 /// Whether there are no descriptors left.
 fn have_run_out(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))

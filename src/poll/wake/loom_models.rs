@@ -64,14 +64,19 @@ fn look(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
 fn take(wakes: &Wakes, kernel: &Kernel, room: usize, tokens: &mut Vec<Token>) {
     let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
     if !left.is_none() && wakes.keep(left) {
-        kernel.notify();
+        tell(wakes, kernel);
     }
 }
 
 fn wake(wakes: &Wakes, kernel: &Kernel, slot: &Slot) {
     if wakes.raise(slot) {
-        kernel.notify();
+        tell(wakes, kernel);
     }
+}
+
+fn tell(wakes: &Wakes, kernel: &Kernel) {
+    kernel.notify();
+    wakes.was_told(true);
 }
 
 #[test]
@@ -105,12 +110,69 @@ fn a_wake_that_could_not_be_told_is_not_lost_when_tried_again() {
             thread::spawn(move || {
                 if wakes.raise(&slot) {
                     // The kernel refuses.
-                    wakes.was_not_told();
+                    wakes.was_told(false);
                     wake(&wakes, &kernel, &slot);
                 }
             })
         };
         assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
+        waker.join().unwrap();
+    });
+}
+
+/// The kernel refuses the notification of one, and the other one's wake, which returns `Ok`, must end the sleep.
+#[test]
+fn a_wake_beside_one_that_could_not_be_told_is_not_lost() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let [refused, other] = [0, 1].map(|n| wakes.add(Token(n)));
+
+        let refused = {
+            let wakes = wakes.clone();
+            thread::spawn(move || {
+                if wakes.raise(&refused) {
+                    // The kernel refuses.
+                    wakes.was_told(false);
+                }
+            })
+        };
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || wake(&wakes, &kernel, &other))
+        };
+        while !poll(&wakes, &kernel, 8).contains(&Token(1)) {}
+        refused.join().unwrap();
+        waker.join().unwrap();
+    });
+}
+
+/// As before, and the notification that succeeded ends late, in the next sleep: it must not hide the failure there.
+#[test]
+fn a_teller_of_the_last_sleep_hides_no_failure() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let [refused, other] = [0, 1].map(|n| wakes.add(Token(n)));
+        // Of the sleep before.
+        assert!(wakes.enter() && wakes.raise(&other));
+        let _ = wakes.deliver(wakes.leave(), 8, |_| ());
+
+        let refused = {
+            let wakes = wakes.clone();
+            thread::spawn(move || {
+                if wakes.raise(&refused) {
+                    wakes.was_told(false);
+                }
+            })
+        };
+        let waker = {
+            let (wakes, kernel) = (wakes.clone(), kernel.clone());
+            thread::spawn(move || {
+                wakes.was_told(true);
+                wake(&wakes, &kernel, &other);
+            })
+        };
+        while !poll(&wakes, &kernel, 8).contains(&Token(1)) {}
+        refused.join().unwrap();
         waker.join().unwrap();
     });
 }
@@ -187,7 +249,7 @@ fn what_found_no_room_comes_next() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
         let [first, second] = [0, 1].map(|n| wakes.add(Token(n)));
-        let _ = wakes.raise(&first);
+        assert!(!wakes.raise(&first));
 
         let waker = {
             let (wakes, kernel) = (wakes.clone(), kernel.clone());
@@ -214,7 +276,7 @@ fn who_sleeps_on_the_descriptor_is_woken() {
             thread::spawn(move || wake(&wakes, &kernel, &slot))
         };
         if wakes.expose() {
-            kernel.notify();
+            tell(&wakes, &kernel);
         }
         // Another poll watches this one's descriptor.
         kernel.sleep();

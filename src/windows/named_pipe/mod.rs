@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::pipe::Pipe;
 use crate::backend::Completions;
 use crate::os;
-use crate::poll::{Raised, Registry, Source};
+use crate::poll::{already_registered, not_registered, Raised, Registry, Source};
 use crate::readiness::{Interest, Token};
 
 /// One end of a named pipe.
@@ -25,7 +25,8 @@ use crate::readiness::{Interest, Token};
 /// - [`write`](Write::write) takes all that it is given, and the error of what it couldn't deliver is the answer of
 ///   the next one. A pipe of messages gets each `write` as one message.
 /// - In a pipe of messages a message that is longer than the buffer of a `read` goes on with the next `read`.
-/// - Once registered, it belongs to that `Poll` for good: the kernel ties them together.
+/// - Once registered, it belongs to that `Poll` for good, even after the `Poll` was dropped: the kernel ties them
+///   together. To `register` it with another fails with `AlreadyExists`.
 /// - Once registered, no overlapped operations may be done on its handle by others, not even after it was given away:
 ///   their ends would come to this `Poll`, which takes them for its own.
 ///
@@ -142,12 +143,12 @@ impl NamedPipe {
 impl Source for NamedPipe {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let completions = registry.core().selector.completions()?;
-        let is_elsewhere = self.home.as_ref().is_some_and(|home| !Arc::ptr_eq(home, completions));
-        if self.registration.is_some() || is_elsewhere {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "the pipe is registered already, or belongs to another `Poll`",
-            ));
+        if self.registration.as_ref().is_some_and(Raised::is_living) {
+            return Err(already_registered());
+        }
+        if self.home.as_ref().is_some_and(|home| !Arc::ptr_eq(home, completions)) {
+            let why = "the pipe belongs to the `Poll` that it was first registered with";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
         if self.home.is_none() {
             completions.port().attach(self.as_handle())?;
@@ -257,8 +258,4 @@ impl fmt::Debug for NamedPipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NamedPipe").field("handle", &self.pipe.as_handle()).finish_non_exhaustive()
     }
-}
-
-fn not_registered() -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, "the pipe is not registered with this `Poll`")
 }

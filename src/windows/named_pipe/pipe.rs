@@ -134,7 +134,9 @@ impl Pipe {
 
     /// A registration has begun or changed: tells what is there already, and asks the kernel for what isn't.
     pub(super) fn begin(self: &Arc<Pipe>, raised: &Raised, interest: Interest) {
-        let home = raised.home();
+        let Some(home) = &raised.home() else {
+            return;
+        };
         let mut state = self.lock();
         state.link = Some(Link { home: Arc::downgrade(home), key: raised.key() });
         if matches!(state.connecting, Connecting::Wanted) {
