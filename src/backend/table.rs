@@ -367,10 +367,19 @@ impl Entry {
             suspects.keys.push(key);
             suspects.has_news = true;
         }
-        if self.is_doubtful && self.identity.has_left(self.fd) {
-            return Err(not_found());
+        if self.is_doubtful {
+            self.is_still_there()?;
         }
         kernel.ask(key, self.fd, Wanted::of(&self.watch))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_still_there(&self) -> io::Result<()> {
+        match self.identity.has_left(self.fd) {
+            true => Err(not_found()),
+            false => Ok(()),
+        }
     }
 
     /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
