@@ -7,17 +7,20 @@
 use std::io::{self, ErrorKind};
 
 #[cold]
+#[inline(never)]
 pub(crate) fn already_registered() -> io::Error {
     io::Error::new(ErrorKind::AlreadyExists, "the source is already registered with a `Poll`")
 }
 
 #[cold]
+#[inline(never)]
 pub(crate) fn not_registered() -> io::Error {
     io::Error::new(ErrorKind::NotFound, "the source is not registered with this `Poll`")
 }
 
 /// The error of a `register` in our words.
 #[cold]
+#[inline(never)]
 pub(crate) fn of_register(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::AlreadyExists => already_registered(),
@@ -27,6 +30,7 @@ pub(crate) fn of_register(error: io::Error) -> io::Error {
 
 /// The error of a `reregister` or `deregister` in our words.
 #[cold]
+#[inline(never)]
 pub(crate) fn of_change(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::NotFound => not_registered(),

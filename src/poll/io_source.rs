@@ -163,8 +163,10 @@ impl<T> IoSource<T> {
 impl<T: AsRawIo> Source for IoSource<T> {
     #[inline]
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        // The words for an error come last, where the compiler can join them with the caller's test.
         let core = registry.core();
-        self.watched = Watched::register(core, self.poll_id, self.io.as_raw_io(), token, interest)?;
+        let watched = Watched::register(core, self.poll_id, self.io.as_raw_io(), token, interest);
+        self.watched = watched.map_err(of_register)?;
         self.poll_id = core.id;
         Ok(())
     }
@@ -172,21 +174,21 @@ impl<T: AsRawIo> Source for IoSource<T> {
     #[inline]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let (core, watched) = (registry.core(), self.watched.as_deref());
-        Watched::reregister(core, self.poll_id, watched, self.io.as_raw_io(), token, interest)
+        let io = self.io.as_raw_io();
+        Watched::reregister(core, self.poll_id, watched, io, token, interest).map_err(of_change)
     }
 
     #[inline]
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        let (core, watched) = (registry.core(), self.watched.as_deref());
+        let core = registry.core();
         check_poll(core, self.poll_id)?;
-        let result = Watched::deregister(core, watched, self.io.as_raw_io());
-        // If the selector doesn't know it (see `deref_mut`), the source is as free.
+        // From here on it is free, even if the selector doesn't know it: see `deref_mut`.
         self.poll_id = 0;
-        if let (Some(mut watched), Ok(())) = (self.watched.take(), &result) {
-            // It has ended: there is nothing to abandon.
-            watched.key = None;
+        let io = self.io.as_raw_io();
+        match self.watched.take() {
+            None => Watched::deregister(core, io).map_err(of_change),
+            Some(watched) => watched.end(core, io).map_err(of_change),
         }
-        result
     }
 }
 
@@ -248,7 +250,7 @@ impl Watched {
         if poll_id != 0 && lives::is_living(poll_id) {
             return Err(already_registered());
         }
-        let key = core.selector.register(io, Tracking::Operations, token, interest).map_err(of_register)?;
+        let key = core.selector.register(io, Tracking::Operations, token, interest)?;
         let chaos = core.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
         if key.is_none() && chaos.is_none() {
             return Ok(None);
@@ -267,19 +269,27 @@ impl Watched {
     ) -> io::Result<()> {
         check_poll(core, poll_id)?;
         let Some(watched) = watched else {
-            return core.selector.reregister(io, None, token, interest).map_err(of_change);
+            return core.selector.reregister(io, None, token, interest);
         };
         let key = watched.key_for(io)?;
-        let change = || core.selector.reregister(io, key, token, interest).map_err(of_change);
+        let change = || core.selector.reregister(io, key, token, interest);
         match watched.chaos(core) {
             Some((chaos, key)) => chaos.replace(key, token, interest, change),
             None => change(),
         }
     }
 
-    fn deregister(core: &Core, watched: Option<&Watched>, io: RawIo) -> io::Result<()> {
-        let key = watched.map_or(Ok(None), |watched| watched.key_for(io))?;
-        core.selector.deregister(io, key).map_err(of_change)
+    /// For a registration that isn't watched.
+    fn deregister(core: &Core, io: RawIo) -> io::Result<()> {
+        core.selector.deregister(io, None)
+    }
+
+    fn end(mut self: Box<Self>, core: &Core, io: RawIo) -> io::Result<()> {
+        let key = self.key_for(io)?;
+        core.selector.deregister(io, key)?;
+        // There is nothing to abandon.
+        self.key = None;
+        Ok(())
     }
 
     /// The key for the selector, if the source still has the value that was registered.
@@ -337,7 +347,7 @@ impl Watched {
     }
 
     /// If the `Poll` has gone there is nothing to arm.
-    #[inline]
+    #[inline(never)]
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         match self.core.upgrade() {
             Some(core) => core.selector.rearm(key, blocked),
@@ -353,17 +363,19 @@ impl Watched {
 
     #[inline]
     fn pretends_to_block(&self, direction: Interest) -> bool {
-        self.with_chaos(|core, chaos, key| chaos.pretends_to_block(key, direction, &core.selector))
-            .unwrap_or(false)
+        self.chaos.is_some_and(|key| {
+            self.with_chaos(|core, chaos| chaos.pretends_to_block(key, direction, &core.selector))
+                .unwrap_or(false)
+        })
     }
 
-    /// Asks chaos, if there is any that may hold something back.
-    #[inline]
-    fn with_chaos<R>(&self, ask: impl FnOnce(&Core, &Chaos, ChaosKey) -> R) -> Option<R> {
-        let key = self.chaos?;
+    /// Asks chaos, if it may hold something back.
+    #[cold]
+    #[inline(never)]
+    fn with_chaos<R>(&self, ask: impl FnOnce(&Core, &Chaos) -> R) -> Option<R> {
         let core = self.core.upgrade()?;
         let chaos = core.chaos.as_deref().filter(|_| !core.wakes.is_exposed())?;
-        Some(ask(&core, chaos, key))
+        Some(ask(&core, chaos))
     }
 
     /// The value may be replaced from now on, and its descriptor closed while it is registered.
@@ -402,7 +414,10 @@ impl Watched {
 
     #[inline]
     fn limit(&self, wanted: usize) -> usize {
-        self.with_chaos(|_, chaos, _| chaos.limit(wanted)).unwrap_or(usize::MAX)
+        match self.chaos {
+            Some(_) => self.with_chaos(|_, chaos| chaos.limit(wanted)).unwrap_or(usize::MAX),
+            None => usize::MAX,
+        }
     }
 
     #[inline]
@@ -425,6 +440,9 @@ impl Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
+        if self.key.is_none() && self.chaos.is_none() {
+            return;
+        }
         let Some(core) = self.core.upgrade() else {
             return;
         };

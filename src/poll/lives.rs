@@ -24,6 +24,7 @@ pub(super) fn end(number: u32) {
 }
 
 /// Whether the `Poll` of this number, or a registry of it, is still there.
+#[cold]
 pub(super) fn is_living(number: u32) -> bool {
     lives().living.contains(&number)
 }

@@ -217,6 +217,19 @@ impl Wakes {
 
     #[inline]
     fn add_pending(&self, bits: usize) -> bool {
+        let before = self.state.load(Ordering::Relaxed);
+        // An awake poller is the common case, and the only one that is inlined.
+        if before & (POLLING | EXPOSED) == 0 {
+            let after = before | bits;
+            if self.state.compare_exchange(before, after, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                return false;
+            }
+        }
+        self.add_pending_to_sleeper(bits)
+    }
+
+    #[inline(never)]
+    fn add_pending_to_sleeper(&self, bits: usize) -> bool {
         self.change(|before| {
             let is_told = before & PENDING != 0 && before & (UNTOLD | TELLERS) == 0;
             (before | bits, before & (POLLING | EXPOSED) != 0 && !is_told)
