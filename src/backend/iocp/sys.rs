@@ -117,8 +117,17 @@ impl Afd {
 pub(super) struct Poll {
     question: Question,
     key: WatchKey,
+    aim: Aim,
     /// Open for as long as the poll is with the kernel.
     afd: Arc<Afd>,
+}
+
+/// What a poll is to tell.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    Readiness,
+    /// That the socket was closed, and nothing else.
+    Close,
 }
 
 impl Body for Poll {
@@ -134,13 +143,17 @@ pub(super) enum Answer {
 }
 
 impl Poll {
-    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey) -> Request<Poll> {
+    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey, aim: Aim) -> Request<Poll> {
         let question = Question::new(BaseSocket(0), 0, 0);
-        Request::new(Poll { question, key, afd: Arc::clone(afd) })
+        Request::new(Poll { question, key, aim, afd: Arc::clone(afd) })
     }
 
     pub(super) fn key(&self) -> WatchKey {
         self.key
+    }
+
+    pub(super) fn aim(&self) -> Aim {
+        self.aim
     }
 }
 
