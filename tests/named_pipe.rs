@@ -16,7 +16,7 @@ use wakeful::event::{Event, Source};
 use wakeful::windows::{NamedPipe, SourceSocket, UserSource};
 use wakeful::{Events, Interest, Poll, Token, Waker};
 
-use windows_sys::Win32::Foundation::ERROR_PIPE_BUSY;
+use windows_sys::Win32::Foundation::{ERROR_NO_DATA, ERROR_PIPE_BUSY};
 use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX};
 use windows_sys::Win32::System::Pipes::{
     CreateNamedPipeW, SetNamedPipeHandleState, PIPE_READMODE_MESSAGE, PIPE_TYPE_MESSAGE,
@@ -301,6 +301,196 @@ fn a_client_that_came_and_went_has_connected() {
         t.until(|| server.connect()).unwrap();
         assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
         server.disconnect().unwrap();
+    }
+}
+
+/// Writes `bytes` to a new pipe, and goes: a client may do so as soon as the pipe exists.
+fn come_and_go(name: &str, bytes: &[u8]) {
+    let mut client = File::options().read(true).write(true).open(name).unwrap();
+    client.write_all(bytes).unwrap();
+}
+
+/// Clients that come and go before the server asks for them: each is a connection with its bytes and its end. A server
+/// that makes an instance for each client, as tokio's do, can meet one each time.
+#[test]
+fn clients_that_have_gone_before_connect_end_no_server_loop() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    for interest in [READ, WRITE, BOTH] {
+        for (round, bytes) in [&b""[..], b"hello", b"", &[7; 30_000], b"x"].into_iter().enumerate() {
+            let name = new_name();
+            let mut server = NamedPipe::new(&name).unwrap();
+            t.register(&mut server, SERVER, interest);
+            come_and_go(&name, bytes);
+            server.connect().unwrap_or_else(|e| panic!("{interest:?}, round {round}: {e}"));
+            t.poll.registry().reregister(&mut server, SERVER, BOTH).unwrap();
+            assert_eq!(t.read_exactly(&server, bytes.len()), bytes);
+            assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
+            assert_kind((&server).write(b"anybody?"), ErrorKind::BrokenPipe);
+            // It has been reported, and is no new client.
+            assert_eq!(server.connect().unwrap_err().raw_os_error(), Some(ERROR_NO_DATA as i32));
+            assert!(server.take_error().unwrap().is_none());
+            server.disconnect().unwrap();
+            assert_kind(server.connect(), ErrorKind::WouldBlock);
+            come_and_go(&name, b"again");
+            t.until(|| server.connect()).unwrap();
+            assert_eq!(t.read_exactly(&server, 5), b"again");
+        }
+    }
+}
+
+/// A loop that waits for events alone, as runtimes do: the end of such a client must be one.
+#[test]
+fn a_client_that_has_gone_before_connect_is_reported_by_events() {
+    let _turn = turn();
+    for bytes in [&b"hello"[..], b""] {
+        let mut t = Tester::new();
+        let name = new_name();
+        let mut server = NamedPipe::new(&name).unwrap();
+        t.register(&mut server, SERVER, BOTH);
+        t.poll_for(Duration::ZERO);
+        come_and_go(&name, bytes);
+        server.connect().unwrap();
+        let mut received = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        let mut at_end = false;
+        while !at_end {
+            assert!(Instant::now() < deadline, "no event of the end, after {received:?}");
+            let is_readable = t.poll_for(PATIENCE).iter().any(Event::is_readable);
+            while is_readable && !at_end {
+                let mut buf = [0; 16];
+                match (&server).read(&mut buf) {
+                    Ok(n) => {
+                        received.extend_from_slice(&buf[..n]);
+                        at_end = n == 0;
+                    }
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                    Err(e) => panic!("{e}"),
+                }
+            }
+        }
+        assert_eq!(received, bytes);
+    }
+}
+
+/// The connect was asked for before there was a `Poll`, and the client has gone when there is one.
+#[test]
+fn a_client_that_has_gone_before_registration_has_connected() {
+    let _turn = turn();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    assert_kind(server.connect(), ErrorKind::WouldBlock);
+    come_and_go(&name, b"hello");
+    let mut t = Tester::new();
+    t.register(&mut server, SERVER, BOTH);
+    server.connect().unwrap();
+    assert!(server.take_error().unwrap().is_none());
+    assert_eq!(t.read_exactly(&server, 5), b"hello");
+    assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
+}
+
+/// Clients come, write and go at any moment, between two calls of the server too. The server uses each instance of the
+/// pipe twice.
+#[test]
+fn a_server_loop_survives_clients_that_come_and_go() {
+    const CLIENTS: usize = 100;
+    let _turn = turn();
+    let mut t = Tester::new();
+    let name = new_name();
+    let mut server = NamedPipe::new(&name).unwrap();
+    t.register(&mut server, SERVER, BOTH);
+    let server_name = name.clone();
+    let clients = thread::spawn(move || {
+        let mut random = Random::seeded();
+        for number in 0..CLIENTS {
+            let mut client = loop {
+                match File::options().read(true).write(true).open(&name) {
+                    Ok(client) => break client,
+                    // The one before is being served.
+                    Err(_) => thread::yield_now(),
+                }
+            };
+            if number % 3 != 0 {
+                client.write_all(&vec![1; number]).unwrap();
+            }
+            if random.below(2) == 0 {
+                thread::sleep(Duration::from_micros(random.below(1000) as u64));
+            }
+        }
+    });
+    for number in 0..CLIENTS {
+        t.until(|| server.connect()).unwrap_or_else(|e| panic!("client {number}: {e}"));
+        let mut sum = 0;
+        loop {
+            match t.until(|| (&server).read(&mut [0; 64])).unwrap() {
+                0 => break,
+                n => sum += n,
+            }
+        }
+        assert_eq!(sum, if number % 3 == 0 { 0 } else { number }, "client {number}");
+        if number % 2 == 0 {
+            server.disconnect().unwrap();
+        } else {
+            drop(server);
+            server = NamedPipe::new(&server_name).unwrap();
+            t.register(&mut server, SERVER, BOTH);
+        }
+    }
+    clients.join().unwrap();
+}
+
+#[test]
+fn several_slices_are_one_write_and_one_read() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    for of_messages in [false, true] {
+        let (server, client) = if of_messages { message_pair(&mut t) } else { pair(&mut t, BOTH, BOTH) };
+        let parts = [&b"one"[..], b"", b"two", b"three"].map(io::IoSlice::new);
+        assert_eq!(t.until(|| (&client).write_vectored(&parts)).unwrap(), 11);
+        let (mut a, mut b, mut c, mut d) = ([0; 2], [0; 0], [0; 5], [0; 50]);
+        let mut slices = [&mut a[..], &mut b, &mut c, &mut d].map(io::IoSliceMut::new);
+        assert_eq!(t.until(|| (&server).read_vectored(&mut slices)).unwrap(), 11);
+        assert_eq!((&a, &c, &d[..5]), (b"on", b"etwot", &b"hree\0"[..]));
+        // What has no room stays for the next.
+        assert_eq!(t.until(|| (&client).write_vectored(&parts)).unwrap(), 11);
+        let mut slices = [&mut a[..], &mut c].map(io::IoSliceMut::new);
+        assert_eq!(t.until(|| (&server).read_vectored(&mut slices)).unwrap(), 7);
+        assert_eq!(t.read_exactly(&server, 4), b"hree");
+        assert_kind((&server).read_vectored(&mut []), ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn reads_are_as_large_as_the_callers_buffer() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let (server, client) = message_pair(&mut t);
+    // The second buffer's size is known when the second message is read ahead.
+    for (size, expected) in [(200_000, 16 << 10), (200_000, 200_000), (1 << 20, 300_000), (1 << 20, 1 << 20)]
+    {
+        let message: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+        t.until(|| (&client).write(&message)).unwrap();
+        let mut buf = vec![0; size.max(300_000)];
+        let first = t.until(|| (&server).read(&mut buf)).unwrap();
+        assert_eq!(first, expected, "of {size}");
+        assert_eq!(buf[..first], message[..first]);
+        assert_eq!(t.read_exactly(&server, size - first), message[first..]);
+    }
+}
+
+#[test]
+fn an_empty_message_reads_as_zero_and_is_no_end() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let (server, client) = message_pair(&mut t);
+    t.until(|| (&client).write(b"")).unwrap();
+    assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
+    assert_kind((&server).read(&mut [0; 4]), ErrorKind::WouldBlock);
+    t.until(|| (&client).write(b"on")).unwrap();
+    assert_eq!(t.read_exactly(&server, 2), b"on");
+    drop(client);
+    for _ in 0..2 {
+        assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
     }
 }
 

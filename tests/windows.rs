@@ -17,6 +17,7 @@
 //! | a connection that fails isn't told | `a_refused_connection_is_told` |
 #![cfg(all(windows, feature = "net", feature = "os-ext"))]
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::os::windows::io::{AsRawHandle, AsRawSocket, FromRawSocket, IntoRawSocket, OwnedSocket, RawSocket};
@@ -180,6 +181,163 @@ fn a_socket_closed_behind_our_back_harms_no_other() {
         let again = t.poll.registry().deregister(&mut SourceSocket(&raw));
         assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
     }
+}
+
+/// What makes the kernel's answer doubtful while its poll is pending: a change, or an operation that has blocked.
+#[derive(Clone, Copy, Debug)]
+enum Doubt {
+    Reregistered,
+    Blocked,
+    BlockedInAnUnknownDirection,
+}
+
+/// The network refuses a datagram while a poll is pending, and then the answer is doubted. The error is told all the
+/// same: the kernel may say it only once.
+#[test]
+fn an_error_is_told_though_the_answer_is_doubtful() {
+    let _turn = turn();
+    for doubt in [Doubt::Reregistered, Doubt::Blocked, Doubt::BlockedInAnUnknownDirection] {
+        let mut t = Tester::new();
+        let nobody = UdpSocket::bind(localhost()).unwrap().local_addr().unwrap();
+        let mut socket = UdpSocket::bind(localhost()).unwrap();
+        socket.connect(nobody).unwrap();
+        t.poll.registry().register(&mut socket, A, READ).unwrap();
+        assert!(t.poll_for(Duration::ZERO).is_empty());
+        let blocked = || Err::<(), _>(io::Error::from(ErrorKind::WouldBlock));
+        if matches!(doubt, Doubt::Blocked) {
+            // Before the datagram, which is no reason to doubt what comes after it.
+            assert_eq!(socket.recv(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+        socket.send(b"anybody?").unwrap();
+        thread::sleep(Duration::from_millis(20));
+        match doubt {
+            Doubt::Reregistered => t.poll.registry().reregister(&mut socket, A, READ).unwrap(),
+            Doubt::Blocked => {}
+            Doubt::BlockedInAnUnknownDirection => {
+                assert_eq!(socket.try_io(blocked).unwrap_err().kind(), ErrorKind::WouldBlock);
+            }
+        }
+        let event = t.expect(A);
+        assert!(event.is_readable(), "{doubt:?}: {event:?}");
+        // Windows answers the next receiver; under Wine the error is the socket's own.
+        let error = match socket.recv(&mut [0; 4]) {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => socket.take_error().unwrap().expect("an error"),
+            result => result.unwrap_err(),
+        };
+        let kind = error.kind();
+        assert!(
+            matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset),
+            "{doubt:?}: {error}"
+        );
+    }
+}
+
+/// What a raw socket's number can stand for when it was closed without deregistration.
+#[derive(Clone, Copy, Debug)]
+enum Before {
+    /// Nothing was reported.
+    Quiet,
+    /// An event was reported.
+    Told,
+    /// And another thread sleeps in `poll`.
+    ToldWhileSleeping,
+    /// The end of its connection was reported.
+    Reset,
+}
+
+/// A raw socket was closed without `deregister`, and its number is another's now: that one can be registered at once.
+#[test]
+fn a_new_socket_with_an_old_number_registers() {
+    const ROUNDS: usize = 50;
+    let _turn = turn();
+    for before in [Before::Quiet, Before::Told, Before::ToldWhileSleeping, Before::Reset] {
+        let mut t = Tester::new();
+        let registry = t.poll.registry().try_clone().unwrap();
+        let listener = TcpListener::bind(localhost()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut reused = 0;
+        let mut seen = HashSet::new();
+        for round in 0..ROUNDS {
+            let socket = std::net::TcpStream::connect(address).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let (peer, _) = until_ready(|| listener.accept());
+            let raw = socket.as_raw_socket();
+            reused += usize::from(!seen.insert(raw));
+            let token = Token(round);
+            let registered = registry.register(&mut SourceSocket(&raw), token, READ);
+            registered.unwrap_or_else(|e| panic!("{before:?}, round {round}: {e}"));
+            // It is open: the second is refused, and costs nothing of the first.
+            let again = registry.register(&mut SourceSocket(&raw), A, READ);
+            assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists, "{before:?}, round {round}");
+            match before {
+                Before::Quiet => {}
+                Before::Told | Before::ToldWhileSleeping => {
+                    (&peer).write_all(b"x").unwrap();
+                    let event = t.expect(token);
+                    assert!(event.is_readable() && !event.is_error(), "{event:?}");
+                }
+                Before::Reset => {
+                    SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+                    drop(peer);
+                    while !t.expect(token).is_error() {}
+                }
+            }
+            if matches!(before, Before::ToldWhileSleeping) {
+                thread::scope(|scope| {
+                    let sleeper = scope.spawn(|| t.poll_for(Duration::from_millis(20)));
+                    drop(socket);
+                    let _ = sleeper;
+                });
+            } else {
+                drop(socket);
+            }
+        }
+        // Else nothing was tried.
+        assert!(reused > ROUNDS / 2, "{before:?}: only {reused} numbers came again");
+    }
+}
+
+/// While another thread sleeps: the packets that tell of the old socket, and of others, may be taken by either. For
+/// readable alone: with both, Wine 8's server ends by an assertion of its own (`set_fd_events`), whatever is registered.
+#[test]
+fn a_new_socket_with_an_old_number_registers_beside_a_sleeper() {
+    const ROUNDS: usize = 200;
+    let _turn = turn();
+    let mut t = Tester::new();
+    let registry = t.poll.registry().try_clone().unwrap();
+    let (mut bystander, peer_of_bystander) = tcp_pair();
+    registry.register(&mut bystander, B, READ).unwrap();
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let is_done = &is_done;
+        let poller = scope.spawn(move || {
+            let mut bytes = 0;
+            let deadline = Instant::now() + PATIENCE;
+            while bytes < ROUNDS && Instant::now() < deadline {
+                for event in t.poll_for(PATIENCE) {
+                    if event.token() == B {
+                        while let Ok(n) = (&bystander).read(&mut [0; 16]) {
+                            bytes += n;
+                        }
+                    }
+                }
+            }
+            assert!(is_done.load(Ordering::Acquire) || bytes < ROUNDS);
+            bytes
+        });
+        let (mut seen, mut reused) = (HashSet::new(), 0);
+        for round in 0..ROUNDS {
+            let socket = std::net::UdpSocket::bind(localhost()).unwrap();
+            let raw = socket.as_raw_socket();
+            reused += usize::from(!seen.insert(raw));
+            is_done.store(round + 1 == ROUNDS, Ordering::Release);
+            (&peer_of_bystander).write_all(b"x").unwrap();
+            let registered = registry.register(&mut SourceSocket(&raw), Token(round + 2), READ);
+            registered.unwrap_or_else(|e| panic!("round {round}: {e}"));
+        }
+        assert!(reused > ROUNDS / 2, "only {reused} numbers came again");
+        assert_eq!(poller.join().unwrap(), ROUNDS, "no event is lost");
+    });
 }
 
 /// Registrations that change while their polls are under way, in all threads.

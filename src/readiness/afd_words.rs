@@ -49,6 +49,12 @@ pub(crate) const fn asked(interest: Interest) -> u32 {
 /// What nobody need be interested in to be told.
 pub(crate) const END: u32 = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
 
+/// What an operation doesn't use up: once the kernel has said it, it counts, though it be said only once.
+pub(crate) const LASTING: u32 = END | DISCONNECT;
+
+/// The words of an error.
+pub(crate) const ERRORS: u32 = ABORT | CONNECT_FAIL;
+
 /// What an answer tells. A poll says more than was asked for about the end of a connection: who asked for one
 /// direction leaves out the other.
 pub(crate) const fn readiness(words: u32) -> Readiness {

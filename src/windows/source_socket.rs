@@ -1,3 +1,5 @@
+//! A socket that the program owns, by its number. Invariant: nothing is kept here; the number finds the registration.
+
 use std::io;
 use std::os::windows::io::RawSocket;
 
@@ -18,10 +20,13 @@ use crate::readiness::{Interest, Token};
 /// changed. So a change is found when `poll` is called, and while a socket stays ready its event is repeated, at
 /// pauses that grow to 13 ms.
 ///
+/// A socket that was closed without `deregister` is forgotten. Windows gives its number to a new socket, and that one
+/// can be registered at once: `register` tells it from the old one.
+///
 /// # Errors
 ///
-/// Registration answers what [`Registry::register`] says: a number that is registered is `AlreadyExists`, one that
-/// isn't is `NotFound`, one that is no socket is `WSAENOTSOCK`.
+/// Registration answers what [`Registry::register`] says: an open socket that is registered is `AlreadyExists`, one
+/// that isn't is `NotFound`, one that is no socket is `WSAENOTSOCK`.
 ///
 /// # Examples
 ///

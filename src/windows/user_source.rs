@@ -73,6 +73,9 @@ impl Default for UserSource {
 impl Poster {
     /// Causes an event, if that readiness is of interest. Posts may merge until they are polled.
     ///
+    /// After the `Poll` has been dropped a post still returns `Ok`, and has no effect: the source counts as registered
+    /// until it is deregistered or dropped.
+    ///
     /// # Errors
     ///
     /// `NotFound`: the source isn't registered, was dropped, or its `Poll` was. Otherwise those of the call that ends the sleep, of

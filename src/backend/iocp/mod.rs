@@ -14,18 +14,22 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use self::table::{Place, Table};
+use self::sys::{Afd, BaseSocket};
+use self::table::{Holder, Place, Table};
 use super::completions::Completions;
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, Watch, WatchKey};
 use super::Backend;
 use crate::os::{Batch, Packet, RawIo};
-use crate::readiness::{afd_words, Events, Interest, Readiness, Token};
+use crate::readiness::{afd_words, Events, Interest, Token};
 
 pub(crate) struct Iocp {
     table: Mutex<Table>,
+    /// Looks at sockets, without a packet. Beside the table: its lock isn't held meanwhile.
+    looker: Afd,
     /// Shared with sources whose operations may be under way after the `Poll` has gone.
     completions: Arc<Completions>,
 }
@@ -37,7 +41,11 @@ const ROUND: Duration = Duration::from_millis(1);
 
 impl Select for Iocp {
     fn new() -> io::Result<Iocp> {
-        Ok(Iocp { table: Mutex::new(Table::new()?), completions: Arc::new(Completions::new()?) })
+        Ok(Iocp {
+            table: Mutex::new(Table::new()),
+            looker: Afd::synchronous()?,
+            completions: Arc::new(Completions::new()?),
+        })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -66,7 +74,12 @@ impl Select for Iocp {
         token: Token,
         interest: Interest,
     ) -> io::Result<Option<WatchKey>> {
-        let key = self.lock().insert(self.completions.port(), io, tracking, token, interest)?;
+        let base = BaseSocket::of(io)?;
+        let insert = || self.lock().insert(self.completions.port(), (io, base), tracking, token, interest);
+        let key = match insert() {
+            Err(e) if e.raw_os_error() == Some(sys::ALREADY_EXISTS) && self.was_closed(io) => insert()?,
+            result => result?,
+        };
         Ok(match tracking {
             Tracking::Operations => Some(key),
             Tracking::Levels => None,
@@ -80,7 +93,7 @@ impl Select for Iocp {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        self.change(Place::of(io, key), |watch, _| watch.replace(token, interest))
+        self.change(Place::of(io, key), |watch| watch.replace(token, interest))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
@@ -88,16 +101,21 @@ impl Select for Iocp {
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        // Deregistered meanwhile: nothing to arm.
-        let _ = self.change(Place::Key(key), |watch, look| {
-            watch.rearm(blocked);
-            if let (true, Some(suspect)) = (blocked.leaves_doubt(), watch.suspect()) {
-                // What blocked shows now, and needn't wait for the poller to look.
-                if let Some(found) = look(suspect) {
-                    watch.acquit(found);
+        // An error: deregistered meanwhile, so there is nothing to arm.
+        let _ = match blocked.leaves_doubt() {
+            true => {
+                let suspect = self.lock().rearm_doubtful(key, blocked);
+                match suspect {
+                    // What blocked shows now, and needn't wait for the poller to look.
+                    Some(suspect) => {
+                        let words = self.looker.look(suspect.base, afd_words::asked(suspect.suspect)).ok();
+                        self.then_update(|table| table.acquit(&suspect, words))
+                    }
+                    None => self.change(Place::Key(key), |_| ()),
                 }
             }
-        });
+            false => self.change(Place::Key(key), |watch| watch.rearm(blocked)),
+        };
         Ok(())
     }
 
@@ -164,11 +182,19 @@ impl Iocp {
         let suspects_come_last = mem::take(&mut table.suspects_filled_room);
         let mut limit = Some(Duration::ZERO);
         if !suspects_come_last && events.spare() > 0 {
-            limit = table.look_at_suspects(events);
+            (table, limit) = self.look_at_suspects(table, events);
             table.suspects_filled_room = events.spare() == 0;
         }
-        table.update_all(self.completions.port());
-        table.report_failed(events);
+        loop {
+            // A report changes what is to be asked, and what is refused is to be reported.
+            table.report_owed(events);
+            if !table.update_next(self.completions.port()) {
+                break;
+            }
+            // Others may have the lock in between.
+            drop(table);
+            table = self.lock();
+        }
         let sleeps = if events.len() > before || timeout == Some(Duration::ZERO) {
             Some(if table.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
         } else if !self.completions.may_sleep() {
@@ -192,7 +218,15 @@ impl Iocp {
                 continue;
             };
             match returned.downcast() {
-                Ok(poll) => table.answer(poll, events),
+                Ok(poll) => {
+                    let mut now = None;
+                    if let Some((base, words)) = table.doubts(&poll) {
+                        drop(table);
+                        now = Some(self.looker.look(base, words).unwrap_or(words));
+                        table = self.lock();
+                    }
+                    table.answer(poll, now, events);
+                }
                 Err(other) => {
                     // Its owner may call us.
                     drop(table);
@@ -205,19 +239,100 @@ impl Iocp {
         table.is_settled()
     }
 
-    fn change(
-        &self,
-        place: Place,
-        change: impl FnOnce(&mut Watch, &dyn Fn(Interest) -> Option<Readiness>),
-    ) -> io::Result<()> {
+    /// Looks at the suspects, and reports those that are due; when to look again. The lock is free while the kernel is
+    /// asked.
+    fn look_at_suspects<'a>(
+        &'a self,
+        mut table: MutexGuard<'a, Table>,
+        events: &mut Events,
+    ) -> (MutexGuard<'a, Table>, Option<Duration>) {
+        if !table.has_suspects() {
+            return (table, None);
+        }
+        let now = Instant::now();
+        let mut again: Option<Instant> = None;
+        while let Some(suspect) = table.next_suspect() {
+            drop(table);
+            let words = self.looker.look(suspect.base, afd_words::asked(suspect.suspect));
+            table = self.lock();
+            if let Some(due) = table.looked(&suspect, words, now, events) {
+                again = Some(again.map_or(due, |again| again.min(due)));
+            }
+            if events.spare() == 0 {
+                table.cut_round();
+                return (table, Some(Duration::ZERO));
+            }
+        }
+        (table, again.map(|again| again.saturating_duration_since(now)))
+    }
+
+    /// Whether the socket that is registered under this number was closed since, so that the number is another's now.
+    /// Then its registration has ended when this returns.
+    ///
+    /// The old socket's guard tells. Its packet may be taken by another thread that polls; and this one may take
+    /// packets of other sockets, which are kept for the poller.
+    #[cold]
+    fn was_closed(&self, io: RawIo) -> bool {
+        /// The kernel cancels a poll within the call, more or less.
+        const LONGEST: Duration = Duration::from_secs(1);
+        let port = self.completions.port();
+        let mut batch = Batch::default();
+        let start = Instant::now();
+        let mut holder = self.lock().challenge(io);
+        let was_closed = loop {
+            let key = match holder {
+                Holder::Gone => break true,
+                Holder::Open => break false,
+                Holder::Asked(_) if start.elapsed() > LONGEST => break false,
+                Holder::Asked(key) => key,
+            };
+            if port.wait(&mut batch, 64, Some(Duration::ZERO)).is_err() {
+                break false;
+            }
+            let mut found = false;
+            while let Some(packet) = batch.next() {
+                found = true;
+                let Packet::Returned(returned) = packet else {
+                    continue;
+                };
+                match returned.downcast() {
+                    Ok(poll) => {
+                        let mut table = self.lock();
+                        if let Some(said) = table.settle(poll) {
+                            table.owe(said);
+                        }
+                    }
+                    Err(other) => other.deliver(),
+                }
+            }
+            if found {
+                // That was the poller's. If it fails, the next `wait` finds what is owed.
+                let _ = self.notify();
+            } else {
+                thread::yield_now();
+            }
+            holder = self.lock().has_met(key, port);
+        };
+        if self.lock().take_sleeper_is_behind() {
+            let _ = self.notify();
+        }
+        was_closed
+    }
+
+    fn change(&self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
+        self.then_update(|table| table.change(place, change))
+    }
+
+    /// Changes the registration of a slot, and sees to it that a poller that sleeps takes notice.
+    fn then_update(&self, change: impl FnOnce(&mut Table) -> io::Result<u32>) -> io::Result<()> {
         let mut table = self.lock();
-        let slot = table.change(place, change)?;
+        let slot = change(&mut table)?;
         if table.must_update_at_once(slot) {
             table.update(self.completions.port(), slot);
-            if table.take_sleeper_is_behind() {
-                drop(table);
-                return self.notify();
-            }
+        }
+        if table.take_sleeper_is_behind() {
+            drop(table);
+            return self.notify();
         }
         Ok(())
     }

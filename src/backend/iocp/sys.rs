@@ -21,7 +21,9 @@ use windows_sys::Win32::Networking::WinSock::{
     WSAGetLastError, WSAIoctl, SIO_BASE_HANDLE, SIO_BSP_HANDLE, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE_SELECT,
     SOCKET, WSAEINVAL, WSAENOTSOCK,
 };
-use windows_sys::Win32::Storage::FileSystem::{FILE_SHARE_READ, FILE_SHARE_WRITE, SYNCHRONIZE};
+use windows_sys::Win32::Storage::FileSystem::{
+    SetFileCompletionNotificationModes, FILE_SHARE_READ, FILE_SHARE_WRITE, SYNCHRONIZE,
+};
 use windows_sys::Win32::System::Threading::{WaitForSingleObject, INFINITE};
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
@@ -30,6 +32,9 @@ use crate::os::{is_failure, status_error, Body, Port, Request, Ticket};
 
 /// `CTL_CODE` of AFD's ninth function, with copied buffers.
 const IOCTL_AFD_POLL: u32 = 0x0001_2024;
+
+/// `FILE_SKIP_SET_EVENT_ON_HANDLE`.
+const SKIP_SET_EVENT_ON_HANDLE: u8 = 2;
 
 pub(super) const ALREADY_EXISTS: i32 = windows_sys::Win32::Foundation::ERROR_ALREADY_EXISTS as i32;
 pub(super) const NOT_FOUND: i32 = windows_sys::Win32::Foundation::ERROR_FILE_NOT_FOUND as i32;
@@ -42,6 +47,9 @@ impl Afd {
     pub(super) fn new(port: &Port) -> io::Result<Afd> {
         let afd = Afd::open(0)?;
         port.attach(afd.0.as_handle())?;
+        // Nothing waits on the handle itself, so its event needn't be set by each answer. It works without, too.
+        // SAFETY: no memory is passed, and the handle is open.
+        unsafe { SetFileCompletionNotificationModes(afd.0.as_raw_handle(), SKIP_SET_EVENT_ON_HANDLE) };
         Ok(afd)
     }
 
@@ -101,7 +109,7 @@ impl Afd {
         } else if is_failure(status) {
             return Err(status_error(status));
         }
-        Ok(question.answer())
+        Ok(question.answer(block.Information))
     }
 }
 
@@ -109,8 +117,17 @@ impl Afd {
 pub(super) struct Poll {
     question: Question,
     key: WatchKey,
+    aim: Aim,
     /// Open for as long as the poll is with the kernel.
     afd: Arc<Afd>,
+}
+
+/// What a poll is to tell.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    Readiness,
+    /// That the socket was closed, and nothing else.
+    Close,
 }
 
 impl Body for Poll {
@@ -126,13 +143,17 @@ pub(super) enum Answer {
 }
 
 impl Poll {
-    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey) -> Request<Poll> {
+    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey, aim: Aim) -> Request<Poll> {
         let question = Question::new(BaseSocket(0), 0, 0);
-        Request::new(Poll { question, key, afd: Arc::clone(afd) })
+        Request::new(Poll { question, key, aim, afd: Arc::clone(afd) })
     }
 
     pub(super) fn key(&self) -> WatchKey {
         self.key
+    }
+
+    pub(super) fn aim(&self) -> Aim {
+        self.aim
     }
 }
 
@@ -170,7 +191,7 @@ pub(super) fn answer(request: &Request<Poll>) -> Answer {
     match request.status() {
         STATUS_CANCELLED => Answer::Cancelled,
         status if is_failure(status) => Answer::Failed,
-        _ => Answer::Words(request.body().question.answer()),
+        _ => Answer::Words(request.body().question.answer(request.information())),
     }
 }
 
@@ -217,12 +238,17 @@ struct Question {
 }
 
 impl Question {
+    /// An answer about one handle, to the end of its last field: on 32 bits the structure itself is longer.
+    const ANSWER_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
+
     fn new(socket: BaseSocket, words: u32, timeout: i64) -> Question {
         Question { timeout, count: 1, exclusive: 0, handle: socket.0, words, status: 0 }
     }
 
-    fn answer(&self) -> u32 {
-        if self.count == 0 {
+    /// The answer, of which the kernel has copied back `information` bytes. If it has copied back less than a whole
+    /// answer, as it may for a poll whose time is over, this still is the question, and must not be read as "ready".
+    fn answer(&self, information: usize) -> u32 {
+        if information < Question::ANSWER_SIZE || self.count == 0 {
             0
         } else {
             self.words
@@ -341,6 +367,46 @@ mod tests {
         };
         assert_eq!(found(silent), BELOW);
         assert_eq!(found(|_, _| refused()), LAYERED);
+    }
+
+    #[test]
+    fn what_was_not_copied_back_is_no_answer() {
+        let asked = Question::new(BaseSocket(7), 0x85, 0);
+        // A question that comes back as it was: the time was over.
+        for information in 0..Question::ANSWER_SIZE {
+            assert_eq!(asked.answer(information), 0, "{information}");
+        }
+        assert_eq!(asked.answer(Question::ANSWER_SIZE), 0x85);
+        let nothing = Question { count: 0, ..asked };
+        assert_eq!(nothing.answer(Question::ANSWER_SIZE), 0);
+        assert_eq!(nothing.answer(16), 0);
+        let end = ptr::addr_of!(nothing.status) as usize + 4 - ptr::addr_of!(nothing) as usize;
+        assert_eq!(end, Question::ANSWER_SIZE);
+    }
+
+    /// What the guard relies on: a whole answer is copied back when something holds.
+    #[test]
+    fn the_kernel_says_how_much_it_has_copied_back() {
+        const SEND: u32 = 4;
+        const RECEIVE: u32 = 1;
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let base = BaseSocket::of(std::os::windows::io::AsRawSocket::as_raw_socket(&socket)).unwrap();
+        let looker = Afd::synchronous().unwrap();
+        let ask = |words| {
+            let (mut question, mut block) = (Question::new(base, words, 0), empty_block());
+            // SAFETY: the handle is synchronous: the operation is over when the call is.
+            let status = unsafe { ioctl(&looker.0, &mut block, ptr::null_mut(), &mut question) };
+            assert!(!is_failure(status) && status != STATUS_PENDING, "{status:#x}");
+            (question, block.Information)
+        };
+        let (question, information) = ask(SEND);
+        assert!(information >= Question::ANSWER_SIZE, "{information}");
+        assert_eq!(question.answer(information), SEND);
+        let (question, information) = ask(RECEIVE);
+        println!("nothing holds: {information} bytes, count {}", question.count);
+        assert_eq!(question.answer(information), 0);
+        assert_eq!(looker.look(base, RECEIVE | SEND).unwrap(), SEND);
+        assert_eq!(looker.look(base, RECEIVE).unwrap(), 0);
     }
 
     #[test]

@@ -1,14 +1,17 @@
-use std::collections::HashMap;
+//! The registrations of sockets, and what the kernel is asked for each. Invariant: whoever holds the lock on the table
+//! starts and cancels polls, which take a moment; looks, of which there may be thousands, are made without it.
+
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::slab::Slab;
-use super::super::watch::{Look, Tracking, Watch, WatchKey};
+use super::super::watch::{Blocked, Look, Tracking, Watch, WatchKey};
 use super::super::Backend;
 use super::groups::Groups;
-use super::sys::{self, Afd, Answer, BaseSocket, Poll};
+use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{afd_words, Event, Events, Interest, Readiness, Token};
 
@@ -17,18 +20,20 @@ pub(super) struct Table {
     entries: Slab<Entry>,
     by_socket: HashMap<RawIo, u32>,
     groups: Groups,
-    /// Looks at suspects, without a packet.
-    looker: Afd,
+    /// The handles of guards.
+    guards: Groups,
     /// Slots whose watch wants something else of the kernel than it is asked.
     outdated: Vec<u32>,
-    /// Slots whose watch has a suspect.
-    suspects: Vec<u32>,
+    /// Those whose watch has a suspect that the poller must look at before it sleeps.
+    suspects: VecDeque<WatchKey>,
+    /// Those that it has looked at in this round, and that have one still.
+    looked_at: VecDeque<WatchKey>,
     /// Whether the last look at them left no room for others.
     pub(super) suspects_filled_room: bool,
     /// Whether the kernel's answers left no room for what the program has raised.
     pub(super) raised_had_no_room: bool,
-    /// Slots whose poll was refused by the kernel, and which must be told so.
-    failed: Vec<u32>,
+    /// What the kernel has said while there was no `Events` to report it to: that it refuses a poll, for example.
+    owed: Vec<Said>,
     /// How many polls are cancelled because they are to be started anew.
     replacing: usize,
     is_waiting: bool,
@@ -45,8 +50,53 @@ struct Entry {
     afd: Arc<Afd>,
     group: u32,
     asked: Asked,
+    /// `None` for sources that end their registration before they close their socket.
+    guard: Option<Guard>,
     is_outdated: bool,
     is_suspect: bool,
+}
+
+/// What the kernel has said of a slot's socket.
+pub(super) struct Said {
+    slot: u32,
+    found: Readiness,
+    words: u32,
+}
+
+/// A suspect that is to be looked at.
+pub(super) struct ToLookAt {
+    pub(super) key: WatchKey,
+    pub(super) base: BaseSocket,
+    pub(super) suspect: Interest,
+}
+
+/// What is known of a number that is registered already.
+pub(super) enum Holder {
+    /// Its socket was closed, and has been forgotten.
+    Gone,
+    /// It is open, or nothing is known.
+    Open,
+    /// Its guard was cancelled, and how that ends will tell.
+    Asked(WatchKey),
+}
+
+/// A second poll of a raw socket, for the socket's end alone. It goes on for as long as the registration, so that a
+/// socket that is closed without deregistration is known to be, whatever was reported or is asked of it. It is on
+/// another handle than the first, since two polls of one socket on one handle take away each other's answers.
+struct Guard {
+    afd: Arc<Afd>,
+    group: u32,
+    state: GuardState,
+}
+
+enum GuardState {
+    With(Ticket),
+    /// Cancelled, to see whether its socket is open: if so it is to be started again.
+    Cancelled,
+    /// It was cancelled and is back: the socket was open.
+    Back(Request<Poll>),
+    /// The kernel refuses it.
+    Off,
 }
 
 /// What the kernel is asked.
@@ -64,6 +114,26 @@ enum Asked {
     Changing,
 }
 
+impl Guard {
+    fn start(&mut self, port: &Port, socket: BaseSocket) {
+        self.state = match mem::replace(&mut self.state, GuardState::Off) {
+            GuardState::Back(request) => match sys::start(request, port, socket, afd_words::LOCAL_CLOSE) {
+                Ok(ticket) => GuardState::With(ticket),
+                Err(_refused) => GuardState::Off,
+            },
+            other => other,
+        };
+    }
+}
+
+impl Asked {
+    fn doubt(&mut self) {
+        if let Asked::Words { is_doubtful, .. } = self {
+            *is_doubtful = true;
+        }
+    }
+}
+
 /// By what a registration is found.
 #[derive(Copy, Clone)]
 pub(super) enum Place {
@@ -78,33 +148,33 @@ impl Place {
 }
 
 impl Table {
-    pub(super) fn new() -> io::Result<Table> {
-        Ok(Table {
+    pub(super) fn new() -> Table {
+        Table {
             entries: Slab::new(),
             by_socket: HashMap::new(),
             groups: Groups::default(),
-            looker: Afd::synchronous()?,
+            guards: Groups::default(),
             outdated: Vec::new(),
-            suspects: Vec::new(),
+            suspects: VecDeque::new(),
+            looked_at: VecDeque::new(),
             suspects_filled_room: false,
             raised_had_no_room: false,
-            failed: Vec::new(),
+            owed: Vec::new(),
             replacing: 0,
             is_waiting: false,
             sleeper_is_behind: false,
             batch: Batch::default(),
-        })
+        }
     }
 
     pub(super) fn insert(
         &mut self,
         port: &Port,
-        socket: RawIo,
+        (socket, base): (RawIo, BaseSocket),
         tracking: Tracking,
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
-        let base = BaseSocket::of(socket)?;
         if self.by_socket.contains_key(&socket) {
             return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
         }
@@ -113,9 +183,10 @@ impl Table {
             socket,
             base,
             watch: Watch::new(token, interest, tracking),
-            asked: Asked::Nothing(Poll::new(&afd, key)),
+            asked: Asked::Nothing(Poll::new(&afd, key, Aim::Readiness)),
             afd,
             group,
+            guard: None,
             is_outdated: false,
             is_suspect: false,
         });
@@ -125,26 +196,56 @@ impl Table {
             self.vacate(key.slot);
             return Err(e);
         }
+        if tracking == Tracking::Levels {
+            self.set_guard(port, key);
+        }
         Ok(key)
     }
 
-    /// Changes a watch by `change`, which may look at what is ready now; its slot.
-    pub(super) fn change(
-        &mut self,
-        place: Place,
-        change: impl FnOnce(&mut Watch, &dyn Fn(Interest) -> Option<Readiness>),
-    ) -> io::Result<u32> {
+    /// Without a guard all is as with it, but that a socket that has the number later may be refused.
+    fn set_guard(&mut self, port: &Port, key: WatchKey) {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return;
+        };
+        let Ok((group, afd)) = self.guards.join(port) else {
+            return;
+        };
+        let request = Poll::new(&afd, key, Aim::Close);
+        let mut guard = Guard { afd, group, state: GuardState::Back(request) };
+        guard.start(port, entry.base);
+        entry.guard = Some(guard);
+    }
+
+    /// Changes a watch; its slot.
+    pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<u32> {
         let slot = self.find(place)?;
         if let Some(entry) = self.entries.at_mut(slot) {
-            let (looker, base) = (&self.looker, entry.base);
-            change(&mut entry.watch, &|interest| {
-                looker.look(base, afd_words::asked(interest)).ok().map(afd_words::readiness)
-            });
-            if let Asked::Words { is_doubtful, .. } = &mut entry.asked {
-                *is_doubtful = true;
-            }
+            change(&mut entry.watch);
+            entry.asked.doubt();
         }
         self.outdate(slot);
+        Ok(slot)
+    }
+
+    /// An operation [leaves a doubt](Blocked::leaves_doubt). Returns what is to be looked at for
+    /// [`acquit`](Table::acquit), which must follow; [`change`](Table::change), if there is nothing.
+    pub(super) fn rearm_doubtful(&mut self, key: WatchKey, blocked: Blocked) -> Option<ToLookAt> {
+        let entry = self.entries.get_mut(key)?;
+        entry.watch.rearm(blocked);
+        entry.asked.doubt();
+        Some(ToLookAt { key, base: entry.base, suspect: entry.watch.suspect()? })
+    }
+
+    /// What a look has shown for [`rearm_doubtful`](Table::rearm_doubtful); nothing if it has failed. The slot.
+    pub(super) fn acquit(&mut self, looked: &ToLookAt, words: Option<u32>) -> io::Result<u32> {
+        let slot = self.change(Place::Key(looked.key), |watch| {
+            if let (Some(words), true) = (words, watch.suspect() == Some(looked.suspect)) {
+                watch.acquit(afd_words::readiness(words));
+            }
+        })?;
+        if let Some(words) = words.filter(|words| words & afd_words::ERRORS != 0) {
+            self.owe(Said { slot, found: afd_words::readiness(words), words });
+        }
         Ok(slot)
     }
 
@@ -185,22 +286,22 @@ impl Table {
         self.batch = batch;
     }
 
-    /// Asks the kernel what is to be asked.
-    pub(super) fn update_all(&mut self, port: &Port) {
-        let mut outdated = mem::take(&mut self.outdated);
-        for slot in outdated.drain(..) {
-            self.update(port, slot);
-        }
-        // Its memory, and what couldn't be asked yet.
-        outdated.append(&mut self.outdated);
-        self.outdated = outdated;
+    /// Asks the kernel what is to be asked for one source; whether there was one.
+    pub(super) fn update_next(&mut self, port: &Port) -> bool {
+        let Some(slot) = self.outdated.pop() else {
+            return false;
+        };
+        self.update(port, slot);
+        true
     }
 
     /// Asks the kernel what is to be asked for one source. If it refuses, that is the source's own affair.
     pub(super) fn update(&mut self, port: &Port, slot: u32) {
+        if self.outdated.last() == Some(&slot) {
+            self.outdated.pop();
+        }
         if let Err(_refused) = self.try_update(port, slot) {
-            self.failed.push(slot);
-            self.sleeper_is_behind = self.is_waiting;
+            self.owe(Said { slot, found: Readiness::ERROR, words: 0 });
         }
     }
 
@@ -235,119 +336,199 @@ impl Table {
         Ok(())
     }
 
-    /// Tells those whose poll was refused.
-    pub(super) fn report_failed(&mut self, events: &mut Events) {
+    /// Keeps what there was no `Events` for.
+    pub(super) fn owe(&mut self, said: Said) {
+        self.owed.push(said);
+        self.sleeper_is_behind |= self.is_waiting;
+    }
+
+    pub(super) fn report_owed(&mut self, events: &mut Events) {
         while events.spare() > 0 {
-            let Some(slot) = self.failed.pop() else {
+            let Some(said) = self.owed.pop() else {
                 return;
             };
-            self.report(slot, Readiness::ERROR, 0, events);
+            self.report(&said, events);
         }
     }
 
-    /// A poll has come back.
-    pub(super) fn answer(&mut self, poll: Request<Poll>, events: &mut Events) {
+    /// What of a poll that has come back an operation may have used up since: to be looked at again. An end or an
+    /// error isn't: the kernel may say it once.
+    pub(super) fn doubts(&self, poll: &Request<Poll>) -> Option<(BaseSocket, u32)> {
+        let entry = self.entries.get(poll.body().key())?;
+        let (Asked::Words { is_doubtful: true, .. }, Answer::Words(words)) =
+            (&entry.asked, sys::answer(poll))
+        else {
+            return None;
+        };
+        let doubtful = words & !afd_words::LASTING;
+        (doubtful != 0 && poll.body().aim() == Aim::Readiness).then_some((entry.base, doubtful))
+    }
+
+    /// A poll has come back. `now` is what still holds of what [`doubts`](Table::doubts) has answered.
+    pub(super) fn answer(&mut self, poll: Request<Poll>, now: Option<u32>, events: &mut Events) {
+        let Some(mut said) = self.settle(poll) else {
+            return;
+        };
+        if let Some(now) = now {
+            said.words = said.words & afd_words::LASTING | now;
+            said.found = afd_words::readiness(said.words);
+        }
+        self.report(&said, events);
+    }
+
+    /// A poll has come back: what is to be reported of it.
+    pub(super) fn settle(&mut self, poll: Request<Poll>) -> Option<Said> {
         let key = poll.body().key();
         let slot = key.slot;
-        let Some(entry) = self.entries.get_mut(key) else {
-            return; // deregistered meanwhile
-        };
+        let entry = self.entries.get_mut(key)?; // else deregistered meanwhile
         let answer = sys::answer(&poll);
+        if poll.body().aim() == Aim::Close {
+            match answer {
+                Answer::Words(words) if words & afd_words::LOCAL_CLOSE != 0 => self.vacate(slot),
+                answer => {
+                    if let Some(guard) = &mut entry.guard {
+                        guard.state = match answer {
+                            Answer::Cancelled => GuardState::Back(poll),
+                            // Started again it might say so for ever.
+                            _ => GuardState::Off,
+                        };
+                    }
+                }
+            }
+            return None;
+        }
         let asked = mem::replace(&mut entry.asked, Asked::Nothing(poll));
-        let Asked::Words { is_cancelled, is_doubtful, .. } = asked else {
-            return;
+        let Asked::Words { is_cancelled, .. } = asked else {
+            return None;
         };
         if is_cancelled {
             self.replacing -= 1;
         }
         match answer {
             Answer::Words(words) if words & afd_words::LOCAL_CLOSE != 0 => self.vacate(slot),
-            Answer::Words(words) => {
-                let words = if is_doubtful { self.now(slot, words) } else { words };
-                self.report(slot, afd_words::readiness(words), words, events);
-            }
+            Answer::Words(words) => return Some(Said { slot, found: afd_words::readiness(words), words }),
             Answer::Cancelled => self.outdate(slot),
-            Answer::Failed => {
-                self.report(slot, Readiness::ERROR, 0, events);
-            }
+            Answer::Failed => return Some(Said { slot, found: Readiness::ERROR, words: 0 }),
         }
+        None
     }
 
-    /// Of what the kernel has answered some time ago, what still holds.
-    fn now(&self, slot: u32, words: u32) -> u32 {
-        match self.entries.at(slot) {
-            Some(entry) => self.looker.look(entry.base, words).unwrap_or(words),
-            None => words,
+    /// Begins to find out whether the socket that is registered under this number is still open. Only its guard knows,
+    /// which ends with it; so that is cancelled, to see how it ends.
+    pub(super) fn challenge(&mut self, socket: RawIo) -> Holder {
+        let Some(&slot) = self.by_socket.get(&socket) else {
+            return Holder::Gone;
+        };
+        let (Some(key), Some(entry)) = (self.entries.key_at(slot), self.entries.at_mut(slot)) else {
+            return Holder::Gone;
+        };
+        let Some(guard) = &mut entry.guard else {
+            return Holder::Open;
+        };
+        guard.state = match mem::replace(&mut guard.state, GuardState::Off) {
+            GuardState::With(ticket) => {
+                sys::cancel(&ticket, &guard.afd);
+                GuardState::Cancelled
+            }
+            other => other,
+        };
+        Holder::Asked(key)
+    }
+
+    /// What has come of [`Holder::Asked`].
+    pub(super) fn has_met(&mut self, key: WatchKey, port: &Port) -> Holder {
+        let Some(entry) = self.entries.get_mut(key) else {
+            return Holder::Gone;
+        };
+        match &mut entry.guard {
+            Some(Guard { state: GuardState::Cancelled, .. }) => Holder::Asked(key),
+            Some(guard) => {
+                guard.start(port, entry.base);
+                Holder::Open
+            }
+            None => Holder::Open,
         }
     }
 
     /// A source is ready, as far as its watch wants to know.
-    fn report(&mut self, slot: u32, found: Readiness, raw: u32, events: &mut Events) {
-        if let Some(entry) = self.entries.at_mut(slot) {
-            if let Some(reported) = entry.watch.ready(found) {
-                events.push(event(entry.watch.token(), reported, raw));
+    fn report(&mut self, said: &Said, events: &mut Events) {
+        if let Some(entry) = self.entries.at_mut(said.slot) {
+            if let Some(reported) = entry.watch.ready(said.found) {
+                events.push(event(entry.watch.token(), reported, said.words));
             }
         }
-        self.outdate(slot);
+        self.outdate(said.slot);
     }
 
-    /// Looks at the suspects, reports those that are due, and answers when to look again.
-    pub(super) fn look_at_suspects(&mut self, events: &mut Events) -> Option<Duration> {
-        if self.suspects.is_empty() {
+    pub(super) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    /// The next suspect that wasn't looked at in this round. `None` ends the round.
+    pub(super) fn next_suspect(&mut self) -> Option<ToLookAt> {
+        while let Some(key) = self.suspects.pop_front() {
+            let Some(entry) = self.entries.get_mut(key) else {
+                continue;
+            };
+            match entry.watch.suspect() {
+                Some(suspect) => return Some(ToLookAt { key, base: entry.base, suspect }),
+                None => entry.is_suspect = false,
+            }
+        }
+        mem::swap(&mut self.suspects, &mut self.looked_at);
+        None
+    }
+
+    /// There is no room for more events: those that weren't looked at are the first in the next round, so that none
+    /// starves.
+    pub(super) fn cut_round(&mut self) {
+        self.suspects.append(&mut self.looked_at);
+    }
+
+    /// What a look at a suspect has shown; the time of the next one, if there is to be one.
+    pub(super) fn looked(
+        &mut self,
+        looked: &ToLookAt,
+        words: io::Result<u32>,
+        now: Instant,
+        events: &mut Events,
+    ) -> Option<Instant> {
+        let slot = looked.key.slot;
+        let entry = self.entries.get_mut(looked.key)?;
+        if entry.watch.suspect() != Some(looked.suspect) {
+            // It was changed while the kernel was asked: look again, at what it suspects now.
+            self.suspects.push_back(looked.key);
             return None;
         }
-        let now = Instant::now();
-        let mut again: Option<Instant> = None;
-        let mut index = 0;
-        while index < self.suspects.len() {
-            if events.spare() == 0 {
-                // It is the first next time, so that none starves.
-                self.suspects.rotate_left(index);
-                return Some(Duration::ZERO);
-            }
-            let slot = self.suspects[index];
-            match self.look(slot, now, events) {
-                Some(due) => {
-                    again = Some(again.map_or(due, |again| again.min(due)));
-                    index += 1;
-                }
-                None => {
-                    self.suspects.swap_remove(index);
-                    if let Some(entry) = self.entries.at_mut(slot) {
-                        entry.is_suspect = false;
-                    }
-                }
-            }
-        }
-        again.map(|again| again.saturating_duration_since(now))
-    }
-
-    /// Looks at one suspect; the time of the next look, if there is to be one.
-    fn look(&mut self, slot: u32, now: Instant, events: &mut Events) -> Option<Instant> {
-        let entry = self.entries.at_mut(slot)?;
-        let suspect = entry.watch.suspect()?;
-        let words = match self.looker.look(entry.base, afd_words::asked(suspect)) {
-            Ok(words) => words,
-            // Closed without a word.
-            Err(_) => afd_words::LOCAL_CLOSE,
-        };
+        // An error: it was closed without deregistration.
+        let words = words.unwrap_or(afd_words::LOCAL_CLOSE);
         if words & afd_words::LOCAL_CLOSE != 0 {
-            entry.is_suspect = false;
             self.vacate(slot);
             return None;
         }
         let found = afd_words::readiness(words);
-        let mut look = entry.watch.look(found, now);
+        if words & afd_words::ERRORS != 0 {
+            // The kernel may say it to this look alone.
+            if let Some(reported) = entry.watch.ready(found) {
+                events.push(event(entry.watch.token(), reported, words));
+            }
+        }
+        let mut look = if events.spare() > 0 { entry.watch.look(found, now) } else { Look::Later(now) };
         if let Look::Report(reported) = look {
             events.push(event(entry.watch.token(), reported, words));
             look = entry.watch.look(found, now);
         }
-        self.outdate(slot);
-        match look {
+        let again = match look {
             Look::Later(due) => Some(due),
             Look::Clear => None,
             Look::Report(_) => Some(now),
+        };
+        match again {
+            Some(_) => self.looked_at.push_back(looked.key),
+            None => entry.is_suspect = false,
         }
+        self.outdate(slot);
+        again
     }
 
     /// Ends every poll; its packet comes all the same.
@@ -373,7 +554,9 @@ impl Table {
                 self.outdated.push(slot);
             }
             if entry.watch.suspect().is_some() && !mem::replace(&mut entry.is_suspect, true) {
-                self.suspects.push(slot);
+                if let Some(key) = self.entries.key_at(slot) {
+                    self.suspects.push_back(key);
+                }
                 self.sleeper_is_behind |= self.is_waiting;
             }
         }
@@ -391,15 +574,22 @@ impl Table {
                 sys::cancel(ticket, &entry.afd);
             }
         }
+        if let Some(guard) = &entry.guard {
+            if let GuardState::With(ticket) = &guard.state {
+                sys::cancel(ticket, &guard.afd);
+            }
+            self.guards.leave(guard.group);
+        }
         self.by_socket.remove(&entry.socket);
         self.groups.leave(entry.group);
         if entry.is_suspect {
-            self.suspects.retain(|&suspect| suspect != slot);
+            self.suspects.retain(|suspect| suspect.slot != slot);
+            self.looked_at.retain(|suspect| suspect.slot != slot);
         }
         if entry.is_outdated {
             self.outdated.retain(|&outdated| outdated != slot);
         }
-        self.failed.retain(|&failed| failed != slot);
+        self.owed.retain(|said| said.slot != slot);
     }
 }
 

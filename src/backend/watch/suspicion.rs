@@ -40,6 +40,7 @@ pub(super) struct Suspicion {
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 /// How often it is doubled. Then it is 12.8 ms: what an idle, ready, unread descriptor costs is one look in this time.
 pub(super) const DOUBLINGS: u8 = 7;
+#[cfg_attr(windows, allow(dead_code))] // where no look fails
 pub(in crate::backend) const LONGEST_PAUSE: Duration = Duration::from_micros(100 << DOUBLINGS);
 /// The same beside what is ready for ever, most likely: of sources that have hung up few come back. 102.4 ms.
 pub(super) const DOUBLINGS_AT_END: u8 = 10;

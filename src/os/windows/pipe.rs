@@ -7,8 +7,8 @@ use std::os::windows::io::{AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHand
 use std::ptr;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED,
-    ERROR_PIPE_LISTENING, ERROR_PIPE_NOT_CONNECTED, INVALID_HANDLE_VALUE,
+    ERROR_BROKEN_PIPE, ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_NO_DATA, ERROR_OPERATION_ABORTED,
+    ERROR_PIPE_CONNECTED, ERROR_PIPE_LISTENING, ERROR_PIPE_NOT_CONNECTED, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     ReadFile, WriteFile, FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
@@ -39,6 +39,8 @@ pub(crate) enum PipeError {
     Listening,
     /// The client is there already.
     Connected,
+    /// The client has closed its end, and the server hasn't disconnected it.
+    Gone,
     /// Somebody has cancelled the operation, or the thread that began it has ended.
     Cancelled,
     Other,
@@ -51,6 +53,7 @@ impl PipeError {
             Some(ERROR_PIPE_NOT_CONNECTED) => PipeError::Disconnected,
             Some(ERROR_PIPE_LISTENING) => PipeError::Listening,
             Some(ERROR_PIPE_CONNECTED) => PipeError::Connected,
+            Some(ERROR_NO_DATA) => PipeError::Gone,
             Some(ERROR_OPERATION_ABORTED) => PipeError::Cancelled,
             _ => PipeError::Other,
         }

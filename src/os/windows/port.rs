@@ -5,7 +5,7 @@ use std::mem;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Foundation::{INVALID_HANDLE_VALUE, WAIT_TIMEOUT};
 use windows_sys::Win32::System::Threading::INFINITE;
@@ -17,7 +17,7 @@ use super::check;
 use super::request::Returned;
 use super::timer::Timer;
 
-/// Where operations that are done come in. It isn't dropped before all of them have.
+/// Where operations that are done come in. Dropping it waits for those under way, but not for ever.
 pub(crate) struct Port {
     handle: OwnedHandle,
     /// How many requests are with the kernel.
@@ -37,8 +37,10 @@ pub(crate) enum Packet {
 
 impl Port {
     pub(crate) fn new() -> io::Result<Port> {
-        // SAFETY: no memory is passed. The thread count limits nothing for a single waiter.
-        let handle = unsafe { CreateIoCompletionPort(INVALID_HANDLE_VALUE, ptr::null_mut(), 0, 1) };
+        // SAFETY: no memory is passed. The last argument limits how many threads that have waited here may run before a
+        // further wait brings nothing: a thread that has polled once and computes ever since must not count, though
+        // another thread polls now.
+        let handle = unsafe { CreateIoCompletionPort(INVALID_HANDLE_VALUE, ptr::null_mut(), 0, u32::MAX) };
         if handle.is_null() {
             return Err(io::Error::last_os_error());
         }
@@ -96,13 +98,20 @@ impl Port {
     }
 }
 
-/// The owner of what is still under way must have cancelled it, or this takes until it is done by itself.
+/// How long a port waits, when it is dropped, for operations that were cancelled. Sockets and local pipes end at once;
+/// a serial driver or another machine's pipe ends when it likes.
+const LONGEST_DROP: Duration = Duration::from_secs(1);
+
+/// The owner of what is still under way must have cancelled it. What has not come back after [`LONGEST_DROP`] is leaked:
+/// the kernel may still write to its memory.
 impl Drop for Port {
     fn drop(&mut self) {
         let mut batch = Batch::default();
+        let deadline = Instant::now() + LONGEST_DROP;
         while *self.lent.get_mut() > 0 {
-            if batch.take_from(self, 64, None).is_err() {
-                // The port is broken; what it holds can't be got back, and must not be freed.
+            let left = deadline.saturating_duration_since(Instant::now());
+            // If the wait fails the port is broken: what it holds can't be got back, and must not be freed either.
+            if left.is_zero() || batch.take_from(self, 64, Some(left)).is_err() {
                 return;
             }
             while batch.next().is_some() {}
@@ -203,6 +212,21 @@ fn milliseconds(timeout: Option<Duration>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A request that doesn't come back, as of a driver that takes its time to cancel.
+    #[test]
+    fn dropping_a_port_waits_no_longer_than_its_bound() {
+        let port = Port::new().unwrap();
+        port.has_lent();
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let start = Instant::now();
+            drop(port);
+            let _ = done.send(start.elapsed());
+        });
+        let took = is_done.recv_timeout(LONGEST_DROP * 10).expect("the drop doesn't end");
+        assert!(took >= LONGEST_DROP, "it has waited for {took:?} only");
+    }
 
     #[test]
     fn milliseconds_are_rounded_up_and_never_forever() {

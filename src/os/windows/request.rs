@@ -72,13 +72,18 @@ impl<B: Body> Request<B> {
         self.0.header.overlapped.Internal as NTSTATUS
     }
 
+    /// How many bytes the kernel says that it has moved, or copied back.
+    pub(crate) fn information(&self) -> usize {
+        self.0.header.overlapped.InternalHigh
+    }
+
     /// How many bytes it has moved, if it hasn't failed. A warning, such as that a message has more to come, is no
     /// failure.
     #[cfg(feature = "os-ext")]
     pub(crate) fn transferred(&self) -> io::Result<usize> {
         match self.status() {
             status if is_failure(status) => Err(status_error(status)),
-            _ => Ok(self.0.header.overlapped.InternalHigh),
+            _ => Ok(self.information()),
         }
     }
 

@@ -3,7 +3,7 @@ mod pipe;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::Arc;
@@ -24,7 +24,13 @@ use crate::readiness::{Interest, Token};
 ///   registration.
 /// - [`write`](Write::write) takes all that it is given, and the error of what it couldn't deliver is the answer of
 ///   the next one. A pipe of messages gets each `write` as one message.
-/// - In a pipe of messages a message that is longer than the buffer of a `read` goes on with the next `read`.
+/// - A read ahead is as large as the largest buffer that a `read` has passed so far, but at least 16 KiB and at most
+///   1 MiB. So the first `read` returns at most 16 KiB, later ones up to 1 MiB.
+/// - In a pipe of messages a message that is longer than the buffer of a `read`, or than what was read ahead, goes on
+///   with the next `read`.
+/// - In a pipe of messages a message of length zero reads as `Ok(0)`, as the end does. The end stays: the next `read`
+///   returns `Ok(0)` again, where after an empty message it fails with `WouldBlock` or returns the next message. The
+///   event of the end says so too ([`is_read_closed`](crate::event::Event::is_read_closed)).
 /// - Once registered, it belongs to that `Poll` for good, even after the `Poll` was dropped: the kernel ties them
 ///   together. To `register` it with another fails with `AlreadyExists`.
 /// - Once registered, no overlapped operations may be done on its handle by others, not even after it was given away:
@@ -33,7 +39,12 @@ use crate::readiness::{Interest, Token};
 /// When it is dropped, what it reads is given up, and what it still writes goes on until it is done, as long as the
 /// `Poll` lives.
 ///
-/// Reading from a pipe whose peer has gone answers `Ok(0)`, writing `BrokenPipe`.
+/// When a pipe and its `Poll` have both been dropped, the last of them waits up to one second for operations that it
+/// has cancelled, since the kernel may still write to their buffers. Pipes of the same machine end them at once; a
+/// serial driver or another machine's pipe may take longer. What has not ended by then is leaked: its buffer, and
+/// nothing else.
+///
+/// Reading from a pipe whose peer has gone returns `Ok(0)`, and writing fails with `BrokenPipe`.
 ///
 /// [`connect`]: NamedPipe::connect
 ///
@@ -103,10 +114,13 @@ impl NamedPipe {
     /// Waits for a client, in the background: `WouldBlock` until there is one, then `Ok`. A writable event tells when
     /// to call it again.
     ///
+    /// A client that has come and gone before this call has connected too: what it wrote can be read, and then the
+    /// end. So a client that only opens and closes the pipe doesn't end a server's loop.
+    ///
     /// # Errors
     ///
-    /// `WouldBlock`: not yet. `ERROR_NO_DATA` (232): a client was there and has gone; [`disconnect`] first. Otherwise
-    /// those of `ConnectNamedPipe`, of which one that comes later is for [`take_error`].
+    /// `WouldBlock`: not yet. `ERROR_NO_DATA` (232): the client of the last `connect` has gone; call [`disconnect`]
+    /// first. Otherwise those of `ConnectNamedPipe`; an error that comes later is kept for [`take_error`].
     ///
     /// [`disconnect`]: NamedPipe::disconnect
     /// [`take_error`]: NamedPipe::take_error
@@ -186,9 +200,14 @@ impl Drop for NamedPipe {
     }
 }
 
+/// A vectored read fills the slices in turn from one read ahead.
 impl Read for &NamedPipe {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.pipe.read(buf, self.may(Interest::READABLE)?)
+        self.read_vectored(&mut [IoSliceMut::new(buf)])
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.pipe.read(bufs, self.may(Interest::READABLE)?)
     }
 }
 
@@ -196,12 +215,21 @@ impl Read for NamedPipe {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         (&*self).read(buf)
     }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        (&*self).read_vectored(bufs)
+    }
 }
 
-/// Nothing can be flushed without waiting for the peer: `flush` does nothing.
+/// A vectored write is one write, and one message in a pipe of messages. Nothing can be flushed without waiting for the
+/// peer: `flush` does nothing.
 impl Write for &NamedPipe {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.pipe.write(buf, self.may(Interest::WRITABLE)?)
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.pipe.write(bufs, self.may(Interest::WRITABLE)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -213,6 +241,10 @@ impl Write for &NamedPipe {
 impl Write for NamedPipe {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        (&*self).write_vectored(bufs)
     }
 
     fn flush(&mut self) -> io::Result<()> {

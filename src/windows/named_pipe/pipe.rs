@@ -1,6 +1,6 @@
 //! The machine behind a pipe: what is under way with the kernel, and what has come of it.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,8 +25,12 @@ struct State {
     writing: Writing,
     connecting: Connecting,
     connect_error: Option<io::Error>,
+    /// `connect` has returned `Ok` since the last `disconnect`: a client that has gone is that one, and not a new one.
+    was_connected: bool,
     /// Somebody is interested in what arrives, so it is read ahead.
     reads: bool,
+    /// The size of the caller's largest buffer so far, which the next read ahead may fill.
+    caller_size: usize,
 }
 
 struct Link {
@@ -74,8 +78,10 @@ enum Connecting {
     Done,
 }
 
-/// What is read ahead.
+/// How much is read ahead at least: what the first read asks for, before a caller's buffer is known.
 const READ_SIZE: usize = 16 << 10;
+/// And at most, however large the caller's buffer is.
+const MAX_READ_SIZE: usize = 1 << 20;
 /// A write buffer that has grown beyond this is given back.
 const KEPT_WRITE_SIZE: usize = 64 << 10;
 
@@ -95,12 +101,17 @@ impl Pipe {
             Connecting::No => {}
             Connecting::Done => {
                 state.connecting = Connecting::No;
+                state.was_connected = true;
                 return Ok(());
             }
             Connecting::Wanted | Connecting::Pending(_) => return Err(io::ErrorKind::WouldBlock.into()),
         }
         match home {
-            Some(home) => self.begin_connect(&mut state, home),
+            Some(home) => {
+                self.begin_connect(&mut state, home)?;
+                state.was_connected = true;
+                Ok(())
+            }
             None => {
                 state.connecting = Connecting::Wanted;
                 Err(io::ErrorKind::WouldBlock.into())
@@ -119,6 +130,7 @@ impl Pipe {
         if matches!(state.connecting, Connecting::Done) {
             state.connecting = Connecting::No;
         }
+        state.was_connected = false;
         state.reading = match mem::take(&mut state.reading) {
             Reading::Pending(ticket) => Reading::Stale(ticket),
             Reading::Done(request, ..) | Reading::Failed(request, _) => Reading::Idle(request),
@@ -140,10 +152,11 @@ impl Pipe {
         let mut state = self.lock();
         state.link = Some(Link { home: Arc::downgrade(home), key: raised.key() });
         if matches!(state.connecting, Connecting::Wanted) {
-            if let Err(e) = self.begin_connect(&mut state, home) {
-                if e.kind() != io::ErrorKind::WouldBlock {
-                    state.connect_error = Some(e);
-                }
+            match self.begin_connect(&mut state, home) {
+                // The client may go before the next call, which must return `Ok` all the same.
+                Ok(()) => state.connecting = Connecting::Done,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => state.connect_error = Some(e),
             }
         }
         if interest.is_readable() {
@@ -191,12 +204,13 @@ impl Pipe {
             Err((_, e)) => {
                 state.connecting = Connecting::No;
                 match PipeError::of(&e) {
-                    PipeError::Connected => {
-                        self.begin_read_of_new(state, completions);
-                        Ok(())
-                    }
-                    _ => Err(e),
+                    PipeError::Connected => {}
+                    // A client came, perhaps wrote, and has gone: a connection whose data and end can still be read.
+                    PipeError::Gone if !state.was_connected => {}
+                    _ => return Err(e),
                 }
+                self.begin_read_of_new(state, completions);
+                Ok(())
             }
         }
     }
@@ -229,14 +243,16 @@ impl Pipe {
 
     /// Whether there was anything to begin.
     fn try_begin_read(self: &Arc<Pipe>, state: &mut State, completions: &Completions) -> bool {
-        let request = match mem::take(&mut state.reading) {
-            Reading::Never => Transfer::request(vec![0; READ_SIZE]),
+        let mut request = match mem::take(&mut state.reading) {
+            Reading::Never => Transfer::request(Vec::new()),
             Reading::Idle(request) => request,
             other => {
                 state.reading = other;
                 return false;
             }
         };
+        let bytes = &mut request.body_mut().bytes;
+        bytes.resize(state.caller_size.clamp(READ_SIZE, MAX_READ_SIZE), 0);
         state.reading = match self.start(request, Operation::Read, completions) {
             Ok(ticket) => Reading::Pending(ticket),
             Err((request, e)) => match PipeError::of(&e) {
@@ -248,21 +264,31 @@ impl Pipe {
         true
     }
 
-    pub(super) fn read(self: &Arc<Pipe>, buf: &mut [u8], completions: &Completions) -> io::Result<usize> {
+    pub(super) fn read(
+        self: &Arc<Pipe>,
+        bufs: &mut [IoSliceMut<'_>],
+        completions: &Completions,
+    ) -> io::Result<usize> {
         let mut state = self.lock();
         state.reads = true;
+        let size = bufs.iter().fold(0_usize, |sum, buf| sum.saturating_add(buf.len()));
+        state.caller_size = state.caller_size.max(size);
         self.try_begin_read(&mut state, completions);
         match mem::take(&mut state.reading) {
-            Reading::Done(request, from, to) => {
-                let count = buf.len().min(to - from);
-                buf[..count].copy_from_slice(&request.body().bytes[from..from + count]);
-                if from + count < to {
-                    state.reading = Reading::Done(request, from + count, to);
+            Reading::Done(request, mut from, to) => {
+                let start = from;
+                for buf in bufs {
+                    let count = buf.len().min(to - from);
+                    buf[..count].copy_from_slice(&request.body().bytes[from..from + count]);
+                    from += count;
+                }
+                if from < to {
+                    state.reading = Reading::Done(request, from, to);
                 } else {
                     state.reading = Reading::Idle(request);
                     self.begin_read(&mut state, completions);
                 }
-                Ok(count)
+                Ok(from - start)
             }
             Reading::Failed(request, e) => {
                 // To go on would fail at once, and tell of it for ever: the next read does.
@@ -279,7 +305,12 @@ impl Pipe {
         }
     }
 
-    pub(super) fn write(self: &Arc<Pipe>, buf: &[u8], completions: &Completions) -> io::Result<usize> {
+    /// Writes the slices as one: a pipe of messages gets one message.
+    pub(super) fn write(
+        self: &Arc<Pipe>,
+        bufs: &[IoSlice<'_>],
+        completions: &Completions,
+    ) -> io::Result<usize> {
         let mut state = self.lock();
         let mut request = match mem::take(&mut state.writing) {
             Writing::Never => Transfer::request(Vec::new()),
@@ -295,11 +326,14 @@ impl Pipe {
         };
         let bytes = &mut request.body_mut().bytes;
         bytes.clear();
-        bytes.extend_from_slice(buf);
+        for buf in bufs {
+            bytes.extend_from_slice(buf);
+        }
+        let length = bytes.len();
         match self.start(request, Operation::Write(0), completions) {
             Ok(ticket) => {
                 state.writing = Writing::Pending(ticket);
-                Ok(buf.len())
+                Ok(length)
             }
             Err((request, e)) => {
                 state.writing = Writing::Idle(request);
@@ -374,13 +408,13 @@ impl Pipe {
     fn ended_connect(self: &Arc<Pipe>, state: &mut State, request: Transfers) {
         state.connecting = Connecting::No;
         match request.transferred() {
-            Ok(_) => {
+            Err(e) if PipeError::of(&e) != PipeError::Gone => state.connect_error = Some(e),
+            _ => {
                 state.connecting = Connecting::Done;
                 if let Some(home) = state.home() {
                     self.begin_read_of_new(state, &home);
                 }
             }
-            Err(e) => state.connect_error = Some(e),
         }
         state.raise(state.writable());
     }

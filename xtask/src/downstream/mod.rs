@@ -3,10 +3,10 @@
 mod baseline;
 mod beyond;
 mod build;
-mod checkout;
-mod crates;
+pub mod checkout;
+pub mod crates;
 mod execute;
-mod lock;
+pub mod lock;
 mod manifest;
 mod report;
 mod results;

@@ -152,6 +152,8 @@ pub const TARGETS: &[Target] = &[
     // Windows
     checked("x86_64-pc-windows-gnu"),
     checked("x86_64-pc-windows-msvc"),
+    checked("i686-pc-windows-gnu"),
+    checked("aarch64-pc-windows-msvc"),
     // WASI
     checked("wasm32-wasip1"),
     checked("wasm32-wasip2"),

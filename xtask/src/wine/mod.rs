@@ -1,5 +1,8 @@
 //! `cargo xtask wine`: the tests as a Windows program, run by Wine.
 
+mod ten;
+mod tokio;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,6 +20,9 @@ use crate::Task;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
+/// The tests that don't read the repository.
+const OF_THE_LIBRARY: &[&str] =
+    &["--lib", "--test", "conformance", "--test", "model", "--test", "named_pipe", "--test", "windows"];
 /// Type-checked only: nothing here can link for it.
 const CHECKED: &str = "x86_64-pc-windows-msvc";
 
@@ -28,6 +34,16 @@ pub struct Wine {
     /// Run the conformance suite and the tests of pipes this often
     #[arg(long, value_name = "N", default_value_t = 1)]
     times: u32,
+
+    /// Run by Wine 10, in a folder that has Debian's trixie: the tests that read nothing of the repository
+    ///
+    /// The first time it is made by debootstrap, which takes two minutes and needs root.
+    #[arg(long)]
+    wine10: bool,
+
+    /// Run nothing but tokio's own tests of its sockets and pipes, on compat/mio
+    #[arg(long, conflicts_with = "example")]
+    tokio: bool,
 
     /// Leave out the release build
     #[arg(long)]
@@ -45,16 +61,25 @@ pub struct Wine {
 impl Task for Wine {
     fn run(self) -> Result<bool> {
         packages::need(&[("wine", &["wine", "wine64"]), (LINKER, &["gcc-mingw-w64-x86-64-win32"])])?;
-        let prefix = Prefix::new(Compiler::with_std(TARGET, Std::Code)?)?;
+        let mut prefix = Prefix::new(Compiler::with_std(TARGET, Std::Code)?)?;
+        if self.wine10 {
+            prefix.runner = ten::runner()?;
+        }
+        if self.tokio {
+            return tokio::run(&prefix);
+        }
         if let Some(name) = &self.example {
             return prefix.example(name, &self.arguments);
         }
 
-        let mut is_well = lint()?;
+        let mut is_well = self.wine10 || lint()?;
         let profiles: &[&[&str]] = if self.debug_only { &[&[]] } else { &[&[], &["--release"]] };
         for profile in profiles {
             let mut test = prefix.cargo("test")?;
             test.args(*profile).arg("--no-fail-fast");
+            if self.wine10 {
+                test.args(OF_THE_LIBRARY);
+            }
             is_well &= prefix.run(test, "test.log")?;
             for time in 1..self.times {
                 println!("== again: {time} of {}", self.times - 1);
@@ -124,13 +149,15 @@ impl Compiler {
 struct Prefix {
     folder: PathBuf,
     compiler: Compiler,
+    /// What runs the programs.
+    runner: PathBuf,
 }
 
 impl Prefix {
     fn new(compiler: Compiler) -> Result<Prefix> {
         let folder = workspace::cache("wine")?;
         fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
-        let prefix = Prefix { folder: folder.join("prefix"), compiler };
+        let prefix = Prefix { folder: folder.join("prefix"), compiler, runner: "wine".into() };
         let system = prefix.folder.join("drive_c/windows/system32");
         if !system.join("kernel32.dll").exists() {
             println!("making {}", prefix.folder.display());
@@ -152,10 +179,15 @@ impl Prefix {
     fn cargo(&self, command: &str) -> Result<Command> {
         let mut cargo = self.compiler.cargo(command)?;
         cargo.args(["--package", "wakeful", "--target", TARGET, "--all-features"]);
-        cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
-        cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", "wine");
-        self.environment(&mut cargo);
+        self.configure(&mut cargo);
         Ok(cargo)
+    }
+
+    /// Tells a `cargo` how to link, and what runs the programs.
+    fn configure(&self, cargo: &mut Command) {
+        cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER", LINKER);
+        cargo.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", &self.runner);
+        self.environment(cargo);
     }
 
     fn example(&self, name: &str, arguments: &[String]) -> Result<bool> {
