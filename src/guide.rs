@@ -141,8 +141,8 @@
 //! - **Expect `Interrupted`** from `poll`, and call it again.
 //! - **Operate through the source**, or through [`IoSource::try_io_with`](crate::IoSource::try_io_with), not through
 //!   a duplicate of its descriptor: some kernels must be asked again after `WouldBlock`, and the source sees to it.
-//! - **Deregister before giving a descriptor away**, be it to another `Poll`, to `into_raw_fd` or to a child process; and
-//!   before putting another value into an `IoSource`.
+//! - **Deregister before giving a descriptor away**, be it to another `Poll`, to `into_raw_fd` or to a child process;
+//!   and before putting another value into an `IoSource`.
 //!
 //! ## What it gets
 //!

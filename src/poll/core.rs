@@ -74,8 +74,8 @@ impl Core {
 
     #[cfg(unix)]
     pub(super) fn expose(&self) -> BorrowedFd<'_> {
-        // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is reported
-        // by the next `poll` all the same.
+        // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
+        // reported by the next `poll` all the same.
         if self.wakes.expose() {
             let _ = self.notify();
         } else if self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {

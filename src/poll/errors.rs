@@ -1,8 +1,8 @@
 //! What the library itself says of a registration, in the same words for every source and on every backend.
 //!
 //! A kernel that keeps registrations says the same by a number (`EEXIST`, `ENOENT`), and one that keeps none says
-//! nothing. So the numbers are given up for words: the kind of the error is what programs can rely on. Every other error
-//! of a registration is the system's own, with its number.
+//! nothing. So the numbers are given up for words: the kind of the error is what programs can rely on. Every other
+//! error of a registration is the system's own, with its number.
 
 use std::io::{self, ErrorKind};
 

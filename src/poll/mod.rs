@@ -127,8 +127,8 @@ impl Poll {
     ///
     /// # Errors
     ///
-    /// `Unsupported`: this platform lacks the backend; the error names those that are available. Descriptors or memory have run out (`EMFILE`, `ENFILE`,
-    /// `ENOMEM`).
+    /// `Unsupported`: this platform lacks the backend; the error names those that are available. Descriptors or memory
+    /// have run out (`EMFILE`, `ENFILE`, `ENOMEM`).
     ///
     /// ```
     /// use wakeful::{Backend, Poll};

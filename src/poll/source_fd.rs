@@ -9,8 +9,8 @@ use crate::readiness::{Interest, Token};
 /// It closes nothing, and keeps nothing: any `SourceFd` of the same number stands for the same registration. So the
 /// descriptor's owner must deregister it before closing it, or a duplicate of it may keep the registration alive.
 ///
-/// The descriptor should be in non-blocking mode, which isn't checked: on a blocking one, the operation that should return
-/// `WouldBlock` waits instead, and the thread that polls hangs.
+/// The descriptor should be in non-blocking mode, which isn't checked: on a blocking one, the operation that should
+/// return `WouldBlock` waits instead, and the thread that polls hangs.
 ///
 /// Unlike [`IoSource`](crate::IoSource) it needs no wrapping of operations: no event is lost, on any backend, whatever
 /// way the descriptor is read and written.

@@ -18,8 +18,8 @@ use crate::readiness::Token;
 /// - A wake makes a system call only if the poller sleeps, or if the poll's descriptor was given away
 ///   (`AsFd`, `AsRawFd` of [`Poll`](crate::Poll) and [`Registry`]): then somebody else may sleep on it.
 /// - Once a waker is dropped, its token is reported no more.
-/// - A waker may outlive its `Poll`: [`wake`](Waker::wake) then returns `Ok`, and there is no event. What the `Poll` has
-///   opened stays open until the last waker is dropped, but its sources are free at once.
+/// - A waker may outlive its `Poll`: [`wake`](Waker::wake) then returns `Ok`, and there is no event. What the `Poll`
+///   has opened stays open until the last waker is dropped, but its sources are free at once.
 ///
 /// # Portability
 ///

@@ -78,8 +78,8 @@ impl Poster {
     ///
     /// # Errors
     ///
-    /// `NotFound`: the source isn't registered, was dropped, or its `Poll` was. Otherwise those of the call that ends the sleep, of
-    /// which none is known to happen; the event is pending even then.
+    /// `NotFound`: the source isn't registered, was dropped, or its `Poll` was. Otherwise those of the call that ends
+    /// the sleep, of which none is known to happen; the event is pending even then.
     pub fn post(&self, readiness: Interest) -> io::Result<()> {
         let registration = self.shared.lock();
         let Some(raised) = &*registration else {

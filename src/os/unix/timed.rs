@@ -105,8 +105,8 @@ pub(crate) unsafe fn epoll_wait(
 }
 
 /// epoll_pwait2(2), since Linux 5.11. Nearly every sleep uses it, since one of 10 ms is asked to be 9.95 ms
-/// ([`TIMER_SLACK`](crate::os::TIMER_SLACK)): it ends 40 to 50 us nearer to its timeout than by `epoll_wait`. A call that
-/// doesn't sleep, and one of whole milliseconds, doesn't use it: it is 25-40 ns dearer.
+/// ([`TIMER_SLACK`](crate::os::TIMER_SLACK)): it ends 40 to 50 us nearer to its timeout than by `epoll_wait`. A call
+/// that doesn't sleep, and one of whole milliseconds, doesn't use it: it is dearer by an eighth.
 ///
 /// Android's seccomp filter ends a process that makes a call which it doesn't know, so there nobody may try. Nor is it
 /// made where the wrappers are asked for: a sanitizer wouldn't see that the kernel writes the events. A sleep is then
