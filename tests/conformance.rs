@@ -109,6 +109,12 @@ mod threads;
 
 // What only Linux has.
 #[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "conformance/linux_descriptors.rs"]
+mod linux_descriptors;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "conformance/linux_lasting_words.rs"]
+mod linux_lasting_words;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_priority.rs"]
 mod linux_priority;
 #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,12 +1,15 @@
 //! Unix: what happens when descriptors or memory have run out. Each test limits a process of its own.
 #![cfg(all(target_os = "linux", feature = "net", feature = "os-ext"))]
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::Duration;
 
-use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
-use wakeful::{unix::pipe, Backend, Events, Interest, Poll, Token, Waker};
+use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixStream};
+use wakeful::unix::{pipe, SourceFd};
+use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
 
 #[path = "conformance/support.rs"]
 mod support;
@@ -20,6 +23,10 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no_descriptors", no_descriptors),
     ("a_queue_that_cannot_be_accepted", a_queue_that_cannot_be_accepted),
     ("no_more_memory", no_more_memory),
+    ("ready_ones_that_come_and_go", ready_ones_that_come_and_go),
+    ("many_once_and_one_now", many_once_and_one_now),
+    ("more_than_the_limit", more_than_the_limit),
+    ("all_closed_behind_it", all_closed_behind_it),
 ];
 
 /// Not a test but what the tests run.
@@ -65,6 +72,24 @@ fn a_connection_waits_until_there_is_a_descriptor_for_it() {
 #[test]
 fn what_is_set_up_goes_on_without_memory() {
     on_each_backend("no_more_memory");
+}
+
+/// poll(2) refuses a list that is longer than the limit of descriptors, whatever stands in it.
+#[test]
+fn what_has_gone_does_not_count_against_the_limit() {
+    on_each_backend("ready_ones_that_come_and_go");
+    on_each_backend("many_once_and_one_now");
+}
+
+#[test]
+fn more_registrations_than_the_limit_are_an_error_that_names_it() {
+    on_each_backend("more_than_the_limit");
+}
+
+/// A `Poll` whose own descriptor has gone can neither be woken nor report anything.
+#[test]
+fn a_poll_whose_descriptors_were_closed_says_so() {
+    on_each_backend("all_closed_behind_it");
 }
 
 fn no_descriptors(backend: Backend) {
@@ -183,6 +208,138 @@ fn no_more_memory(backend: Backend) {
     }
     limit(libc::RLIMIT_AS, libc::RLIM_INFINITY as usize);
     assert!(!hoard.is_empty());
+}
+
+/// Datagram sockets whose peer has sent something: ready, and nobody reads.
+fn ready_sockets(count: usize) -> Vec<(UnixDatagram, UnixDatagram)> {
+    let pairs = (0..count).map(|_| UnixDatagram::pair().unwrap());
+    pairs.inspect(|(_, peer)| assert_eq!(peer.send(b"x").unwrap(), 1)).collect()
+}
+
+fn ready_ones_that_come_and_go(backend: Backend) {
+    const COUNT: usize = 40;
+    let mut poll = Poll::with_backend(backend).unwrap();
+    let mut events = Events::with_capacity(COUNT);
+    let sockets: Vec<_> = ready_sockets(COUNT).into_iter().map(|(socket, _)| socket).collect();
+    limit(libc::RLIMIT_NOFILE, 64);
+    for round in 0..100 {
+        for (index, socket) in sockets.iter().enumerate() {
+            let token = Token(round * COUNT + index);
+            poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE).unwrap();
+        }
+        // They are reported, and then looked at.
+        let mut seen = BTreeSet::new();
+        while seen.len() < COUNT {
+            poll.poll(&mut events, Some(PATIENCE)).unwrap_or_else(|e| panic!("round {round}: {e}"));
+            assert!(!events.is_empty(), "round {round}: lost");
+            seen.extend(events.iter().map(|event| event.token()));
+        }
+        assert!(seen.iter().map(|token| token.0).eq(round * COUNT..(round + 1) * COUNT));
+        for _ in 0..round % 5 {
+            let timeout = Some(Duration::from_millis(1));
+            poll.poll(&mut events, timeout).unwrap_or_else(|e| panic!("round {round}: {e}"));
+        }
+        for socket in &sockets {
+            poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd())).unwrap();
+        }
+    }
+}
+
+fn many_once_and_one_now(backend: Backend) {
+    const COUNT: usize = 301;
+    // Wherever it stands among those that were there.
+    for survivor in [0, 1, COUNT / 2, COUNT - 1] {
+        limit(libc::RLIMIT_NOFILE, 1024);
+        let mut poll = Poll::with_backend(backend).unwrap();
+        let mut events = Events::with_capacity(8);
+        let mut pairs: Vec<_> = (0..COUNT).map(|_| UnixStream::pair().unwrap()).collect();
+        for (one, _) in &mut pairs {
+            poll.registry().register(one, Token(1), Interest::READABLE).unwrap();
+        }
+        let (mut one, mut other) = pairs.swap_remove(survivor);
+        for (one, _) in &mut pairs {
+            poll.registry().deregister(one).unwrap();
+        }
+        drop(pairs);
+        limit(libc::RLIMIT_NOFILE, 128);
+        for _ in 0..3 {
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            assert!(events.is_empty());
+            other.write_all(b"x").unwrap();
+            assert_eq!(tokens(&mut poll, &mut events), [Token(1)]);
+            assert_eq!(one.read(&mut [0; 8]).unwrap(), 1);
+            assert_eq!(one.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+    }
+}
+
+fn more_than_the_limit(backend: Backend) {
+    let mut poll = Poll::with_backend(backend).unwrap();
+    let mut events = Events::with_capacity(64);
+    let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+    // Raw ones that are ready, too, which are looked at beside the list.
+    let raw = ready_sockets(30);
+    for (index, (socket, _)) in raw.iter().enumerate() {
+        let fd = socket.as_raw_fd();
+        poll.registry().register(&mut SourceFd(&fd), Token(1 + index), Interest::READABLE).unwrap();
+    }
+    let mut seen = BTreeSet::new();
+    while seen.len() < raw.len() {
+        seen.extend(tokens(&mut poll, &mut events));
+    }
+    for few in [0, 1, 20] {
+        limit(libc::RLIMIT_NOFILE, few);
+        for timeout in [Some(Duration::ZERO), Some(Duration::from_millis(5)), None] {
+            if backend != Backend::PosixPoll {
+                poll.poll(&mut events, timeout.or(Some(Duration::ZERO))).unwrap();
+                continue;
+            }
+            let e = poll.poll(&mut events, timeout).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::InvalidInput, "{e}");
+            assert!(e.to_string().contains("RLIMIT_NOFILE"), "{e}");
+        }
+    }
+    // Nothing is lost.
+    limit(libc::RLIMIT_NOFILE, 1024);
+    waker.wake().unwrap();
+    assert!(tokens(&mut poll, &mut events).contains(&Token(0)));
+    for (socket, _) in &raw {
+        poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd())).unwrap();
+    }
+    limit(libc::RLIMIT_NOFILE, 1);
+    poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+}
+
+fn all_closed_behind_it(backend: Backend) {
+    // A poll that never returns is to fail the test.
+    // SAFETY: no memory is passed.
+    unsafe { libc::alarm(20) };
+    for closes_all in [false, true] {
+        let mut poll = Poll::with_backend(backend).unwrap();
+        let mut events = Events::with_capacity(8);
+        let (mut one, other) = UnixStream::pair().unwrap();
+        poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        for has_event in [true, false] {
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            assert!(events.is_empty());
+            if has_event {
+                waker.wake().unwrap();
+                assert_eq!(tokens(&mut poll, &mut events), [Token(0)]);
+            }
+        }
+        let (first, last) = match closes_all {
+            true => (3, libc::c_uint::MAX),
+            false => (poll.as_raw_fd() as libc::c_uint, poll.as_raw_fd() as libc::c_uint),
+        };
+        // SAFETY: no memory is passed. What is closed is dropped by no owner.
+        assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }, 0);
+        for timeout in [None, Some(Duration::ZERO), Some(Duration::from_millis(5)), None] {
+            let e = poll.poll(&mut events, timeout).unwrap_err();
+            assert_eq!(e.raw_os_error(), Some(libc::EBADF), "{timeout:?}: {e}");
+        }
+        std::mem::forget((poll, one, other, waker));
+    }
 }
 
 #[track_caller]

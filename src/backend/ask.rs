@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::watch::Watch;
 use super::Backend;
+use crate::os::{FileIdentity, FileKind};
 use crate::readiness::{Interest, PollWords};
 
 /// What a registration wants to be told.
@@ -51,6 +52,21 @@ pub(crate) trait Ask: Clone + Send {
     /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early. How many have an
     /// answer, or more: who looks for them needn't go on after so many.
     fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<usize>;
+
+    /// The time, which pauses are counted by.
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    /// Which file `fd` stands for.
+    fn identity(fd: RawFd) -> io::Result<FileIdentity> {
+        FileIdentity::of(fd)
+    }
+
+    /// Which file `fd` stands for, and of what kind it is, if it can be watched.
+    fn watchable(fd: RawFd, has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
+        FileIdentity::of_watchable(fd, has_priority)
+    }
 }
 
 /// What is asked in one call, and memory for it.

@@ -64,6 +64,11 @@ impl<P: Port> Asked for Associations<P> {
         self.by_slot[index] = wanted;
         Ok(())
     }
+
+    fn forget(&mut self, key: Key, fd: RawFd) {
+        // To ask for nothing can't fail in a way that matters.
+        let _ = self.ask(key, fd, None);
+    }
 }
 
 impl<P: Port> Table<Associations<P>> {
@@ -78,7 +83,7 @@ impl<P: Port> Table<Associations<P>> {
             return;
         }
         self.kernel.by_slot[key.slot as usize] = None;
-        self.answer(key, raw, events);
+        self.answer(key.slot, raw, events);
         // It is this very thread that will look at the suspects.
         self.take_news_of_suspects();
     }
@@ -92,5 +97,5 @@ fn to_key(user: u64) -> Key {
     Key { slot: user as u32, generation: (user >> 32) as u32 }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(wakeful_loom)))] // loom's lock is for its models
 mod tests;

@@ -30,15 +30,21 @@ impl FdMap {
     /// `fd` must be one that is open, and so not negative, and has no key here.
     pub(super) fn insert(&mut self, fd: RawFd, key: WatchKey) {
         let index = fd as usize;
-        while self.pages.len() <= index / PAGE {
-            self.pages.push(None);
-        }
-        if self.pages[index / PAGE].is_none() {
-            self.give_back();
-        }
-        let page = self.pages[index / PAGE].get_or_insert_with(Page::new);
+        let page = match self.pages.get_mut(index / PAGE) {
+            Some(Some(page)) => page,
+            _ => self.add_page(index / PAGE),
+        };
         page.keys[index % PAGE] = Some(key);
         page.count += 1;
+    }
+
+    #[cold]
+    fn add_page(&mut self, number: usize) -> &mut Page {
+        self.give_back();
+        while self.pages.len() <= number {
+            self.pages.push(None);
+        }
+        self.pages[number].get_or_insert_with(Page::new)
     }
 
     fn give_back(&mut self) {

@@ -3,27 +3,24 @@
 //! The list is changed in place. While a thread sleeps it has the list, so changes are noted, the sleeper is woken,
 //! and takes them over before it looks at what it was told. Such a kernel answers levels: an answer that a change has
 //! made doubtful is passed over, and comes again.
+//!
+//! Invariant: the list has one entry for each registration, and is with one thread at a time.
 
 use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::PoisonError;
-#[cfg(not(wakeful_loom))]
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-#[cfg(wakeful_loom)]
-use loom::sync::{Mutex, MutexGuard};
-
 use super::ask::{Ask, List, Wanted};
+use super::registrations::{Locked, Registrations};
 use super::select::{describe_bits, Select};
-use super::table::{Asked, Place, Table};
+use super::table::{Asked, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
 #[cfg(not(wakeful_loom))]
 use crate::os::Notifier;
-use crate::os::RawIo;
+use crate::os::{errors, RawIo};
 use crate::readiness::{Events, Interest, Token};
 
 #[cfg(wakeful_loom)]
@@ -33,8 +30,7 @@ mod loom_models;
 use loom_models::Notifier;
 
 pub(crate) struct Listed<A: Ask> {
-    /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
-    table: Box<Mutex<Table<Shown<A>>>>,
+    registrations: Registrations<Shown<A>>,
     /// Ends a sleep, for a wake or for a change of the list.
     notifier: Notifier,
 }
@@ -43,32 +39,39 @@ impl<A: Ask> Select for Listed<A> {
     fn new() -> io::Result<Listed<A>> {
         let notifier = Notifier::new()?;
         let shown = Shown::new(notifier.as_raw_fd());
-        Ok(Listed { table: Box::new(Mutex::new(Table::new(shown))), notifier })
+        Ok(Listed { registrations: Registrations::new(shown), notifier })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let mut table = self.lock();
-        let turn = table.begin(events, timeout)?;
+        let (mut table, turn) = self.registrations.begin(events, timeout)?;
         if events.spare() == 0 {
             return Ok(());
         }
         let mut list = table.kernel.lend();
         drop(table);
-        let result = list.poll(turn.timeout);
-        let mut table = self.lock();
+        let mut result = list.poll(turn.timeout);
+        if let Ok(found @ 1..) = result {
+            if let Some(raw) = list.notification() {
+                result = self.take_notification(raw).map(|()| found - 1);
+            }
+        }
+        let mut table = self.registrations.lock();
         table.kernel.take_back(list);
         match result {
             Ok(0) => {}
             Ok(found) => {
-                let was_notified = table.kernel.was_notified();
-                if was_notified {
-                    self.notifier.drain();
+                let mut left = collect(&mut table, found, events);
+                while !table.unchecked.is_empty() {
+                    table = self.registrations.check(table, events);
+                    // Those that turned out to have gone have left their room to others.
+                    if left > 0 && events.spare() > 0 {
+                        left = collect(&mut table, left, events);
+                    }
                 }
-                collect(&mut table, found - usize::from(was_notified), events);
             }
             Err(e) => turn.excuse(e, events)?,
         }
-        table.end(&turn, events)
+        self.registrations.end(table, &turn, events)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -86,10 +89,9 @@ impl<A: Ask> Select for Listed<A> {
         token: Token,
         interest: Interest,
     ) -> io::Result<Option<WatchKey>> {
-        let mut table = self.lock();
-        let key = table.insert(io, tracking, token, interest)?;
+        let (table, key) = self.registrations.register(io, tracking, token, interest)?;
         if let Err(e) = self.changed(table) {
-            let _ = self.lock().remove(Place::Key(key));
+            let _ = self.registrations.lock().remove(key);
             return Err(e);
         }
         Ok(match tracking {
@@ -105,25 +107,25 @@ impl<A: Ask> Select for Listed<A> {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        let mut table = self.lock();
-        let place = Place::of(io, key);
+        let (mut table, key) = self.registrations.find(io, key);
+        let key = key?;
         // Only a sleeper must be told, which may fail.
         let may_fail = table.kernel.is_lent;
         let mut before = None;
-        table.change(place, |watch| {
+        table.change(key, |watch| {
             before = may_fail.then(|| watch.clone());
             watch.replace(token, interest);
         })?;
         let result = self.changed(table);
         if let (Err(_), Some(before)) = (&result, before) {
-            let _ = self.lock().change(place, |watch| *watch = before);
+            let _ = self.registrations.lock().change(key, |watch| *watch = before);
         }
         result
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
-        let mut table = self.lock();
-        let removed = table.remove(Place::of(io, key));
+        let (mut table, key) = self.registrations.find(io, key);
+        let removed = key.and_then(|key| table.remove(key));
         // The kernel holds on to a file for as long as a thread sleeps on it: the sleeper must let go, or the
         // connection would not be closed for the peer when its descriptor is. If it can't be told it does so later: the
         // source is deregistered all the same.
@@ -132,19 +134,13 @@ impl<A: Ask> Select for Listed<A> {
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        let mut table = self.lock();
-        // Deregistered meanwhile: nothing to arm.
-        let _ = table.change(Place::Key(key), |watch| watch.rearm(blocked));
-        if blocked == Blocked::Unknown {
-            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
-            table.look_at(key);
-        }
+        let table = self.registrations.rearm(key, blocked);
         self.changed(table)
     }
 
     fn abandon(&self, key: WatchKey) {
-        let mut table = self.lock();
-        let _ = table.remove(Place::Key(key));
+        let mut table = self.registrations.lock();
+        let _ = table.remove(key);
         // A notification that fails is late, not lost: the sleeper wakes for the closed descriptor.
         let _ = self.changed(table);
     }
@@ -160,14 +156,9 @@ impl<A: Ask> Select for Listed<A> {
 }
 
 impl<A: Ask> Listed<A> {
-    #[inline(never)]
-    fn lock(&self) -> MutexGuard<'_, Table<Shown<A>>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Wakes the sleeper, if there is one that doesn't know of a change yet. If that fails the next change tries again.
     #[inline]
-    fn changed(&self, mut table: MutexGuard<'_, Table<Shown<A>>>) -> io::Result<()> {
+    fn changed(&self, mut table: Locked<'_, Shown<A>>) -> io::Result<()> {
         if !mem::take(&mut table.kernel.sleeper_is_behind) {
             return Ok(());
         }
@@ -179,27 +170,56 @@ impl<A: Ask> Listed<A> {
     fn tell_sleeper(&self) -> io::Result<()> {
         let result = self.notifier.notify();
         if result.is_err() {
-            self.lock().kernel.sleeper_was_not_told();
+            self.registrations.lock().kernel.sleeper_was_not_told();
         }
         result
     }
+
+    /// The kernel has answered `raw` about the notifier. An error if that is closed, or cannot be written any more: a
+    /// poller would be told so again and again, and nothing could end its sleep.
+    fn take_notification(&self, raw: u32) -> io::Result<()> {
+        if raw & (A::INVALID | A::WORDS.hangup) != 0 {
+            return Err(io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR));
+        }
+        self.notifier.drain();
+        Ok(())
+    }
 }
 
-/// The list that the kernel is shown. A registration's place in it is one further than its slot, since the notifier has
-/// the first.
+impl<A: Ask> List<A> {
+    /// What the kernel has answered about the notifier, which has the first place, if anything.
+    #[inline]
+    fn notification(&self) -> Option<u32> {
+        self.asks.first().map(Ask::found).filter(|&raw| raw != 0)
+    }
+}
+
+/// The list that the kernel is shown: the notifier, and each registration.
+///
+/// Invariant: it has no more entries than that. A kernel takes time for each, and may refuse a list that is longer than
+/// the limit of descriptors. An entry that goes leaves its place to the last one.
 struct Shown<A: Ask> {
     list: List<A>,
+    /// Whose each entry of the list is. That of the first, the notifier, isn't read.
+    slots: Vec<u32>,
+    /// Where the entry of each slot is; 0 where none is.
+    places: Vec<u32>,
     notifier: RawFd,
     /// Whether the list is with a thread that sleeps on it.
     is_lent: bool,
-    /// What was asked for while the list was lent, by slot, and of which slots there is such. A slot that changes again
+    /// What has changed while the list was lent, by slot, and of which slots there is such. A slot that changes again
     /// and again takes no more room than one.
-    noted: Vec<Option<A>>,
+    noted: Vec<Option<Note<A>>>,
     changed: Vec<u32>,
     /// Set with the first change that the sleeper must be woken for.
     sleeper_is_behind: bool,
-    /// Where the last search for ready sources ended, so that a full `Events` starves none.
+    /// Where the next search for ready sources begins, so that a full `Events` starves none.
     next: usize,
+}
+
+enum Note<A> {
+    Ask(A),
+    Forget,
 }
 
 impl<A: Ask> Asked for Shown<A> {
@@ -218,11 +238,19 @@ impl<A: Ask> Asked for Shown<A> {
     fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()> {
         let ask = wanted.map_or(A::NOTHING, |wanted| A::new(fd, wanted));
         if self.is_lent {
-            self.note(key.slot, ask);
+            self.note(key.slot, Note::Ask(ask));
         } else {
             self.show(key.slot, ask);
         }
         Ok(())
+    }
+
+    fn forget(&mut self, key: WatchKey, _: RawFd) {
+        if self.is_lent {
+            self.note(key.slot, Note::Forget);
+        } else {
+            self.withdraw(key.slot);
+        }
     }
 }
 
@@ -231,39 +259,59 @@ impl<A: Ask> Shown<A> {
         let readable = Wanted { interest: Some(Interest::READABLE), read_hangup: false };
         Shown {
             list: List::new(vec![A::new(notifier, readable)]),
+            slots: vec![0],
+            places: Vec::new(),
             notifier,
             is_lent: false,
             noted: Vec::new(),
             changed: Vec::new(),
             sleeper_is_behind: false,
-            next: 0,
+            next: FIRST,
         }
     }
 
     #[inline]
     fn show(&mut self, slot: u32, ask: A) {
-        match self.list.asks.get_mut(slot as usize + 1) {
-            Some(shown) => *shown = ask,
-            None => self.lengthen(slot, ask),
+        match self.places.get(slot as usize) {
+            Some(&place) if place != 0 => self.list.asks[place as usize] = ask,
+            _ => self.append(slot, ask),
         }
-    }
-
-    #[cold]
-    fn lengthen(&mut self, slot: u32, ask: A) {
-        while self.list.asks.len() <= slot as usize {
-            self.list.asks.push(A::NOTHING);
-        }
-        self.list.asks.push(ask);
     }
 
     #[inline(never)]
-    fn note(&mut self, slot: u32, ask: A) {
+    fn append(&mut self, slot: u32, ask: A) {
+        let index = slot as usize;
+        while self.places.len() <= index {
+            self.places.push(0);
+        }
+        self.places[index] = self.list.asks.len() as u32;
+        self.list.asks.push(ask);
+        self.slots.push(slot);
+    }
+
+    /// Takes the entry of `slot` from the list; the last one gets its place.
+    fn withdraw(&mut self, slot: u32) {
+        let place = self.places.get_mut(slot as usize).map_or(0, mem::take);
+        if place == 0 {
+            return;
+        }
+        if let (Some(last), Some(whose)) = (self.list.asks.pop(), self.slots.pop()) {
+            if whose != slot {
+                self.list.asks[place as usize] = last;
+                self.slots[place as usize] = whose;
+                self.places[whose as usize] = place;
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn note(&mut self, slot: u32, note: Note<A>) {
         self.sleeper_is_behind |= self.changed.is_empty();
         let index = slot as usize;
         while self.noted.len() <= index {
             self.noted.push(None);
         }
-        if self.noted[index].replace(ask).is_none() {
+        if self.noted[index].replace(note).is_none() {
             self.changed.push(slot);
         }
     }
@@ -280,8 +328,10 @@ impl<A: Ask> Shown<A> {
         self.is_lent = false;
         self.sleeper_is_behind = false;
         while let Some(slot) = self.changed.pop() {
-            if let Some(ask) = self.noted[slot as usize].take() {
-                self.show(slot, ask);
+            match self.noted[slot as usize].take() {
+                Some(Note::Ask(ask)) => self.show(slot, ask),
+                Some(Note::Forget) => self.withdraw(slot),
+                None => {}
             }
         }
     }
@@ -290,11 +340,10 @@ impl<A: Ask> Shown<A> {
     fn sleeper_was_not_told(&mut self) {
         self.sleeper_is_behind = self.is_lent && !self.changed.is_empty();
     }
-
-    fn was_notified(&self) -> bool {
-        self.list.asks.first().is_some_and(|notifier| notifier.found() != 0)
-    }
 }
+
+/// The first place of the list that isn't the notifier's.
+const FIRST: usize = 1;
 
 /// How many answers are looked at together, since most of a long list are nothing.
 const CHUNK: usize = 16;
@@ -308,46 +357,36 @@ fn first_found<A: Ask>(asks: &[A]) -> Option<(usize, u32)> {
     answers.map(|(step, raw)| (index * CHUNK + step, raw)).find(|(_, raw)| *raw != 0)
 }
 
-/// Turns what the kernel has `found` into events, as many as there is room for. It will find the others again.
-fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) {
-    let count = table.kernel.list.asks.len() - 1;
-    let first = mem::take(&mut table.kernel.next);
+/// Turns what the kernel has `found` into events, as many as there is room for. How many are left for want of room: the
+/// kernel will find them again.
+fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) -> usize {
+    let first = mem::replace(&mut table.kernel.next, FIRST);
     let mut left = found;
-    for slots in [first..count, 0..first] {
-        let mut next = slots.start;
+    for (start, end) in [(first, usize::MAX), (FIRST, first)] {
+        let mut next = start;
         // A change may have taken an answer from the list, so there may be fewer than were found.
-        while left > 0 {
-            let Some((step, raw)) = first_found(&table.kernel.list.asks[next + 1..=slots.end]) else {
+        loop {
+            let asks = &table.kernel.list.asks;
+            let Some((step, raw)) = asks.get(next..end.min(asks.len())).and_then(first_found) else {
                 break;
             };
-            let slot = next + step;
-            if events.spare() == 0 {
-                table.kernel.next = slot;
-                return;
+            let place = next + step;
+            if events.spare() == table.unchecked.len() {
+                table.kernel.next = place;
+                return left;
             }
-            if let Some(key) = table.key_at(slot as u32) {
-                table.answer(key, raw, events);
-            }
+            let slot = table.kernel.slots[place];
+            table.answer(slot, raw, events);
             left -= 1;
-            next = slot + 1;
+            if left == 0 {
+                return 0;
+            }
+            // If it was forgotten, another has its place now.
+            next = place + usize::from(table.kernel.slots.get(place) == Some(&slot));
         }
     }
+    0
 }
 
 #[cfg(all(test, unix, not(wakeful_loom)))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_answer_is_found_wherever_it_stands() {
-        for count in 0..3 * CHUNK {
-            let mut asks = vec![libc::pollfd::NOTHING; count];
-            assert_eq!(first_found(&asks), None);
-            for place in (0..count).rev() {
-                // And what stands behind it is passed over.
-                asks[place].revents = libc::POLLHUP;
-                assert_eq!(first_found(&asks), Some((place, libc::POLLHUP as u32)));
-            }
-        }
-    }
-}
+mod tests;

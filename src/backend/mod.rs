@@ -19,6 +19,8 @@ pub mod fuzzing;
 mod knotes;
 #[cfg(not(windows))]
 mod listed;
+#[cfg(not(windows))]
+mod registrations;
 mod select;
 mod slab;
 #[cfg(not(windows))]

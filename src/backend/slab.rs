@@ -59,8 +59,13 @@ impl<T> Slab<T> {
     }
 
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
-        let slot = self.slot_of(key)?;
-        self.remove_at(slot)
+        let place = self.slots.get_mut(key.slot as usize)?;
+        if place.generation != key.generation {
+            return None;
+        }
+        let value = place.value.take()?;
+        self.free_slot(key.slot);
+        Some(value)
     }
 
     /// The key of the value that is in `slot`.
@@ -77,14 +82,26 @@ impl<T> Slab<T> {
         self.slots.get_mut(slot as usize)?.value.as_mut()
     }
 
+    /// The value that is in `slot`, and its key.
+    pub(super) fn entry_at(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+        let place = self.slots.get_mut(slot as usize)?;
+        let key = Key { slot, generation: place.generation };
+        place.value.as_mut().map(|value| (key, value))
+    }
+
     pub(super) fn remove_at(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(slot as usize)?;
         let value = place.value.take()?;
+        self.free_slot(slot);
+        Some(value)
+    }
+
+    fn free_slot(&mut self, slot: u32) {
+        let place = &mut self.slots[slot as usize];
         if let Some(next) = place.generation.checked_add(1) {
             place.generation = next;
             self.free.push(slot);
         }
-        Some(value)
     }
 
     /// Every slot, taken or free.
@@ -131,6 +148,7 @@ mod tests {
         assert_eq!(slab.remove(old), None);
         assert_eq!((slab.get(new), slab.slot_of(new)), (Some(&2), Some(new.slot)));
         assert_eq!(slab.key_at(new.slot), Some(new));
+        assert_eq!(slab.entry_at(new.slot), Some((new, &mut 2)));
     }
 
     #[test]
@@ -139,6 +157,7 @@ mod tests {
         assert_eq!(slab.get(Key { slot: 0, generation: 0 }), None);
         assert_eq!((slab.at(7), slab.key_at(7)), (None, None));
         assert_eq!(slab.at_mut(u32::MAX), None);
+        assert_eq!(slab.entry_at(7), None);
         assert_eq!(slab.remove_at(7), None);
     }
 

@@ -1,17 +1,19 @@
-//! The registrations of a kernel that keeps none, or forgets each as it answers. No calls to the kernel but through
-//! [`Ask`] and [`Asked`].
+//! The registrations of a kernel that keeps none, or forgets each as it answers.
+//!
+//! Invariant: all of this runs with the lock of [`super::registrations`] held, so it makes no system call about a
+//! source. The only calls to the kernel are those of [`Asked`].
 
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ask::{Ask, List, Wanted};
 use super::fd_map::FdMap;
 use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
 use super::Backend;
-use crate::os::{errors, FileIdentity};
+use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 /// Who is asked for what the registrations want to be told.
@@ -30,6 +32,9 @@ pub(super) trait Asked {
 
     /// Replaces what was asked for `key`. Fails if the kernel won't have `fd`.
     fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()>;
+
+    /// Asks nothing for `key` any more, which has gone.
+    fn forget(&mut self, key: WatchKey, fd: RawFd);
 }
 
 /// Every registration.
@@ -38,62 +43,61 @@ pub(super) struct Table<K: Asked> {
     /// Who has each registered descriptor.
     by_fd: FdMap,
     pub(super) kernel: K,
-    suspects: Suspects,
+    pub(super) suspects: Suspects,
+    /// What the kernel has answered about raw descriptors, and may be about the next owners of their numbers.
+    pub(super) unchecked: Vec<(Snapshot, u32)>,
     /// Kept for its memory: what the suspects are looked at with.
-    looks: List<K::Ask>,
+    looks: Looks<K::Ask>,
+    /// Kept for its memory: what one registration is looked at with.
+    pub(super) one: List<K::Ask>,
 }
 
 /// The registrations whose watch has a suspect.
 #[derive(Default)]
-struct Suspects {
+pub(super) struct Suspects {
     /// Of those that have gone too, until the next look.
     keys: Vec<WatchKey>,
+    /// How many have gone, at least.
+    stale: usize,
     /// One has become suspect since the last look.
     has_news: bool,
     /// Whether the last look left no room for others.
-    filled_room: bool,
-}
-
-/// What a call does beside asking the kernel, and when.
-pub(super) struct Turn {
-    /// How long the kernel may sleep.
-    pub(super) timeout: Option<Duration>,
-    had_events: usize,
-    suspects_come_last: bool,
+    pub(super) filled_room: bool,
 }
 
 struct Entry {
     fd: RawFd,
-    /// Tells a descriptor that was closed without a word from the next one with its number.
+    /// Tells a descriptor that was closed without `deregister` from the next one with its number.
     identity: FileIdentity,
     watch: Watch,
+    /// Counts the changes of the watch.
+    version: u32,
     /// Whether it is in the list of suspects.
     is_suspect: bool,
 }
 
-impl Turn {
-    /// An error of the kernel's says nothing if there are events to report.
-    #[cold]
-    pub(super) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
-        if events.len() > self.had_events {
-            Ok(())
-        } else {
-            Err(error)
-        }
-    }
-}
-
-/// By what a registration is found.
+/// One registration as it was when the kernel was asked about it.
 #[derive(Copy, Clone)]
-pub(super) enum Place {
-    Key(WatchKey),
-    Fd(RawFd),
+pub(super) struct Snapshot {
+    key: WatchKey,
+    version: u32,
+    pub(super) fd: RawFd,
+    /// Of a raw descriptor, whose number may have a new owner.
+    pub(super) raw_identity: Option<FileIdentity>,
+    /// That was found out since.
+    pub(super) is_gone: bool,
 }
 
-impl Place {
-    pub(super) fn of(fd: RawFd, key: Option<WatchKey>) -> Place {
-        key.map_or(Place::Fd(fd), Place::Key)
-    }
+/// One look at all suspects.
+pub(super) struct Looks<A: Ask> {
+    /// What is asked about each of `asked`.
+    pub(super) list: List<A>,
+    pub(super) asked: Vec<Snapshot>,
+    /// So many of `asked` are suspects still: the first ones.
+    kept: usize,
+    /// When to look again.
+    pub(super) again: Option<Instant>,
+    first_without_room: Option<usize>,
 }
 
 impl<K: Asked> Table<K> {
@@ -103,31 +107,27 @@ impl<K: Asked> Table<K> {
             by_fd: FdMap::default(),
             kernel,
             suspects: Suspects::default(),
-            looks: List::default(),
+            unchecked: Vec::new(),
+            looks: Looks::default(),
+            one: List::default(),
         }
     }
 
+    /// Registers `fd`, which isn't registered.
     pub(super) fn insert(
         &mut self,
         fd: RawFd,
+        (identity, kind): (FileIdentity, FileKind),
         tracking: Tracking,
         token: Token,
         interest: Interest,
     ) -> io::Result<WatchKey> {
-        let identity = FileIdentity::of_watchable(fd, interest.is_priority())?;
         self.kernel.accepts(fd)?;
-        if let Some(key) = self.by_fd.get(fd) {
-            if self.entries.get(key).is_some_and(|entry| entry.identity == identity) {
-                return Err(io::Error::from_raw_os_error(errors::ALREADY_EXISTS));
-            }
-            // Its descriptor was closed without a word, and this is the next one with that number.
-            self.vacate(key);
-        }
-
-        let watch = Watch::new(token, interest, tracking);
-        let key = self.entries.insert(Entry { fd, identity, watch, is_suspect: false });
+        let watch = Watch::new(token, interest, tracking).of_kind(kind);
+        let wanted = Wanted::of(&watch);
+        let key = self.entries.insert(Entry { fd, identity, watch, version: 0, is_suspect: false });
         self.by_fd.insert(fd, key);
-        if let Err(e) = self.change(Place::Key(key), |_| ()) {
+        if let Err(e) = self.kernel.ask(key, fd, wanted) {
             self.vacate(key);
             return Err(e);
         }
@@ -136,121 +136,99 @@ impl<K: Asked> Table<K> {
 
     /// Changes a watch by `change`, and asks the kernel after it.
     #[inline]
-    pub(super) fn change(&mut self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
-        let key = self.find(place)?;
+    pub(super) fn change(&mut self, key: WatchKey, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
         let entry = self.entries.get_mut(key).ok_or_else(not_found)?;
         change(&mut entry.watch);
         entry.refresh(key, &mut self.kernel, &mut self.suspects)
     }
 
-    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
-    pub(super) fn look_at(&mut self, key: WatchKey) {
-        let Some(entry) = self.entries.get_mut(key) else {
+    pub(super) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
+        if self.take(key).ok_or_else(not_found)? {
+            // Or the list would grow for those that have gone, where nothing polls.
+            self.suspects.stale += 1;
+            if self.suspects.stale * 2 > self.suspects.keys.len() {
+                let entries = &self.entries;
+                self.suspects.keys.retain(|&key| entries.get(key).is_some());
+                self.suspects.stale = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a registration.
+    pub(super) fn vacate(&mut self, key: WatchKey) {
+        let _ = self.take(key);
+    }
+
+    /// Drops a registration, if it is there; whether it was suspect.
+    fn take(&mut self, key: WatchKey) -> Option<bool> {
+        let Entry { fd, is_suspect, .. } = self.entries.remove(key)?;
+        self.by_fd.remove(fd);
+        self.kernel.forget(key, fd);
+        Some(is_suspect)
+    }
+
+    /// The registration of the number `fd`, and what that stood for when it was registered.
+    pub(super) fn at_fd(&self, fd: RawFd) -> Option<(WatchKey, FileIdentity)> {
+        let key = self.by_fd.get(fd)?;
+        self.entries.get(key).map(|entry| (key, entry.identity))
+    }
+
+    #[allow(dead_code)] // a list is known by its slots
+    pub(super) fn key_at(&self, slot: u32) -> Option<WatchKey> {
+        self.entries.key_at(slot)
+    }
+
+    /// What to ask about the suspects of one registration, if it has any.
+    pub(super) fn question(&self, key: WatchKey) -> Option<(Snapshot, K::Ask)> {
+        let entry = self.entries.get(key)?;
+        let suspect = entry.watch.suspect()?;
+        Some((entry.snapshot(key), entry.look_for::<K>(suspect)))
+    }
+
+    /// The kernel has answered `raw` to the [`question`](Table::question).
+    pub(super) fn acquit(&mut self, asked: &Snapshot, raw: u32) {
+        let Some(entry) = self.entries.get_mut(asked.key).filter(|entry| entry.is_as(asked)) else {
             return;
         };
-        self.looks.asks.clear();
-        self.looks.asks.push(look_for::<K>(entry.fd, entry.watch.suspect()));
-        if self.looks.poll(Some(Duration::ZERO)).is_err() {
-            return;
-        }
-        let raw = self.looks.asks[0].found();
         if raw & K::Ask::INVALID == 0 {
-            entry.watch.acquit(K::Ask::WORDS.readiness(raw));
+            entry.watch.acquit(K::Ask::WORDS.levels(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
-        let _ = entry.refresh(key, &mut self.kernel, &mut self.suspects);
+        let _ = entry.refresh(asked.key, &mut self.kernel, &mut self.suspects);
     }
 
-    pub(super) fn remove(&mut self, place: Place) -> io::Result<()> {
-        let key = self.find(place)?;
-        let entry = self.vacate(key).ok_or_else(not_found)?;
-        // Or the list would grow for those that have gone, where nobody polls.
-        if entry.is_suspect && self.suspects.keys.len() == self.suspects.keys.capacity() {
-            let entries = &self.entries;
-            self.suspects.keys.retain(|&key| entries.get(key).is_some());
-        }
-        Ok(())
-    }
-
-    /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
-    #[inline]
-    pub(super) fn begin(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<Turn> {
-        let had_events = events.len();
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
-        let suspects_come_last = mem::take(&mut self.suspects.filled_room);
-        let mut timeout = timeout;
-        if !suspects_come_last {
-            if let Some(limit) = self.look_at_suspects(events)? {
-                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
-            }
-            self.suspects.filled_room = events.spare() == 0;
-        }
-        if events.len() > had_events || suspects_come_last {
-            timeout = Some(Duration::ZERO);
-        }
-        Ok(Turn { timeout, had_events, suspects_come_last })
-    }
-
-    /// What comes after what the kernel has told.
-    #[inline]
-    pub(super) fn end(&mut self, turn: &Turn, events: &mut Events) -> io::Result<()> {
-        if turn.suspects_come_last && events.spare() > 0 {
-            let looked = self.look_at_suspects(events);
-            if events.len() == turn.had_events {
-                looked?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at the suspects, reports those that are due, and answers when to look again.
-    #[inline]
-    pub(super) fn look_at_suspects(&mut self, events: &mut Events) -> io::Result<Option<Duration>> {
-        self.suspects.has_news = false;
-        if self.suspects.keys.is_empty() {
-            return Ok(None);
-        }
-        self.look_at_each(events)
-    }
-
-    #[inline(never)]
-    fn look_at_each(&mut self, events: &mut Events) -> io::Result<Option<Duration>> {
-        self.looks.asks.clear();
-        self.looks.asks.extend(self.suspects.keys.iter().map(|&key| match self.entries.get(key) {
-            Some(Entry { fd, watch, .. }) => look_for::<K>(*fd, watch.suspect()),
-            None => K::Ask::NOTHING,
-        }));
-        self.looks.poll(Some(Duration::ZERO))?;
-
-        let now = Instant::now();
-        let mut again: Option<Instant> = None;
-        let mut first_without_room = None;
-        let mut index = 0;
-        while index < self.suspects.keys.len() {
-            let raw = self.looks.asks[index].found();
-            // Without room for a report a look would be wasted: the next call looks again, at once.
-            if raw != 0 && events.spare() == 0 {
-                again = Some(now);
-                first_without_room = first_without_room.or(Some(index));
-                index += 1;
+    /// What to ask about all suspects. [`take_back`](Table::take_back) follows.
+    pub(super) fn questions(&mut self) -> Looks<K::Ask> {
+        let mut looks = mem::take(&mut self.looks);
+        for key in self.suspects.keys.drain(..) {
+            let Some(entry) = self.entries.get_mut(key) else {
                 continue;
-            }
-            match self.look(self.suspects.keys[index], raw, now, events) {
-                Some(due) => {
-                    again = Some(again.map_or(due, |again| again.min(due)));
-                    index += 1;
+            };
+            match entry.watch.suspect() {
+                Some(suspect) => {
+                    looks.list.asks.push(entry.look_for::<K>(suspect));
+                    looks.asked.push(entry.snapshot(key));
                 }
-                None => {
-                    self.suspects.keys.swap_remove(index);
-                    self.looks.asks.swap_remove(index);
-                }
+                None => entry.is_suspect = false,
             }
         }
-        // It is the first next time, so that none starves. What was taken from the list since stood behind it.
-        if let Some(first) = first_without_room {
-            self.suspects.keys.rotate_left(first);
-        }
-        Ok(again.map(|again| again.saturating_duration_since(now)))
+        self.suspects.stale = 0;
+        self.suspects.has_news = false;
+        looks
+    }
+
+    /// The looks are over. Whether one has become suspect meanwhile.
+    pub(super) fn take_back(&mut self, mut looks: Looks<K::Ask>) -> bool {
+        let kept = &mut looks.asked[..looks.kept];
+        // It is the first next time, so that none starves.
+        kept.rotate_left(looks.first_without_room.unwrap_or(0));
+        let news = self.suspects.keys.len();
+        self.suspects.keys.extend(kept.iter().map(|asked| asked.key));
+        self.suspects.keys.rotate_left(news);
+        looks.clear();
+        self.looks = looks;
+        self.suspects.has_news
     }
 
     /// Whether one has become suspect since the last look, or since this was asked.
@@ -259,33 +237,72 @@ impl<K: Asked> Table<K> {
         mem::take(&mut self.suspects.has_news)
     }
 
-    /// The kernel has answered `raw` to what was asked for a registration.
+    /// The kernel has answered `raw` to what was asked for the registration in `slot`. If that is a raw descriptor's,
+    /// and there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
     #[inline(never)]
-    pub(super) fn answer(&mut self, key: WatchKey, raw: u32, events: &mut Events) {
-        let Some(entry) = self.entries.get_mut(key) else {
+    pub(super) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
+        let Some((key, entry)) = self.entries.entry_at(slot) else {
             return;
         };
-        let is_gone = entry.is_gone::<K>(raw, !K::FORGETS_CLOSED);
-        if !is_gone {
-            if let Some(reported) = entry.watch.ready(K::Ask::WORDS.readiness(raw)) {
-                events.push(event::<K>(entry.watch.token(), reported, raw));
-            }
+        let is_raw = entry.watch.tracking() == Tracking::Levels;
+        if is_raw && raw & K::Ask::INVALID == 0 && !K::FORGETS_CLOSED {
+            self.unchecked.push((entry.snapshot(key), raw));
+            return;
         }
-        // What the kernel doesn't take again was closed without a word.
-        if is_gone || entry.refresh(key, &mut self.kernel, &mut self.suspects).is_err() {
+        let is_closed = is_raw && raw & K::Ask::INVALID != 0;
+        if is_closed || !entry.report(key, raw, &mut self.kernel, &mut self.suspects, events) {
             self.vacate(key);
         }
     }
 
+    /// As [`answer`](Table::answer), once it is known whether the source is there.
+    pub(super) fn answer_checked(&mut self, asked: &Snapshot, raw: u32, events: &mut Events) {
+        let key = asked.key;
+        // What has changed meanwhile is answered anew.
+        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.is_as(asked)) {
+            if asked.is_gone || !entry.report(key, raw, &mut self.kernel, &mut self.suspects, events) {
+                self.vacate(key);
+            }
+        }
+    }
+
+    /// Applies the answer to one of `looks`.
+    pub(super) fn look(
+        &mut self,
+        looks: &mut Looks<K::Ask>,
+        index: usize,
+        now: Instant,
+        events: &mut Events,
+    ) {
+        let (asked, raw) = (looks.asked[index], looks.list.asks[index].found());
+        // Without room for a report a look would be wasted: the next call looks again, at once.
+        let due = if raw != 0 && events.spare() == 0 {
+            looks.first_without_room.get_or_insert(looks.kept);
+            Some(now)
+        } else {
+            self.look_at(&asked, raw, now, events)
+        };
+        if let Some(due) = due {
+            looks.again = Some(looks.again.map_or(due, |again| again.min(due)));
+            looks.asked[looks.kept] = asked;
+            looks.kept += 1;
+        }
+    }
+
     /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
-    fn look(&mut self, key: WatchKey, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
+    fn look_at(&mut self, asked: &Snapshot, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
+        let key = asked.key;
         let entry = self.entries.get_mut(key)?;
-        // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a number.
-        if entry.is_gone::<K>(raw, raw != 0 || K::FORGETS_CLOSED) {
+        if !entry.is_as(asked) {
+            // The answer is to another question.
+            entry.is_suspect = entry.watch.suspect().is_some();
+            return entry.is_suspect.then_some(now);
+        }
+        if asked.is_gone {
             self.vacate(key);
             return None;
         }
-        let found = K::Ask::WORDS.readiness(raw);
+        let found = K::Ask::WORDS.levels(raw);
         let mut look = entry.watch.look(found, now);
         if let Look::Report(reported) = look {
             events.push(event::<K>(entry.watch.token(), reported, raw));
@@ -304,48 +321,35 @@ impl<K: Asked> Table<K> {
             }
         }
     }
+}
 
-    #[inline]
-    fn find(&mut self, place: Place) -> io::Result<WatchKey> {
-        match place {
-            Place::Key(key) => Ok(key),
-            Place::Fd(fd) => self.find_fd(fd),
-        }
+impl Suspects {
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+impl<A: Ask> Looks<A> {
+    /// The look has failed: all of them are suspects still.
+    pub(super) fn keep_all(&mut self) {
+        self.kept = self.asked.len();
     }
 
-    fn find_fd(&mut self, fd: RawFd) -> io::Result<WatchKey> {
-        let identity = FileIdentity::of(fd);
-        let Some(key) = self.by_fd.get(fd) else {
-            return Err(identity.err().unwrap_or_else(not_found));
-        };
-        match identity {
-            Ok(now) if self.entries.get(key).is_some_and(|entry| entry.identity == now) => Ok(key),
-            // It may be there all the same.
-            Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => Err(e),
-            // Closed without a word, like epoll forgets it; perhaps another has its number.
-            other => {
-                self.vacate(key);
-                Err(other.err().unwrap_or_else(not_found))
-            }
-        }
+    fn clear(&mut self) {
+        self.list.asks.clear();
+        self.asked.clear();
+        (self.kept, self.again, self.first_without_room) = (0, None, None);
     }
+}
 
-    pub(super) fn key_at(&self, slot: u32) -> Option<WatchKey> {
-        self.entries.key_at(slot)
-    }
-
-    /// What was there.
-    fn vacate(&mut self, key: WatchKey) -> Option<Entry> {
-        let entry = self.entries.remove(key)?;
-        self.by_fd.remove(entry.fd);
-        // To ask for nothing can't fail in a way that matters.
-        let _ = self.kernel.ask(key, entry.fd, None);
-        Some(entry)
+impl<A: Ask> Default for Looks<A> {
+    fn default() -> Looks<A> {
+        Looks { list: List::default(), asked: Vec::new(), kept: 0, again: None, first_without_room: None }
     }
 }
 
 impl Entry {
-    /// Asks the kernel for what the watch wants.
+    /// Asks the kernel for what the watch wants, which has changed.
     #[inline]
     fn refresh<K: Asked>(
         &mut self,
@@ -353,6 +357,7 @@ impl Entry {
         kernel: &mut K,
         suspects: &mut Suspects,
     ) -> io::Result<()> {
+        self.version = self.version.wrapping_add(1);
         if !self.is_suspect && self.watch.suspect().is_some() {
             self.is_suspect = true;
             suspects.keys.push(key);
@@ -361,37 +366,59 @@ impl Entry {
         kernel.ask(key, self.fd, Wanted::of(&self.watch))
     }
 
-    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
-    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without a word, and
-    /// its number may have a new owner, who must not wake the old one's token.
-    fn is_gone<K: Asked>(&self, raw: u32, may_be_another: bool) -> bool {
-        self.watch.tracking() == Tracking::Levels
-            && (raw & K::Ask::INVALID != 0 || may_be_another && self.identity.has_left(self.fd))
+    /// Reports what is news. Whether the source is there still: what the kernel doesn't take again was closed without
+    /// `deregister`.
+    #[inline]
+    fn report<K: Asked>(
+        &mut self,
+        key: WatchKey,
+        raw: u32,
+        kernel: &mut K,
+        suspects: &mut Suspects,
+        events: &mut Events,
+    ) -> bool {
+        if let Some(reported) = self.watch.ready(K::Ask::WORDS.levels(raw)) {
+            events.push(event::<K>(self.watch.token(), reported, raw));
+        }
+        self.refresh(key, kernel, suspects).is_ok()
+    }
+
+    fn snapshot(&self, key: WatchKey) -> Snapshot {
+        let raw_identity = (self.watch.tracking() == Tracking::Levels).then_some(self.identity);
+        Snapshot { key, version: self.version, fd: self.fd, raw_identity, is_gone: false }
+    }
+
+    /// Whether nothing has changed since `asked`.
+    fn is_as(&self, asked: &Snapshot) -> bool {
+        self.version == asked.version
+    }
+
+    fn look_for<K: Asked>(&self, suspect: Interest) -> K::Ask {
+        K::Ask::new(self.fd, Wanted { interest: Some(suspect), read_hangup: false })
     }
 }
 
 #[cold]
-fn not_found() -> io::Error {
+pub(super) fn not_found() -> io::Error {
     io::Error::from_raw_os_error(errors::NOT_FOUND)
 }
 
-fn look_for<K: Asked>(fd: RawFd, suspect: Option<Interest>) -> K::Ask {
-    match suspect {
-        Some(_) => K::Ask::new(fd, Wanted { interest: suspect, read_hangup: false }),
-        None => K::Ask::NOTHING,
-    }
+#[cold]
+pub(super) fn already_exists() -> io::Error {
+    io::Error::from_raw_os_error(errors::ALREADY_EXISTS)
 }
 
 fn event<K: Asked>(token: Token, readiness: Readiness, raw: u32) -> Event {
     Event::new(token, readiness, K::BACKEND as u8, raw)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, unix, not(wakeful_loom)))]
 mod tests {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::backend::registrations::Registrations;
     use crate::backend::Blocked;
 
     /// Takes everything.
@@ -405,23 +432,28 @@ mod tests {
         fn ask(&mut self, _: WatchKey, _: RawFd, _: Option<Wanted>) -> io::Result<()> {
             Ok(())
         }
+
+        fn forget(&mut self, _: WatchKey, _: RawFd) {}
     }
 
     #[test]
     fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
         let (one, _other) = UnixStream::pair().unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let mut table = Table::new(Kernel);
+        let registrations = Registrations::new(Kernel);
         for _ in 0..1000 {
-            let key = table.insert(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
+            let (mut table, key) =
+                registrations.register(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
             // It was told of, and then blocked in a direction that isn't known.
-            table.answer(key, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
-            table.change(Place::Key(key), |watch| watch.rearm(Blocked::Unknown)).unwrap();
+            table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
+            table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
             assert!(table.take_news_of_suspects());
-            table.remove(Place::Key(key)).unwrap();
+            table.remove(key).unwrap();
         }
+        let table = registrations.lock();
         assert!(table.suspects.keys.capacity() < 10);
-        assert!(table.look_at_suspects(&mut Events::with_capacity(1)).unwrap().is_none());
+        let (table, again) = registrations.look_at_each(table, &mut Events::with_capacity(1));
+        assert!(again.unwrap().is_none());
         assert!(table.suspects.keys.is_empty());
     }
 }

@@ -9,32 +9,55 @@
 //!        v                                                         |
 //!     ARMED  -- ready: reported ---+--> QUIET    (an IoSource: its WouldBlock will tell)
 //!        ^                         |      |
-//!        |                         |      | rearm(unknown direction)
+//!        |                         |      | rearm with a doubt: unknown direction, nothing used up, an error
 //!        |                         |      v
-//!        +---- seen not ready -----+--> SUSPECT  (a raw descriptor: nobody will tell; a hang-up: see below)
+//!        +---- seen not ready -----+--> SUSPECT  (a raw descriptor: no operation is seen; a hang-up: see below)
 //!                                         |
 //!                                         +-- still ready after a pause: reported again, pause doubled
 //! ```
 //!
 //! A suspect is looked at when the poller comes by. Not ready: it was used up, so it is armed, and the next change
-//! is an event like any other. Ready: either nobody has used it up, or somebody has and more has come; a kernel that
+//! is an event like any other. Ready: either it was not used up, or it was and more has come; a kernel that
 //! answers levels can't tell which. To say nothing could lose an event, to report at once would make the poller spin
-//! beside a source that nobody reads. So it is reported again after a pause, which doubles as long as nothing
-//! changes.
+//! beside a source that is never read. So it is reported again after a pause, which doubles as long as nothing
+//! changes. A suspect of an `IoSource` is reported once, and rests until the next operation says more.
 //!
 //! Errors and hang-ups are reported once even if no direction is armed, as an edge-triggered kernel does.
 //!
-//! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
-//! Operations on a source that has hung up don't answer `WouldBlock`, so nobody will tell, though the source be an
-//! `IoSource`. It becomes a suspect too, but whoever has hung up is reported again only when what the kernel says has
-//! changed.
+//! # Words that last
 //!
-//! Nor is `WouldBlock` the answer to who would receive priority data that isn't there (Linux says `EINVAL`), so
-//! priority that was reported is a suspect likewise.
+//! Some words are not used up by I/O: `POLLERR` lasts while an error queue holds an entry, `POLLHUP` after both halves
+//! are closed, `POLLRDHUP` and the `POLLIN` beside it after `shutdown`, `POLLOUT` while another socket's queue is full.
+//! Others of the same name come anew: one refused datagram after another. Two rules keep both right.
+//!
+//! 1. *A word is news when it was seen absent, or when the source has done something since it was reported.* Something
+//!    is an operation that has succeeded before one answered `WouldBlock`, an operation that has failed, or an error
+//!    that was taken: each may have used the word up, and each allows one more report. So errors that come one after
+//!    another are all reported, and there are no more reports than things that the program has done.
+//! 2. *What `WouldBlock` alone has answered was not used up.* The word lasts. A direction without such a word is armed
+//!    once more (the event was spurious, or another thread was faster), then suspected. A direction with one is
+//!    suspected in silence: the kernel can't sleep on the source, since it would answer at once, so the source is
+//!    looked at after a pause; a *change* is reported, the word is not.
+//!
+//! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
+//! Operations on a source that has hung up don't answer `WouldBlock`, so it is suspected in silence from the start,
+//! `IoSource` or not. If something is left to read beside the hang-up, it is repeated until the pause is longest.
+//!
+//! Nor is `WouldBlock` the answer to a receiver of priority data that isn't there (Linux says `EINVAL`), so priority
+//! that was reported is a suspect likewise, and is repeated until the pause is longest.
+//!
+//! What a raw descriptor does is not seen, so rule 1 can't hold for it: it is repeated. But the readiness of an ended
+//! process, or of a file, is not for use at all ([`FileKind::Steady`]), and changes of it alone are reported.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+#[cfg(not(windows))]
+pub(super) use self::suspicion::LONGEST_PAUSE;
+use self::suspicion::{Doubt, Suspicion};
+use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};
+
+mod suspicion;
 
 /// How a source's readiness becomes known to be used up.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -45,17 +68,29 @@ pub(crate) enum Tracking {
     Levels,
 }
 
-/// Which operation has used up its direction.
+/// What an operation says of the readiness that was reported.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
-    /// It has answered `WouldBlock`.
+    /// It has answered `WouldBlock`, and something else came before: the direction was used up.
     Direction(Interest),
+    /// It has answered `WouldBlock`, and none has succeeded since the last that did: nothing was used up. `None` is an
+    /// unknown direction.
+    Idle(Option<Interest>),
     /// It has moved fewer bytes than it could have.
     #[cfg_attr(not(any(feature = "net", all(unix, feature = "os-ext"))), allow(dead_code))]
     // the sources of bytes
     Short(Interest),
-    /// The caller did not say.
+    /// It has answered `WouldBlock`, in a direction that the caller did not name.
     Unknown,
+    /// It has failed otherwise, or the source's error was taken: an error may be used up.
+    Error,
+}
+
+impl Blocked {
+    /// Whether to look at once what the source is ready for, since an operation alone doesn't say.
+    pub(crate) fn leaves_doubt(self) -> bool {
+        !matches!(self, Blocked::Direction(_) | Blocked::Short(_))
+    }
 }
 
 /// Names a registration within one selector; never names another one later.
@@ -78,13 +113,16 @@ pub(crate) struct Watch {
     token: Token,
     interest: Interest,
     tracking: Tracking,
+    kind: FileKind,
     armed: Option<Interest>,
     /// By direction, in the order of [`DIRECTIONS`].
     suspects: [Option<Suspicion>; 3],
-    /// What was reported with a hang-up, if only a change of it is to be reported.
-    hung_up: Option<Readiness>,
-    /// Which of [`ENDINGS`] were reported.
+    /// What the kernel said last, if a word of it lasts: only a change of it may be reported.
+    lasting: Option<Readiness>,
+    /// Which of [`ENDINGS`] were reported, and not seen absent since.
     told: Readiness,
+    /// What is armed though nothing was used up: a second time it is suspected.
+    spurious: Option<Interest>,
 }
 
 /// What is reported once even if no direction is armed: a program may wait for the end alone (tokio's users do), and
@@ -93,32 +131,26 @@ const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(
 
 const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
 
-/// A direction that was reported, and of which nobody will tell that it was used up.
-#[derive(Copy, Clone, Debug)]
-struct Suspicion {
-    pause: Duration,
-    /// When it is reported again if it is still ready; `None` until the first look.
-    due: Option<Instant>,
-}
-
 impl Watch {
-    /// The first pause before a direction that is still ready is reported again.
-    pub(crate) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
-    /// The longest: what an idle, ready, unread descriptor costs is one look in this time.
-    pub(crate) const LONGEST_PAUSE: Duration = Duration::from_micros(12_800);
-    /// The longest beside a source that has hung up: few of them come back.
-    const LONGEST_PAUSE_AT_END: Duration = Duration::from_micros(102_400);
-
+    #[inline]
     pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
         Watch {
             token,
             interest,
             tracking,
+            kind: FileKind::Other,
             armed: Some(interest),
             suspects: [None; 3],
-            hung_up: None,
+            lasting: None,
             told: Readiness::NONE,
+            spurious: None,
         }
+    }
+
+    /// The same of a descriptor of which more is known.
+    #[inline]
+    pub(crate) fn of_kind(self, kind: FileKind) -> Watch {
+        Watch { kind, ..self }
     }
 
     pub(crate) fn token(&self) -> Token {
@@ -147,10 +179,14 @@ impl Watch {
     }
 
     /// What is to be looked at when the poller comes by.
+    #[inline]
     pub(crate) fn suspect(&self) -> Option<Interest> {
+        if self.is_unsuspected() {
+            return None;
+        }
         let mut suspect = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
-            if self.suspects[index].is_some() {
+            if self.suspects[index].is_some_and(|suspicion| suspicion.doubt != Doubt::Rests) {
                 suspect = join(suspect, Some(direction));
             }
         }
@@ -159,35 +195,75 @@ impl Watch {
 
     /// `reregister`: all is asked anew.
     pub(crate) fn replace(&mut self, token: Token, interest: Interest) {
-        *self = Watch::new(token, interest, self.tracking);
+        *self = Watch::new(token, interest, self.tracking).of_kind(self.kind);
     }
 
     /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
+    #[inline]
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
-        let mut found = self.asked_of(found);
+        let is_plain = found.without(Readiness::READABLE.union(Readiness::WRITABLE)).is_none();
+        if !is_plain
+            || self.tracking == Tracking::Levels
+            || self.kind == FileKind::Steady
+            || !self.is_at_rest()
+        {
+            return self.ready_for_more(found);
+        }
+        let armed = self.armed?;
+        let used = directions(found)?.intersection(self.interest)?;
+        armed.intersection(used)?;
+        self.armed = armed.remove(used);
+        Some(only(self.interest, found))
+    }
+
+    /// Nothing is suspected, and no error or hang-up was reported.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        let has_told = !self.told.without(Readiness::READ_CLOSED).is_none();
+        !has_told && self.lasting.is_none() && self.is_unsuspected()
+    }
+
+    #[inline]
+    fn is_unsuspected(&self) -> bool {
+        self.suspects.iter().all(Option::is_none)
+    }
+
+    /// As [`ready`](Watch::ready), of what is more than readable and writable, or of more than an operation's
+    /// direction.
+    fn ready_for_more(&mut self, found: Readiness) -> Option<Readiness> {
+        let found = self.asked_of(found);
+        self.forget_absent(found);
         let used = self.used(found)?;
         let is_armed = self.armed.and_then(|armed| armed.intersection(used)).is_some();
         let is_news = !found.and(ENDINGS).without(self.told).is_none();
         if !is_armed && !is_news {
             return None;
         }
-        if self.armed.is_none() || !tells_direction(found) {
+        let mut reported = self.in_each_direction(found);
+        if self.armed.is_none() || !tells_direction(reported) {
             // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
-            found = found.union(self.asked_of(readiness_of(used)));
+            reported = reported.union(only(self.interest, readiness_of(used)));
         }
         self.told = self.told.union(found.and(ENDINGS));
+        // What wasn't asked for was ready when it was last reported, so that it is now is no change.
+        let unasked = self.quiet_of(self.interest).map_or(Readiness::NONE, words_of);
+        let unasked = unasked.without(Readiness::READ_CLOSED.union(Readiness::LEFTOVER));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
+        let has_error = found.intersects(Readiness::ERROR);
         let hung_up = is_hang_up(found);
-        if hung_up || self.tracking == Tracking::Levels {
-            self.suspect_also(used);
+        self.lasting = lasts(found).then_some(said(found).union(unasked));
+        self.rest(used);
+        if self.kind == FileKind::Steady && !has_error {
+            // Nothing uses it up, and what comes is asked for all the same.
+        } else if hung_up || self.tracking == Tracking::Levels {
+            self.suspect_also(used, Doubt::Unseen);
         } else if let Some(priority) = used.intersection(Interest::PRIORITY_DATA) {
-            self.suspect_also(priority);
+            self.suspect_also(priority, Doubt::Priority);
         }
-        self.hung_up = hung_up.then_some(found);
-        Some(found)
+        Some(reported)
     }
 
-    /// An operation has answered `WouldBlock`.
+    /// An operation says that readiness was used up, or may have been.
     pub(crate) fn rearm(&mut self, blocked: Blocked) {
         match blocked {
             Blocked::Direction(direction) => {
@@ -195,96 +271,159 @@ impl Watch {
                     self.arm(direction);
                 }
             }
+            Blocked::Idle(Some(direction)) => {
+                let direction = direction.intersection(self.interest);
+                if let Some(direction) = direction.and_then(|direction| self.quiet_of(direction)) {
+                    self.rearm_idle(direction);
+                }
+            }
             // Behind what was moved there is nothing, or the end, which was told or will be.
             Blocked::Short(direction) => {
-                let ended = Readiness::ERROR
-                    .union(Readiness::WRITE_CLOSED)
-                    .union(Readiness::READ_CLOSED.when(direction.is_readable()));
+                let ended =
+                    Readiness::WRITE_CLOSED.union(Readiness::READ_CLOSED.when(direction.is_readable()));
                 if !self.told.intersects(ended) {
                     self.rearm(Blocked::Direction(direction));
                 }
             }
             // Arming all would report the direction that did not block at once, and again after each blocked
             // operation (mio#1963): an unknown direction is suspected instead.
-            Blocked::Unknown => {
-                let quiet = match self.armed {
-                    Some(armed) => self.interest.remove(armed),
-                    None => Some(self.interest),
-                };
-                if let Some(quiet) = quiet {
-                    self.suspect_also(quiet);
-                    self.hung_up = None;
+            Blocked::Idle(None) => {
+                if let Some(quiet) = self.quiet_of(self.interest) {
+                    self.suspect_also(quiet, Doubt::Either);
                 }
             }
+            Blocked::Unknown => {
+                if let Some(quiet) = self.quiet_of(self.interest) {
+                    for suspicion in self.suspects.iter_mut().flatten() {
+                        if suspicion.doubt == Doubt::Unseen {
+                            suspicion.doubt = Doubt::Operation;
+                        }
+                    }
+                    self.suspect_also(quiet, Doubt::Operation);
+                    self.lasting = None;
+                    if self.has_told_an_error() {
+                        self.told = self.told.without(Readiness::ERROR);
+                    }
+                }
+            }
+            Blocked::Error => {
+                if self.has_told_an_error() {
+                    match self.quiet_of(self.interest) {
+                        Some(quiet) => self.suspect_also(quiet, Doubt::Error),
+                        None => self.told = self.told.without(Readiness::ERROR),
+                    }
+                }
+            }
+        }
+    }
+
+    /// `WouldBlock` is all that `direction` has answered since it was reported.
+    fn rearm_idle(&mut self, direction: Interest) {
+        let lasting = Readiness::ERROR
+            .union(Readiness::WRITE_CLOSED)
+            .union(Readiness::READ_CLOSED.when(direction.is_readable()));
+        let is_again = self.spurious.and_then(|spurious| spurious.intersection(direction)).is_some();
+        if is_again || self.told.intersects(lasting) {
+            self.suspect_also(direction, Doubt::Operation);
+        } else {
+            self.arm(direction);
+            self.spurious = join(self.spurious, Some(direction));
         }
     }
 
     /// The kernel has just answered to [`suspect`](Watch::suspect): what isn't ready is what was used up.
     pub(crate) fn acquit(&mut self, found: Readiness) {
-        let ready = self.used(self.asked_of(found));
+        let found = self.asked_of(found);
+        self.forget_absent(found);
+        let ready = self.still_ready(found);
+        self.lasting = self.lasting.map(|last| last.without(lost(last, self.with_unasked(last, found))));
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
-            if self.suspects[index].is_some() && !is_ready {
-                self.arm(direction);
-            }
+            self.acquit_one(index, direction, is_ready, found);
         }
+    }
+
+    /// Whether the suspicion of a direction has ended.
+    fn acquit_one(&mut self, index: usize, direction: Interest, is_ready: bool, found: Readiness) -> bool {
+        let Some(Suspicion { doubt, .. }) = self.suspects[index] else {
+            return true;
+        };
+        if doubt == Doubt::Rests {
+            return true;
+        }
+        // What the kernel answers at once can't be slept on.
+        let lasts = found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED));
+        if !is_ready && !lasts {
+            self.arm(direction);
+            self.spurious = self.spurious.and_then(|spurious| spurious.remove(direction));
+            return true;
+        }
+        // What was in doubt is an error, not the direction; nor does what is steady block.
+        let is_over = match doubt {
+            Doubt::Error => !found.intersects(Readiness::ERROR),
+            _ => self.kind == FileKind::Steady && !lasts,
+        };
+        if is_over {
+            self.suspects[index] = None;
+        }
+        is_over
     }
 
     /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
-        let mut found = self.asked_of(found);
-        let ready = self.used(found);
-        if let Some(ready) = ready.filter(|_| !tells_direction(found)) {
-            // As in `ready`, or it would look like a change.
-            found = found.union(self.asked_of(readiness_of(ready)));
-        }
-        // That an error or what was left has been taken is no news.
-        let taken = Readiness::ERROR.union(Readiness::LEFTOVER);
-        let has_changed = self.hung_up.is_some_and(|reported| {
-            found.without(taken) != reported.without(taken) || !found.and(taken).without(reported).is_none()
-        });
-        if !has_changed && self.hung_up.is_some() {
-            self.hung_up = Some(found);
-        }
-        let is_at_end = self.is_at_end();
+        let found = self.asked_of(found);
+        self.forget_absent(found);
+        let ready = self.still_ready(found);
+        let has_changed = match self.lasting {
+            Some(last) => {
+                let now_found = self.with_unasked(last, found);
+                let has_changed = has_changed(last, now_found);
+                self.lasting = (!has_changed || lasts(now_found)).then_some(now_found);
+                has_changed
+            }
+            None => false,
+        };
         let mut report: Option<Interest> = None;
         let mut next: Option<Instant> = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
-            let Some(suspicion) = &mut self.suspects[index] else {
+            let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
+            if self.acquit_one(index, direction, is_ready, found) {
+                continue;
+            }
+            let Some(mut suspicion) = self.suspects[index] else {
                 continue;
             };
-            if ready.and_then(|ready| ready.intersection(direction)).is_none() {
-                self.arm(direction);
-                continue;
-            }
-            match suspicion.due {
-                // A change is due at once, at the first look too.
-                due if has_changed || due.is_some_and(|due| now >= due) => {
-                    if has_changed {
-                        suspicion.pause = Watch::SHORTEST_PAUSE;
-                    } else {
-                        let longest =
-                            if is_at_end { Watch::LONGEST_PAUSE_AT_END } else { Watch::LONGEST_PAUSE };
-                        suspicion.pause = (suspicion.pause * 2).min(longest);
-                    }
-                    suspicion.due = Some(now + suspicion.pause);
-                    if has_changed || !is_at_end {
-                        report = join(report, Some(direction));
+            let due = suspicion.due(now);
+            // A change is due at once, at the first look too.
+            if has_changed || now >= due {
+                let may_give_up = self.may_give_up(direction, suspicion.doubt);
+                let is_longest = suspicion.postpone(now, has_changed, may_give_up);
+                let is_news = match suspicion.doubt {
+                    Doubt::Error => true,
+                    _ if !is_ready => false,
+                    _ if has_changed => true,
+                    _ => !(self.is_silent() || may_give_up && is_longest),
+                };
+                if is_news {
+                    report = join(report, Some(direction));
+                    if suspicion.doubt.is_of_operation() {
+                        suspicion.doubt = if is_hang_up(found) { Doubt::Unseen } else { Doubt::Rests };
                     }
                 }
-                Some(_) => {}
-                None => suspicion.due = Some(now + suspicion.pause),
             }
-            if let Some(due) = suspicion.due {
+            self.suspects[index] = Some(suspicion);
+            if suspicion.doubt != Doubt::Rests {
+                let due = suspicion.due(now);
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
-        if has_changed {
-            self.hung_up = is_hang_up(found).then_some(found);
-        }
         match (report, next) {
             (Some(report), _) => {
-                let told = only(report, found);
+                if lasts(found) {
+                    self.lasting.get_or_insert(found);
+                }
+                self.told = self.told.union(found.and(ENDINGS));
+                let told = only(report, self.in_each_direction(found));
                 // A bare hang-up counts as readable, which may not be what was looked at.
                 let unsaid = readiness_of(report).when(!tells_direction(told));
                 Look::Report(told.union(unsaid))
@@ -294,63 +433,177 @@ impl Watch {
         }
     }
 
-    /// Whether it has hung up and there is nothing left, so that to repeat it would tell nobody anything.
-    fn is_at_end(&self) -> bool {
-        self.hung_up.is_some_and(|reported| !reported.intersects(Readiness::LEFTOVER))
+    /// Whether to repeat what lasts would say nothing new.
+    fn is_silent(&self) -> bool {
+        let has_ended = |last: Readiness| is_hang_up(last) && !last.intersects(Readiness::LEFTOVER);
+        self.kind == FileKind::Steady || self.lasting.is_some_and(has_ended)
+    }
+
+    /// Whether a direction that stays ready for long is ready for ever: of those at their end few come back.
+    fn may_give_up(&self, direction: Interest, doubt: Doubt) -> bool {
+        doubt == Doubt::Priority
+            || self.lasting.is_some_and(is_hang_up)
+            || direction.is_readable() && self.told.intersects(Readiness::READ_CLOSED)
+    }
+
+    fn has_told_an_error(&self) -> bool {
+        self.told.intersects(Readiness::ERROR) && !self.told.intersects(Readiness::WRITE_CLOSED)
+    }
+
+    /// Those of `directions` that aren't armed.
+    fn quiet_of(&self, directions: Interest) -> Option<Interest> {
+        match self.armed {
+            Some(armed) => directions.remove(armed),
+            None => Some(directions),
+        }
+    }
+
+    /// What isn't said any more is news when it comes again. A kernel says it unasked, but for the end of reading.
+    fn forget_absent(&mut self, found: Readiness) {
+        let unasked = Readiness::ERROR.union(Readiness::WRITE_CLOSED);
+        self.told = self.told.without(unasked.without(found));
     }
 
     /// The readiness of `directions` is used up: the next change counts.
     fn arm(&mut self, directions: Interest) {
         self.armed = join(self.armed, Some(directions));
+        self.spurious = self.spurious.and_then(|spurious| spurious.remove(directions));
         // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
         let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
+        let was_at_rest = self.is_at_rest();
         self.told = self.told.and(lasting);
+        if was_at_rest {
+            return;
+        }
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_some() {
                 self.suspects[index] = None;
             }
         }
         if self.suspect().is_none() {
-            self.hung_up = None;
+            self.lasting = None;
         }
     }
 
-    /// Suspects `directions`; what is suspected already keeps its pause, or who is always suspected anew would never
-    /// be due.
-    fn suspect_also(&mut self, directions: Interest) {
+    /// Suspects `directions`; what is suspected already keeps its pause and its timer: to restart it each time would
+    /// postpone the report for ever.
+    fn suspect_also(&mut self, directions: Interest, doubt: Doubt) {
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
-            if directions.intersection(direction).is_some() {
-                self.suspects[index].get_or_insert(Suspicion { pause: Watch::SHORTEST_PAUSE, due: None });
+            if directions.intersection(direction).is_none() {
+                continue;
+            }
+            match &mut self.suspects[index] {
+                Some(suspicion) if suspicion.doubt == Doubt::Rests => {
+                    suspicion.renew(doubt);
+                }
+                // An error that may be another by now is to be reported whatever else is in doubt.
+                Some(suspicion) if matches!(suspicion.doubt, Doubt::Operation | Doubt::Either) => {
+                    suspicion.doubt = doubt;
+                }
+                Some(_) => {}
+                none => *none = Some(Suspicion::new(doubt)),
+            }
+        }
+    }
+
+    /// `directions` are reported: what operations had left open is answered.
+    fn rest(&mut self, directions: Interest) {
+        for (index, direction) in DIRECTIONS.into_iter().enumerate() {
+            if directions.intersection(direction).is_none() {
+                continue;
+            }
+            match &mut self.suspects[index] {
+                Some(suspicion) if suspicion.doubt.is_of_operation() => {
+                    suspicion.doubt = Doubt::Rests;
+                }
+                _ => {}
             }
         }
     }
 
     /// The directions that `found` makes progress in, of those that are of interest.
     fn used(&self, found: Readiness) -> Option<Interest> {
-        // Nobody need ask for errors and hang-ups to be told. They concern whatever is of interest, or a kernel that
-        // goes on telling would keep the poller awake.
+        // Errors and hang-ups are reported unasked. They concern whatever is of interest, or a kernel that goes on
+        // answering would keep the poller awake.
         if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
             return Some(self.interest);
         }
-        directions(found)?.intersection(self.interest)
+        directions(said(found))?.intersection(self.interest)
     }
 
-    /// `found`, less the directions that nobody asked for. An error is found by reading and by writing, so it is told
-    /// in each direction that was asked for: [`ready`](Watch::ready) silences each.
+    /// Of the suspects, those that `found` makes progress in. An error that was reported and lasts is none.
+    fn still_ready(&self, found: Readiness) -> Option<Interest> {
+        let is_old = self.told.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
+        if is_old && self.tracking == Tracking::Operations && !is_hang_up(found) {
+            return directions(said(found))?.intersection(self.interest);
+        }
+        self.used(found)
+    }
+
+    /// `found`, and of what was found `last` the words that weren't asked for now.
+    fn with_unasked(&self, last: Readiness, found: Readiness) -> Readiness {
+        let unasked = match self.suspect() {
+            Some(asked) => self.interest.remove(asked),
+            None => Some(self.interest),
+        };
+        said(found).union(said(last).and(unasked.map_or(Readiness::NONE, words_of)))
+    }
+
+    /// `found`, less the directions that aren't of interest, and less an end that is none.
     fn asked_of(&self, found: Readiness) -> Readiness {
-        let found = found
-            .union(Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR)));
-        // Who asks for reading has no pipe to write to: an error closes nothing, unless both halves are closed.
+        // A reader has no pipe to write to, and of a socket the kernel says apart that both halves are closed: there
+        // an error closes nothing.
+        let has_no_reader_to_lose = self.interest.is_readable() || self.kind == FileKind::Socket;
         let closes_nothing =
-            found.intersects(Readiness::ERROR) && self.interest.is_readable() && !is_hang_up(found);
+            found.intersects(Readiness::ERROR) && has_no_reader_to_lose && !is_hang_up(found);
         only(self.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
     }
+
+    /// `found` as it is reported. An error is found by reading and by writing, so it is reported in each direction of
+    /// interest: [`ready`](Watch::ready) silences each.
+    fn in_each_direction(&self, found: Readiness) -> Readiness {
+        let both = Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR));
+        only(self.interest, found.union(both))
+    }
+}
+
+/// `found` without what follows from other words.
+fn said(found: Readiness) -> Readiness {
+    found
+        .without(Readiness::READABLE.when(found.intersects(Readiness::DERIVED_READ)))
+        .without(Readiness::WRITABLE.when(found.intersects(Readiness::DERIVED_WRITE)))
+        .without(Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE))
+}
+
+/// Whether a word of `found` lasts.
+fn lasts(found: Readiness) -> bool {
+    is_hang_up(found) || found.intersects(Readiness::ERROR)
+}
+
+/// What of `last` isn't there `now`, and need not be reported: it was used up.
+fn lost(last: Readiness, now: Readiness) -> Readiness {
+    last.without(now).without(Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED))
+}
+
+/// Whether `now` says something that `last` didn't: that a half is open again, too, but not what was used up.
+fn has_changed(last: Readiness, now: Readiness) -> bool {
+    let last = said(last);
+    last.without(lost(last, now)) != now
 }
 
 fn readiness_of(directions: Interest) -> Readiness {
     Readiness::READABLE
         .when(directions.is_readable() || directions.is_priority())
         .union(Readiness::WRITABLE.when(directions.is_writable()))
+}
+
+/// The words that a kernel says only if it is asked about `directions`.
+fn words_of(directions: Interest) -> Readiness {
+    let reading = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::LEFTOVER);
+    reading
+        .when(directions.is_readable())
+        .union(Readiness::WRITABLE.when(directions.is_writable()))
+        .union(Readiness::PRIORITY.when(directions.is_priority()))
 }
 
 /// `found`, less the directions that are not in `wanted`.

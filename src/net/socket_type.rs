@@ -38,7 +38,7 @@ macro_rules! socket_type {
             /// Those of getsockopt(2), if the error can't be had.
             #[inline]
             pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
-                self.inner.take_error()
+                self.inner.took(self.inner.take_error())
             }
         }
 

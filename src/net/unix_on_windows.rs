@@ -99,7 +99,7 @@ impl UnixStream {
     ///
     /// Those of `getsockopt`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        SockRef::from(&*self.inner).take_error()
+        self.inner.took(SockRef::from(&*self.inner).take_error())
     }
 
     /// Ends reading, writing or both, for all handles of the socket.
@@ -162,7 +162,7 @@ impl UnixListener {
     ///
     /// Those of `getsockopt`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        SockRef::from(&*self.inner).take_error()
+        self.inner.took(SockRef::from(&*self.inner).take_error())
     }
 }
 

@@ -38,15 +38,16 @@ pub(crate) const TIMER_SLACK: Duration = if cfg!(any(target_os = "linux", target
     Duration::ZERO
 };
 
-#[cfg(not(windows))]
-impl FileIdentity {
-    /// Whether `fd` stands for nothing by now, or for something else. Not if the system just can't say.
-    pub(crate) fn has_left(self, fd: std::os::fd::RawFd) -> bool {
-        match FileIdentity::of(fd) {
-            Ok(now) => now != self,
-            Err(e) => e.raw_os_error() == Some(errors::BAD_DESCRIPTOR),
-        }
-    }
+/// What a descriptor stands for, as far as it changes the meaning of its readiness.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    /// An error alone closes no socket.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Socket,
+    /// No operation uses its readiness up: a process that has ended, a file whose changes can be watched.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    Steady,
+    Other,
 }
 
 #[cfg(all(target_family = "wasm", not(target_os = "wasi")))]

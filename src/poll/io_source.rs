@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use super::chaos::{Chaos, Key as ChaosKey};
@@ -125,6 +126,16 @@ impl<T> IoSource<T> {
         }
     }
 
+    /// Passes on what was taken of the source's error: with a kernel that must be asked again, the next one is news.
+    #[cfg(feature = "net")]
+    #[inline]
+    pub(crate) fn took(&self, error: io::Result<Option<io::Error>>) -> io::Result<Option<io::Error>> {
+        if let (Some(watched), Ok(Some(_))) = (&self.watched, &error) {
+            watched.has_failed();
+        }
+        error
+    }
+
     /// Moves bytes of a stream. `operation` may be told to move only so many.
     ///
     /// To move fewer than `wanted` re-arms the direction as `WouldBlock` does: with an edge-triggered kernel the next
@@ -198,6 +209,8 @@ struct Watched {
     core: Arc<Core>,
     key: Option<WatchKey>,
     chaos: Option<ChaosKey>,
+    /// Whether an operation has succeeded since the last `WouldBlock`: if not, that used nothing up.
+    has_acted: AtomicBool,
 }
 
 /// What doesn't depend on the type of a source, and so is compiled once for all.
@@ -218,7 +231,7 @@ impl Watched {
         if key.is_none() && chaos.is_none() {
             return Ok(None);
         }
-        Ok(Some(Box::new(Watched { core: Arc::clone(core), key, chaos })))
+        Ok(Some(Box::new(Watched { core: Arc::clone(core), key, chaos, has_acted: AtomicBool::new(false) })))
     }
 
     fn reregister(
@@ -255,12 +268,37 @@ fn check_poll(core: &Core, poll_id: u32) -> io::Result<()> {
 impl Watched {
     #[inline]
     fn told<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
-        if let (Some(key), Err(e)) = (self.key, &result) {
-            if e.kind() == io::ErrorKind::WouldBlock {
-                self.core.selector.rearm(key, blocked)?;
-            }
+        match &result {
+            Ok(_) => self.has_acted.store(true, Ordering::Relaxed),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked(blocked)?,
+            Err(_) => self.has_failed(),
         }
         result
+    }
+
+    fn blocked(&self, blocked: Blocked) -> io::Result<()> {
+        let Some(key) = self.key else {
+            return Ok(());
+        };
+        let has_acted = self.has_acted.load(Ordering::Relaxed);
+        if has_acted {
+            self.has_acted.store(false, Ordering::Relaxed);
+        }
+        let blocked = match blocked {
+            Blocked::Direction(direction) if !has_acted => Blocked::Idle(Some(direction)),
+            Blocked::Unknown if !has_acted => Blocked::Idle(None),
+            acted => acted,
+        };
+        self.core.selector.rearm(key, blocked)
+    }
+
+    /// An operation has answered an error of the source's, or the error was taken.
+    #[cold]
+    fn has_failed(&self) {
+        if let Some(key) = self.key {
+            // If it fails the error counts all the same: `WouldBlock` arms what this did not.
+            let _ = self.core.selector.rearm(key, Blocked::Error);
+        }
     }
 
     #[inline]

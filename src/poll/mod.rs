@@ -204,7 +204,8 @@ impl Poll {
     /// # Errors
     ///
     /// - `Interrupted`: a signal handler has run; nothing is lost, call again.
-    /// - `InvalidInput`: the capacity of `events` is 0.
+    /// - `InvalidInput`: the capacity of `events` is 0. With `posix_poll` also if more sources are registered than the
+    ///   process may have descriptors open (`RLIMIT_NOFILE`), as after lowering that limit.
     ///
     /// After an error `events` is empty.
     ///

@@ -17,6 +17,8 @@ use crate::readiness::{Interest, Token};
 /// Unix (module `unix`) and WASI (module `wasi`). Where the kernel is edge-triggered (epoll, kqueue) its events are
 /// too. With `posix_poll` and `wasi` a change is found when `poll` is called; while a descriptor stays ready, its
 /// event is repeated, at pauses that grow to 13 ms, since the kernel can't tell "still ready" from "ready again".
+/// With `posix_poll` the kernel holds the file while a thread sleeps in `poll`: if another thread closes the descriptor
+/// without deregistering it first, the peer sees no end of the connection before that sleep is over.
 ///
 /// # Errors
 ///

@@ -162,9 +162,16 @@ impl Readiness {
     pub(crate) const WRITE_CLOSED: Readiness = Readiness(1 << 5);
     pub(crate) const AIO: Readiness = Readiness(1 << 6);
     pub(crate) const LIO: Readiness = Readiness(1 << 7);
-    /// Nobody writes any more, but something is left to read. No user sees it: it tells two hang-ups of a FIFO apart.
+    // No user sees these: they say where the others come from.
+    /// Both halves are closed, but something is left to read: it tells two hang-ups of a FIFO apart.
     #[cfg(feature = "os-poll")]
     pub(crate) const LEFTOVER: Readiness = Readiness(1 << 8);
+    /// `READABLE` follows from another word: the kernel doesn't say that there is something to read.
+    #[cfg(feature = "os-poll")]
+    pub(crate) const DERIVED_READ: Readiness = Readiness(1 << 9);
+    /// `WRITABLE` follows from an error: the kernel doesn't say that there is room.
+    #[cfg(feature = "os-poll")]
+    pub(crate) const DERIVED_WRITE: Readiness = Readiness(1 << 10);
 
     #[inline]
     pub(crate) const fn intersects(self, other: Readiness) -> bool {

@@ -51,7 +51,24 @@ impl PollWords {
             .union(Readiness::READ_CLOSED.when(hangup || read_hangup))
             .union(Readiness::WRITE_CLOSED.when(hangup || (error && !input && !socket_output)))
             .union(Readiness::PRIORITY.when(priority))
-            .union(Readiness::LEFTOVER.when(hangup && input && !read_hangup))
+    }
+
+    /// What `raw` tells, and which of it the kernel has not said in its own word: for those who compare one answer with
+    /// the next.
+    #[inline]
+    pub(crate) const fn levels(&self, raw: u32) -> Readiness {
+        if raw & (self.priority | self.error | self.hangup) == 0 {
+            return self.readiness(raw);
+        }
+        let input = raw & (self.input | self.read_hangup) != 0;
+        let output = raw & self.output != 0;
+        let leftover = raw & self.hangup != 0 && raw & self.input != 0 && raw & self.read_hangup == 0;
+        let found = self.readiness(raw);
+
+        found
+            .union(Readiness::DERIVED_READ.when(found.intersects(Readiness::READABLE) && !input))
+            .union(Readiness::DERIVED_WRITE.when(found.intersects(Readiness::WRITABLE) && !output))
+            .union(Readiness::LEFTOVER.when(leftover))
     }
 }
 
@@ -91,10 +108,25 @@ mod tests {
     #[test]
     fn a_fifo_with_a_leftover_is_told_from_an_empty_one() {
         assert_eq!(readiness(1 | 16), readiness(16));
-        assert!(WORDS.readiness(1 | 16) != WORDS.readiness(16));
-        assert!(
-            WORDS.readiness(1 | 4 | 16 | 32) == WORDS.readiness(1 | 4 | 16 | 32).without(Readiness::LEFTOVER)
-        );
+        assert!(WORDS.levels(1 | 16).intersects(Readiness::LEFTOVER));
+        assert!(!WORDS.levels(16).intersects(Readiness::LEFTOVER));
+        assert!(!WORDS.levels(1 | 4 | 16 | 32).intersects(Readiness::LEFTOVER));
+    }
+
+    #[test]
+    fn what_a_lone_error_is_ready_for_is_derived() {
+        let derived = Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE);
+        assert_eq!(WORDS.levels(8).and(derived), derived);
+        assert_eq!(WORDS.levels(8 | 1).and(derived), Readiness::NONE);
+        assert_eq!(WORDS.levels(8 | 4).and(derived), Readiness::NONE);
+        // Priority data and a hang-up are readable, and no input.
+        assert_eq!(WORDS.levels(2).and(derived), Readiness::DERIVED_READ);
+        assert_eq!(WORDS.levels(16).and(derived), Readiness::DERIVED_READ);
+        assert_eq!(WORDS.levels(1 | 2 | 16).and(derived), Readiness::NONE);
+        for raw in 0..128 {
+            let hidden = derived.union(Readiness::LEFTOVER);
+            assert_eq!(WORDS.levels(raw).without(hidden), WORDS.readiness(raw));
+        }
     }
 
     #[test]

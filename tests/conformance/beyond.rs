@@ -46,6 +46,23 @@ const BEYOND: &[Beyond] = &[
     Beyond { file: "deregistration", reason: AT_ONCE, tests: &["the_rest_of_a_batch_is_forgotten"] },
     Beyond { file: "edges", reason: BLOCKS, tests: &["a_peek_that_blocks_arms"] },
     Beyond { file: "edges", reason: WHOLE, tests: &["vectored_operations_arm"] },
+    Beyond {
+        file: "linux_lasting_words",
+        reason: ONCE,
+        tests: &[
+            "a_file_that_can_be_watched",
+            "a_full_queue_of_another",
+            "a_process_that_has_ended",
+            "a_shut_down_datagram_socket",
+            "a_terminal_that_has_gone_and_is_full",
+            "an_end_that_is_not_read",
+            "an_error_queue_that_is_not_read",
+            "an_overrun",
+            "completions_that_are_not_read",
+            "priority_data_that_is_not_read",
+            "timestamps_that_are_not_read",
+        ],
+    },
     Beyond { file: "spinning", reason: QUIET, tests: &["timeouts_are_kept"] },
     Beyond {
         file: "threads",

@@ -13,7 +13,7 @@ use crate::support::*;
 on_every_backend![keys_come_by_the_line, the_terminal_has_gone];
 
 /// A terminal, and the end at which its user sits.
-fn terminal() -> (File, File) {
+pub fn terminal() -> (File, File) {
     // SAFETY: no memory is passed; what is made is nobody else's.
     let user = unsafe {
         let user = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);

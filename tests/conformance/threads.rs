@@ -123,7 +123,7 @@ fn what_was_written_before_a_wake_is_seen(backend: Backend) {
 
 /// Runs `act` in another thread while this one sleeps in `poll` without a limit but [`PATIENCE`]; most likely: how
 /// long `act` is put off varies.
-fn while_asleep(t: &mut Tester, round: usize, act: impl FnOnce() + Send) -> Vec<wakeful::event::Event> {
+pub fn while_asleep(t: &mut Tester, round: usize, act: impl FnOnce() + Send) -> Vec<wakeful::event::Event> {
     thread::scope(|scope| {
         scope.spawn(move || {
             match round % 4 {

@@ -18,6 +18,7 @@ on_every_backend![
     an_error_in_the_asked_direction,
     after_an_error_the_next_arrival_is_an_event,
     an_error_does_not_silence_the_reader,
+    errors_one_after_another,
 ];
 
 fn datagrams_come_as_they_are_read(backend: Backend) {
@@ -215,4 +216,50 @@ pub fn an_error_does_not_silence_the_reader(backend: Backend) {
     }
     send_after_all(peer, to_a);
     t.expect(&[want(A, READ).or(WRITE)]);
+}
+
+/// A sender never blocks. How it takes an error says that the next one is another, and no error of a datagram closes
+/// anything.
+pub fn errors_one_after_another(backend: Backend) {
+    if !makes_sockets(backend) {
+        return;
+    }
+    if IS_LIBC_OF_WASI {
+        return skip(backend, "error_of_a_datagram");
+    }
+    if backend == Backend::Iocp {
+        return skip(backend, "refused_datagram");
+    }
+    let takes: [fn(&UdpSocket) -> Option<ErrorKind>; 3] = [
+        |socket| socket.take_error().unwrap().map(|e| e.kind()),
+        |socket| socket.send(b"again?").err().map(|e| e.kind()),
+        |socket| socket.recv(&mut [0; 4]).err().map(|e| e.kind()),
+    ];
+    for interest in [READ, WRITE, BOTH] {
+        for take in takes {
+            let mut t = Tester::new(backend);
+            let (mut a, _) = udp();
+            let (_keep, nobody) = refusing_udp();
+            a.connect(nobody).unwrap();
+            t.register(&mut a, A, interest);
+            if interest.is_writable() {
+                t.expect(&[want(A, WRITE)]);
+            }
+            for round in 0..5 {
+                patiently(|| a.send(b"anybody?")).unwrap();
+                // epoll says an error without a direction as both, and takes it for the end of a pipe if only readable
+                // was asked for.
+                let events = expect_error(&mut t, if interest == READ { READ } else { WRITE });
+                let is_writer = interest.is_writable();
+                let is_closed = events.iter().any(Event::is_write_closed);
+                assert!(!is_closed || !is_writer, "{interest:?}, round {round}: {events:?}");
+                let error = patiently(|| match take(&a) {
+                    Some(ErrorKind::WouldBlock) => Err(ErrorKind::WouldBlock.into()),
+                    error => Ok(error),
+                });
+                assert_eq!(error.unwrap(), Some(ErrorKind::ConnectionRefused), "{interest:?}, round {round}");
+            }
+            t.quiet();
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Unix, promise 14: a raw descriptor loses no event, whatever way it is read, on any backend.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use wakeful::{Backend, Events, IoSource, Token, Waker};
 use crate::skips::skip;
 use crate::support::unix::{close, raw_drain, read, Directory};
 use crate::support::*;
+use crate::threads::while_asleep;
 
 on_every_backend![
     raw_reads_lose_nothing,
@@ -28,6 +29,7 @@ on_every_backend![
     one_number_with_two_polls,
     closed_without_a_word,
     a_closed_number_does_not_spin,
+    deregistered_and_closed_under_a_sleeper,
     a_duplicate_is_a_source_of_its_own,
 ];
 
@@ -384,6 +386,28 @@ fn a_closed_number_does_not_spin(backend: Backend) {
     }
     let answers = t.registry().deregister(&mut SourceFd(&fd));
     assert!(matches!(answers.unwrap_err().raw_os_error(), Some(libc::EBADF | libc::ENOENT)));
+}
+
+/// A kernel that is asked about a list holds what is on it for as long as it sleeps. To deregister ends that, so that the
+/// peer sees the end as soon as the descriptor is closed.
+fn deregistered_and_closed_under_a_sleeper(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    for round in 0..30 {
+        let (a, mut b) = std_tcp_pair();
+        b.set_read_timeout(Some(PATIENCE)).unwrap();
+        let fd = a.as_raw_fd();
+        t.register(&mut SourceFd(&fd), A, READ);
+        let (registry, waker) = (&registry, &waker);
+        while_asleep(&mut t, round, move || {
+            registry.deregister(&mut SourceFd(&fd)).unwrap();
+            drop(a);
+            // The poller sleeps on: only then is it woken.
+            assert_eq!(b.read(&mut [0]).expect("the end of the stream"), 0);
+            waker.wake().unwrap();
+        });
+    }
 }
 
 fn a_duplicate_is_a_source_of_its_own(backend: Backend) {

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
-use super::super::table::Place;
+use super::super::registrations::{Locked, Registrations};
 use super::super::watch::{Blocked, Tracking};
 use super::*;
 use crate::readiness::{Interest, Token};
@@ -47,7 +47,7 @@ impl Port for Fake {
 
 struct Test {
     port: Arc<Fake>,
-    table: Table<Associations<Fake>>,
+    registrations: Registrations<Associations<Fake>>,
     ours: UnixStream,
     theirs: UnixStream,
 }
@@ -57,16 +57,28 @@ impl Test {
         let port = Arc::new(Fake::default());
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        Test { table: Table::new(Associations::new(Arc::clone(&port))), port, ours, theirs }
+        Test { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port, ours, theirs }
     }
 
     fn fd(&self) -> RawFd {
         self.ours.as_raw_fd()
     }
 
-    fn insert(&mut self, tracking: Tracking, interest: Interest) -> Key {
-        let fd = self.fd();
-        self.table.insert(fd, tracking, Token(7), interest).unwrap()
+    fn insert(&self, tracking: Tracking, interest: Interest) -> Key {
+        self.try_insert(tracking, interest).unwrap()
+    }
+
+    fn try_insert(&self, tracking: Tracking, interest: Interest) -> io::Result<Key> {
+        self.registrations.register(self.fd(), tracking, Token(7), interest).map(|(_table, key)| key)
+    }
+
+    fn table(&self) -> Locked<'_, Associations<Fake>> {
+        self.registrations.lock()
+    }
+
+    /// Looks at the suspects, and answers when to look again.
+    fn look(&self, events: &mut Events) -> Option<std::time::Duration> {
+        self.registrations.look_at_each(self.table(), events).1.unwrap()
     }
 
     /// What is asked about the socket, if anything.
@@ -89,7 +101,7 @@ impl Test {
 
     fn fetched(&mut self, user: u64, raw: u32) -> Vec<String> {
         let mut events = Events::with_capacity(8);
-        self.table.fetched(Found::Descriptor { user, raw }, &mut events);
+        self.table().fetched(Found::Descriptor { user, raw }, &mut events);
         shown(&events)
     }
 
@@ -117,7 +129,7 @@ fn a_key_survives_the_kernel() {
 
 #[test]
 fn a_registration_is_associated_with_its_key() {
-    let mut test = Test::new();
+    let test = Test::new();
     let key = test.insert(Tracking::Operations, BOTH);
     let wanted = Wanted { interest: Some(BOTH), read_hangup: true };
     assert_eq!(test.associated(), Some((wanted, to_user(key))));
@@ -133,7 +145,7 @@ fn after_a_report_only_what_is_news_is_associated_anew() {
     assert_eq!(test.tells(IN), ["7 READABLE"]);
     assert_eq!(test.asked(), None, "both were told");
     assert!(test.associated().is_some(), "but the end would be news");
-    test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
+    test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
     assert_eq!(test.asked(), Some(READ));
     assert_eq!(test.calls(), 4, "one for the registration, one for each event, one to arm again");
 }
@@ -151,17 +163,17 @@ fn who_is_at_its_end_is_left_alone() {
 fn what_is_asked_already_costs_no_call() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Operations, READ);
-    test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
-    test.table.change(Place::Key(key), |watch| watch.replace(Token(8), READ)).unwrap();
+    test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
+    test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
     assert_eq!(test.calls(), 1);
     assert_eq!(test.tells(IN), ["8 READABLE"], "the token is here, not in the kernel");
 }
 
 #[test]
 fn a_new_interest_is_asked_at_once() {
-    let mut test = Test::new();
+    let test = Test::new();
     let key = test.insert(Tracking::Operations, READ);
-    test.table.change(Place::Key(key), |watch| watch.replace(Token(7), WRITE)).unwrap();
+    test.table().change(key, |watch| watch.replace(Token(7), WRITE)).unwrap();
     assert_eq!(test.asked(), Some(WRITE));
 }
 
@@ -170,7 +182,7 @@ fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Operations, READ);
     let user = test.take();
-    test.table.remove(Place::Key(key)).unwrap();
+    test.table().remove(key).unwrap();
     assert_eq!(test.fetched(user, IN), [""; 0]);
 
     let next = test.insert(Tracking::Operations, READ);
@@ -182,19 +194,18 @@ fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
 
 #[test]
 fn a_deregistered_source_is_dissociated() {
-    let mut test = Test::new();
+    let test = Test::new();
     let key = test.insert(Tracking::Operations, BOTH);
-    test.table.remove(Place::Key(key)).unwrap();
+    test.table().remove(key).unwrap();
     assert_eq!(test.associated(), None);
     assert_eq!(test.calls(), 2);
 }
 
 #[test]
 fn a_source_that_the_kernel_refuses_is_not_registered() {
-    let mut test = Test::new();
+    let test = Test::new();
     test.port.0.lock().unwrap().refuses = true;
-    let fd = test.fd();
-    let error = test.table.insert(fd, Tracking::Operations, Token(7), READ).unwrap_err();
+    let error = test.try_insert(Tracking::Operations, READ).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     test.port.0.lock().unwrap().refuses = false;
     test.insert(Tracking::Operations, READ);
@@ -206,7 +217,7 @@ fn who_can_not_be_associated_again_was_closed() {
     let key = test.insert(Tracking::Operations, BOTH);
     test.port.0.lock().unwrap().refuses = true;
     assert_eq!(test.tells(OUT), ["7 WRITABLE"], "what was told before that holds");
-    assert_eq!(test.table.remove(Place::Key(key)).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+    assert_eq!(test.table().remove(key).unwrap_err().raw_os_error(), Some(libc::ENOENT));
 }
 
 #[test]
@@ -214,7 +225,7 @@ fn a_descriptor_that_is_not_open_is_forgotten() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Levels, READ);
     assert_eq!(test.tells(GONE), [""; 0]);
-    assert!(test.table.remove(Place::Key(key)).is_err());
+    assert!(test.table().remove(key).is_err());
 }
 
 #[test]
@@ -227,7 +238,7 @@ fn a_raw_descriptor_is_looked_at_after_its_event() {
     test.ours.read_exact(&mut [0]).unwrap();
 
     let mut events = Events::with_capacity(8);
-    test.table.look_at_suspects(&mut events).unwrap();
+    test.look(&mut events);
     assert_eq!(shown(&events), [""; 0]);
     assert_eq!(test.asked(), Some(READ), "it was used up: the next change is an event like any other");
 }
@@ -243,7 +254,7 @@ fn a_number_with_another_owner_is_not_asked_about() {
     test.ours = UnixStream::pair().unwrap().0;
 
     let mut events = Events::with_capacity(8);
-    test.table.look_at_suspects(&mut events).unwrap();
+    test.look(&mut events);
     assert_eq!(shown(&events), [""; 0]);
     let associated = &test.port.0.lock().unwrap().associated;
     assert!(associated.get(&number).map_or(true, |(wanted, _)| wanted.interest.is_none()));
@@ -256,7 +267,7 @@ fn without_room_a_suspect_is_not_lost() {
     test.theirs.write_all(b"x").unwrap();
     assert_eq!(test.tells(IN), ["7 READABLE"]);
     let mut none = Events::with_capacity(0);
-    let again = test.table.look_at_suspects(&mut none).unwrap();
+    let again = test.look(&mut none);
     assert_eq!(again, Some(std::time::Duration::ZERO), "look again at once");
 }
 
@@ -265,19 +276,19 @@ fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Operations, BOTH);
     assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
-    assert!(!test.table.take_news_of_suspects());
-    test.table.change(Place::Key(key), |watch| watch.rearm(Blocked::Unknown)).unwrap();
-    assert!(test.table.take_news_of_suspects());
-    test.table.look_at(key);
+    assert!(!test.table().take_news_of_suspects());
+    test.table().change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
+    assert!(test.table().take_news_of_suspects());
+    drop(test.registrations.look_at(test.table(), key));
     assert_eq!(test.asked(), Some(READ), "it is writable still");
 }
 
 #[test]
 fn a_notification_is_no_event() {
-    let mut test = Test::new();
+    let test = Test::new();
     test.insert(Tracking::Operations, READ);
     let mut events = Events::with_capacity(8);
-    test.table.fetched(Found::Notification, &mut events);
+    test.table().fetched(Found::Notification, &mut events);
     assert!(events.is_empty());
     assert_eq!(test.calls(), 1);
 }

@@ -9,39 +9,40 @@ mod sys;
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::sys::{SystemPort, KERNEL_BATCH};
 use super::ask::Ask;
 use super::associations::Associations;
+use super::registrations::Registrations;
 use super::select::{describe_bits, Select};
-use super::table::{Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 
 pub(crate) struct EventPorts {
     port: Arc<SystemPort>,
-    table: Mutex<Table<Associations<SystemPort>>>,
+    registrations: Registrations<Associations<SystemPort>>,
 }
 
 impl Select for EventPorts {
     fn new() -> io::Result<EventPorts> {
         let port = Arc::new(SystemPort::new()?);
-        Ok(EventPorts { table: Mutex::new(Table::new(Associations::new(Arc::clone(&port)))), port })
+        Ok(EventPorts { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let turn = self.lock().begin(events, timeout)?;
+        let (table, turn) = self.registrations.begin(events, timeout)?;
+        drop(table);
         let mut timeout = turn.timeout;
         while events.spare() > 0 {
             let mut found = 0;
             let result = self.port.fetch(events.spare(), timeout, |batch| {
                 found = batch.len();
-                let mut table = self.lock();
+                // Each may be associated anew, which is a call: no other thread is to wait for all of them.
                 for one in batch {
-                    table.fetched(one.found(), events);
+                    self.registrations.lock().fetched(one.found(), events);
                 }
             });
             result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
@@ -51,7 +52,7 @@ impl Select for EventPorts {
             }
             timeout = Some(Duration::ZERO);
         }
-        self.lock().end(&turn, events)
+        self.registrations.end(self.registrations.lock(), &turn, events)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -69,7 +70,7 @@ impl Select for EventPorts {
         token: Token,
         interest: Interest,
     ) -> io::Result<Option<WatchKey>> {
-        let key = self.lock().insert(io, tracking, token, interest)?;
+        let (_table, key) = self.registrations.register(io, tracking, token, interest)?;
         Ok(match tracking {
             Tracking::Operations => Some(key),
             Tracking::Levels => None,
@@ -83,22 +84,17 @@ impl Select for EventPorts {
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        let mut table = self.lock();
-        table.change(Place::of(io, key), |watch| watch.replace(token, interest))
+        let (mut table, key) = self.registrations.find(io, key);
+        table.change(key?, |watch| watch.replace(token, interest))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
-        self.lock().remove(Place::of(io, key))
+        let (mut table, key) = self.registrations.find(io, key);
+        table.remove(key?)
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        let mut table = self.lock();
-        // Deregistered meanwhile: nothing to arm.
-        let _ = table.change(Place::Key(key), |watch| watch.rearm(blocked));
-        if blocked == Blocked::Unknown {
-            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
-            table.look_at(key);
-        }
+        let mut table = self.registrations.rearm(key, blocked);
         if table.take_news_of_suspects() {
             drop(table);
             self.notify()?;
@@ -107,7 +103,7 @@ impl Select for EventPorts {
     }
 
     fn abandon(&self, key: WatchKey) {
-        let _ = self.lock().remove(Place::Key(key));
+        let _ = self.registrations.lock().remove(key);
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {
@@ -116,11 +112,5 @@ impl Select for EventPorts {
 
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe_bits(raw, libc::pollfd::NAMES, f)
-    }
-}
-
-impl EventPorts {
-    fn lock(&self) -> MutexGuard<'_, Table<Associations<SystemPort>>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -91,7 +91,7 @@ impl Select for Iocp {
         // Deregistered meanwhile: nothing to arm.
         let _ = self.change(Place::Key(key), |watch, look| {
             watch.rearm(blocked);
-            if let (Blocked::Unknown, Some(suspect)) = (blocked, watch.suspect()) {
+            if let (true, Some(suspect)) = (blocked.leaves_doubt(), watch.suspect()) {
                 // What blocked shows now, and needn't wait for the poller to look.
                 if let Some(found) = look(suspect) {
                     watch.acquit(found);

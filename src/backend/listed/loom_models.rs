@@ -6,7 +6,9 @@
 use super::*;
 use crate::os;
 use crate::readiness::PollWords;
-use loom::sync::Condvar;
+use loom::sync::{Condvar, Mutex};
+use std::sync::OnceLock;
+use std::time::Instant;
 
 loom::lazy_static! {
     static ref KERNEL: Kernel = Kernel::default();
@@ -25,6 +27,8 @@ struct State {
     taken: usize,
     notifier: RawFd,
     is_notified: bool,
+    /// Each look at the clock is a second later: a pause that has begun is over.
+    seconds: u64,
 }
 
 impl Kernel {
@@ -110,11 +114,19 @@ impl Ask for Fake {
                 ask.found = u32::from(is_notified || is_readable);
             }
             let found = asks.iter().filter(|ask| ask.found != 0).count();
-            if timeout == Some(Duration::ZERO) || found > 0 {
+            // A pause is over at once, or there would be as many ways to go on as there are moments.
+            if timeout.is_some() || found > 0 {
                 return Ok(found);
             }
             state = KERNEL.changed.wait(state).unwrap();
         }
+    }
+
+    fn now() -> Instant {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let mut state = KERNEL.state.lock().unwrap();
+        state.seconds += 1;
+        *START.get_or_init(Instant::now) + Duration::from_secs(state.seconds)
     }
 }
 
@@ -124,7 +136,7 @@ mod tests {
     use loom::sync::atomic::{AtomicBool, Ordering};
     use loom::thread;
     use std::os::unix::net::UnixDatagram;
-    use std::sync::{Arc, OnceLock};
+    use std::sync::Arc;
 
     const READ: Interest = Interest::READABLE;
 
@@ -310,5 +322,125 @@ mod tests {
                 thread.join().unwrap();
             }
         });
+    }
+
+    /// As [`drain`], by an operation whose direction isn't known.
+    fn drain_unknown(listed: &Listed<Fake>, fd: RawFd, key: WatchKey) {
+        while take(fd) {}
+        listed.rearm(key, Blocked::Unknown).unwrap();
+    }
+
+    #[test]
+    fn what_blocks_in_an_unknown_direction_while_polling_is_not_lost() {
+        loom::model(|| {
+            let (listed, [fd, _]) = (listed(), sources());
+            put(fd);
+            let key = register(&listed, fd, 1);
+            assert_eq!(poll(&listed), [1]);
+            let reader = {
+                let listed = listed.clone();
+                thread::spawn(move || {
+                    drain_unknown(&listed, fd, key);
+                    // Perhaps nothing is left for the poller.
+                    listed.notify().unwrap();
+                })
+            };
+            let writer = thread::spawn(move || put(fd));
+            while KERNEL.state.lock().unwrap().taken < 2 {
+                if !wait(&listed, None).is_empty() {
+                    drain_unknown(&listed, fd, key);
+                }
+            }
+            reader.join().unwrap();
+            writer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn two_that_block_while_it_is_looked_at_leave_it_armed() {
+        loom::model(|| {
+            let (listed, [fd, _]) = (listed(), sources());
+            put(fd);
+            let key = register(&listed, fd, 1);
+            assert_eq!(poll(&listed), [1]);
+            // So there is a suspect to look at.
+            listed.rearm(key, Blocked::Unknown).unwrap();
+            let readers = [0, 1].map(|_| {
+                let listed = listed.clone();
+                thread::spawn(move || drain_unknown(&listed, fd, key))
+            });
+            // It may be told again: it isn't known that nothing was left.
+            wait(&listed, Some(Duration::ZERO));
+            for reader in readers {
+                reader.join().unwrap();
+            }
+            drain_unknown(&listed, fd, key);
+            assert_eq!(wait(&listed, Some(Duration::ZERO)), []);
+            put(fd);
+            assert_eq!(wait(&listed, Some(Duration::ZERO)), [1]);
+        });
+    }
+
+    /// Another thread changes a raw descriptor that is ready while its answer is on the way: its first one, or that of
+    /// a look. Its token may be reported until the change is over. Then comes the next one's, if there is one.
+    fn while_a_raw_descriptor_is_looked_at(
+        is_suspect: bool,
+        next: &'static [usize],
+        change: fn(&Listed<Fake>, RawFd),
+    ) {
+        loom::model(move || {
+            let (listed, [fd, _]) = (listed(), sources());
+            put(fd);
+            listed.register(fd, Tracking::Levels, Token(1), READ).unwrap();
+            if is_suspect {
+                assert_eq!(wait(&listed, Some(Duration::ZERO)), [1]);
+                // Its pause begins.
+                assert_eq!(wait(&listed, Some(Duration::ZERO)), []);
+            }
+            let is_over = Arc::new(AtomicBool::new(false));
+            let changer = {
+                let (listed, is_over) = (listed.clone(), is_over.clone());
+                thread::spawn(move || {
+                    change(&listed, fd);
+                    is_over.store(true, Ordering::Release);
+                })
+            };
+            let was_over = is_over.load(Ordering::Acquire);
+            let first = wait(&listed, Some(Duration::ZERO));
+            assert!(!was_over || !first.contains(&1));
+            changer.join().unwrap();
+            let second = wait(&listed, Some(Duration::ZERO));
+            assert!(!second.contains(&1));
+            let told: Vec<usize> = first.into_iter().chain(second).filter(|&token| token != 1).collect();
+            assert_eq!(told, next);
+
+            // And what was there before changes nothing in what is there now.
+            while take(fd) {}
+            assert_eq!(wait(&listed, Some(Duration::ZERO)), []);
+            put(fd);
+            assert_eq!(wait(&listed, Some(Duration::ZERO)), next);
+        });
+    }
+
+    #[test]
+    fn a_raw_descriptor_goes_while_it_is_looked_at() {
+        for is_suspect in [false, true] {
+            while_a_raw_descriptor_is_looked_at(is_suspect, &[], |listed, fd| {
+                listed.deregister(fd, None).unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn a_raw_descriptor_is_replaced_while_it_is_looked_at() {
+        for is_suspect in [false, true] {
+            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
+                listed.reregister(fd, None, Token(2), READ).unwrap();
+            });
+            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
+                listed.deregister(fd, None).unwrap();
+                listed.register(fd, Tracking::Levels, Token(2), READ).unwrap();
+            });
+        }
     }
 }

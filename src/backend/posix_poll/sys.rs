@@ -58,8 +58,20 @@ impl Ask for pollfd {
     }
 
     fn poll(fds: &mut [pollfd], (): &mut (), timeout: Option<Duration>) -> io::Result<usize> {
-        os::poll(fds, timeout)
+        os::poll(fds, timeout).map_err(|e| named(e, fds.len()))
     }
+}
+
+/// Says why poll(2) refuses a list: there is nothing else in it that it calls invalid.
+#[cold]
+fn named(error: io::Error, count: usize) -> io::Error {
+    if error.raw_os_error() != Some(libc::EINVAL) {
+        return error;
+    }
+    let why = format!(
+        "poll(2) refuses a list of {count} descriptors: it takes no more than the process may have open (RLIMIT_NOFILE)"
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
 fn flags(interest: Interest) -> PollFlags {

@@ -1,6 +1,9 @@
 //! The state machine against any sequence of what a kernel may answer and a program may do. Bytes choose; the fuzzer
 //! and an ordinary test give them.
 
+use std::time::Duration;
+
+use super::suspicion::{pause, DOUBLINGS_AT_END};
 use super::*;
 
 /// Panics if a rule is broken.
@@ -9,24 +12,34 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
     let Some(first) = bytes.next() else { return };
     let interest = interest(first).unwrap_or(Interest::READABLE);
     let tracking = if first & 0x80 == 0 { Tracking::Operations } else { Tracking::Levels };
-    let mut watch = Watch::new(Token(1), interest, tracking);
+    let kind = match first >> 3 & 3 {
+        0 => FileKind::Socket,
+        1 => FileKind::Steady,
+        _ => FileKind::Other,
+    };
+    let mut watch = Watch::new(Token(1), interest, tracking).of_kind(kind);
     let mut now = Instant::now();
+    let mut last = 0;
     while let Some(step) = bytes.next() {
         let argument = bytes.next().unwrap_or(0);
-        match step % 6 {
+        match step % 8 {
             0 => {
+                last = argument;
                 let found = found(argument);
                 let armed = watch.armed();
+                let used = watch.used(watch.asked_of(found));
                 let reported = watch.ready(found);
                 check(&watch, reported);
-                for direction in [Interest::READABLE, Interest::WRITABLE] {
-                    let is_armed = armed.and_then(|armed| armed.intersection(direction)).is_some();
-                    if is_armed && tells(found, direction) {
+                check_end_is_awaited(&watch, found);
+                for direction in DIRECTIONS {
+                    let holds = |of: Option<Interest>| of.and_then(|of| of.intersection(direction)).is_some();
+                    if holds(armed) && holds(used) {
                         let told = reported.is_some_and(|reported| tells(reported, direction));
-                        assert!(told, "{direction:?} was armed and is lost: {watch:?}");
-                        let is_armed =
-                            watch.armed().and_then(|armed| armed.intersection(direction)).is_some();
-                        assert!(!is_armed, "the kernel would go on telling: {watch:?}");
+                        assert!(
+                            told || !tells(found, direction),
+                            "{direction:?} was armed and is lost: {watch:?}"
+                        );
+                        assert!(!holds(watch.armed()), "the kernel would go on telling: {watch:?}");
                     }
                 }
             }
@@ -45,19 +58,42 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             4 => {
                 // Long after each pause: what is due is due.
                 now += Duration::from_millis(200);
+                last = argument;
                 let found = found(argument);
-                let (suspect, was_hung_up) = (watch.suspect(), watch.hung_up);
+                let (suspect, was_lasting) = (watch.suspect(), watch.lasting);
+                let had_told = watch.told;
                 match watch.look(found, now) {
                     Look::Report(reported) => check(&watch, Some(reported)),
-                    Look::Later(due) => assert!(due <= now + Watch::LONGEST_PAUSE_AT_END, "{watch:?}"),
+                    Look::Later(due) => {
+                        assert!(due <= now + pause(DOUBLINGS_AT_END), "{watch:?}")
+                    }
                     Look::Clear => assert_eq!(watch.suspect(), None, "{watch:?}"),
                 }
-                // Who is still ready and has not hung up is told at the second look at the latest.
-                let ready = suspect.and_then(|suspect| directions(found)?.intersection(suspect));
-                if ready.is_some() && was_hung_up.is_none() && watch.hung_up.is_none() {
+                check_end_is_awaited(&watch, found);
+                // What is still ready and does not last is reported at the second look at the latest.
+                let is_plain = was_lasting.is_none() && watch.lasting.is_none() && kind != FileKind::Steady;
+                let ready = suspect.and_then(|suspect| directions(said(found))?.intersection(suspect));
+                let ready = ready.and_then(|ready| ready.intersection(watch.suspect()?));
+                let ready = ready.and_then(|ready| ready.remove(Interest::PRIORITY_DATA));
+                if ready.is_some() && is_plain && !had_told.intersects(ENDINGS) && !lasts(found) {
                     now += Duration::from_millis(200);
                     let second = watch.look(found, now);
                     assert!(matches!(second, Look::Report(_)), "{second:?}: {watch:?}");
+                }
+            }
+            5 if tracking == Tracking::Operations => {
+                let direction = self::interest(argument);
+                watch.rearm(Blocked::Idle(direction));
+                if let Some(wanted) = direction.and_then(|direction| direction.intersection(watch.interest)) {
+                    let covered = join(watch.armed(), watch.suspect());
+                    let covered = covered.and_then(|covered| covered.intersection(wanted));
+                    assert_eq!(covered, Some(wanted), "nothing would notice that it is ready: {watch:?}");
+                }
+            }
+            6 if tracking == Tracking::Operations => {
+                watch.rearm(Blocked::Error);
+                if acquit(&mut watch, argument) {
+                    check_end_is_awaited(&watch, found(argument));
                 }
             }
             _ => {
@@ -67,13 +103,69 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             }
         }
     }
+    check_rest(watch, last, now);
+}
+
+/// A future error or hang-up will be reported where none is there now.
+fn check_end_is_awaited(watch: &Watch, found: Readiness) {
+    let is_quiet = !found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED));
+    assert!(!is_quiet || watch.awaits_end(), "the next error would be lost: {watch:?}");
+}
+
+/// A kernel that goes on saying the same, and a program whose operations answer `WouldBlock` alone: in no time at all
+/// there are few reports.
+fn check_rest(mut watch: Watch, words: u8, now: Instant) {
+    let mut reports = 0;
+    for _ in 0..20 {
+        let suspect = watch.suspect();
+        if suspect.is_some() {
+            reports += usize::from(matches!(watch.look(answer(words, suspect), now), Look::Report(_)));
+        }
+        if watch.armed().is_some() || watch.awaits_end() {
+            let reading = watch.awaits_read_end().then_some(Interest::READABLE);
+            let hangup = if reading.is_some() { words & READ_HANGUP } else { 0 };
+            let words = asked(words, watch.armed()) | hangup;
+            reports += usize::from(watch.ready(found(words)).is_some());
+        }
+        if watch.tracking() == Tracking::Operations {
+            for direction in DIRECTIONS {
+                watch.rearm(Blocked::Idle(Some(direction)));
+                acquit(&mut watch, words);
+            }
+        }
+    }
+    assert!(reports <= 9, "{reports} reports: {watch:?}");
+}
+
+/// A look right after an operation, if there is a suspect.
+fn acquit(watch: &mut Watch, words: u8) -> bool {
+    let suspect = watch.suspect();
+    if suspect.is_some() {
+        watch.acquit(answer(words, suspect));
+    }
+    suspect.is_some()
+}
+
+/// What a kernel answers that says `words` if it is asked for everything.
+fn answer(words: u8, interest: Option<Interest>) -> Readiness {
+    found(asked(words, interest))
+}
+
+fn asked(words: u8, interest: Option<Interest>) -> u8 {
+    let mut asked = ERROR | HANGUP;
+    if let Some(interest) = interest {
+        asked |= if interest.is_readable() { INPUT | READ_HANGUP } else { 0 };
+        asked |= if interest.is_writable() { OUTPUT | SOCKET_OUTPUT } else { 0 };
+        asked |= if interest.is_priority() { PRIORITY } else { 0 };
+    }
+    words & asked
 }
 
 /// A report says something, and nothing that nobody asked for.
 fn check(watch: &Watch, reported: Option<Readiness>) {
     let Some(reported) = reported else { return };
     assert!(tells_direction(reported), "it says nothing: {reported:?}, {watch:?}");
-    assert_eq!(only(watch.interest, reported), reported, "nobody asked: {watch:?}");
+    assert_eq!(only(watch.interest, reported), reported, "it was not asked for: {watch:?}");
 }
 
 fn tells(readiness: Readiness, direction: Interest) -> bool {
@@ -86,17 +178,25 @@ fn interest(byte: u8) -> Option<Interest> {
     chosen.fold(None, |all, (_, one)| join(all, Some(one)))
 }
 
+const INPUT: u8 = 1;
+const OUTPUT: u8 = 2;
+const PRIORITY: u8 = 4;
+const READ_HANGUP: u8 = 8;
+const ERROR: u8 = 16;
+const HANGUP: u8 = 32;
+const SOCKET_OUTPUT: u8 = 64;
+
 fn found(byte: u8) -> Readiness {
     const WORDS: crate::readiness::PollWords = crate::readiness::PollWords {
-        input: 1,
-        output: 2,
-        priority: 4,
-        read_hangup: 8,
-        error: 16,
-        hangup: 32,
-        socket_output: 64,
+        input: INPUT as u32,
+        output: OUTPUT as u32,
+        priority: PRIORITY as u32,
+        read_hangup: READ_HANGUP as u32,
+        error: ERROR as u32,
+        hangup: HANGUP as u32,
+        socket_output: SOCKET_OUTPUT as u32,
     };
-    WORDS.readiness(byte.into())
+    WORDS.levels(byte.into())
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
+use std::time::Duration;
+
+use super::suspicion::{self, SHORTEST_PAUSE};
 use super::*;
+
+fn longest_pause() -> Duration {
+    suspicion::pause(suspicion::DOUBLINGS)
+}
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -151,7 +158,7 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
     let mut now = Instant::now();
     let mut watch = raw(READ);
     watch.ready(Readiness::READABLE);
-    let mut pause = Watch::SHORTEST_PAUSE;
+    let mut pause = SHORTEST_PAUSE;
     let Look::Later(mut due) = watch.look(Readiness::READABLE, now) else {
         panic!("reported at once");
     };
@@ -161,18 +168,18 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
         assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
         now = due;
         assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
-        pause = (pause * 2).min(Watch::LONGEST_PAUSE);
+        pause = (pause * 2).min(longest_pause());
         let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
             panic!("reported twice");
         };
         due = next;
     }
-    assert_eq!(pause, Watch::LONGEST_PAUSE);
+    assert_eq!(pause, longest_pause());
     watch.look(Readiness::NONE, now);
     watch.ready(Readiness::READABLE);
     assert_eq!(
         watch.look(Readiness::READABLE, now),
-        Look::Later(now + Watch::SHORTEST_PAUSE),
+        Look::Later(now + SHORTEST_PAUSE),
         "a change ends the back-off"
     );
 }
@@ -290,3 +297,193 @@ fn a_bare_hang_up_is_told_in_the_direction_that_was_looked_at() {
     let told = Readiness::WRITABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
     assert_eq!(watch.look(HANG_UP, later), Look::Report(told));
 }
+
+/// What poll(2) says of an error alone.
+const LONE_ERROR: Readiness = Readiness::ERROR
+    .union(Readiness::READABLE)
+    .union(Readiness::WRITABLE)
+    .union(Readiness::WRITE_CLOSED)
+    .union(Readiness::DERIVED_READ)
+    .union(Readiness::DERIVED_WRITE);
+
+fn socket(interest: Interest) -> Watch {
+    source(interest).of_kind(FileKind::Socket)
+}
+
+/// What an operation says, and the look that follows.
+fn rearm(watch: &mut Watch, blocked: Blocked, found: Readiness) {
+    watch.rearm(blocked);
+    if blocked.leaves_doubt() && watch.suspect().is_some() {
+        watch.acquit(found);
+    }
+}
+
+#[test]
+fn an_error_that_lasts_is_reported_once() {
+    let mut now = Instant::now();
+    let mut watch = socket(READ);
+    assert!(watch.ready(LONE_ERROR).is_some());
+    for _ in 0..50 {
+        rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
+        assert_eq!((watch.armed(), watch.awaits_end()), (None, false), "the kernel would answer at once");
+        let Look::Later(due) = watch.look(LONE_ERROR, now) else { panic!("reported again") };
+        now = due;
+    }
+    // The first data is a change, and so is the next after they were read.
+    let with_data = Readiness::READABLE.union(Readiness::ERROR);
+    assert_eq!(watch.look(with_data, now), Look::Report(with_data));
+    rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
+    assert!(matches!(watch.look(LONE_ERROR, now), Look::Later(_)));
+    assert_eq!(watch.look(with_data, now), Look::Report(with_data));
+    // The error is read at last.
+    rearm(&mut watch, Blocked::Idle(Some(READ)), Readiness::NONE);
+    assert_eq!((watch.armed(), watch.suspect()), (Some(READ), None));
+    assert!(watch.awaits_end());
+}
+
+#[test]
+fn an_error_after_one_that_was_taken_is_reported() {
+    for interest in [READ, WRITE, BOTH] {
+        let mut watch = socket(interest);
+        if interest.is_writable() {
+            watch.ready(Readiness::WRITABLE);
+        }
+        for _ in 0..5 {
+            assert!(watch.awaits_end(), "{interest:?}");
+            let reported = watch.ready(LONE_ERROR).expect("an error is reported");
+            assert!(reported.intersects(Readiness::ERROR) && !reported.intersects(Readiness::WRITE_CLOSED));
+            assert!(!watch.awaits_end());
+            // There is room all the time.
+            rearm(&mut watch, Blocked::Error, Readiness::WRITABLE);
+            assert!(watch.suspect().is_none(), "{interest:?}: it was the error that was in doubt");
+        }
+    }
+}
+
+#[test]
+fn an_error_that_came_before_the_last_was_seen_absent_is_reported_after_a_pause() {
+    let mut now = Instant::now();
+    let mut watch = socket(WRITE);
+    watch.ready(Readiness::WRITABLE);
+    watch.ready(LONE_ERROR);
+    for _ in 0..3 {
+        rearm(&mut watch, Blocked::Error, LONE_ERROR);
+        let Look::Later(due) = watch.look(LONE_ERROR, now) else { panic!("it may be the same") };
+        now = due;
+        let reported = Readiness::WRITABLE.union(Readiness::ERROR);
+        match watch.look(LONE_ERROR, now) {
+            Look::Report(found) => assert_eq!(format!("{found:?}"), format!("{reported:?}")),
+            look => panic!("{look:?}"),
+        }
+        // Once for each that was taken.
+        assert_eq!(watch.look(LONE_ERROR, now + Duration::from_secs(1)), Look::Clear);
+    }
+}
+
+#[test]
+fn what_moved_data_before_it_blocked_makes_an_error_news() {
+    let mut watch = socket(READ);
+    watch.ready(LONE_ERROR);
+    rearm(&mut watch, Blocked::Direction(READ), LONE_ERROR);
+    assert_eq!(watch.armed(), Some(READ));
+    assert!(watch.ready(LONE_ERROR).is_some());
+    rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
+    assert_eq!(watch.armed(), None);
+}
+
+#[test]
+fn a_short_read_beside_an_error_arms() {
+    let mut watch = socket(READ);
+    watch.ready(Readiness::READABLE.union(Readiness::ERROR));
+    watch.rearm(Blocked::Short(READ));
+    assert_eq!(watch.armed(), Some(READ), "only an end may come unasked");
+}
+
+#[test]
+fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
+    let mut now = Instant::now();
+    let mut watch = socket(WRITE);
+    watch.ready(Readiness::WRITABLE);
+    rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
+    assert_eq!(watch.armed(), Some(WRITE), "another thread was faster");
+    watch.ready(Readiness::WRITABLE);
+    let mut pause = SHORTEST_PAUSE;
+    for _ in 0..20 {
+        rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
+        assert_eq!((watch.armed(), watch.suspect()), (None, Some(WRITE)));
+        assert_eq!(watch.look(Readiness::WRITABLE, now), Look::Later(now + pause));
+        now += pause;
+        assert_eq!(watch.look(Readiness::WRITABLE, now), Look::Report(Readiness::WRITABLE));
+        assert_eq!(watch.look(Readiness::WRITABLE, now + Duration::from_secs(1)), Look::Clear, "it rests");
+        pause = (pause * 2).min(longest_pause());
+    }
+    rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::NONE);
+    assert_eq!(watch.armed(), Some(WRITE));
+    watch.ready(Readiness::WRITABLE);
+    rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
+    assert_eq!(watch.armed(), Some(WRITE), "it was seen not ready, so this is spurious for the first time");
+}
+
+#[test]
+fn a_hang_up_is_reported_once_though_operations_block() {
+    let now = Instant::now();
+    for direction in [Some(READ), None] {
+        let mut watch = socket(BOTH);
+        let hung_up = HANG_UP.union(Readiness::WRITABLE);
+        assert!(watch.ready(hung_up).is_some());
+        for step in 0..20 {
+            rearm(&mut watch, Blocked::Idle(direction), hung_up);
+            let look = watch.look(hung_up, now + step * Duration::from_secs(1));
+            assert!(matches!(look, Look::Later(_)), "{look:?}");
+        }
+    }
+}
+
+#[test]
+fn what_nothing_uses_up_is_reported_by_changes_alone() {
+    let now = Instant::now();
+    for tracking in [Tracking::Operations, Tracking::Levels] {
+        let mut watch = Watch::new(Token(1), READ, tracking).of_kind(FileKind::Steady);
+        assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
+        assert_eq!((watch.armed(), watch.suspect()), (None, None), "there is nothing to look at");
+        assert!(watch.awaits_end());
+        let hung_up = HANG_UP.union(Readiness::LEFTOVER);
+        assert!(watch.ready(hung_up).is_some());
+        assert_eq!((watch.suspect(), watch.awaits_end()), (None, false));
+        assert_eq!(watch.look(hung_up, now), Look::Clear);
+    }
+}
+
+#[test]
+fn an_end_with_something_left_is_given_up_in_the_end() {
+    let mut now = Instant::now();
+    let mut watch = raw(READ);
+    let leftover = HANG_UP.union(Readiness::LEFTOVER);
+    watch.ready(leftover);
+    let mut reports = 0;
+    for _ in 0..100 {
+        match watch.look(leftover, now) {
+            Look::Later(due) => now = due,
+            Look::Report(_) => reports += 1,
+            Look::Clear => panic!("it may come back"),
+        }
+    }
+    assert_eq!(reports, 10);
+    watch.look(HANG_UP, now);
+    assert!(matches!(watch.look(leftover, now), Look::Report(_)));
+}
+
+#[test]
+fn an_unknown_direction_is_reported_once_for_each_operation() {
+    let now = Instant::now();
+    let mut watch = source(BOTH);
+    watch.ready(BOTH_READY);
+    rearm(&mut watch, Blocked::Unknown, Readiness::WRITABLE);
+    assert_eq!((watch.armed(), watch.suspect()), (Some(READ), Some(WRITE)));
+    assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
+    let later = now + Duration::from_secs(1);
+    assert_eq!(watch.look(Readiness::WRITABLE, later), Look::Report(Readiness::WRITABLE));
+    assert_eq!(watch.look(Readiness::WRITABLE, later + Duration::from_secs(1)), Look::Clear);
+}
+
+const BOTH_READY: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);

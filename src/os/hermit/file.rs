@@ -2,6 +2,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
+use super::super::FileKind;
 use super::check;
 
 /// Which file a descriptor stands for: tells a descriptor number from its next life, as far as the kernel gives numbers
@@ -19,12 +20,12 @@ impl FileIdentity {
     }
 
     /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory can't.
-    pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<FileIdentity> {
+    pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
         let file = status(fd)?;
         if matches!(file.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR) {
             return Err(io::Error::from_raw_os_error(libc::EPERM));
         }
-        Ok(FileIdentity { device: file.st_dev, inode: file.st_ino })
+        Ok((FileIdentity { device: file.st_dev, inode: file.st_ino }, FileKind::Other))
     }
 }
 

@@ -47,7 +47,7 @@ const PLANTS: [Plant; 9] = [
     Plant {
         backend: "posix_poll",
         bug: "a lost re-arm: WouldBlock arms nothing",
-        file: "src/backend/listed.rs",
+        file: "src/backend/registrations.rs",
         sound: "|watch| watch.rearm(blocked)",
         planted: "|_| ()",
     },
@@ -55,8 +55,8 @@ const PLANTS: [Plant; 9] = [
         backend: "posix_poll",
         bug: "a stale token: a reregistration keeps the old one",
         file: "src/backend/watch.rs",
-        sound: "*self = Watch::new(token, interest, self.tracking);",
-        planted: "let _ = token; *self = Watch::new(self.token, interest, self.tracking);",
+        sound: "*self = Watch::new(token, interest, self.tracking)",
+        planted: "let _ = token; *self = Watch::new(self.token, interest, self.tracking)",
     },
     Plant {
         backend: "posix_poll",

@@ -1,6 +1,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use super::super::super::FileKind;
 use super::check;
 
 /// Which file a descriptor stands for: tells a descriptor number from its next life.
@@ -30,13 +31,13 @@ impl FileIdentity {
     }
 
     /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory can't.
-    pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<FileIdentity> {
+    pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
         // SAFETY: no memory is passed. A number that isn't open answers an error.
         let status = check(unsafe { wasi::fd_fdstat_get(number(fd)?) })?;
         if matches!(status.fs_filetype, wasi::FILETYPE_REGULAR_FILE | wasi::FILETYPE_DIRECTORY) {
             return check(Err(wasi::ERRNO_PERM));
         }
-        FileIdentity::of(fd)
+        FileIdentity::of(fd).map(|identity| (identity, FileKind::Other))
     }
 }
 

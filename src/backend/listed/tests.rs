@@ -1,0 +1,481 @@
+//! The list, and what may happen while a call is under way, on a kernel of the mind whose calls can be stepped into.
+//!
+//! Each of its calls finds the lock free, or the test fails.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::net::UnixDatagram;
+use std::rc::{Rc, Weak};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use super::*;
+use crate::backend::slab::Key;
+use crate::os::{FileIdentity, FileKind};
+use crate::readiness::PollWords;
+
+const READ: Interest = Interest::READABLE;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const IN: u32 = 1;
+const OUT: u32 = 4;
+const HANGUP: u32 = 16;
+const INVALID: u32 = 128;
+const NOW: Option<Duration> = Some(Duration::ZERO);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Fake {
+    fd: RawFd,
+    asked: u32,
+    found: u32,
+}
+
+type Step = Box<dyn FnOnce()>;
+
+#[derive(Default)]
+struct Kernel {
+    /// What is true of each descriptor.
+    words: HashMap<RawFd, u32>,
+    /// Which file a number stands for, if not for the one that is open.
+    files: HashMap<RawFd, RawFd>,
+    listed: Weak<Listed<Fake>>,
+    /// How long the list was that each call of `poll` was shown.
+    lengths: Vec<usize>,
+    /// How often it was asked which file a number stands for.
+    identities: usize,
+    /// What another thread does during the next call of `poll`, after its answer; or of `identity`.
+    during_poll: Option<Step>,
+    during_identity: Option<Step>,
+    fails: Option<io::ErrorKind>,
+    /// How far the clock has gone.
+    elapsed: Duration,
+}
+
+thread_local! {
+    static KERNEL: RefCell<Kernel> = RefCell::default();
+}
+
+fn kernel<T>(f: impl FnOnce(&mut Kernel) -> T) -> T {
+    KERNEL.with(|kernel| f(&mut kernel.borrow_mut()))
+}
+
+fn assert_unlocked() {
+    if let Some(listed) = kernel(|kernel| kernel.listed.upgrade()) {
+        assert!(listed.registrations.is_unlocked(), "a call with the lock held");
+    }
+}
+
+impl Ask for Fake {
+    const BACKEND: Backend = Backend::PosixPoll;
+    const WORDS: PollWords = PollWords {
+        input: IN,
+        priority: 2,
+        output: OUT,
+        error: 8 | INVALID,
+        hangup: HANGUP,
+        read_hangup: 32,
+        socket_output: 64,
+    };
+    const NAMES: &'static [(u32, &'static str)] = &[];
+    const INVALID: u32 = INVALID;
+    const NOTHING: Fake = Fake { fd: -1, asked: 0, found: 0 };
+
+    type Scratch = ();
+
+    fn new(fd: RawFd, wanted: Wanted) -> Fake {
+        let bits = |interest: Interest| {
+            let output = if interest.is_writable() { OUT } else { 0 };
+            output | if interest.is_readable() { IN } else { 0 }
+        };
+        Fake { fd, asked: wanted.interest.map_or(0, bits) | 8 | HANGUP | INVALID, found: 0 }
+    }
+
+    fn found(&self) -> u32 {
+        self.found
+    }
+
+    fn poll(asks: &mut [Fake], (): &mut (), timeout: Option<Duration>) -> io::Result<usize> {
+        assert_unlocked();
+        let (step, found) = kernel(|kernel| {
+            kernel.lengths.push(asks.len());
+            for ask in asks.iter_mut() {
+                ask.found = ask.asked & kernel.words.get(&ask.fd).copied().unwrap_or(0);
+            }
+            let found = asks.iter().filter(|ask| ask.found != 0).count();
+            (kernel.during_poll.take(), kernel.fails.map_or(Ok(found), |kind| Err(kind.into())))
+        });
+        if let Some(step) = step {
+            step();
+        }
+        assert!(found.is_err() || timeout.is_some() || found.as_ref().is_ok_and(|&found| found > 0));
+        found
+    }
+
+    fn now() -> Instant {
+        static START: OnceLock<Instant> = OnceLock::new();
+        *START.get_or_init(Instant::now) + kernel(|kernel| kernel.elapsed)
+    }
+
+    fn identity(fd: RawFd) -> io::Result<FileIdentity> {
+        assert_unlocked();
+        let (step, file) = kernel(|kernel| {
+            kernel.identities += 1;
+            (kernel.during_identity.take(), kernel.files.get(&fd).copied().unwrap_or(fd))
+        });
+        let identity = FileIdentity::of(file);
+        if let Some(step) = step {
+            step();
+        }
+        identity
+    }
+
+    fn watchable(fd: RawFd, _: bool) -> io::Result<(FileIdentity, FileKind)> {
+        Ok((Fake::identity(fd)?, FileKind::Socket))
+    }
+}
+
+/// A poller, and two sockets whose numbers are used.
+struct Test {
+    listed: Rc<Listed<Fake>>,
+    sockets: [UnixDatagram; 2],
+}
+
+impl Test {
+    fn new() -> Test {
+        let listed = Rc::new(Listed::new().unwrap());
+        KERNEL.with(|kernel| {
+            *kernel.borrow_mut() = Kernel { listed: Rc::downgrade(&listed), ..Kernel::default() };
+        });
+        let (one, other) = UnixDatagram::pair().unwrap();
+        Test { listed, sockets: [one, other] }
+    }
+
+    fn fd(&self, index: usize) -> RawFd {
+        self.sockets[index].as_raw_fd()
+    }
+
+    fn is(&self, index: usize, words: u32) {
+        kernel(|kernel| kernel.words.insert(self.fd(index), words));
+    }
+
+    /// Registers a socket by its number.
+    fn raw(&self, index: usize, token: usize) {
+        self.listed.register(self.fd(index), Tracking::Levels, Token(token), READ).unwrap();
+    }
+
+    fn owned(&self, index: usize, token: usize) -> WatchKey {
+        self.listed.register(self.fd(index), Tracking::Operations, Token(token), BOTH).unwrap().unwrap()
+    }
+
+    fn during_poll(&self, step: impl FnOnce(&Listed<Fake>) + 'static) {
+        let listed = Rc::clone(&self.listed);
+        kernel(|kernel| kernel.during_poll = Some(Box::new(move || step(&listed))));
+    }
+
+    fn during_identity(&self, step: impl FnOnce(&Listed<Fake>) + 'static) {
+        let listed = Rc::clone(&self.listed);
+        kernel(|kernel| kernel.during_identity = Some(Box::new(move || step(&listed))));
+    }
+
+    fn try_wait(&self) -> io::Result<Vec<usize>> {
+        let mut events = Events::with_capacity(8);
+        self.listed.wait(&mut events, NOW)?;
+        Ok(events.iter().map(|event| event.token().0).collect())
+    }
+
+    fn wait(&self) -> Vec<usize> {
+        self.try_wait().unwrap()
+    }
+
+    fn pass(&self) {
+        kernel(|kernel| kernel.elapsed += Duration::from_secs(1));
+    }
+
+    /// After a pause, when suspects are reported again.
+    fn wait_long(&self) -> Vec<usize> {
+        assert_eq!(self.wait(), [0; 0], "the pause begins");
+        self.pass();
+        self.wait()
+    }
+}
+
+#[test]
+fn each_answer_is_found_wherever_it_stands() {
+    for count in 0..3 * CHUNK {
+        let mut asks = vec![libc::pollfd::NOTHING; count];
+        assert_eq!(first_found(&asks), None);
+        for place in (0..count).rev() {
+            // And what stands behind it is passed over.
+            asks[place].revents = libc::POLLHUP;
+            assert_eq!(first_found(&asks), Some((place, libc::POLLHUP as u32)));
+        }
+    }
+}
+
+/// 10,000 changes of 50 registrations, some of them while the list is lent: it has what is registered, and no more.
+#[test]
+fn the_list_has_one_entry_for_each_registration() {
+    let wanted = |interest| Some(Wanted { interest: Some(interest), read_hangup: false });
+    let mut shown = Shown::<Fake>::new(1000);
+    let mut model: BTreeMap<u32, Fake> = BTreeMap::new();
+    let mut lent = None;
+    let mut random: u32 = 1;
+    let mut longest = 0;
+    for _ in 0..10_000 {
+        random = random.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
+        let slot = (random >> 20) % 50;
+        let key = Key { slot, generation: 0 };
+        match (random >> 8) % 5 {
+            0 | 1 => {
+                let interest = if random >> 31 == 0 { READ } else { BOTH };
+                shown.ask(key, slot as RawFd, wanted(interest)).unwrap();
+                model.insert(slot, Fake::new(slot as RawFd, wanted(interest).unwrap()));
+            }
+            2 => {
+                shown.forget(key, slot as RawFd);
+                model.remove(&slot);
+            }
+            // Nothing would be news, but it is registered still.
+            3 if model.contains_key(&slot) => {
+                shown.ask(key, slot as RawFd, None).unwrap();
+                model.insert(slot, Fake::NOTHING);
+            }
+            _ => match lent.take() {
+                Some(list) => shown.take_back(list),
+                None => lent = Some(shown.lend()),
+            },
+        }
+        if lent.is_some() {
+            continue;
+        }
+        assert_eq!(shown.list.asks.len(), 1 + model.len());
+        longest = longest.max(model.len());
+        let entries = shown.list.asks.iter().zip(&shown.slots).skip(1);
+        let found: BTreeMap<u32, Fake> = entries.map(|(ask, &slot)| (slot, ask.clone())).collect();
+        assert_eq!(found, model);
+    }
+    assert!(longest > 20);
+}
+
+#[test]
+fn no_call_is_made_with_the_lock_held() {
+    let test = Test::new();
+    test.is(0, IN | OUT);
+    test.is(1, IN | OUT);
+    test.raw(0, 1);
+    let key = test.owned(1, 2);
+    // From the list, and then as a suspect.
+    let mut tokens = test.wait();
+    tokens.sort();
+    assert_eq!(tokens, [1, 2]);
+    assert_eq!(test.wait_long(), [1]);
+    test.listed.rearm(key, Blocked::Unknown).unwrap();
+    test.listed.rearm(key, Blocked::Direction(READ)).unwrap();
+    test.listed.reregister(test.fd(0), None, Token(3), READ).unwrap();
+    test.listed.reregister(test.fd(1), Some(key), Token(4), READ).unwrap();
+    assert!(test.listed.register(test.fd(0), Tracking::Levels, Token(5), READ).is_err());
+    test.listed.notify().unwrap();
+    assert_eq!(test.wait().len(), 2);
+    test.listed.deregister(test.fd(0), None).unwrap();
+    test.listed.abandon(key);
+    test.wait();
+    let (polls, identities) = kernel(|kernel| (kernel.lengths.len(), kernel.identities));
+    assert!(polls >= 6 && identities >= 8, "the calls are to have been made: {polls}, {identities}");
+}
+
+#[test]
+fn what_has_gone_is_not_looked_at() {
+    let test = Test::new();
+    test.is(0, IN);
+    for token in 0..100 {
+        test.raw(0, token);
+        // The first one makes it suspect, and the second one looks.
+        assert_eq!(test.wait(), [token]);
+        if token % 2 == 0 {
+            test.wait();
+        }
+        test.listed.deregister(test.fd(0), None).unwrap();
+    }
+    let longest = kernel(|kernel| kernel.lengths.iter().copied().max());
+    assert_eq!(longest, Some(2), "the notifier and one more");
+
+    test.raw(0, 1);
+    test.is(1, IN);
+    test.raw(1, 2);
+    assert_eq!(test.wait().len(), 2);
+    test.listed.deregister(test.fd(1), None).unwrap();
+    kernel(|kernel| kernel.lengths.clear());
+    test.wait();
+    assert_eq!(kernel(|kernel| kernel.lengths.clone()), [1, 2], "one suspect; the notifier and one more");
+}
+
+#[test]
+fn a_look_that_fails_fails_no_poll() {
+    let test = Test::new();
+    test.is(0, IN);
+    test.raw(0, 1);
+    assert_eq!(test.wait(), [1]);
+    kernel(|kernel| kernel.fails = Some(io::ErrorKind::InvalidInput));
+    test.during_poll(|_| kernel(|kernel| kernel.fails = None));
+    assert_eq!(test.wait(), [0; 0], "the look has failed, but not what comes after it");
+    assert_eq!(kernel(|kernel| kernel.fails), None);
+    assert_eq!(test.wait_long(), [1], "it is a suspect still");
+
+    kernel(|kernel| kernel.fails = Some(io::ErrorKind::Interrupted));
+    test.during_poll(|_| kernel(|kernel| kernel.fails = None));
+    assert_eq!(
+        test.try_wait().unwrap_err().kind(),
+        io::ErrorKind::Interrupted,
+        "a signal is for the program"
+    );
+    assert_eq!(test.wait_long(), [1]);
+}
+
+#[test]
+fn what_has_gone_takes_no_room_from_others() {
+    let test = Test::new();
+    test.is(0, IN);
+    test.is(1, IN);
+    test.raw(0, 1);
+    test.raw(1, 2);
+    // The first number has another owner by now.
+    kernel(|kernel| kernel.files.insert(test.fd(0), test.fd(1)));
+    let mut events = Events::with_capacity(1);
+    test.listed.wait(&mut events, NOW).unwrap();
+    assert!(events.iter().map(|event| event.token()).eq([Token(2)]));
+}
+
+#[test]
+fn what_goes_while_it_is_looked_at_is_not_reported() {
+    let test = Test::new();
+    test.is(0, IN);
+    test.raw(0, 1);
+    let fd = test.fd(0);
+    // From the list; then as a suspect that is due.
+    test.during_poll(move |listed| listed.deregister(fd, None).unwrap());
+    assert_eq!(test.wait(), [0; 0]);
+    test.raw(0, 2);
+    assert_eq!(test.wait(), [2]);
+    test.wait();
+    test.pass();
+    test.during_poll(move |listed| listed.deregister(fd, None).unwrap());
+    assert_eq!(test.wait(), [0; 0]);
+    // While it is found out whether the number has another owner.
+    test.raw(0, 3);
+    test.during_identity(move |listed| listed.deregister(fd, None).unwrap());
+    assert_eq!(test.wait(), [0; 0]);
+}
+
+#[test]
+fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
+    let test = Test::new();
+    test.is(0, IN);
+    test.raw(0, 1);
+    let fd = test.fd(0);
+    for token in 2..20 {
+        let replace = move |listed: &Listed<Fake>| match token % 2 {
+            0 => listed.reregister(fd, None, Token(token), READ).unwrap(),
+            _ => {
+                listed.deregister(fd, None).unwrap();
+                listed.register(fd, Tracking::Levels, Token(token), READ).unwrap();
+            }
+        };
+        match token % 3 {
+            0 => test.during_poll(replace),
+            1 => test.during_identity(replace),
+            _ => {
+                // A suspect that is due.
+                test.wait();
+                test.wait();
+                test.pass();
+                test.during_poll(replace);
+            }
+        }
+        let first = test.wait();
+        assert!(first.is_empty() || first == [token], "{first:?} instead of {token}");
+        if first.is_empty() {
+            assert_eq!(test.wait_long(), [token]);
+        }
+    }
+}
+
+/// A look that was asked about writing alone knows nothing of reading. To arm that would report it again, at once.
+#[test]
+fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
+    let test = Test::new();
+    test.is(0, OUT);
+    let key = test.owned(0, 1);
+    assert_eq!(test.wait(), [1]);
+    test.listed.rearm(key, Blocked::Unknown).unwrap();
+    test.is(0, IN | OUT);
+    assert_eq!(test.wait(), [1], "readable; that it is writable is looked at");
+    test.during_poll(move |listed| listed.rearm(key, Blocked::Unknown).unwrap());
+    assert_eq!(test.wait(), [0; 0], "both are ready still, and nothing has blocked");
+    assert_eq!(test.wait_long(), [1], "after a pause they may be ready again");
+
+    // Both are used up, and looked at by the thread that has blocked.
+    test.during_poll(move |listed| {
+        kernel(|kernel| kernel.words.clear());
+        listed.rearm(key, Blocked::Unknown).unwrap();
+    });
+    assert_eq!(test.wait(), [0; 0]);
+    test.is(0, OUT);
+    assert_eq!(test.wait(), [1], "neither is suspect any more: the next change counts");
+}
+
+#[test]
+fn what_becomes_suspect_during_a_look_is_looked_at_before_a_sleep() {
+    let test = Test::new();
+    test.is(0, IN);
+    test.raw(0, 1);
+    test.is(1, IN | OUT);
+    let key = test.owned(1, 2);
+    let mut tokens = test.wait();
+    tokens.sort();
+    assert_eq!(tokens, [1, 2]);
+    test.during_poll(move |listed| {
+        kernel(|kernel| kernel.fails = Some(io::ErrorKind::Other));
+        // Its own look fails, so it stays suspect.
+        listed.rearm(key, Blocked::Unknown).unwrap();
+        kernel(|kernel| kernel.fails = None);
+    });
+    let mut events = Events::with_capacity(8);
+    let (_table, turn) = test.listed.registrations.begin(&mut events, None).unwrap();
+    assert_eq!(turn.timeout, NOW);
+}
+
+/// A thread uses a number that it has closed. Another one opens and registers that meanwhile.
+#[test]
+fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
+    for (is_open, registers) in [(false, false), (true, false), (false, true), (true, true)] {
+        let test = Test::new();
+        let (fd, other) = (test.fd(0), test.fd(1));
+        test.raw(0, 1);
+        test.is(0, IN);
+        // What stands there at the moment of the question: nothing, or another file.
+        kernel(|kernel| kernel.files.insert(fd, if is_open { other } else { -1 }));
+        test.during_identity(move |listed| {
+            kernel(|kernel| kernel.files.clear());
+            listed.deregister(fd, None).unwrap();
+            listed.register(fd, Tracking::Levels, Token(2), READ).unwrap();
+        });
+        let result = match registers {
+            true => test.listed.register(fd, Tracking::Levels, Token(3), READ).map(|_| ()),
+            false => test.listed.reregister(fd, None, Token(3), READ),
+        };
+        let token = if result.is_ok() { 3 } else { 2 };
+        assert_eq!((result.is_ok(), test.wait()), (!registers, vec![token]));
+    }
+}
+
+#[test]
+fn a_closed_notifier_is_an_error() {
+    for words in [INVALID, HANGUP] {
+        let test = Test::new();
+        let notifier = test.listed.notifier.as_raw_fd();
+        kernel(|kernel| kernel.words.insert(notifier, words));
+        for timeout in [None, NOW, Some(Duration::from_millis(1))] {
+            let e = test.listed.wait(&mut Events::with_capacity(8), timeout).unwrap_err();
+            assert_eq!(e.raw_os_error(), Some(libc::EBADF));
+        }
+    }
+}

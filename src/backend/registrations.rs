@@ -1,0 +1,316 @@
+//! The registrations behind their lock: the calls about sources, which are made without it, and what they have shown,
+//! which is applied with it.
+//!
+//! Invariant: no thread makes a system call about a source while it holds the lock, but for [`Asked`]'s own, which must
+//! come in the order of the changes. So a registration may change, or go, between a question and its answer. Each
+//! answer carries a [`Snapshot`] of what was asked, and is passed over if that is no longer what is registered.
+
+use std::io;
+use std::mem;
+use std::os::fd::RawFd;
+use std::sync::PoisonError;
+#[cfg(not(wakeful_loom))]
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+#[cfg(wakeful_loom)]
+use loom::sync::{Mutex, MutexGuard};
+
+use super::ask::Ask;
+use super::table::{already_exists, not_found, Asked, Looks, Snapshot, Table};
+use super::watch::{Blocked, Tracking, WatchKey, LONGEST_PAUSE};
+use crate::os::{errors, FileIdentity};
+use crate::readiness::{Events, Interest, Token};
+
+/// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
+pub(super) struct Registrations<K: Asked>(Box<Mutex<Table<K>>>);
+
+/// The table, locked.
+pub(super) type Locked<'a, K> = MutexGuard<'a, Table<K>>;
+
+/// What a call does beside asking the kernel, and when.
+pub(super) struct Turn {
+    /// How long the kernel may sleep.
+    pub(super) timeout: Option<Duration>,
+    had_events: usize,
+    suspects_come_last: bool,
+}
+
+impl Turn {
+    /// An error of the kernel's says nothing if there are events to report.
+    #[cold]
+    pub(super) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
+        if events.len() > self.had_events {
+            Ok(())
+        } else {
+            Err(error)
+        }
+    }
+}
+
+/// How many suspects are dealt with between taking the lock and giving it up.
+const CHUNK: usize = 64;
+
+impl<K: Asked> Registrations<K> {
+    pub(super) fn new(kernel: K) -> Registrations<K> {
+        Registrations(Box::new(Mutex::new(Table::new(kernel))))
+    }
+
+    #[inline]
+    pub(super) fn lock(&self) -> Locked<'_, K> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no thread holds the lock.
+    #[cfg(test)]
+    #[cfg_attr(wakeful_loom, allow(dead_code))]
+    pub(super) fn is_unlocked(&self) -> bool {
+        self.0.try_lock().is_ok()
+    }
+
+    pub(super) fn register(
+        &self,
+        fd: RawFd,
+        tracking: Tracking,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<(Locked<'_, K>, WatchKey)> {
+        loop {
+            let file = K::Ask::watchable(fd, interest.is_priority())?;
+            let mut table = self.lock();
+            if table.at_fd(fd).is_some() {
+                let identity;
+                (table, identity) = self.make_room(table, fd, file.0)?;
+                if identity != file.0 {
+                    // Another thread has closed `fd`, and this is the next file with that number.
+                    continue;
+                }
+            }
+            let key = table.insert(fd, file, tracking, token, interest)?;
+            return Ok((table, key));
+        }
+    }
+
+    /// Drops the registration of `fd`, if it isn't the source that `fd` stands for.
+    #[cold]
+    fn make_room<'a>(
+        &'a self,
+        table: Locked<'a, K>,
+        fd: RawFd,
+        identity: FileIdentity,
+    ) -> io::Result<(Locked<'a, K>, FileIdentity)> {
+        let (table, identity, key) = self.find_fd(table, fd, Ok(identity));
+        match key {
+            Some(_) => Err(already_exists()),
+            None => Ok((table, identity?)),
+        }
+    }
+
+    /// Finds a registration by its key, or that of a raw descriptor by its number.
+    #[inline]
+    pub(super) fn find(&self, fd: RawFd, key: Option<WatchKey>) -> (Locked<'_, K>, io::Result<WatchKey>) {
+        match key {
+            Some(key) => (self.lock(), Ok(key)),
+            None => self.find_raw(fd),
+        }
+    }
+
+    fn find_raw(&self, fd: RawFd) -> (Locked<'_, K>, io::Result<WatchKey>) {
+        let identity = K::Ask::identity(fd);
+        let (table, identity, key) = self.find_fd(self.lock(), fd, identity);
+        (table, key.ok_or_else(|| identity.err().unwrap_or_else(not_found)))
+    }
+
+    /// Finds the registration of `fd`, which stands for `identity`. One whose descriptor was closed without
+    /// `deregister` is dropped, as epoll forgets it; `fd` may be the number of another one now.
+    fn find_fd<'a>(
+        &'a self,
+        mut table: Locked<'a, K>,
+        fd: RawFd,
+        mut identity: io::Result<FileIdentity>,
+    ) -> (Locked<'a, K>, io::Result<FileIdentity>, Option<WatchKey>) {
+        let mut doubted = None;
+        loop {
+            let Some((key, registered)) = table.at_fd(fd) else {
+                return (table, identity, None);
+            };
+            match &identity {
+                Ok(now) if *now == registered => return (table, identity, Some(key)),
+                // It may be there all the same.
+                Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => return (table, identity, None),
+                _ if doubted == Some(key) => {
+                    table.vacate(key);
+                    return (table, identity, None);
+                }
+                _ => {}
+            }
+            // `identity` may be older than the registration: another thread may have opened this number since.
+            doubted = Some(key);
+            drop(table);
+            identity = K::Ask::identity(fd);
+            table = self.lock();
+        }
+    }
+
+    /// An operation has answered `WouldBlock`.
+    pub(super) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, K> {
+        let mut table = self.lock();
+        // Deregistered meanwhile: nothing to arm.
+        let _ = table.change(key, |watch| watch.rearm(blocked));
+        if blocked.leaves_doubt() {
+            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
+            return self.look_at(table, key);
+        }
+        table
+    }
+
+    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
+    #[inline(never)]
+    pub(super) fn look_at<'a>(&'a self, mut table: Locked<'a, K>, key: WatchKey) -> Locked<'a, K> {
+        let Some((asked, ask)) = table.question(key) else {
+            return table;
+        };
+        let mut list = mem::take(&mut table.one);
+        drop(table);
+        list.asks.clear();
+        list.asks.push(ask);
+        let looked = list.poll(Some(Duration::ZERO));
+        let mut table = self.lock();
+        if looked.is_ok() {
+            table.acquit(&asked, list.asks[0].found());
+        }
+        table.one = list;
+        table
+    }
+
+    /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
+    #[inline]
+    pub(super) fn begin(
+        &self,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<(Locked<'_, K>, Turn)> {
+        let had_events = events.len();
+        let mut timeout = timeout;
+        let mut table = self.lock();
+        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
+        let suspects_come_last = mem::take(&mut table.suspects.filled_room);
+        if !suspects_come_last && !table.suspects.is_empty() {
+            let (locked, looked) = self.look_at_each(table, events);
+            table = locked;
+            if let Some(limit) = looked? {
+                timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
+            }
+            table.suspects.filled_room = events.spare() == 0;
+        }
+        if events.len() > had_events || suspects_come_last {
+            timeout = Some(Duration::ZERO);
+        }
+        Ok((table, Turn { timeout, had_events, suspects_come_last }))
+    }
+
+    /// What comes after what the kernel has told.
+    #[inline]
+    pub(super) fn end(&self, table: Locked<'_, K>, turn: &Turn, events: &mut Events) -> io::Result<()> {
+        if turn.suspects_come_last && events.spare() > 0 && !table.suspects.is_empty() {
+            let (_table, looked) = self.look_at_each(table, events);
+            if events.len() == turn.had_events {
+                looked?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the suspects, reports those that are due, and answers when to look again.
+    #[inline(never)]
+    pub(super) fn look_at_each<'a>(
+        &'a self,
+        mut table: Locked<'a, K>,
+        events: &mut Events,
+    ) -> (Locked<'a, K>, io::Result<Option<Duration>>) {
+        let mut looks = table.questions();
+        if looks.list.asks.is_empty() {
+            table.take_back(looks);
+            return (table, Ok(None));
+        }
+        drop(table);
+        let looked = looks.list.poll(Some(Duration::ZERO));
+        let now = K::Ask::now();
+        match looked {
+            Ok(_) => table = self.apply(&mut looks, now, events),
+            Err(e) => {
+                looks.keep_all();
+                let mut table = self.lock();
+                table.take_back(looks);
+                // A signal handler may have run for the program to see. Any other error is the look's own, and what
+                // the kernel is asked next decides: the poll goes on, and looks again later.
+                let result = match e.kind() {
+                    io::ErrorKind::Interrupted => Err(e),
+                    _ => Ok(Some(LONGEST_PAUSE)),
+                };
+                return (table, result);
+            }
+        }
+        let again = looks.again;
+        let has_news = table.take_back(looks);
+        let again = if has_news { Some(now) } else { again };
+        (table, Ok(again.map(|again| again.saturating_duration_since(now))))
+    }
+
+    /// Applies what the kernel has answered to each of `looks`, some at a time.
+    fn apply(&self, looks: &mut Looks<K::Ask>, now: Instant, events: &mut Events) -> Locked<'_, K> {
+        let count = looks.asked.len();
+        let mut start = 0;
+        loop {
+            let end = (start + CHUNK).min(count);
+            for index in start..end {
+                let (raw, asked) = (looks.list.asks[index].found(), &mut looks.asked[index]);
+                // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a
+                // number. What there is no room to report is looked at another time.
+                let may_be_another = if raw == 0 { K::FORGETS_CLOSED } else { events.spare() > 0 };
+                asked.is_gone = asked.was_closed::<K::Ask>(raw, may_be_another);
+            }
+            let mut table = self.lock();
+            for index in start..end {
+                table.look(looks, index, now, events);
+            }
+            if end == count {
+                return table;
+            }
+            start = end;
+        }
+    }
+
+    /// Answers about raw descriptors are applied once it is known that their numbers have no new owners.
+    #[inline(never)]
+    pub(super) fn check<'a>(&'a self, mut table: Locked<'a, K>, events: &mut Events) -> Locked<'a, K> {
+        let mut unchecked = mem::take(&mut table.unchecked);
+        drop(table);
+        for (asked, raw) in &mut unchecked {
+            asked.is_gone = asked.was_closed::<K::Ask>(*raw, true);
+        }
+        let mut table = self.lock();
+        for (asked, raw) in unchecked.drain(..) {
+            table.answer_checked(&asked, raw, events);
+        }
+        table.unchecked = unchecked;
+        table
+    }
+}
+
+impl Snapshot {
+    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
+    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without
+    /// `deregister`, and its number may have a new owner, who must not wake the old one's token.
+    fn was_closed<A: Ask>(&self, raw: u32, may_be_another: bool) -> bool {
+        let Some(identity) = self.raw_identity else {
+            return false;
+        };
+        let is_another = || match A::identity(self.fd) {
+            Ok(now) => now != identity,
+            // Not if the system just can't say.
+            Err(e) => e.raw_os_error() == Some(errors::BAD_DESCRIPTOR),
+        };
+        raw & A::INVALID != 0 || may_be_another && is_another()
+    }
+}
