@@ -87,8 +87,8 @@ impl Event {
 
     /// Nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
     ///
-    /// A hint: a kernel may fail to tell, a source that isn't connected yet counts as closed, and so does, with `epoll`,
-    /// a TCP connection whose error queue isn't empty. The error of the next write always tells.
+    /// A hint: a kernel may fail to tell. A source that isn't connected yet counts as closed, and so does, with
+    /// `epoll`, a TCP connection whose error queue isn't empty. The error of the next write always tells.
     #[inline]
     #[must_use]
     pub fn is_write_closed(&self) -> bool {
