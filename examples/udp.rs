@@ -99,7 +99,7 @@ fn ask(socket: &UdpSocket, question: u32) -> io::Result<()> {
     is_sent(socket.send(&question.to_be_bytes()))
 }
 
-/// Without room, or with nobody there, a datagram is as good as lost: the deadline brings the question again.
+/// Without room, or without a receiver, a datagram is as good as lost: the deadline brings the question again.
 fn is_sent(result: io::Result<usize>) -> io::Result<()> {
     match result {
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => Ok(()),

@@ -188,8 +188,11 @@
 //!   stream that carry descriptors, and between the packets of a pipe in packet mode (`O_DIRECT`). The peer chooses to
 //!   send such things, and at such a place its data waits until more arrives.
 //!
-//! Whatever arrives after that read, the end too, gives an event. A loop that calls `Write` may stop at every short
-//! write: when there is room again, or an error, that gives an event.
+//! Whatever arrives after that read, the end too, gives an event.
+//!
+//! A loop that calls `Write` may stop at a short write unless an event of the registration has said
+//! [`is_write_closed`](crate::event::Event::is_write_closed) or `is_error`. Room gives an event later, and so does an
+//! error.
 //!
 //! Everything else operates until `WouldBlock`. A datagram that is smaller than the buffer says nothing about the next
 //! one. And inside of [`try_io_with`](crate::IoSource::try_io_with) a one-shot kernel is re-armed by `WouldBlock`

@@ -118,6 +118,7 @@ fn where_the_interests_exist() {
         );
         let (_, documented) = before.rsplit_once("impl Interest").expect("its documentation");
         assert!(prose(documented).contains(&format!(" {platforms}.")), "backend/mod.rs: {name}: {platforms}");
+        let event = event.replace('\r', "");
         let asks = format!("pub fn is_{}(", name.to_lowercase());
         let (before, _) = event.split_once(&asks).expect("the method");
         let (_, documented) = before.rsplit_once("\n\n").expect("its documentation");
@@ -162,7 +163,7 @@ fn which_systems_have_ppoll() {
 #[test]
 fn the_features() {
     let (_, features) = MANIFEST.split_once("[features]").expect("the features");
-    let (features, _) = features.split_once("\n[").expect("their end");
+    let (features, _) = features.split_once("[dependencies]").expect("their end");
     let mut names = BTreeSet::new();
     let mut by_default = Vec::new();
     for (name, value) in features.lines().filter_map(|line| line.split_once(" = ")) {
@@ -179,6 +180,41 @@ fn the_features() {
             let is_default = by_default.contains(&row[0].trim_matches('`'));
             assert_eq!(row[1] == "yes", is_default, "{document}: {}", row[0]);
         }
+    }
+}
+
+#[test]
+fn the_oldest_rust() {
+    let (_, version) = MANIFEST.split_once("rust-version = \"").expect("the version");
+    let (version, _) = version.split_once('"').expect("its end");
+    says("README.md", &format!("Rust {version} or newer"));
+    says("CONTRIBUTING.md", &format!("The minimum Rust is {version}."));
+}
+
+/// Constants that the documents repeat, and where they stand.
+#[test]
+fn figures_that_are_constants() {
+    for (source, begin, end, document, before, after) in [
+        (
+            include_str!("../src/poll/chaos.rs"),
+            "const LATEST: Duration = Duration::from_millis(",
+            ")",
+            "src/guide.rs",
+            "events come late (up to ",
+            " ms)",
+        ),
+        (
+            include_str!("../src/backend/epoll/mod.rs"),
+            "const NOTIFIER: u64 = ",
+            ";",
+            "PLATFORMS.md",
+            "A token of ",
+            " costs a second epoll descriptor",
+        ),
+    ] {
+        let (_, value) = source.split_once(begin).expect(begin);
+        let (value, _) = value.split_once(end).expect(begin);
+        says(document, &format!("{before}{value}{after}"));
     }
 }
 
@@ -222,7 +258,7 @@ fn is_made(file: &str) -> bool {
 
 #[test]
 fn the_tasks_that_are_named_exist() {
-    let (_, tasks) = TASKS.split_once("\ntasks! {").expect("the tasks");
+    let (_, tasks) = TASKS.rsplit_once("tasks! {").expect("the tasks");
     let (tasks, _) = tasks.split_once('}').expect("their end");
     let tasks: BTreeSet<String> = tasks.split(',').map(|task| task.trim().to_lowercase()).collect();
     let mut named = 0;

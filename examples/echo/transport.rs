@@ -69,7 +69,7 @@ pub fn given(descriptor: i32) -> io::Result<TcpListener> {
 
 #[cfg(any(unix, target_os = "wasi"))]
 fn given_listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    // The mode is shared with whoever else has it, a terminal's too: only of what is a socket.
+    // The mode is shared with every other owner of the descriptor, so a terminal must not get it: sockets only.
     #[cfg(unix)]
     listener.local_addr()?;
     listener.set_nonblocking(true)?;

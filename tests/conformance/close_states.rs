@@ -354,6 +354,26 @@ pub mod zero_copy {
             assert_eq!(observe(backend, done, interest, expected, PATIENCE), expected, "{interest:?}");
         }
 
+        goes_on(backend);
+        is_written_until_it_would_block(backend);
+    }
+
+    /// Once an event has said that it is closed, no short write may end the loop; but `WouldBlock` does.
+    fn is_written_until_it_would_block(backend: Backend) {
+        let mut t = Tester::new(backend);
+        let (mut a, b) = pair();
+        t.register(&mut a, A, WRITE);
+        t.expect(&[want(A, WRITE)]);
+        let sent = fill(&a) + BYTES.len();
+        let mut received = 0;
+        while received < sent {
+            await_bytes(&b);
+            received += drain(&b).len();
+        }
+        t.expect(&[want(A, WRITE)]);
+    }
+
+    fn goes_on(backend: Backend) {
         let mut t = Tester::new(backend);
         let (mut a, b) = pair();
         t.register(&mut a, A, BOTH);
@@ -395,7 +415,7 @@ pub mod zero_copy {
         }
     }
 
-    /// A connection on which all is well, and a completion that nobody has taken.
+    /// A connection on which all is well, and a completion that has not been taken.
     fn pair() -> (TcpStream, TcpStream) {
         let (a, b) = tcp_pair();
         allow(&a).unwrap();

@@ -387,7 +387,7 @@ impl Contract {
         // and is repeated for some time; so may an end be after each operation.
         let is_raw = pair.kind == Kind::Raw && rules.raw_is_late;
         let most = if pair.is_hurt && rules.raw_is_late { 14 } else { 3 };
-        if rules.terse && !(is_raw && !pair.is_hurt) && registration.repeated >= most {
+        if rules.terse && (!is_raw || pair.is_hurt) && registration.repeated >= most {
             return Err(format!("told again and again: {event:?}"));
         }
         Ok(())
