@@ -306,6 +306,8 @@ pub fn files_and_directories(backend: Backend) {
     for file in [file, directory] {
         let fd = file.as_raw_fd();
         assert_kind(t.registry().register(&mut SourceFd(&fd), A, READ), ErrorKind::PermissionDenied);
+        assert_kind(t.registry().reregister(&mut SourceFd(&fd), A, READ), ErrorKind::NotFound);
+        assert_kind(t.registry().deregister(&mut SourceFd(&fd)), ErrorKind::NotFound);
         let mut source = IoSource::new(file);
         for _ in 0..2 {
             assert_kind(t.registry().register(&mut source, A, BOTH), ErrorKind::PermissionDenied);
