@@ -9,11 +9,11 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::PoisonError;
-#[cfg(not(wakeful_loom))]
+#[cfg(not(all(test, wakeful_loom)))]
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-#[cfg(wakeful_loom)]
+#[cfg(all(test, wakeful_loom))]
 use loom::sync::{Mutex, MutexGuard};
 
 use super::ask::{Ask, List, Wanted};
@@ -21,15 +21,14 @@ use super::select::{describe_bits, Select};
 use super::table::{Asked, Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-#[cfg(not(wakeful_loom))]
+#[cfg(not(all(test, wakeful_loom)))]
 use crate::os::Notifier;
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 
-#[cfg(wakeful_loom)]
-#[cfg_attr(not(test), allow(dead_code))]
+#[cfg(all(test, wakeful_loom))]
 mod loom_models;
-#[cfg(wakeful_loom)]
+#[cfg(all(test, wakeful_loom))]
 use loom_models::Notifier;
 
 pub(crate) struct Listed<A: Ask> {

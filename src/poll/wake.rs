@@ -17,12 +17,12 @@
 //! waker that finds a wake pending makes no system call. A plain load or store on either side would lose wakes: on
 //! x86, a release store and an acquire load lost 1 in 4,500. `loom_models` tries every interleaving.
 
-#[cfg(wakeful_loom)]
+#[cfg(all(test, wakeful_loom))]
 use loom::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     Mutex, MutexGuard,
 };
-#[cfg(not(wakeful_loom))]
+#[cfg(not(all(test, wakeful_loom)))]
 use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     Mutex, MutexGuard,
@@ -319,7 +319,9 @@ mod tests {
         let wakes = Wakes::new();
         let slots = [0, 1].map(|n| wakes.add(Token(n)));
         let _ = wakes.expose();
-        let _ = slots.each_ref().map(|slot| wakes.raise(slot));
+        for slot in &slots {
+            let _ = wakes.raise(slot);
+        }
         let left = wakes.deliver(wakes.leave(), 1, |_| ());
         assert!(wakes.keep(left));
     }
