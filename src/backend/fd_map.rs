@@ -93,7 +93,7 @@ mod tests {
     fn what_has_gone_takes_no_room() {
         let mut map = FdMap::default();
         // Miri takes a minute for more pages.
-        for fd in 0..if cfg!(miri) { 600 } else { 10_000 } {
+        for fd in 0..if cfg!(miri) { 300 } else { 10_000 } {
             map.insert(fd, key(1));
             assert_eq!(map.pages.iter().flatten().count(), 1);
             map.remove(fd);
