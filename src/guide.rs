@@ -445,6 +445,9 @@
 //! mio = { path = "wakeful/compat/mio" }
 //! ```
 //!
+//! A lock file that was there before keeps the mio that it has, until `cargo update -p mio`. `cargo tree -i mio` shows
+//! which one is built: this library stands there with its path.
+//!
 //! What is new: [`IoSource`](crate::IoSource) is public, `try_io_with`,
 //! [`Poll::with_backend`](crate::Poll::with_backend), [`Poll::poll_until`](crate::Poll::poll_until), `AsFd` for
 //! `Poll`, several wakers on one `Poll`, [`Events::len`](crate::Events::len).

@@ -21,12 +21,15 @@ mod calls;
 mod child;
 #[path = "faults/scenario.rs"]
 mod scenario;
+#[path = "support/strace.rs"]
+mod strace;
 #[path = "conformance/support.rs"]
 mod support;
 #[path = "faults/table.rs"]
 mod table;
 
 use calls::{Stand, DATAGRAMS, PIPE, PLAIN};
+use strace::needs_strace;
 use table::Row;
 
 /// `check` or `write`: all faults, and what becomes of the table. Unset, each call fails at its first time only.
@@ -84,7 +87,13 @@ fn case() {
 }
 
 #[test]
+fn without_strace_each_test_is_skipped_by_name() {
+    strace::each_test_is_skipped_by_name("without_strace_each_test_is_skipped_by_name", &["case"]);
+}
+
+#[test]
 fn every_call_may_fail() {
+    needs_strace!();
     let how = std::env::var(TABLE).unwrap_or_default();
     let mut work = Vec::new();
     for stand in [&PLAIN, &PIPE, &DATAGRAMS] {

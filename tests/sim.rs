@@ -31,6 +31,15 @@ use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
+/// How many seeds are tried: Miri takes a thousand times as long for each.
+const fn worlds(usual: u64) -> u64 {
+    if cfg!(miri) {
+        usual / 100 + 1
+    } else {
+        usual
+    }
+}
+
 /// A little of everything; what happened, in words.
 fn run(seed: u64) -> String {
     let sim = Sim::new(seed);
@@ -61,7 +70,7 @@ fn run(seed: u64) -> String {
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    for seed in 0..50 {
+    for seed in 0..worlds(50) {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
     assert_ne!(run(1), run(2));
@@ -239,7 +248,7 @@ fn in_time<T>(call: impl FnOnce() -> T) -> T {
 fn in_many_worlds(check: impl Fn(&Sim, &mut Poll)) {
     let all = Faults::default();
     for faults in [all.clone(), Faults { spurious: 0, ..all }, Faults::NONE] {
-        for seed in 0..200 {
+        for seed in 0..worlds(200) {
             let sim = Sim::with_faults(seed, faults.clone());
             check(&sim, &mut sim.poll());
         }

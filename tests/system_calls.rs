@@ -1,6 +1,7 @@
 //! Linux: how many system calls things cost, as strace sees them; and what happens when one is refused.
 //!
-//! Each test runs one scenario of this program again under strace, and counts between two marks.
+//! Each test runs one scenario of this program again under strace, and counts between two marks. Where strace doesn't
+//! work each is a skip with a name.
 #![cfg(target_os = "linux")]
 
 use std::ffi::CString;
@@ -13,6 +14,9 @@ use wakeful::{Backend, Token, Waker};
 #[path = "conformance/support.rs"]
 mod support;
 use support::*;
+#[path = "support/strace.rs"]
+mod strace;
+use strace::needs_strace;
 
 const SCENARIO: &str = "WAKEFUL_TEST_SCENARIO";
 
@@ -46,6 +50,11 @@ fn scenario() {
     run(backend.parse().expect("a backend"));
 }
 
+#[test]
+fn without_strace_each_test_is_skipped_by_name() {
+    strace::each_test_is_skipped_by_name("without_strace_each_test_is_skipped_by_name", &["scenario"]);
+}
+
 /// A system call that does nothing, and is seen in the log.
 fn mark() {
     let path = CString::new("/wakeful-mark").unwrap();
@@ -74,7 +83,7 @@ fn trace_all(scenario: &str, backend: Backend, extra: &[&str]) -> (String, Vec<(
         .env(SCENARIO, format!("{scenario} {backend}"))
         .env("RUST_BACKTRACE", "0")
         .output()
-        .expect("strace is needed for these tests: install it (and allow ptrace)");
+        .expect("strace, as `needs_strace!` has found");
     assert!(
         output.status.success(),
         "{scenario} on {backend} under strace: {}{}",
@@ -144,6 +153,7 @@ fn busy_poller(backend: Backend) {
 
 #[test]
 fn many_wakes_of_a_busy_poller_write_little() {
+    needs_strace!();
     for_each(|backend| {
         let (_, calls) = trace_all("busy_poller", backend, &[]);
         let calls: Vec<_> = calls.into_iter().map(|(_, call)| call).collect();
@@ -170,6 +180,7 @@ fn awake_poller(backend: Backend) {
 
 #[test]
 fn a_wake_of_an_awake_poller_makes_no_call() {
+    needs_strace!();
     for_each(|backend| assert_eq!(trace("awake_poller", backend, &[]), [""; 0], "{backend}"));
 }
 
@@ -188,6 +199,7 @@ fn spinning_poller(backend: Backend) {
 
 #[test]
 fn a_wake_of_a_spinning_poller_is_not_written() {
+    needs_strace!();
     for_each(|backend| assert_eq!(notifications(&trace("spinning_poller", backend, &[])), 0, "{backend}"));
 }
 
@@ -207,6 +219,7 @@ fn wake_then_poll(backend: Backend) {
 
 #[test]
 fn a_wake_and_then_a_poll_make_one_call() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("wake_then_poll", backend, &[]);
         assert_eq!(notifications(&calls), 0, "{backend}");
@@ -229,6 +242,7 @@ fn exposed_wakes(backend: Backend) {
 
 #[test]
 fn once_the_descriptor_was_given_away_each_wake_is_written() {
+    needs_strace!();
     for_each(|backend| assert_eq!(notifications(&trace("exposed_wakes", backend, &[])), 100, "{backend}"));
 }
 
@@ -250,6 +264,7 @@ fn ready_sources(backend: Backend) {
 
 #[test]
 fn a_poll_of_a_ready_source_makes_one_call() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("ready_sources", backend, &[]);
         assert_eq!((calls.len(), waits(&calls)), (100, 100), "{backend}: {calls:#?}");
@@ -272,6 +287,7 @@ fn echo(backend: Backend) {
 /// A write, a poll, a read, and the read that blocks: re-arming costs none.
 #[test]
 fn an_echo_makes_four_calls() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("echo", backend, &[]);
         assert_eq!((calls.len(), waits(&calls)), (200, 50), "{backend}: {calls:#?}");
@@ -292,6 +308,7 @@ fn short_timeouts(backend: Backend) {
 
 #[test]
 fn exact_timeouts_make_one_call() {
+    needs_strace!();
     let calls = trace("short_timeouts", Backend::Epoll, &[]);
     // Not exactly one each: a machine's timer may be early by the difference of two clocks.
     assert!((40..=60).contains(&count(&calls, "epoll_pwait2")), "{calls:#?}");
@@ -331,6 +348,7 @@ fn timeouts_of_whole_milliseconds_are_shortened_and_make_one_call() {
 /// An older kernel, and a sandbox that knows less than its kernel.
 #[test]
 fn without_epoll_pwait2_timeouts_are_not_early_and_it_is_tried_once() {
+    needs_strace!();
     for error in ["ENOSYS", "EPERM"] {
         let inject = format!("inject=epoll_pwait2:error={error}");
         let calls = trace("short_timeouts", Backend::Epoll, &["-e", &inject]);
@@ -357,6 +375,7 @@ fn woken_for_nothing(backend: Backend) {
 /// A clock would have to say how late is too late; the kernel's timeouts just get shorter.
 #[test]
 fn a_sleep_that_ends_early_goes_on_for_the_rest_of_its_timeout() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("woken_for_nothing", backend, &[]);
         let timeout = |call: &String| -> Option<u64> {
@@ -383,6 +402,7 @@ fn interrupted(backend: Backend) {
 /// A wake that was pending when the kernel's call was interrupted is not lost with it.
 #[test]
 fn an_interrupted_poll_keeps_the_wake() {
+    needs_strace!();
     // Which of them there is differs by architecture.
     for (backend, calls) in
         [(Backend::Epoll, "?epoll_wait,?epoll_pwait"), (Backend::PosixPoll, "?ppoll,?ppoll_time64")]
@@ -408,6 +428,7 @@ fn closed_number(backend: Backend) {
 
 #[test]
 fn a_closed_number_does_not_spin() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("closed_number", backend, &[]);
         assert!(waits(&calls) <= 8, "{backend}: {calls:#?}");
@@ -436,6 +457,7 @@ fn hung_up(backend: Backend) {
 
 #[test]
 fn what_has_hung_up_does_not_spin() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("hung_up", backend, &[]);
         assert!(waits(&calls) <= 60, "{backend}: {} {calls:#?}", waits(&calls));
@@ -482,6 +504,7 @@ fn notified(backend: Backend) {
 /// Which notifier it is shows at run time: a sandbox may hide what the kernel has.
 #[test]
 fn without_an_eventfd_a_pipe_notifies_and_without_both_a_socket() {
+    needs_strace!();
     for_each(|backend| {
         let made = |extra: &[&str]| {
             let calls = trace("notified", backend, extra);
@@ -509,6 +532,7 @@ fn no_descriptors(backend: Backend) {
 /// A pipe would need two where there isn't one.
 #[test]
 fn without_descriptors_no_other_notifier_is_tried() {
+    needs_strace!();
     for_each(|backend| {
         let calls = trace("no_descriptors", backend, &["-e", "inject=eventfd2:error=EMFILE"]);
         assert_eq!((count(&calls, "pipe2"), count(&calls, "socket")), (0, 0), "{backend}: {calls:#?}");

@@ -29,11 +29,26 @@ fn main() -> Result<()> {
         let row = rows.iter().find(|row| row.id == *id).with_context(|| format!("no row {id}"))?;
         return run::serve(row, engine);
     }
+    compare_names(&rows)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     for row in rows.iter().filter(|row| options.wants(&row.id)) {
         run::run(row, options.rounds, &mut out).with_context(|| row.id.clone())?;
     }
     Ok(())
+}
+
+/// `cargo xtask bench` refuses a name that isn't in the file, before it builds this: the file must have each row.
+fn compare_names(rows: &[run::Row]) -> Result<()> {
+    let names: Vec<&str> = include_str!("../rows.txt").lines().collect();
+    if let Some(row) = rows.iter().find(|row| !names.contains(&row.id.as_str())) {
+        bail!("bench/rows.txt lacks {}", row.id);
+    }
+    // tokio's rows are there if its programs are.
+    let is_gone = |name: &&&str| !name.starts_with("tokio") && !rows.iter().any(|row| row.id == **name);
+    match names.iter().find(is_gone) {
+        Some(name) => bail!("bench/rows.txt has {name}, which is no row"),
+        None => Ok(()),
+    }
 }
 
 struct Options {

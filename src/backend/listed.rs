@@ -18,15 +18,14 @@ use super::select::{describe_bits, Select};
 use super::table::{Asked, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-#[cfg(not(wakeful_loom))]
+#[cfg(not(all(test, wakeful_loom)))]
 use crate::os::Notifier;
 use crate::os::{errors, RawIo};
 use crate::readiness::{Events, Interest, Token};
 
-#[cfg(wakeful_loom)]
-#[cfg_attr(not(test), allow(dead_code))]
+#[cfg(all(test, wakeful_loom))]
 mod loom_models;
-#[cfg(wakeful_loom)]
+#[cfg(all(test, wakeful_loom))]
 use loom_models::Notifier;
 
 pub(crate) struct Listed<A: Ask> {

@@ -9,11 +9,11 @@ use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::sync::PoisonError;
-#[cfg(not(wakeful_loom))]
+#[cfg(not(all(test, wakeful_loom)))]
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-#[cfg(wakeful_loom)]
+#[cfg(all(test, wakeful_loom))]
 use loom::sync::{Mutex, MutexGuard};
 
 use super::ask::Ask;

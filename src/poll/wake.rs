@@ -23,12 +23,12 @@
 //! waker that finds a wake pending makes no system call. A plain load or store on either side would lose wakes: on
 //! x86, a release store and an acquire load lost 1 in 4,500. `loom_models` tries every interleaving.
 
-#[cfg(wakeful_loom)]
+#[cfg(all(test, wakeful_loom))]
 use loom::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     Mutex, MutexGuard,
 };
-#[cfg(not(wakeful_loom))]
+#[cfg(not(all(test, wakeful_loom)))]
 use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
     Mutex, MutexGuard,

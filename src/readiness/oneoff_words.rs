@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn only_what_is_not_open_is_gone() {
-        for errno in 0..=u16::MAX {
+        for errno in 0..=if cfg!(miri) { 99 } else { u16::MAX } {
             assert_eq!(answer(TYPE_READ, errno, FLAG_HANGUP) & INVALID != 0, errno == ERRNO_BADF, "{errno}");
         }
     }

@@ -100,7 +100,7 @@ fn an_echo_loses_nothing(backend: Backend) {
     t.register(&mut a, A, BOTH);
     t.register(&mut b, B, READ);
     t.expect(&[want(A, WRITE)]);
-    for _ in 0..1500 {
+    for _ in 0..rounds(1500) {
         let bytes: Vec<u8> = (0..1 + random.below(300)).map(|_| random.next() as u8).collect();
         send(&a, &bytes);
         let mut arrived = Vec::new();

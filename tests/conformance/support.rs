@@ -33,6 +33,15 @@ pub fn is_shaken() -> bool {
     std::env::var_os("WAKEFUL_CHAOS").is_some_and(|seed| !seed.is_empty())
 }
 
+/// How often something is repeated: Miri takes a thousand times as long for it.
+pub const fn rounds(usual: usize) -> usize {
+    if cfg!(miri) {
+        (usual + 99) / 100
+    } else {
+        usual
+    }
+}
+
 /// After so many times nobody only pretends to block.
 const PRETENCES: usize = 30;
 

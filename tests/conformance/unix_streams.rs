@@ -70,7 +70,7 @@ fn one_event_for_one_change(backend: Backend) {
     let (mut a, mut b) = UnixStream::pair().unwrap();
     t.register(&mut a, A, READ);
     t.register(&mut b, B, READ);
-    for _ in 0..500 {
+    for _ in 0..rounds(500) {
         send(&a, b"x");
         let events = t.poll_now();
         assert_eq!(events.len(), 1, "{events:?}");

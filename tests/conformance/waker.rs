@@ -35,7 +35,7 @@ fn a_wake_before_the_poll(backend: Backend) {
 fn a_wake_wakes_each_time(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
-    for round in 0..1000 {
+    for round in 0..rounds(1000) {
         waker.wake().unwrap();
         let events = match round % 3 {
             0 => t.poll_now(),
@@ -50,7 +50,7 @@ fn a_wake_wakes_each_time(backend: Backend) {
 fn many_wakes_merge(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
-    for _ in 0..100_000 {
+    for _ in 0..rounds(100_000) {
         waker.wake().unwrap();
     }
     assert_eq!(t.poll_now().len(), 1);

@@ -103,7 +103,7 @@ fn attach(thread: i32, faults: &[&str], log: &Path) -> Child {
         strace.args(["-e", &format!("inject={fault}")]);
     }
     strace.stdin(Stdio::null()).stdout(Stdio::null());
-    strace.spawn().expect("strace is needed for these tests: install it (and allow ptrace)")
+    strace.spawn().expect("strace, as `needs_strace!` has found")
 }
 
 /// A system call that does nothing, and is seen in the log.

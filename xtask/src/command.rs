@@ -11,7 +11,18 @@ use crate::workspace;
 
 /// The cargo that runs this, in the repository's root.
 pub fn cargo<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Result<Command> {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tidy(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())), args)
+}
+
+/// Another toolchain's cargo, by rustup, in the repository's root.
+pub fn cargo_of<I: AsRef<OsStr>>(toolchain: &str, args: impl IntoIterator<Item = I>) -> Result<Command> {
+    let mut command = tidy(Command::new("cargo"), args)?;
+    // What our own cargo tells of itself isn't for that one.
+    command.env("RUSTUP_TOOLCHAIN", toolchain).env_remove("CARGO").env_remove("RUSTC");
+    Ok(command)
+}
+
+fn tidy<I: AsRef<OsStr>>(mut command: Command, args: impl IntoIterator<Item = I>) -> Result<Command> {
     command.args(args).current_dir(workspace::root()?);
     // `cargo run` describes xtask to xtask. What cargo builds or tests for us must not take that for its own.
     for (name, _) in env::vars_os() {

@@ -12,6 +12,7 @@ mod kernels;
 mod kqueue;
 mod libtest;
 mod loom;
+mod miri;
 mod model;
 mod packages;
 mod rustup;
@@ -36,6 +37,7 @@ use fuzz::Fuzz;
 use kernels::Kernels;
 use kqueue::Kqueue;
 use loom::Loom;
+use miri::Miri;
 use model::Model;
 use sanitize::Sanitize;
 use shake::Shake;
@@ -61,7 +63,9 @@ macro_rules! tasks {
     };
 }
 
-tasks! { Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Model, Sanitize, Shake, Soak, Targets, Wasi, Wine }
+tasks! {
+    Bench, Ci, Downstream, Faults, Fuzz, Kernels, Kqueue, Loom, Miri, Model, Sanitize, Shake, Soak, Targets, Wasi, Wine
+}
 
 /// What a subcommand does once its arguments are read.
 trait Task {

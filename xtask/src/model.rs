@@ -10,6 +10,10 @@ use crate::libtest::Output;
 use crate::workspace;
 use crate::Task;
 
+/// What a program runs on: the tests of tests/model.rs.
+const GROUNDS: [&str; 7] =
+    ["epoll", "posix_poll", "chaos_on_epoll", "chaos_on_posix_poll", "iocp", "chaos_on_iocp", "sim"];
+
 /// Run random programs on every backend, and compare with a model of the contract
 #[derive(clap::Args)]
 pub struct Model {
@@ -26,7 +30,7 @@ pub struct Model {
     planted: bool,
 
     /// Run on this backend only
-    #[arg(value_name = "BACKEND")]
+    #[arg(value_name = "BACKEND", value_parser = GROUNDS)]
     backend: Option<String>,
 }
 

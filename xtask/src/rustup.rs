@@ -25,17 +25,39 @@ pub fn need(target: &str) -> Result<()> {
 
 /// Makes sure that there is a nightly toolchain, which alone has the sanitizers.
 pub fn need_nightly() -> Result<()> {
+    need_toolchain("nightly", "nightly")
+}
+
+/// Makes sure that there is this toolchain, whose compiler's version has `word` in it.
+pub fn need_toolchain(toolchain: &str, word: &str) -> Result<()> {
     let mut ask = rust("rustc")?;
     // What cargo tells us of its own toolchain isn't for that one.
-    ask.arg("--version").env("RUSTUP_TOOLCHAIN", "nightly");
-    if capture(ask).is_ok_and(|version| version.contains("nightly")) {
+    ask.arg("--version").env("RUSTUP_TOOLCHAIN", toolchain);
+    if capture(ask).is_ok_and(|version| version.contains(word)) {
         return Ok(());
     }
-    println!("   adding a nightly toolchain");
+    println!("   adding the toolchain {toolchain}");
     let mut add = rust("rustup")?;
-    add.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
-    capture(add).context("no nightly toolchain, and rustup can't add one")?;
+    add.args(["toolchain", "install", toolchain, "--profile", "minimal"]);
+    capture(add).with_context(|| format!("no toolchain {toolchain}, and rustup can't add it"))?;
     Ok(())
+}
+
+/// Makes sure that the nightly toolchain has Miri, and the sources of the standard library that it needs.
+pub fn need_miri() -> Result<()> {
+    need_nightly()?;
+    let mut ask = rust("cargo")?;
+    ask.args(["miri", "--version"])
+        .env("RUSTUP_TOOLCHAIN", "nightly")
+        .env_remove("CARGO")
+        .env_remove("RUSTC");
+    if capture(ask).is_err() {
+        println!("   adding Miri");
+        let mut add = rust("rustup")?;
+        add.args(["component", "add", "miri", "--toolchain", "nightly"]);
+        capture(add).context("no Miri, and rustup can't add it")?;
+    }
+    need_nightly_source()
 }
 
 /// In the repository, whose toolchain may be another than elsewhere.

@@ -23,7 +23,7 @@ pub struct Soak {
     minutes: f64,
 
     /// Which backend: all if it isn't given, one after another
-    #[arg(long, value_name = "BACKEND")]
+    #[arg(long, value_name = "BACKEND", value_parser = ["epoll", "posix_poll"])]
     backend: Option<String>,
 
     /// What the connections do: the one that was printed repeats it

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 
 /// The repository's root.
 pub fn root() -> Result<PathBuf> {
@@ -11,6 +11,17 @@ pub fn root() -> Result<PathBuf> {
     let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = xtask.parent().context("xtask has no parent folder")?;
     Ok(root.to_path_buf())
+}
+
+/// The name of an example that there is.
+pub fn example(name: &str) -> Result<String> {
+    let examples = root()?.join("examples");
+    let is_there =
+        [format!("{name}.rs"), format!("{name}/main.rs")].iter().any(|file| examples.join(file).is_file());
+    match is_there && !name.is_empty() {
+        true => Ok(name.to_owned()),
+        false => bail!("there is no such example"),
+    }
 }
 
 /// A build folder of its own below the workspace's, for a build whose flags would throw out the usual one.

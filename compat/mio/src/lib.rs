@@ -5,6 +5,9 @@
 //! mio = { path = "<wakeful>/compat/mio" }
 //! ```
 //!
+//! A lock file that was there before keeps the mio that it has, until `cargo update -p mio`. `cargo tree -i mio` shows
+//! which one is built: this package stands there with its path.
+//!
 //! Everything is wakeful's, so its documentation is this one's, and so are its types: a program that uses both names
 //! may mix them. It keeps what mio promises; where it does better, or has more, is in wakeful's README.
 //!

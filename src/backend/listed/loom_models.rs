@@ -130,7 +130,6 @@ impl Ask for Fake {
     }
 }
 
-#[cfg(test)]
 mod tests {
     use super::*;
     use loom::sync::atomic::{AtomicBool, Ordering};

@@ -4,7 +4,8 @@
 //! each call pays for two atomic operations around it (glibc 2.36: 55-70 ns on one machine, 10-15 on another). Nobody
 //! cancels a Rust thread, so these calls go around the wrapper: on x86-64 by the instruction itself, elsewhere through
 //! `syscall(2)`'s wrapper, which is no cancellation point. The price: what interposes the wrappers (sanitizers,
-//! `LD_PRELOAD` tools) doesn't see the calls; build with `--cfg wakeful_libc_wrappers` to give them back.
+//! `LD_PRELOAD` tools) doesn't see the calls; build with `--cfg wakeful_libc_wrappers` to give them back. Miri, which
+//! runs no instruction of the machine, gets them by itself.
 
 // A function of this module beats one that comes by a glob.
 pub(crate) use libc::*;
@@ -51,7 +52,7 @@ macro_rules! direct_calls {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $number:ident $(, $extra:expr)*;)*) => {$(
         #[cfg(all(
             target_os = "linux",
-            not(wakeful_libc_wrappers),
+            not(any(miri, wakeful_libc_wrappers)),
             any(
                 all(
                     target_pointer_width = "64",
@@ -84,6 +85,9 @@ direct_calls! {
     fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t = SYS_write;
     fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t = SYS_readv;
     fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t = SYS_writev;
+    // Linux has no numbers for these two on 64 bits: they are the next two without an address.
+    fn recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t = SYS_recvfrom, 0, 0;
+    fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t = SYS_sendto, 0, 0;
     fn recvfrom(
         fd: c_int, buf: *mut c_void, len: size_t, flags: c_int, addr: *mut sockaddr, addr_len: *mut socklen_t
     ) -> ssize_t = SYS_recvfrom;
@@ -116,7 +120,7 @@ direct_calls! {
 }
 
 /// The kernel's own timespec, the same on every architecture, whatever its libc's `time_t`.
-#[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
+#[cfg(all(target_os = "linux", not(any(miri, wakeful_libc_wrappers))))]
 #[repr(C)]
 pub(crate) struct KernelTimespec {
     pub(crate) seconds: i64,
@@ -129,7 +133,7 @@ pub(crate) struct KernelTimespec {
 /// # Safety
 ///
 /// There is room for `max` entries at `events`, and `timeout` may be read.
-#[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
+#[cfg(all(target_os = "linux", not(any(miri, wakeful_libc_wrappers))))]
 #[inline]
 pub(crate) unsafe fn epoll_pwait2(
     epoll: c_int,

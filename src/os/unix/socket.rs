@@ -4,7 +4,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::ptr;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -128,8 +127,8 @@ pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::
 #[inline]
 pub(crate) fn send(socket: &impl AsRawFd, buf: &[u8]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
-    // SAFETY: `buf` is as long as stated; no address is passed.
-    let sent = unsafe { calls::sendto(fd, buf.as_ptr().cast(), buf.len(), NO_SIGNAL, ptr::null(), 0) };
+    // SAFETY: `buf` is as long as stated.
+    let sent = unsafe { calls::send(fd, buf.as_ptr().cast(), buf.len(), NO_SIGNAL) };
     check(sent).map(|n| n as usize)
 }
 
@@ -172,10 +171,8 @@ pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<(OwnedFd, SockAddr)>
 
 #[inline]
 fn recv_with(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
-    let none = ptr::null_mut();
-    // SAFETY: `buf` is as long as stated; no room for an address is passed.
-    let received =
-        unsafe { calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, none, ptr::null_mut()) };
+    // SAFETY: `buf` is as long as stated.
+    let received = unsafe { calls::recv(fd, buf.as_mut_ptr().cast(), buf.len(), flags) };
     check(received).map(|n| n as usize)
 }
 
@@ -228,7 +225,7 @@ unsafe fn internet_address(addr: *const libc::sockaddr_storage, len: libc::sockl
 
 #[cfg(test)]
 mod tests {
-    use std::mem;
+    use std::{mem, ptr};
 
     use super::super::io::MAX_SLICES;
     use super::*;

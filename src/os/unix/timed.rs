@@ -19,8 +19,8 @@ pub(crate) type PollFlags = c_int;
 pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
 
 /// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
-/// has it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// has it. Miri doesn't know it.
+#[cfg(all(not(miri), any(target_os = "linux", target_os = "android")))]
 pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = libc::POLLWRBAND;
 
 /// The flag by which poll(2) tells that a descriptor isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
@@ -90,7 +90,7 @@ pub(crate) unsafe fn epoll_wait(
     let timeout = match timeout {
         None => -1,
         Some(timeout) => {
-            #[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
+            #[cfg(all(target_os = "linux", not(any(miri, wakeful_libc_wrappers))))]
             if timeout.subsec_nanos() % 1_000_000 != 0 {
                 // SAFETY: the caller's promise.
                 if let Some(found) = unsafe { pwait2::epoll_wait(epoll, events, count, timeout) } {
@@ -111,7 +111,7 @@ pub(crate) unsafe fn epoll_wait(
 /// Android's seccomp filter ends a process that makes a call which it doesn't know, so there nobody may try. Nor is it
 /// made where the wrappers are asked for: a sanitizer wouldn't see that the kernel writes the events. A sleep is then
 /// rounded up to milliseconds, as on a kernel without the call.
-#[cfg(all(target_os = "linux", not(wakeful_libc_wrappers)))]
+#[cfg(all(target_os = "linux", not(any(miri, wakeful_libc_wrappers))))]
 mod pwait2 {
     use std::io;
     use std::sync::atomic::{AtomicBool, Ordering};

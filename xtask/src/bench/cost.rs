@@ -13,6 +13,9 @@ use crate::workspace;
 
 const LIBRARIES: [&str; 3] = ["mio", "wakeful", "polling"];
 
+/// The rows.
+pub const ROWS: [&str; 4] = ["w7-build-dev", "w7-build-release", "w7-size", "w7-crates"];
+
 /// Writes rows as the benchmark does.
 pub fn measure(wants: impl Fn(&str) -> bool, quick: bool, mut out: impl Write) -> Result<()> {
     let folder = workspace::target("bench")?.join("cold");

@@ -24,13 +24,25 @@ const GOALS: &[(&str, f64)] = &[
     ("w7-size", 1.15),
 ];
 
+/// Quartiles whose ends are further apart than this, as a ratio, tell nothing of a goal that lies between them.
+const TOO_WIDE: f64 = 1.25;
+
 pub struct Verdict {
     pub goal: f64,
     /// The median.
     pub measured: f64,
-    pub is_met: bool,
-    /// The goal lies between the quartiles: another run may say otherwise.
-    pub is_close: bool,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Met,
+    /// The goal lies between the quartiles, as in the next two: another run may say otherwise.
+    Barely,
+    Nearly,
+    /// The quartiles are so far apart that the median says little.
+    Unclear,
+    Missed,
 }
 
 pub fn goal(row: &Row) -> Option<f64> {
@@ -42,17 +54,53 @@ pub fn verdict(row: &Row) -> Option<Verdict> {
     let goal = goal(row)?;
     let engine = row.engine("wakeful").or_else(|| row.engine("tokio on wakeful"))?;
     let ratio = Spread::of(&row.ratios(engine))?;
-    let is_close = ratio.low <= goal && goal <= ratio.high && ratio.low < ratio.high;
-    Some(Verdict { goal, measured: ratio.median, is_met: ratio.median <= goal, is_close })
+    Some(Verdict { goal, measured: ratio.median, outcome: Outcome::of(ratio, goal) })
 }
 
-impl Verdict {
-    pub fn word(&self) -> &'static str {
-        match (self.is_met, self.is_close) {
-            (true, false) => "met",
-            (true, true) => "met, barely",
-            (false, true) => "nearly met",
-            (false, false) => "not met",
+impl Outcome {
+    fn of(ratio: Spread, goal: f64) -> Outcome {
+        let is_close = ratio.low <= goal && goal <= ratio.high && ratio.low < ratio.high;
+        let is_too_wide = ratio.high > ratio.low * TOO_WIDE;
+        match (is_close, ratio.median <= goal) {
+            (true, _) if is_too_wide => Outcome::Unclear,
+            (true, true) => Outcome::Barely,
+            (true, false) => Outcome::Nearly,
+            (false, true) => Outcome::Met,
+            (false, false) => Outcome::Missed,
         }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Outcome::Met => "met",
+            Outcome::Barely => "met, barely",
+            Outcome::Nearly => "nearly met",
+            Outcome::Unclear => "unclear: too wide",
+            Outcome::Missed => "not met",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(low: f64, median: f64, high: f64, goal: f64) -> Outcome {
+        Outcome::of(Spread { low, median, high }, goal)
+    }
+
+    #[test]
+    fn a_close_call_is_one_only_where_the_quartiles_are_near_each_other() {
+        assert_eq!(outcome(0.80, 0.85, 0.90, 0.93), Outcome::Met);
+        assert_eq!(outcome(0.90, 0.92, 0.95, 0.93), Outcome::Barely);
+        assert_eq!(outcome(0.92, 0.94, 0.96, 0.93), Outcome::Nearly);
+        assert_eq!(outcome(0.94, 0.96, 0.98, 0.93), Outcome::Missed);
+        assert_eq!(outcome(0.93, 0.93, 0.93, 0.93), Outcome::Met);
+        // Measured on a busy machine, and once called nearly met.
+        assert_eq!(outcome(0.91, 1.75, 2.97, 0.93), Outcome::Unclear);
+        assert_eq!(outcome(0.40, 0.90, 2.00, 0.93), Outcome::Unclear);
+        // However wide they are, the goal is beyond them.
+        assert_eq!(outcome(1.00, 1.75, 2.97, 0.93), Outcome::Missed);
+        assert_eq!(outcome(0.10, 0.50, 0.90, 0.93), Outcome::Met);
     }
 }

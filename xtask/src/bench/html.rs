@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::goals;
+use super::goals::{self, Outcome};
+use super::machine::WARNING;
 use super::samples::{quantile, Row, Samples, Spread};
 use super::table::short;
 
@@ -12,9 +13,10 @@ h2 { font-size: 1.05rem; margin: 2.5rem 0 .3rem } .id { color: #888; font-weight
 pre, td, svg text { font-variant-numeric: tabular-nums } pre { background: #f5f5f5; padding: 1rem; overflow: auto }
 table { border-collapse: collapse; font-size: .9rem } td, th { padding: .15rem .8rem .15rem 0; text-align: right }
 td:first-child, th:first-child { text-align: left } .bad { color: #b00020 } .good { color: #1b6e3c }
+.close { color: #a35200 }
 svg { width: 100%; height: auto } svg text { font: 12px system-ui, sans-serif; fill: #444 }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } pre { background: #242424 }
-  svg text { fill: #bbb } .bad { color: #ff8a80 } .good { color: #81c995 } }
+  svg text { fill: #bbb } .bad { color: #ff8a80 } .good { color: #81c995 } .close { color: #ffb74d } }
 ";
 
 const INTRODUCTION: &str = "
@@ -29,6 +31,9 @@ pub fn page(samples: &Samples, about: &str) -> String {
         String::from("<!doctype html><html lang=en><meta charset=utf-8><title>wakeful: speed</title>");
     let _ = write!(page, "<style>{STYLE}</style><h1>wakeful beside its peers</h1>{INTRODUCTION}");
     let _ = write!(page, "<pre>{}</pre>", escape(about));
+    for warning in about.lines().filter_map(|line| line.strip_prefix(WARNING)) {
+        let _ = write!(page, "<p class=close><strong>{}</strong></p>", escape(warning.trim()));
+    }
     summary(samples, &mut page);
     for row in &samples.rows {
         let _ = write!(page, "<h2>{} <span class=id>{}</span></h2>", escape(&row.title), escape(&row.id));
@@ -47,8 +52,12 @@ fn summary(samples: &Samples, page: &mut String) {
     };
     for row in &samples.rows {
         if let Some(verdict) = goals::verdict(row) {
-            let class = if verdict.is_met { "good" } else { "bad" };
-            let (title, goal, word) = (escape(&row.title), short(verdict.goal), verdict.word());
+            let class = match verdict.outcome {
+                Outcome::Met => "good",
+                Outcome::Barely | Outcome::Nearly | Outcome::Unclear => "close",
+                Outcome::Missed => "bad",
+            };
+            let (title, goal, word) = (escape(&row.title), short(verdict.goal), verdict.outcome.word());
             let own = short(verdict.measured);
             let limit = median(row, "system calls");
             let _ = write!(page, "<tr><td>{title}<td>{goal}<td>{own}<td>{limit}<td class={class}>{word}");
@@ -145,4 +154,37 @@ fn chart(row: &Row, page: &mut String) {
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page_of(values: [&str; 3], about: &str) -> String {
+        let mut csv = String::from("row,w4-drain-1x64,ns,Echo\n");
+        for (round, value) in values.iter().enumerate() {
+            let _ = write!(csv, "w4-drain-1x64,mio,{round},1\nw4-drain-1x64,wakeful,{round},{value}\n");
+        }
+        page(&Samples::parse(&csv).unwrap(), about)
+    }
+
+    #[test]
+    fn close_calls_are_amber() {
+        for (values, cell) in [
+            (["0.5", "0.5", "0.5"], "<td class=good>met"),
+            (["0.90", "0.92", "0.98"], "<td class=close>met, barely"),
+            (["0.90", "0.94", "0.98"], "<td class=close>nearly met"),
+            (["0.1", "1.75", "3"], "<td class=close>unclear"),
+            (["2", "2", "2"], "<td class=bad>not met"),
+        ] {
+            assert!(page_of(values, "").contains(cell), "{values:?}: {cell}");
+        }
+    }
+
+    #[test]
+    fn a_warning_about_the_machine_stands_by_the_figures() {
+        let page = page_of(["1", "1", "1"], "kernel       Linux\nwarning      the machine was <busy>\n");
+        assert!(page.contains("<p class=close><strong>the machine was &lt;busy&gt;</strong>"), "{page}");
+        assert!(!page_of(["1", "1", "1"], "kernel       Linux\n").contains("<p class=close>"));
+    }
 }

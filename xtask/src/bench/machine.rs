@@ -9,8 +9,12 @@ use anyhow::Result;
 use crate::command::{capture, cargo};
 use crate::workspace;
 
+/// The name of the fact that makes the figures doubtful.
+pub const WARNING: &str = "warning";
+
 pub struct Machine {
     facts: Vec<(&'static str, String)>,
+    before: String,
 }
 
 impl Machine {
@@ -30,13 +34,16 @@ impl Machine {
             let id = capture(id)?;
             facts.push((peer, id.trim().rsplit(['@', '#']).next().unwrap_or("unknown").to_owned()));
         }
-        facts.push(("load before", load()));
-        Ok(Machine { facts })
+        let before = load();
+        facts.push(("load before", before.clone()));
+        Ok(Machine { facts, before })
     }
 
-    pub fn look_again(&mut self) -> Result<()> {
-        self.facts.push(("load after", load()));
-        Ok(())
+    pub fn look_again(&mut self) {
+        let after = load();
+        let warning = doubt(&self.before, &after, processors());
+        self.facts.push(("load after", after));
+        self.facts.extend(warning.map(|warning| (WARNING, warning)));
     }
 }
 
@@ -46,12 +53,28 @@ impl fmt::Display for Machine {
     }
 }
 
+/// How much of the load after a run is the benchmark's own: one engine at a time works, and one peer of it.
+const OWN_LOAD: f64 = 1.0;
+
+/// What speaks against figures that were taken between these loads. A load begins with the last minute's.
+fn doubt(before: &str, after: &str, processors: usize) -> Option<String> {
+    let half = processors as f64 / 2.0;
+    let minute = |load: &str| load.split(' ').next().and_then(|minute| minute.parse::<f64>().ok());
+    let is_busy = minute(before)? > half || minute(after)? > half + OWN_LOAD;
+    is_busy.then(|| {
+        format!("the load was above half of the {processors} processors: don't trust what was timed")
+    })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get())
+}
+
 fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = info.lines().find(|line| line.starts_with("model name"));
     let name = name.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown");
-    let count = std::thread::available_parallelism().map_or(0, |count| count.get());
-    format!("{count} x {name}")
+    format!("{} x {name}", processors())
 }
 
 fn load() -> String {
@@ -67,4 +90,18 @@ fn answer(program: &str, args: &[&str]) -> String {
         command.current_dir(root);
     }
     capture(command).map_or("unknown".to_owned(), |answer| answer.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_above_half_the_processors_is_warned_of() {
+        assert_eq!(doubt("0.80 0.9 1.0", "1.20 1.1 1.0", 2), None, "the benchmark's own");
+        assert!(doubt("1.10 0.9 1.0", "1.20 1.1 1.0", 2).is_some());
+        assert!(doubt("0.80 0.9 1.0", "2.10 1.1 1.0", 2).is_some());
+        assert_eq!(doubt("1.10 0.9 1.0", "2.10 1.1 1.0", 4), None);
+        assert_eq!(doubt("", "", 2), None, "no such file");
+    }
 }

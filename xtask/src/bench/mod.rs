@@ -26,7 +26,7 @@ use crate::{workspace, Task};
 pub struct Bench {
     /// Only rows whose names begin so: w1 wake, w2 poll, w3 register and churn, w4 TCP, w5 UDP, w6 timeouts, w7
     /// memory and build, tokio
-    #[arg(value_name = "W")]
+    #[arg(value_name = "W", value_parser = beginning)]
     rows: Vec<String>,
 
     /// A few rounds of each: about a minute, and rough
@@ -64,7 +64,7 @@ impl Task for Bench {
         if !self.report {
             let mut machine = Machine::look()?;
             self.measure(&numbers)?;
-            machine.look_again()?;
+            machine.look_again();
             fs::write(&about, machine.to_string()).context("can't write about the machine")?;
         }
 
@@ -78,6 +78,16 @@ impl Task for Bench {
         println!("{}\n{about}", table::Table(&samples));
         println!("numbers: {}\nreport:  {}", numbers.display(), report.display());
         Ok(true)
+    }
+}
+
+/// The beginning of a row's name: refused here, before anything is built, if there is no such row.
+fn beginning(word: &str) -> Result<String> {
+    let word = word.to_lowercase();
+    let mut rows = include_str!("../../../bench/rows.txt").lines().chain(cost::ROWS);
+    match !word.is_empty() && rows.any(|row| row.starts_with(&word)) {
+        true => Ok(word),
+        false => bail!("no row's name begins so: bench/rows.txt and {} are all", cost::ROWS.join(", ")),
     }
 }
 
@@ -96,5 +106,22 @@ impl Bench {
         }
         let wants = |id: &str| self.rows.is_empty() || self.rows.iter().any(|row| id.starts_with(&**row));
         cost::measure(wants, self.quick, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_beginnings_of_rows_are_taken() {
+        for (word, row) in
+            [("w2", "w2"), ("W4-drain", "w4-drain"), ("w7-build", "w7-build"), ("tokio", "tokio")]
+        {
+            assert_eq!(beginning(word).unwrap(), row);
+        }
+        for word in ["", "w8", "w2-x", "wake", "--"] {
+            assert!(beginning(word).is_err(), "{word}");
+        }
     }
 }

@@ -42,7 +42,7 @@ fn line(row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, " {:>10}", ratio(&[name]).map_or("-".to_owned(), |ratio| short(ratio.median)))?;
     }
     match goals::verdict(row) {
-        Some(verdict) => writeln!(f, " {:>7} {}", short(verdict.goal), verdict.word()),
+        Some(verdict) => writeln!(f, " {:>7} {}", short(verdict.goal), verdict.outcome.word()),
         None => writeln!(f),
     }
 }

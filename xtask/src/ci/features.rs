@@ -22,18 +22,23 @@ pub fn check(runner: &mut Runner) -> Result<String> {
 
 /// Each combination of the library's features.
 pub fn every() -> Result<Vec<Vec<String>>> {
-    Ok(combinations(&features()?))
+    Ok(combinations(&all()?))
 }
 
-/// The features as the manifest has them, so that a new one can't be forgotten here.
-fn features() -> Result<Vec<String>> {
+/// The library's features, as the manifest has them: a new one can't be forgotten here.
+pub fn all() -> Result<Vec<String>> {
+    let package = package()?;
+    let names = package["features"].as_object().context("wakeful has no features")?.keys();
+    Ok(names.filter(|&name| name != "default").cloned().collect())
+}
+
+/// What cargo knows of the library.
+pub fn package() -> Result<Value> {
     let metadata = capture(cargo(["metadata", "--format-version", "1", "--no-deps"])?)?;
     let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
     let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
     let package = packages.iter().find(|package| package["name"] == "wakeful");
-    let features = package.and_then(|package| package["features"].as_object());
-    let names = features.context("cargo doesn't know the package wakeful")?.keys();
-    Ok(names.filter(|&name| name != "default").cloned().collect())
+    package.cloned().context("cargo doesn't know the package wakeful")
 }
 
 fn combinations(features: &[String]) -> Vec<Vec<String>> {

@@ -1,9 +1,13 @@
 //! `cargo xtask ci`: all that must hold before a change is taken, as .ci/run calls it and as a person can.
 
+mod consumer;
 mod dependencies;
 mod examples;
 pub mod features;
+mod minimal;
+mod msrv;
 mod package;
+mod patch;
 mod steps;
 
 use std::path::PathBuf;
@@ -25,6 +29,10 @@ pub struct Ci {
     #[arg(long)]
     quick: bool,
 
+    /// Only print the names of the steps
+    #[arg(long)]
+    list: bool,
+
     /// Run these steps only
     #[arg(value_name = "STEP", value_parser = names())]
     steps: Vec<String>,
@@ -32,6 +40,10 @@ pub struct Ci {
 
 impl Task for Ci {
     fn run(self) -> Result<bool> {
+        if self.list {
+            STEPS.iter().filter(|step| self.wants(step)).for_each(|step| println!("{}", step.name));
+            return Ok(true);
+        }
         let logs = workspace::target("ci")?;
         let mut done = Vec::new();
         for step in STEPS.iter().filter(|step| self.wants(step)) {

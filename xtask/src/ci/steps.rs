@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{dependencies, examples, features, package, Runner};
+use super::{dependencies, examples, features, minimal, msrv, package, patch, Runner};
 use crate::command::cargo;
 
 pub struct Step {
@@ -23,6 +23,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "features", quick: true, run: features::check },
     Step { name: "dependencies", quick: true, run: dependencies::check },
     Step { name: "package", quick: true, run: package::check },
+    Step { name: "patch", quick: true, run: patch::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
     Step { name: "chaos", quick: true, run: chaos },
@@ -32,6 +33,9 @@ pub const STEPS: &[Step] = &[
     Step { name: "soak", quick: false, run: soak },
     Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
+    Step { name: "msrv", quick: false, run: msrv::check },
+    Step { name: "minimal-versions", quick: false, run: minimal::check },
+    Step { name: "miri", quick: false, run: miri },
     Step { name: "fuzz", quick: false, run: fuzz },
     Step { name: "sanitize", quick: false, run: sanitize },
     Step { name: "targets", quick: false, run: targets },
@@ -60,12 +64,18 @@ fn doc(runner: &mut Runner) -> Result<String> {
 
 /// The README's command.
 fn test(runner: &mut Runner) -> Result<String> {
-    sums(runner.run(cargo(["test", "--workspace", "--all-features"])?))
+    sums(runner.run(strict(cargo(["test", "--workspace", "--all-features"])?)))
 }
 
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
-    sums(runner.run(cargo(["test", "--workspace", "--all-features", "--release"])?))
+    sums(runner.run(strict(cargo(["test", "--workspace", "--all-features", "--release"])?)))
+}
+
+/// A test for which something is missing fails then, instead of being a skip.
+pub fn strict(mut test: Command) -> Command {
+    test.env("CI", "true");
+    test
 }
 
 /// What the contract promises must hold with all that it allows.
@@ -112,6 +122,12 @@ fn loom(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["loom"])?))
 }
 
+/// What the machine's processor forgives.
+fn miri(runner: &mut Runner) -> Result<String> {
+    let output = runner.run(xtask(&["miri"])?)?;
+    Ok(output.lines().filter(|line| line.starts_with("miri: ")).map(|line| format!("   {line}\n")).collect())
+}
+
 /// Windows.
 fn wine(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["wine"])?))
@@ -153,7 +169,7 @@ fn quietly(result: Result<String>) -> Result<String> {
 }
 
 /// Shows only how many tests there were.
-fn sums(result: Result<String>) -> Result<String> {
+pub fn sums(result: Result<String>) -> Result<String> {
     let sums = |output: String| {
         let lines = output.lines().map(str::trim).filter(|line| {
             line.starts_with("Running ")

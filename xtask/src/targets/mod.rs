@@ -32,6 +32,10 @@ pub struct Targets {
 
 impl Task for Targets {
     fn run(self) -> Result<bool> {
+        let known = |part: &String| TARGETS.iter().any(|target| target.triple.contains(part.as_str()));
+        if let Some(unknown) = self.targets.iter().find(|part| !known(part)) {
+            bail!("no target has {unknown:?} in its name: xtask/src/targets/list.rs has them");
+        }
         let toolchain = Toolchain::open()?;
         let combinations = match self.quick {
             true => vec![Vec::new(), vec!["os-poll,net,os-ext,log".to_owned()]],

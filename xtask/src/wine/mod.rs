@@ -50,7 +50,7 @@ pub struct Wine {
     debug_only: bool,
 
     /// Run nothing but this example, with the arguments that follow
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = crate::workspace::example)]
     example: Option<String>,
 
     /// What the example is to be told

@@ -1,0 +1,98 @@
+//! A project of its own that uses the library, as a user's does. Everything is below the build folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::{cargo, cargo_of};
+use crate::workspace;
+
+pub struct Consumer {
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+/// What the manifest says before the dependencies. It is a workspace, or cargo would look for ours.
+const HEAD: &str = "[package]\nname = \"consumer\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n";
+
+impl Consumer {
+    /// A new one, without a lock file. `manifest` is what follows the package.
+    pub fn new(name: &str, manifest: &str, main: &str) -> Result<Consumer> {
+        let consumers = workspace::target("consumers")?;
+        let folder = consumers.join(name);
+        if folder.exists() {
+            fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
+        }
+        fs::create_dir_all(folder.join("src"))?;
+        let consumer = Consumer { folder, target: consumers.join("target") };
+        consumer.write("Cargo.toml", &format!("{HEAD}\n{manifest}"))?;
+        consumer.write("src/main.rs", main)?;
+        Ok(consumer)
+    }
+
+    /// Adds to the manifest.
+    pub fn append(&self, manifest: &str) -> Result<()> {
+        let old = fs::read_to_string(self.folder.join("Cargo.toml"))?;
+        self.write("Cargo.toml", &format!("{old}\n{manifest}"))
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        let path = self.folder.join(file);
+        fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
+    }
+
+    /// Our cargo, in the project.
+    pub fn cargo(&self, args: &[&str]) -> Result<Command> {
+        Ok(self.here(cargo(args)?))
+    }
+
+    /// Another toolchain's. It builds into a folder of its own.
+    pub fn cargo_of(&self, toolchain: &str, args: &[&str]) -> Result<Command> {
+        let mut command = self.here(cargo_of(toolchain, args)?);
+        command.env("CARGO_TARGET_DIR", self.target.with_file_name(format!("target-{toolchain}")));
+        Ok(command)
+    }
+
+    fn here(&self, mut command: Command) -> Command {
+        command.current_dir(&self.folder).env("CARGO_TARGET_DIR", &self.target);
+        command
+    }
+
+    /// The packages that cargo has locked, without the project itself.
+    pub fn locked(&self) -> Result<BTreeSet<String>> {
+        let path = self.folder.join("Cargo.lock");
+        let lock = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+        Ok(names(&lock))
+    }
+}
+
+/// One of our packages, as a dependency's value in a manifest.
+pub fn ours(folder: &str, features: &[String]) -> Result<String> {
+    let path = workspace::root()?.join(folder);
+    Ok(format!("{{ path = {}, features = {features:?} }}", quoted(&path)))
+}
+
+/// A path as TOML's string.
+pub fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
+}
+
+fn names(lock: &str) -> BTreeSet<String> {
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    names.filter(|&name| name != "consumer").map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locks_packages_are_read() {
+        let lock =
+            "version = 4\n\n[[package]]\nname = \"consumer\"\ndependencies = [\n \"libc\",\n]\n\n[[package]]\nname = \"libc\"\n";
+        assert_eq!(names(lock).into_iter().collect::<Vec<_>>(), ["libc"]);
+    }
+}

@@ -1,0 +1,72 @@
+//! The library and `compat/mio` are built and tested with the lowest versions that their manifests allow.
+
+use std::fs;
+
+use anyhow::Result;
+
+use super::consumer::{ours, quoted, Consumer};
+use super::steps::sums;
+use super::{features, Runner};
+use crate::command::cargo_of;
+use crate::{rustup, workspace};
+
+/// Whose dependencies those of this machine aren't.
+const TARGETS: [&str; 3] = ["x86_64-pc-windows-gnu", "wasm32-wasip1", "wasm32-wasip2"];
+
+/// Wakes a poll through each of the two.
+const MAIN: &str = r#"use std::time::Duration;
+
+fn main() {
+    let mut poll = wakeful::Poll::new().unwrap();
+    let waker = wakeful::Waker::new(poll.registry(), wakeful::Token(1)).unwrap();
+    waker.wake().unwrap();
+    let mut events = wakeful::Events::with_capacity(8);
+    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(events.iter().count(), 1);
+
+    let mut poll = mio::Poll::new().unwrap();
+    let mut socket = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    poll.registry().register(&mut socket, mio::Token(1), mio::Interest::WRITABLE).unwrap();
+    let mut events = mio::Events::with_capacity(8);
+    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(events.iter().count(), 1);
+}
+"#;
+
+/// Chooses the lowest versions instead of the highest: nightly's alone.
+const LOWEST: &str = "-Zminimal-versions";
+
+pub fn check(runner: &mut Runner) -> Result<String> {
+    rustup::need_nightly()?;
+
+    // A user's program: our own tests' dependencies would raise the versions.
+    let features = features::all()?;
+    let dependencies = format!(
+        "[dependencies]\nwakeful = {}\nmio = {}\n",
+        ours(".", &features)?,
+        ours("compat/mio", &["net", "os-ext"].map(str::to_owned))?
+    );
+    let user = Consumer::new("minimal", &dependencies, MAIN)?;
+    runner.run(user.cargo_of("nightly", &[LOWEST, "generate-lockfile"])?)?;
+    let tree = runner.run(user.cargo(&["tree", "--locked", "--target", "all", "--prefix", "none"])?)?;
+    runner.run(user.cargo(&["run", "--locked"])?)?;
+    for target in TARGETS {
+        rustup::need(target)?;
+        runner.run(user.cargo(&["check", "--locked", "--package", "mio", "--target", target])?)?;
+    }
+
+    // The tests that take no time.
+    let folder = workspace::target("minimal")?;
+    fs::create_dir_all(&folder)?;
+    let lock = format!("resolver.lockfile-path={}", quoted(&folder.join("Cargo.lock")));
+    runner.run(cargo_of("nightly", ["--config", &lock, LOWEST, "generate-lockfile"])?)?;
+    let mut test = cargo_of("nightly", ["--config", &lock, "test", "--locked", "--all-features"])?;
+    test.args(["--package", "wakeful", "--package", "mio", "--lib"]);
+    test.args(["--test", "api", "--test", "net", "--test", "sim", "--target-dir"]).arg(&folder);
+    let tests = sums(runner.run(test))?;
+
+    let mut versions: Vec<&str> = tree.lines().filter(|line| !line.contains(['(', '/'])).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    Ok(format!("   {}\n{tests}", versions.join(", ")))
+}

@@ -1,0 +1,30 @@
+//! The library, its tests and its examples are built and run by the oldest Rust that the manifest promises.
+
+use anyhow::{Context, Result};
+
+use super::consumer::{ours, Consumer};
+use super::steps::{strict, sums};
+use super::{features, Runner};
+use crate::command::cargo_of;
+use crate::{rustup, workspace};
+
+pub fn check(runner: &mut Runner) -> Result<String> {
+    let toolchain =
+        features::package()?["rust_version"].as_str().context("no rust-version")?.to_owned() + ".0";
+    rustup::need_toolchain(&toolchain, &toolchain)?;
+
+    // A program that locks its packages with that cargo.
+    let dependencies = format!(
+        "[dependencies]\nwakeful = {}\nmio = {}\n",
+        ours(".", &features::all()?)?,
+        ours("compat/mio", &["net", "os-ext"].map(str::to_owned))?
+    );
+    let user = Consumer::new("msrv", &dependencies, "fn main() {}\n")?;
+    runner.run(user.cargo_of(&toolchain, &["metadata", "--format-version", "1"])?)?;
+    runner.run(user.cargo_of(&toolchain, &["build"])?)?;
+
+    // Our own lock file has versions that it can build, loom's too: it may not be written anew.
+    let mut test = cargo_of(&toolchain, ["test", "--workspace", "--all-features", "--locked"])?;
+    test.args(["--lib", "--bins", "--tests", "--examples", "--target-dir"]).arg(workspace::target("msrv")?);
+    sums(runner.run(strict(test)))
+}

@@ -1,0 +1,157 @@
+//! `cargo xtask miri`: the pure parts, the simulation, and the suite on epoll, in an interpreter that sees undefined
+//! behaviour.
+
+use std::env;
+
+use anyhow::{bail, Result};
+
+use crate::command::cargo_of;
+use crate::job::{Ended, Job};
+use crate::libtest::Output;
+use crate::{rustup, workspace, Task};
+
+/// Interpret tests with Miri, which sees undefined behaviour: needs a nightly toolchain of rustup's
+///
+/// What Miri can't do is on a list, one test and one reason each: such a test must stop with that reason.
+#[derive(clap::Args)]
+pub struct Miri {
+    /// Only this program
+    #[arg(value_name = "PROGRAM", value_parser = PROGRAMS.map(|program| program.name))]
+    program: Option<String>,
+}
+
+struct Program {
+    name: &'static str,
+    /// By which cargo knows it.
+    args: &'static [&'static str],
+    /// What the tests' names contain. None: all.
+    filters: &'static [&'static str],
+    /// What they may not contain.
+    without: &'static [&'static str],
+    lacking: &'static [Lacking],
+}
+
+/// A test that Miri can't run.
+struct Lacking {
+    test: &'static str,
+    /// What it says of itself then, after "unsupported operation".
+    reason: &'static str,
+}
+
+const PROGRAMS: [Program; 3] = [
+    Program {
+        name: "lib",
+        args: &["--lib"],
+        filters: &[
+            "readiness::",
+            "backend::watch::tests",
+            "backend::slab",
+            "backend::fd_map",
+            "poll::wake::",
+        ],
+        without: &[],
+        lacking: &[],
+    },
+    Program { name: "sim", args: &["--test", "sim"], filters: &[], without: &[], lacking: &[] },
+    Program {
+        name: "conformance",
+        args: &["--test", "conformance"],
+        // Wakers, TCP and Unix streams.
+        filters: &["waker::", "connecting::", "edges::", "unix_streams::"],
+        // Only epoll is left. Miri has no ppoll(2).
+        without: &["posix_poll"],
+        lacking: &[Lacking {
+            test: "connecting::a_refused_connection_is_an_error::epoll",
+            reason: "getsockname: when the port is 0",
+        }],
+    },
+];
+
+impl Task for Miri {
+    fn run(self) -> Result<bool> {
+        rustup::need_miri()?;
+        let mut is_good = true;
+        for program in &PROGRAMS {
+            if self.program.as_deref().map_or(true, |wanted| wanted == program.name) {
+                is_good &= program.run()?;
+            }
+        }
+        Ok(is_good)
+    }
+}
+
+impl Program {
+    fn run(&self) -> Result<bool> {
+        println!("== {}", self.name);
+        let mut args = self.filters.to_vec();
+        let skipped = self.without.iter().copied().chain(self.lacking.iter().map(|lacking| lacking.test));
+        args.extend(skipped.flat_map(|test| ["--skip", test]));
+        let ended = self.interpret(&args, "log", true)?;
+        let tests = Output::parse(&ended.output()?);
+        // A renamed module would leave nothing to run, which libtest calls a success.
+        if ended.success() && tests.passed() == 0 {
+            bail!("{}: no test ran", self.name);
+        }
+        let mut is_good = ended.success();
+        for (number, lacking) in self.lacking.iter().enumerate() {
+            let log = format!("lacking-{number}.log");
+            let ended = self.interpret(&["--exact", lacking.test], &log, false)?;
+            let verdict = lacking.verdict(&ended, &ended.output()?);
+            println!("{}: {}", lacking.test, verdict.unwrap_or(lacking.reason));
+            is_good &= verdict.is_none();
+        }
+        println!(
+            "miri: {}: {} passed; {} that it can't run; {}",
+            self.name,
+            tests.passed(),
+            self.lacking.len(),
+            if is_good { "clean" } else { "NOT CLEAN" }
+        );
+        Ok(is_good)
+    }
+
+    fn interpret(&self, args: &[&str], log: &str, echo: bool) -> Result<Ended> {
+        let target = workspace::target("miri")?;
+        let mut test = cargo_of("nightly", ["miri", "test", "--package", "wakeful", "--all-features"])?;
+        test.args(self.args).arg("--target-dir").arg(&target).arg("--").args(args);
+        // Sockets and clocks are the machine's.
+        let asked = env::var("MIRIFLAGS").unwrap_or_default();
+        test.env("MIRIFLAGS", format!("{asked} -Zmiri-disable-isolation"));
+        let job = Job::new(test, target.join(format!("{}.{log}", self.name)));
+        if echo { job.echo() } else { job }.run()
+    }
+}
+
+impl Lacking {
+    /// What is wrong with the entry.
+    fn verdict(&self, ended: &Ended, output: &str) -> Option<&'static str> {
+        match () {
+            () if ended.success() && Output::parse(output).tests.is_empty() => Some("STALE: no such test"),
+            () if ended.success() => Some("STALE: Miri runs it"),
+            () if is_unsupported(output, self.reason) => None,
+            () => Some("FAILED for another reason: the log has it"),
+        }
+    }
+}
+
+fn is_unsupported(output: &str, reason: &str) -> bool {
+    output.lines().any(|line| {
+        line.strip_prefix("error: unsupported operation: ").is_some_and(|found| found.starts_with(reason))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_miri_says_of_itself_is_a_reason() {
+        let output =
+            "test a ... error: unsupported operation: can't call foreign function `ppoll` on OS `linux`\n";
+        assert!(!is_unsupported(output, "can't call foreign function `ppoll`"), "a line of its own");
+        let output = "\nerror: unsupported operation: can't call foreign function `ppoll` on OS `linux`\n";
+        assert!(is_unsupported(output, "can't call foreign function `ppoll`"));
+        assert!(!is_unsupported(output, "can't call foreign function `poll`"));
+        assert!(!is_unsupported("error: Undefined Behavior: ppoll\n", "ppoll"));
+    }
+}
