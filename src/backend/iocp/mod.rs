@@ -7,6 +7,7 @@
 //! Changes that come while nobody waits are collected, so that a read and a write that both block cost one poll.
 
 mod groups;
+mod guard;
 mod sys;
 mod table;
 

@@ -11,6 +11,7 @@ use super::super::slab::Slab;
 use super::super::watch::{Blocked, Look, Tracking, Watch, WatchKey};
 use super::super::Backend;
 use super::groups::Groups;
+use super::guard::Guard;
 use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{afd_words, Event, Events, Interest, Readiness, Token};
@@ -80,25 +81,6 @@ pub(super) enum Holder {
     Asked(WatchKey),
 }
 
-/// A second poll of a raw socket, for the socket's end alone. It goes on for as long as the registration, so that a
-/// socket that is closed without deregistration is known to be, whatever was reported or is asked of it. It is on
-/// another handle than the first, since two polls of one socket on one handle take away each other's answers.
-struct Guard {
-    afd: Arc<Afd>,
-    group: u32,
-    state: GuardState,
-}
-
-enum GuardState {
-    With(Ticket),
-    /// Cancelled, to see whether its socket is open: if so it is to be started again.
-    Cancelled,
-    /// It was cancelled and is back: the socket was open.
-    Back(Request<Poll>),
-    /// The kernel refuses it.
-    Off,
-}
-
 /// What the kernel is asked.
 enum Asked {
     Nothing(Request<Poll>),
@@ -112,18 +94,6 @@ enum Asked {
     },
     /// For the moment in which it changes.
     Changing,
-}
-
-impl Guard {
-    fn start(&mut self, port: &Port, socket: BaseSocket) {
-        self.state = match mem::replace(&mut self.state, GuardState::Off) {
-            GuardState::Back(request) => match sys::start(request, port, socket, afd_words::LOCAL_CLOSE) {
-                Ok(ticket) => GuardState::With(ticket),
-                Err(_refused) => GuardState::Off,
-            },
-            other => other,
-        };
-    }
 }
 
 impl Asked {
@@ -207,13 +177,9 @@ impl Table {
         let Some(entry) = self.entries.get_mut(key) else {
             return;
         };
-        let Ok((group, afd)) = self.guards.join(port) else {
-            return;
-        };
-        let request = Poll::new(&afd, key, Aim::Close);
-        let mut guard = Guard { afd, group, state: GuardState::Back(request) };
-        guard.start(port, entry.base);
-        entry.guard = Some(guard);
+        if let Ok((group, afd)) = self.guards.join(port) {
+            entry.guard = Some(Guard::new(port, key, entry.base, group, afd));
+        }
     }
 
     /// Changes a watch; its slot.
@@ -387,11 +353,7 @@ impl Table {
                 Answer::Words(words) if words & afd_words::LOCAL_CLOSE != 0 => self.vacate(slot),
                 answer => {
                     if let Some(guard) = &mut entry.guard {
-                        guard.state = match answer {
-                            Answer::Cancelled => GuardState::Back(poll),
-                            // Started again it might say so for ever.
-                            _ => GuardState::Off,
-                        };
+                        guard.is_back(poll, answer);
                     }
                 }
             }
@@ -425,13 +387,7 @@ impl Table {
         let Some(guard) = &mut entry.guard else {
             return Holder::Open;
         };
-        guard.state = match mem::replace(&mut guard.state, GuardState::Off) {
-            GuardState::With(ticket) => {
-                sys::cancel(&ticket, &guard.afd);
-                GuardState::Cancelled
-            }
-            other => other,
-        };
+        guard.challenge();
         Holder::Asked(key)
     }
 
@@ -441,7 +397,7 @@ impl Table {
             return Holder::Gone;
         };
         match &mut entry.guard {
-            Some(Guard { state: GuardState::Cancelled, .. }) => Holder::Asked(key),
+            Some(guard) if guard.is_challenged() => Holder::Asked(key),
             Some(guard) => {
                 guard.start(port, entry.base);
                 Holder::Open
@@ -575,9 +531,7 @@ impl Table {
             }
         }
         if let Some(guard) = &entry.guard {
-            if let GuardState::With(ticket) = &guard.state {
-                sys::cancel(ticket, &guard.afd);
-            }
+            guard.cancel();
             self.guards.leave(guard.group);
         }
         self.by_socket.remove(&entry.socket);

@@ -102,8 +102,8 @@ impl Port {
 /// a serial driver or another machine's pipe ends when it likes.
 const LONGEST_DROP: Duration = Duration::from_secs(1);
 
-/// The owner of what is still under way must have cancelled it. What has not come back after [`LONGEST_DROP`] is leaked:
-/// the kernel may still write to its memory.
+/// The owner of what is still under way must have cancelled it. What has not come back after [`LONGEST_DROP`] is
+/// leaked: the kernel may still write to its memory.
 impl Drop for Port {
     fn drop(&mut self) {
         let mut batch = Batch::default();

@@ -1,0 +1,75 @@
+//! What tells that a raw socket was closed. Invariant: a guard's request is with the kernel, or here, or given up.
+
+use std::mem;
+use std::sync::Arc;
+
+use super::super::watch::WatchKey;
+use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
+use crate::os::{Port, Request, Ticket};
+use crate::readiness::afd_words;
+
+/// A second poll of a raw socket, for the socket's end alone. It goes on for as long as the registration, so that a
+/// socket that is closed without deregistration is known to be, whatever was reported or is asked of it. It is on
+/// another handle than the first, since two polls of one socket on one handle take away each other's answers.
+pub(super) struct Guard {
+    afd: Arc<Afd>,
+    pub(super) group: u32,
+    state: GuardState,
+}
+
+enum GuardState {
+    With(Ticket),
+    /// Cancelled, to see whether its socket is open: if so it is to be started again.
+    Cancelled,
+    /// It was cancelled and is back: the socket was open.
+    Back(Request<Poll>),
+    /// The kernel refuses it.
+    Off,
+}
+
+impl Guard {
+    pub(super) fn new(port: &Port, key: WatchKey, socket: BaseSocket, group: u32, afd: Arc<Afd>) -> Guard {
+        let request = Poll::new(&afd, key, Aim::Close);
+        let mut guard = Guard { afd, group, state: GuardState::Back(request) };
+        guard.start(port, socket);
+        guard
+    }
+
+    /// Starts it, unless it is with the kernel or was given up.
+    pub(super) fn start(&mut self, port: &Port, socket: BaseSocket) {
+        self.state = match mem::replace(&mut self.state, GuardState::Off) {
+            GuardState::Back(request) => match sys::start(request, port, socket, afd_words::LOCAL_CLOSE) {
+                Ok(ticket) => GuardState::With(ticket),
+                Err(_refused) => GuardState::Off,
+            },
+            other => other,
+        };
+    }
+
+    /// Cancels it, to see how it ends.
+    pub(super) fn challenge(&mut self) {
+        self.cancel();
+        if matches!(self.state, GuardState::With(_)) {
+            self.state = GuardState::Cancelled;
+        }
+    }
+
+    pub(super) fn is_challenged(&self) -> bool {
+        matches!(self.state, GuardState::Cancelled)
+    }
+
+    pub(super) fn cancel(&self) {
+        if let GuardState::With(ticket) = &self.state {
+            sys::cancel(ticket, &self.afd);
+        }
+    }
+
+    /// It has come back, and the socket is open.
+    pub(super) fn is_back(&mut self, poll: Request<Poll>, answer: Answer) {
+        self.state = match answer {
+            Answer::Cancelled => GuardState::Back(poll),
+            // Started again it might say so for ever.
+            _ => GuardState::Off,
+        };
+    }
+}
