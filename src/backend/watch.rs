@@ -238,8 +238,8 @@ impl Watch {
             return None;
         }
         let mut reported = self.in_each_direction(found);
-        // At the end of a source nothing blocks, but a kernel that is asked about no direction says none. Nor does it say
-        // those that are suspected, and may have been used up.
+        // At the end of a source nothing blocks, but a kernel that is asked about no direction says none. Nor does it
+        // say those that are suspected, and may have been used up.
         let unsaid = match self.armed.is_none() || !tells_direction(reported) {
             true => Some(used),
             false => self.suspect().and_then(|suspect| suspect.intersection(used)),
@@ -377,7 +377,8 @@ impl Watch {
         let found = self.asked_of(found);
         self.forget_absent(found);
         if self.awaits_end() && found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
-            // It concerns every direction, suspect or not. The kernel is asked for it all the same, and answers at once.
+            // It concerns every direction, suspect or not. The kernel is asked for it all the same, and answers at
+            // once.
             return Look::Later(now + SHORTEST_PAUSE);
         }
         let ready = self.still_ready(found);
