@@ -53,7 +53,7 @@ use std::time::Instant;
 
 #[cfg(not(windows))]
 pub(super) use self::suspicion::LONGEST_PAUSE;
-use self::suspicion::{Doubt, Suspicion};
+use self::suspicion::{Doubt, Suspicion, SHORTEST_PAUSE};
 use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};
 
@@ -240,9 +240,14 @@ impl Watch {
             return None;
         }
         let mut reported = self.in_each_direction(found);
-        if self.armed.is_none() || !tells_direction(reported) {
-            // At the end of a source nothing blocks, but a kernel that is asked about no direction tells of none.
-            reported = reported.union(only(self.interest, readiness_of(used)));
+        // At the end of a source nothing blocks, but a kernel that is asked about no direction says none. Nor does it
+        // say those that are suspected, and may have been used up.
+        let unsaid = match self.armed.is_none() || !tells_direction(reported) {
+            true => Some(used),
+            false => self.suspect().and_then(|suspect| suspect.intersection(used)),
+        };
+        if let Some(unsaid) = unsaid {
+            reported = reported.union(only(self.interest, readiness_of(unsaid)));
         }
         self.told = self.told.union(found.and(ENDINGS));
         // What wasn't asked for was ready when it was last reported, so that it is now is no change.
@@ -373,6 +378,11 @@ impl Watch {
     pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
         let found = self.asked_of(found);
         self.forget_absent(found);
+        if self.awaits_end() && found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
+            // It concerns every direction, suspect or not. The kernel is asked for it all the same, and answers at
+            // once.
+            return Look::Later(now + SHORTEST_PAUSE);
+        }
         let ready = self.still_ready(found);
         let has_changed = match self.lasting {
             Some(last) => {
@@ -422,7 +432,8 @@ impl Watch {
                 if lasts(found) {
                     self.lasting.get_or_insert(found);
                 }
-                self.told = self.told.union(found.and(ENDINGS));
+                let unsaid = Readiness::READ_CLOSED.when(!report.is_readable());
+                self.told = self.told.union(found.and(ENDINGS).without(unsaid));
                 let told = only(report, self.in_each_direction(found));
                 // A bare hang-up counts as readable, which may not be what was looked at.
                 let unsaid = readiness_of(report).when(!tells_direction(told));

@@ -385,9 +385,12 @@ impl Contract {
         }
         // Where operations are not seen an event is repeated. What has hung up with something left may get a new writer,
         // and is repeated for some time; so may an end be after each operation.
-        let is_raw = pair.kind == Kind::Raw && rules.raw_is_late;
-        let most = if pair.is_hurt && rules.raw_is_late { 14 } else { 3 };
-        if rules.terse && (!is_raw || pair.is_hurt) && registration.repeated >= most {
+        let most = match (rules.raw_is_late, pair.is_hurt) {
+            (true, true) => 14,
+            (true, false) if pair.kind == Kind::Raw => usize::MAX,
+            _ => 3,
+        };
+        if rules.terse && registration.repeated >= most {
             return Err(format!("told again and again: {event:?}"));
         }
         Ok(())

@@ -61,7 +61,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 last = argument;
                 let found = found(argument);
                 let (suspect, was_lasting) = (watch.suspect(), watch.lasting);
-                let had_told = watch.told;
+                let (had_told, awaited_end) = (watch.told, watch.awaits_end());
                 match watch.look(found, now) {
                     Look::Report(reported) => check(&watch, Some(reported)),
                     Look::Later(due) => {
@@ -70,6 +70,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                     Look::Clear => assert_eq!(watch.suspect(), None, "{watch:?}"),
                 }
                 check_end_is_awaited(&watch, found);
+                assert!(!awaited_end || watch.awaits_end(), "the other directions won't be told: {watch:?}");
                 // What is still ready and does not last is reported at the second look at the latest.
                 let is_plain = was_lasting.is_none() && watch.lasting.is_none() && kind != FileKind::Steady;
                 let ready = suspect.and_then(|suspect| directions(said(found))?.intersection(suspect));

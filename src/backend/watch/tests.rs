@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::suspicion::{self, SHORTEST_PAUSE};
+use super::suspicion;
 use super::*;
 
 fn longest_pause() -> Duration {
@@ -293,9 +293,9 @@ fn a_bare_hang_up_is_told_in_the_direction_that_was_looked_at() {
     let now = Instant::now();
     // poll(2) says POLLHUP alone, which counts as readable; only writing was reported, and is looked at.
     assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
-    let later = now + Duration::from_secs(1);
-    let told = Readiness::WRITABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
-    assert_eq!(watch.look(HANG_UP, later), Look::Report(told));
+    assert!(matches!(watch.look(HANG_UP, now + Duration::from_secs(1)), Look::Later(_)));
+    // The list that is asked next says it of what is armed, and so does this of what is suspect.
+    assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
 }
 
 /// What poll(2) says of an error alone.
@@ -487,3 +487,18 @@ fn an_unknown_direction_is_reported_once_for_each_operation() {
 }
 
 const BOTH_READY: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
+
+#[test]
+fn an_end_that_a_look_finds_is_left_to_every_direction() {
+    let now = Instant::now();
+    let mut watch = raw(BOTH);
+    watch.ready(Readiness::WRITABLE);
+    watch.look(Readiness::WRITABLE, now);
+    watch.ready(Readiness::READABLE);
+    // Writing is due, reading isn't; all is read meanwhile.
+    let ended = HANG_UP.union(Readiness::WRITABLE);
+    let later = now + SHORTEST_PAUSE;
+    assert!(matches!(watch.look(ended, later), Look::Later(_)));
+    assert!(watch.awaits_end());
+    assert_eq!(watch.ready(ended), Some(ended));
+}
