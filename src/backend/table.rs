@@ -30,6 +30,12 @@ pub(super) trait Asked {
 
     /// Replaces what was asked for `key`. Fails if the kernel won't have `fd`.
     fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()>;
+
+    /// Forgets what was asked for `key`, whose registration has ended.
+    fn forget(&mut self, key: WatchKey, fd: RawFd) {
+        // To ask for nothing can't fail in a way that matters.
+        let _ = self.ask(key, fd, None);
+    }
 }
 
 /// Every registration.
@@ -338,8 +344,7 @@ impl<K: Asked> Table<K> {
     fn vacate(&mut self, key: WatchKey) -> Option<Entry> {
         let entry = self.entries.remove(key)?;
         self.by_fd.remove(entry.fd);
-        // To ask for nothing can't fail in a way that matters.
-        let _ = self.kernel.ask(key, entry.fd, None);
+        self.kernel.forget(key, entry.fd);
         Some(entry)
     }
 }

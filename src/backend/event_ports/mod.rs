@@ -12,9 +12,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use self::sys::{SystemPort, KERNEL_BATCH};
+use self::sys::SystemPort;
 use super::ask::Ask;
-use super::associations::Associations;
+use super::associations::{self, Associations};
 use super::select::{describe_bits, Select};
 use super::table::{Place, Table};
 use super::watch::{Blocked, Tracking, WatchKey};
@@ -33,25 +33,7 @@ impl Select for EventPorts {
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let turn = self.lock().begin(events, timeout)?;
-        let mut timeout = turn.timeout;
-        while events.spare() > 0 {
-            let mut found = 0;
-            let result = self.port.fetch(events.spare(), timeout, |batch| {
-                found = batch.len();
-                let mut table = self.lock();
-                for one in batch {
-                    table.fetched(one.found(), events);
-                }
-            });
-            result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
-            if found < KERNEL_BATCH {
-                break;
-            }
-            timeout = Some(Duration::ZERO);
-        }
-        self.lock().end(&turn, events)
+        associations::wait(&*self.port, &self.table, events, timeout)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -59,7 +41,7 @@ impl Select for EventPorts {
     }
 
     fn notify(&self) -> io::Result<()> {
-        self.port.send()
+        associations::notify(&*self.port)
     }
 
     fn register(
