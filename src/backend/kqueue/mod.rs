@@ -16,7 +16,7 @@ use super::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{FileIdentity, Notifier, RawIo};
+use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
 use crate::readiness::{Event, Events, Interest, Token};
 
 pub(crate) struct Kqueue {
@@ -172,8 +172,8 @@ impl Kqueue {
     fn bell(&self) -> io::Result<&Bell> {
         if self.bell.get().is_none() {
             let bell = match sys::add_user(self.kqueue.as_fd()) {
-                Ok(()) => Bell::User,
-                Err(_) => {
+                Ok(()) if !PIPE_IS_FORCED => Bell::User,
+                _ => {
                     let notifier = Notifier::new()?;
                     sys::add_reader(self.kqueue.as_fd(), notifier.as_raw_fd())?;
                     Bell::Pipe(notifier)

@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{dependencies, features, package, Runner};
-use crate::command::cargo;
+use crate::command::{cargo, rustflags};
+use crate::workspace;
 
 pub struct Step {
     pub name: &'static str,
@@ -25,6 +26,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "package", quick: true, run: package::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "mio-flags", quick: false, run: mio_flags },
     Step { name: "chaos", quick: true, run: chaos },
     Step { name: "model", quick: false, run: model },
     Step { name: "faults", quick: false, run: faults },
@@ -65,6 +67,19 @@ fn test(runner: &mut Runner) -> Result<String> {
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
     sums(runner.run(cargo(["test", "--workspace", "--all-features", "--release"])?))
+}
+
+/// The flags that mio's users may build with.
+fn mio_flags(runner: &mut Runner) -> Result<String> {
+    let mut output = String::new();
+    for flag in ["mio_unsupported_force_waker_pipe", "mio_unsupported_force_poll_poll"] {
+        let mut command = cargo(["test", "--package", "wakeful", "--all-features", "--target-dir"])?;
+        command.arg(workspace::target(flag)?);
+        command.args(["--lib", "--test", "conformance", "--test", "descriptors", "--", "wake", "built_with"]);
+        rustflags(&mut command, &format!("--cfg {flag}"));
+        output += &runner.run(command)?;
+    }
+    sums(Ok(output))
 }
 
 /// What the contract promises must hold with all that it allows.
