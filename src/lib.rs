@@ -45,7 +45,7 @@
 //! |---|---|---|
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
-//! | `os-ext` | | what one system has: `SourceFd`, pipes (modules `unix`, `wasi`, `windows`); turns on `os-poll` |
+//! | `os-ext` | | what one system has: `SourceFd`, pipes (modules `unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
 //! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!
@@ -95,10 +95,11 @@ pub mod net;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-#[cfg(all(not(any(windows, target_family = "wasm")), feature = "os-ext"))]
+#[cfg(all(not(any(unix, windows, target_family = "wasm")), feature = "os-ext"))]
+pub mod hermit;
+#[cfg(all(unix, feature = "os-ext"))]
 pub mod unix;
-
-#[cfg(all(target_family = "wasm", feature = "os-ext"))]
+#[cfg(all(target_family = "wasm", not(unix), feature = "os-ext"))]
 pub mod wasi;
 #[cfg(all(windows, feature = "os-ext"))]
 pub mod windows;

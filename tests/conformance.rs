@@ -107,6 +107,17 @@ mod wrong_use;
 #[path = "conformance/threads.rs"]
 mod threads;
 
+// Where there is priority data: the list of `Interest::PRIORITY`.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "openbsd"
+))]
+#[path = "conformance/priority.rs"]
+mod priority;
+
 // What only Linux has.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_descriptors.rs"]
@@ -114,9 +125,6 @@ mod linux_descriptors;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_lasting_words.rs"]
 mod linux_lasting_words;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "conformance/linux_priority.rs"]
-mod linux_priority;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[path = "conformance/linux_terminals.rs"]
 mod linux_terminals;

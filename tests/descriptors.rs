@@ -49,6 +49,23 @@ fn for_each(mut check: impl FnMut(Backend)) {
     Backend::available().iter().for_each(|&backend| check(backend));
 }
 
+/// `--cfg mio_unsupported_force_waker_pipe` leaves out what a kernel has for it.
+#[test]
+fn a_waker_is_what_it_was_built_with() {
+    for_each(|backend| {
+        let before = open_now();
+        let t = Tester::new(backend);
+        let _waker = Waker::new(t.registry(), WAKE).unwrap();
+        let new = open_now().difference(&before).copied().collect::<Vec<_>>();
+        let stand_for = new.iter().map(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).unwrap());
+        let stand_for: Vec<String> = stand_for.map(|link| link.to_string_lossy().into_owned()).collect();
+        let pipes = stand_for.iter().filter(|link| link.starts_with("pipe:")).count();
+        let eventfds = stand_for.iter().filter(|link| *link == "anon_inode:[eventfd]").count();
+        let expected = if cfg!(mio_unsupported_force_waker_pipe) { (2, 0) } else { (0, 1) };
+        assert_eq!((pipes, eventfds), expected, "{backend}: {stand_for:?}");
+    });
+}
+
 /// One of everything that has a descriptor, registered.
 fn everything(backend: Backend) -> Box<dyn std::any::Any> {
     let directory = Directory::new();

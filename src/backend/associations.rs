@@ -3,12 +3,18 @@
 //! A descriptor is associated with a port until one event of it is fetched, and then no more. So it is noted here what
 //! is associated, and who wants what the kernel is asked for already costs no call. A key goes to the kernel with each
 //! association and comes back with its event: one that is late is known to be.
+//!
+//! A port has a limited number of places (`process.max-port-events`). An event that is sent takes one until it is
+//! fetched; a descriptor takes one from its first association until it is dissociated or closed, whether or not its
+//! event was fetched. Registrations give theirs back when they end, and a full port is woken without a place.
 
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ask::Wanted;
+use super::registrations::Registrations;
 use super::slab::Key;
 use super::table::{Asked, Table};
 use super::Backend;
@@ -19,8 +25,22 @@ pub(crate) trait Port {
     /// One event with `user` when `fd` is ready for what is wanted, which may be now. Replaces what was asked before.
     fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()>;
 
-    /// No event of `fd` any more; it may have been fetched already.
+    /// No event of `fd` any more, and its place is free. Its event may have been fetched already.
     fn dissociate(&self, fd: RawFd);
+
+    /// Queues a notification. Fails with `WouldBlock` if the port is full.
+    fn send(&self) -> io::Result<()>;
+
+    /// Sets or clears the alert: while it is set, a fetch returns at once with the alert and nothing else.
+    fn alert(&self, is_set: bool) -> io::Result<()>;
+
+    /// Waits for one event, and gives at most `most` to `take`. Returns how many, and whether there may be more.
+    fn fetch(
+        &self,
+        most: usize,
+        timeout: Option<Duration>,
+        take: &mut dyn FnMut(&mut dyn Iterator<Item = Found>),
+    ) -> io::Result<bool>;
 }
 
 /// What was fetched from a port.
@@ -28,6 +48,8 @@ pub(crate) trait Port {
 pub(crate) enum Found {
     /// It was sent to end a sleep: there is nothing to report, and nothing to drain.
     Notification,
+    /// The same of a port that is full: it comes alone, and until it is cleared.
+    Alert,
     /// A descriptor's, with what was given when it was associated, and poll(2)'s words.
     Descriptor { user: u64, raw: u32 },
 }
@@ -35,7 +57,14 @@ pub(crate) enum Found {
 /// What is associated with a port.
 pub(super) struct Associations<P: Port> {
     port: Arc<P>,
-    by_slot: Vec<Option<Wanted>>,
+    by_slot: Vec<Slot>,
+}
+
+#[derive(Copy, Clone, Default)]
+struct Slot {
+    associated: Option<Wanted>,
+    /// The kernel keeps its place, though nothing may be associated any more.
+    has_place: bool,
 }
 
 impl<P: Port> Associations<P> {
@@ -52,23 +81,69 @@ impl<P: Port> Asked for Associations<P> {
     fn ask(&mut self, key: Key, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()> {
         let index = key.slot as usize;
         if self.by_slot.len() <= index {
-            self.by_slot.resize(index + 1, None);
+            self.by_slot.resize(index + 1, Slot::default());
         }
-        if self.by_slot[index] == wanted {
+        let slot = &mut self.by_slot[index];
+        if slot.associated == wanted {
             return Ok(());
         }
         match wanted {
             Some(wanted) => self.port.associate(fd, wanted, to_user(key))?,
             None => self.port.dissociate(fd),
         }
-        self.by_slot[index] = wanted;
+        *slot = Slot { associated: wanted, has_place: wanted.is_some() };
         Ok(())
     }
 
     fn forget(&mut self, key: Key, fd: RawFd) {
-        // To ask for nothing can't fail in a way that matters.
-        let _ = self.ask(key, fd, None);
+        if let Some(slot) = self.by_slot.get_mut(key.slot as usize) {
+            if slot.has_place {
+                self.port.dissociate(fd);
+            }
+            *slot = Slot::default();
+        }
     }
+}
+
+/// Ends a sleep in the port, also if it is full.
+pub(super) fn notify(port: &impl Port) -> io::Result<()> {
+    match port.send() {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => port.alert(true),
+        result => result,
+    }
+}
+
+/// Fetches events for the registrations, and sleeps for the first.
+pub(super) fn wait<P: Port>(
+    port: &P,
+    registrations: &Registrations<Associations<P>>,
+    events: &mut Events,
+    timeout: Option<Duration>,
+) -> io::Result<()> {
+    let (table, turn) = registrations.begin(events, timeout)?;
+    drop(table);
+    let mut timeout = turn.timeout;
+    while events.spare() > 0 {
+        let mut is_alert = false;
+        let result = port.fetch(events.spare(), timeout, &mut |batch| {
+            // Each may be associated anew, which is a call: no other thread is to wait for all of them.
+            for found in batch {
+                is_alert |= found == Found::Alert;
+                registrations.lock().fetched(found, events);
+            }
+        });
+        if is_alert {
+            // Those who set it again meanwhile are heard after the sleep, which is over now.
+            port.alert(false)?;
+        }
+        let is_more = result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(false) })?;
+        // Behind an alert, or a full batch, there may be events.
+        if !is_alert && !is_more {
+            break;
+        }
+        timeout = Some(Duration::ZERO);
+    }
+    registrations.end(registrations.lock(), &turn, events)
 }
 
 impl<P: Port> Table<Associations<P>> {
@@ -82,7 +157,7 @@ impl<P: Port> Table<Associations<P>> {
         if self.key_at(key.slot) != Some(key) {
             return;
         }
-        self.kernel.by_slot[key.slot as usize] = None;
+        self.kernel.by_slot[key.slot as usize].associated = None;
         self.answer(key.slot, raw, events);
         // It is this very thread that will look at the suspects.
         self.take_news_of_suspects();

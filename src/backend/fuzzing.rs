@@ -75,8 +75,12 @@ fn kqueue(filter: u32, flags: u32, fflags: u32) {
     const FILTERS: [Filter; 7] =
         [Filter::Read, Filter::Write, Filter::Except, Filter::Aio, Filter::Lio, Filter::User, Filter::Other];
     let filter = FILTERS[filter as usize % FILTERS.len()];
-    let found = knotes::readiness(filter, flags, fflags);
+    // Each kernel's note for out-of-band data.
+    let note = if fflags & 1 == 0 { 2 } else { 4 };
+    let found = knotes::readiness(filter, flags, fflags, note);
     check(found);
+    let has_note = filter == Filter::Except && flags & knotes::EV_EOF == 0 && fflags & note != 0;
+    assert_eq!(found.intersects(Readiness::PRIORITY), has_note);
     let (ended, failed) = (flags & knotes::EV_EOF != 0, flags & knotes::EV_ERROR != 0);
     assert!(ended || failed || !found.intersects(ENDINGS));
     assert_eq!(found.intersects(WRITING), filter == Filter::Write);

@@ -2,10 +2,15 @@
 //!
 //! A kqueue keeps a "knote" for each descriptor and filter. To add one that exists is to change it, so it can't tell a
 //! second registration from a change: the list of registrations is here. What the kernel forgets by itself (a
-//! descriptor that was closed without a word) this list doesn't know, so where it matters the kernel is asked.
+//! descriptor that was closed behind it) this list doesn't know, so where it matters the kernel is asked.
+//!
+//! Most kernels take each change of a knote as a reason to report what is ready again, so the knotes that events come
+//! from are never asked. A raw descriptor has a disabled knote in a second kqueue, the witness: it reports nothing,
+//! goes when the descriptor is closed, and is asked instead.
 
 use std::io::{self, ErrorKind};
 
+use super::watch::Tracking;
 use crate::readiness::{Interest, Readiness, Token};
 
 /// What a knote watches.
@@ -28,20 +33,23 @@ pub(crate) enum Filter {
 pub(crate) const EV_ERROR: u32 = 0x4000;
 pub(crate) const EV_EOF: u32 = 0x8000;
 
-/// What an event of the kernel's tells.
+/// Returns what an event of the kernel's reports.
 ///
-/// - The filter says the direction, and the end of one half says nothing of the other: after a reset the write
+/// - The filter gives the direction, and the end of one half says nothing of the other: after a reset the write
 ///   filter's end may come before the data that can still be read.
 /// - With an end, `fflags` is the socket's error, if it has one. A connection that ended so is closed in both halves.
-pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32) -> Readiness {
+/// - The filter for out-of-band data sets `out_of_band`, its note, when there is some. Apple's fires for everything
+///   that its read filter fires for as well. An end overwrites the notes with the error, whose number may look like one.
+#[inline]
+pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u32) -> Readiness {
     let ended = flags & EV_EOF != 0;
     let failed = flags & EV_ERROR != 0 || (ended && fflags != 0);
     let of_direction = match filter {
         Filter::Read => Readiness::READABLE.union(Readiness::READ_CLOSED.when(ended)),
         Filter::Write => Readiness::WRITABLE.union(Readiness::WRITE_CLOSED.when(ended)),
-        Filter::Except => {
-            Readiness::PRIORITY.union(Readiness::READABLE).union(Readiness::READ_CLOSED.when(ended))
-        }
+        Filter::Except => Readiness::READABLE
+            .union(Readiness::READ_CLOSED.when(ended))
+            .union(Readiness::PRIORITY.when(!ended && fflags & out_of_band != 0)),
         // An operation's end is no end of its file.
         Filter::Aio => return Readiness::AIO,
         Filter::Lio => return Readiness::LIO,
@@ -61,8 +69,17 @@ pub(crate) enum Action {
     /// Makes one, or gives it a new token; reports readiness that exists.
     Add,
     Delete,
-    /// Asks whether there is one, and changes nothing if it is given the token that it has.
+    /// Asks whether there is one. Reports readiness that exists, on every kernel but NetBSD's.
     Probe,
+}
+
+/// Which kqueue a knote belongs to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Queue {
+    /// The one that events are fetched from.
+    Events,
+    /// The one whose knotes are disabled, and from which nothing is fetched.
+    Witness,
 }
 
 /// What the kernel has answered.
@@ -168,12 +185,34 @@ impl Changes {
     }
 }
 
-/// Who makes the changes and answers each; fails as a whole if it can't even be asked.
+/// The system calls.
 pub(crate) trait Kernel {
     /// Fails if the descriptor isn't open.
     fn is_open(&self, fd: i32) -> io::Result<()>;
 
-    fn apply(&self, changes: &mut [Change]) -> io::Result<()>;
+    /// Makes the changes, and writes down the answer to each. Fails as a whole without having made any, but for
+    /// `Interrupted`: then it has made them, and their answers are lost.
+    fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()>;
+}
+
+/// Makes the changes, also if a signal arrives meanwhile.
+fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result<()> {
+    let mut was_interrupted = false;
+    while let Err(e) = kernel.apply(queue, changes.as_mut_slice()) {
+        if e.kind() != ErrorKind::Interrupted {
+            return Err(e);
+        }
+        was_interrupted = true;
+    }
+    if was_interrupted {
+        for change in changes.as_mut_slice() {
+            // The first time it was there, for all that is known.
+            if change.action == Action::Delete && change.answer == Answer::Missing {
+                change.answer = Answer::Done;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The registrations of one kqueue.
@@ -191,6 +230,9 @@ struct Entry {
     interest: Interest,
     /// The kernel refused the write filter: the reader had gone.
     is_broken: bool,
+    /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), which is asked itself when it is
+    /// registered again.
+    witnessed: Option<Interest>,
 }
 
 impl Knotes {
@@ -198,6 +240,7 @@ impl Knotes {
         &mut self,
         kernel: &impl Kernel,
         fd: i32,
+        tracking: Tracking,
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
@@ -205,16 +248,20 @@ impl Knotes {
             if knows(kernel, fd, entry)? {
                 return Err(ErrorKind::AlreadyExists.into());
             }
-            // Its descriptor was closed without a word, and this is the next one with that number.
+            // Its descriptor was closed, and this is the next one with that number.
             self.forget(fd);
         }
         let mut changes = Changes::new().each(Action::Add, fd, token, Some(interest));
-        kernel.apply(changes.as_mut_slice())?;
+        make(kernel, Queue::Events, &mut changes)?;
         if let Some(e) = changes.failure(Action::Add) {
-            take_away(kernel, fd, changes.done(Action::Add));
+            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
             return Err(e);
         }
-        self.keep(fd, Entry { token, interest, is_broken: false }, &changes);
+        let witnessed = match tracking {
+            Tracking::Operations => None,
+            Tracking::Levels => witness(kernel, fd, interest),
+        };
+        self.keep(fd, Entry { token, interest, is_broken: false, witnessed }, &changes);
         Ok(())
     }
 
@@ -234,34 +281,36 @@ impl Knotes {
             token,
             Some(interest),
         );
-        kernel.apply(changes.as_mut_slice())?;
+        make(kernel, Queue::Events, &mut changes)?;
 
-        if changes.all_missing(old) {
-            // Closed without a word: who has the number now has not asked for this.
-            take_away(kernel, fd, changes.done(Action::Add));
+        if is_gone(kernel, fd, old, &changes) {
+            // Closed: the number's next owner has not asked for this.
+            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
             self.forget(fd);
             return Err(ErrorKind::NotFound.into());
         }
         if let Some(e) = changes.failure(Action::Add) {
-            take_away(kernel, fd, changes.done(Action::Add));
-            // What was not there is not made: it may be somebody else's descriptor by now.
+            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
+            // What was not there is not made: the descriptor may belong to another by now.
             let mut back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
-            kernel.apply(back.as_mut_slice())?;
+            make(kernel, Queue::Events, &mut back)?;
             return Err(e);
         }
-        self.keep(fd, Entry { token, interest, is_broken: false }, &changes);
+        self.keep(fd, Entry { token, interest, is_broken: false, ..old }, &changes);
         Ok(())
     }
 
     pub(crate) fn deregister(&mut self, kernel: &impl Kernel, fd: i32) -> io::Result<()> {
         let old = self.entry(fd).ok_or_else(|| not_registered(kernel, fd))?;
         let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest));
-        kernel.apply(changes.as_mut_slice())?;
+        make(kernel, Queue::Events, &mut changes)?;
+        let is_gone = is_gone(kernel, fd, old, &changes);
+        take_away(kernel, Queue::Witness, fd, old.witnessed);
         self.forget(fd);
         if let Some(e) = changes.failure(Action::Delete) {
             return Err(e);
         }
-        if changes.all_missing(old) {
+        if is_gone {
             return Err(ErrorKind::NotFound.into());
         }
         Ok(())
@@ -309,11 +358,29 @@ impl Knotes {
     }
 }
 
-/// Whether the kernel still has any knote of a registration.
+/// Returns whether the kernel still has any knote of a registration.
 fn knows(kernel: &impl Kernel, fd: i32, entry: Entry) -> io::Result<bool> {
-    let mut probes = Changes::new().each(Action::Probe, fd, entry.token, Some(entry.interest));
-    kernel.apply(probes.as_mut_slice())?;
+    let (queue, interest) = match entry.witnessed {
+        Some(witnessed) => (Queue::Witness, witnessed),
+        None => (Queue::Events, entry.interest),
+    };
+    let mut probes = Changes::new().each(Action::Probe, fd, entry.token, Some(interest));
+    make(kernel, queue, &mut probes)?;
     Ok(probes.done(Action::Probe).is_some())
+}
+
+/// Returns whether the descriptor that `changes` take from was closed. Where the kernel refused its only knote, the
+/// witness can tell, if it could be had.
+fn is_gone(kernel: &impl Kernel, fd: i32, old: Entry, changes: &Changes) -> bool {
+    let may_ask = old.is_broken && old.witnessed.is_some();
+    changes.all_missing(old) || may_ask && matches!(knows(kernel, fd, old), Ok(false))
+}
+
+/// Has the witness watch a descriptor, and returns for what. That it can't is no reason to refuse a registration.
+fn witness(kernel: &impl Kernel, fd: i32, interest: Interest) -> Option<Interest> {
+    let mut changes = Changes::new().each(Action::Add, fd, Token(0), Some(interest));
+    make(kernel, Queue::Witness, &mut changes).ok()?;
+    changes.done(Action::Add)
 }
 
 /// The error for a descriptor without a registration: the kernel's, if it isn't even open.
@@ -321,14 +388,18 @@ fn not_registered(kernel: &impl Kernel, fd: i32) -> io::Error {
     kernel.is_open(fd).err().unwrap_or_else(|| ErrorKind::NotFound.into())
 }
 
-fn take_away(kernel: &impl Kernel, fd: i32, interest: Option<Interest>) {
-    let mut changes = Changes::new().each(Action::Delete, fd, Token(0), interest);
-    // There is nothing better to tell than what has led here.
-    let _ = kernel.apply(changes.as_mut_slice());
+fn take_away(kernel: &impl Kernel, queue: Queue, fd: i32, interest: Option<Interest>) {
+    if interest.is_some() {
+        let mut changes = Changes::new().each(Action::Delete, fd, Token(0), interest);
+        // A failure is less important than what has led here.
+        let _ = make(kernel, queue, &mut changes);
+    }
 }
 
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+#[cfg(test)]
+mod kernels;
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};
@@ -340,11 +411,14 @@ mod tests {
     const WRITE: Interest = Interest::WRITABLE;
     const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
     const EBADF: i32 = 9;
+    /// `NOTE_OOB` of xnu and DragonFly.
+    const OUT_OF_BAND: u32 = 2;
 
     /// A kqueue of the mind.
     #[derive(Default)]
     struct Fake {
         knotes: RefCell<BTreeMap<(i32, String), Token>>,
+        witness: RefCell<BTreeMap<(i32, String), Token>>,
         /// What the next addition of a write filter answers.
         refusal: Cell<Option<Answer>>,
         closed: Cell<bool>,
@@ -355,6 +429,7 @@ mod tests {
         /// The descriptor is closed: its knotes go.
         fn close(&self, fd: i32) {
             self.knotes.borrow_mut().retain(|(of, _), _| *of != fd);
+            self.witness.borrow_mut().retain(|(of, _), _| *of != fd);
         }
 
         fn shown(&self) -> String {
@@ -374,10 +449,13 @@ mod tests {
             }
         }
 
-        fn apply(&self, changes: &mut [Change]) -> io::Result<()> {
+        fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()> {
             self.calls.set(self.calls.get() + 1);
             for change in changes {
-                let mut knotes = self.knotes.borrow_mut();
+                let mut knotes = match queue {
+                    Queue::Events => self.knotes.borrow_mut(),
+                    Queue::Witness => self.witness.borrow_mut(),
+                };
                 let key = (change.fd, format!("{:?}", change.filter));
                 change.answer = match change.action {
                     _ if self.closed.get() => Answer::Failed(EBADF),
@@ -400,16 +478,18 @@ mod tests {
         }
     }
 
-    fn raw(knotes: &mut Knotes, kernel: &Fake, token: usize, interest: Interest) -> Result<(), ErrorKind> {
-        knotes.register(kernel, 3, Token(token), interest).map_err(|e| e.kind())
+    fn owned(knotes: &mut Knotes, kernel: &Fake, token: usize, interest: Interest) -> Result<(), ErrorKind> {
+        knotes.register(kernel, 3, Tracking::Operations, Token(token), interest).map_err(|e| e.kind())
     }
 
     #[test]
     fn each_filter_has_its_meaning() {
-        let shown = |filter, flags, fflags| format!("{:?}", readiness(filter, flags, fflags));
+        let shown = |filter, flags, fflags| format!("{:?}", readiness(filter, flags, fflags, OUT_OF_BAND));
         assert_eq!(shown(Filter::Read, 0, 0), "READABLE");
         assert_eq!(shown(Filter::Write, 0, 0), "WRITABLE");
-        assert_eq!(shown(Filter::Except, 0, 0), "READABLE | PRIORITY");
+        assert_eq!(shown(Filter::Except, 0, OUT_OF_BAND), "READABLE | PRIORITY");
+        assert_eq!(shown(Filter::Except, 0, 0), "READABLE", "ordinary data, which Apple's filter fires for");
+        assert_eq!(shown(Filter::Except, EV_EOF, 0), "READABLE | READ_CLOSED");
         assert_eq!(shown(Filter::Read, EV_EOF, 0), "READABLE | READ_CLOSED");
         assert_eq!(shown(Filter::Write, EV_EOF, 0), "WRITABLE | WRITE_CLOSED");
         assert_eq!(shown(Filter::Read, EV_EOF, 54), "READABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
@@ -424,13 +504,22 @@ mod tests {
     #[test]
     fn without_an_end_the_notes_are_no_error() {
         // For `EVFILT_EXCEPT` they are what was asked for.
-        assert!(!readiness(Filter::Except, 0, 2).intersects(Readiness::ERROR));
+        assert!(!readiness(Filter::Except, 0, 2, 2).intersects(Readiness::ERROR));
+    }
+
+    /// `ECONNRESET` is 54 on these systems: it has the bits of Apple's and DragonFly's note and of OpenBSD's.
+    #[test]
+    fn with_an_end_the_error_is_no_note() {
+        for note in [2, 4] {
+            let found = readiness(Filter::Except, EV_EOF, 54, note);
+            assert_eq!(format!("{found:?}"), "READABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
+        }
     }
 
     #[test]
     fn an_interest_becomes_its_filters() {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-        raw(&mut knotes, &kernel, 7, BOTH | Interest::PRIORITY_DATA).unwrap();
+        owned(&mut knotes, &kernel, 7, BOTH | Interest::PRIORITY_DATA).unwrap();
         assert_eq!(kernel.shown(), "3 Except 7, 3 Read 7, 3 Write 7");
         assert_eq!(kernel.calls.get(), 1);
     }
@@ -438,7 +527,7 @@ mod tests {
     #[test]
     fn reregistering_replaces_interest_and_token() {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-        raw(&mut knotes, &kernel, 1, BOTH).unwrap();
+        owned(&mut knotes, &kernel, 1, BOTH).unwrap();
         knotes.reregister(&kernel, 3, Token(2), READ).unwrap();
         assert_eq!(kernel.shown(), "3 Read 2");
         knotes.reregister(&kernel, 3, Token(3), WRITE).unwrap();
@@ -453,8 +542,8 @@ mod tests {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
         assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(knotes.reregister(&kernel, 3, Token(1), READ).unwrap_err().kind(), ErrorKind::NotFound);
-        raw(&mut knotes, &kernel, 1, READ).unwrap();
-        assert_eq!(raw(&mut knotes, &kernel, 2, BOTH), Err(ErrorKind::AlreadyExists));
+        owned(&mut knotes, &kernel, 1, READ).unwrap();
+        assert_eq!(owned(&mut knotes, &kernel, 2, BOTH), Err(ErrorKind::AlreadyExists));
         assert_eq!(kernel.shown(), "3 Read 1", "the first registration is as it was");
         knotes.deregister(&kernel, 3).unwrap();
         assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
@@ -463,14 +552,14 @@ mod tests {
     #[test]
     fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-        raw(&mut knotes, &kernel, 1, BOTH).unwrap();
+        owned(&mut knotes, &kernel, 1, BOTH).unwrap();
         kernel.close(3);
-        raw(&mut knotes, &kernel, 2, READ).unwrap();
+        owned(&mut knotes, &kernel, 2, READ).unwrap();
         assert_eq!(kernel.shown(), "3 Read 2");
         kernel.close(3);
         assert_eq!(knotes.reregister(&kernel, 3, Token(3), BOTH).unwrap_err().kind(), ErrorKind::NotFound);
         assert_eq!(kernel.shown(), "", "the number's next owner is not registered by it");
-        raw(&mut knotes, &kernel, 4, READ).unwrap();
+        owned(&mut knotes, &kernel, 4, READ).unwrap();
         kernel.close(3);
         assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
     }
@@ -480,7 +569,7 @@ mod tests {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
         kernel.closed.set(true);
         for error in [
-            knotes.register(&kernel, 3, Token(1), BOTH).unwrap_err(),
+            knotes.register(&kernel, 3, Tracking::Levels, Token(1), BOTH).unwrap_err(),
             knotes.reregister(&kernel, 3, Token(1), BOTH).unwrap_err(),
             knotes.deregister(&kernel, 3).unwrap_err(),
         ] {
@@ -492,9 +581,9 @@ mod tests {
     fn half_a_registration_is_taken_back() {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
         kernel.refusal.set(Some(Answer::Failed(22)));
-        assert!(raw(&mut knotes, &kernel, 1, BOTH).is_err());
+        assert!(owned(&mut knotes, &kernel, 1, BOTH).is_err());
         assert_eq!(kernel.shown(), "");
-        raw(&mut knotes, &kernel, 1, READ).unwrap();
+        owned(&mut knotes, &kernel, 1, READ).unwrap();
         assert!(knotes.reregister(&kernel, 3, Token(2), BOTH).is_err());
         assert_eq!(kernel.shown(), "3 Read 1");
     }
@@ -503,7 +592,7 @@ mod tests {
     fn a_pipe_without_a_reader_is_registered_and_told() {
         let (mut knotes, kernel) = (Knotes::default(), Fake::default());
         kernel.refusal.set(Some(Answer::Broken));
-        raw(&mut knotes, &kernel, 1, WRITE).unwrap();
+        owned(&mut knotes, &kernel, 1, WRITE).unwrap();
         let mut told = Vec::new();
         assert!(knotes.owes());
         knotes.pay(0, |_, _| panic!("no room"));

@@ -27,7 +27,13 @@ mod slab;
 mod table;
 mod watch;
 
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "emscripten",
+    target_os = "illumos",
+    target_os = "redox"
+))]
 mod epoll;
 #[cfg(any(target_os = "illumos", target_os = "solaris"))]
 mod event_ports;

@@ -50,5 +50,8 @@ pub(crate) enum FileKind {
     Other,
 }
 
-#[cfg(all(target_family = "wasm", not(target_os = "wasi")))]
-compile_error!("WebAssembly has descriptors only with WASI: build for wasm32-wasip1 or wasm32-wasip2");
+#[cfg(all(target_family = "wasm", not(any(unix, target_os = "wasi"))))]
+compile_error!(
+    "WebAssembly has descriptors only with WASI or Emscripten: build for wasm32-wasip1, wasm32-wasip2 or \
+     wasm32-unknown-emscripten"
+);

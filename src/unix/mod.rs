@@ -1,6 +1,5 @@
-//! Sources that only Unix has: descriptors that somebody else owns, and pipes. Hermit has the first.
+//! Sources that only Unix has: descriptors that belong to other code, and pipes.
 
-#[cfg(unix)]
 pub mod pipe;
 
 pub use crate::poll::SourceFd;

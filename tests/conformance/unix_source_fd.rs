@@ -24,6 +24,7 @@ on_every_backend![
     a_crowd_that_is_ready_starves_nobody,
     a_crowd_starves_nobody_of_a_slow_program,
     the_errors_of_its_contract,
+    a_second_registration_repeats_no_event,
     bad_descriptors,
     files_and_directories,
     one_number_with_two_polls,
@@ -276,6 +277,27 @@ fn the_errors_of_its_contract(backend: Backend) {
     assert_kind(t.registry().deregister(&mut SourceFd(&fd)), ErrorKind::NotFound);
     assert_kind(t.registry().reregister(&mut SourceFd(&fd), A, READ), ErrorKind::NotFound);
     t.quiet();
+}
+
+/// Promise 5: what fails changes nothing, and what is ready stays reported.
+fn a_second_registration_repeats_no_event(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (a, b) = pair();
+    let fd = a.as_raw_fd();
+    t.register(&mut SourceFd(&fd), A, READ);
+    send(&b, b"unread");
+    t.expect(&[want(A, READ)]);
+    for interest in [READ, WRITE, BOTH] {
+        assert_kind(t.registry().register(&mut SourceFd(&fd), B, interest), ErrorKind::AlreadyExists);
+        // A one-shot kernel's events of a raw descriptor are repeated while it is ready, whatever is registered.
+        if matches!(backend, Backend::Epoll | Backend::Kqueue) {
+            t.quiet();
+        }
+    }
+    raw_drain(&a);
+    t.quiet();
+    send(&b, b"x");
+    t.expect(&[want(A, READ)]);
 }
 
 fn bad_descriptors(backend: Backend) {

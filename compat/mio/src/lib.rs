@@ -11,8 +11,11 @@
 //! Everything is wakeful's, so its documentation is this one's, and so are its types: a program that uses both names
 //! may mix them. It keeps what mio promises; where it does better, or has more, is in wakeful's README.
 //!
-//! `--cfg mio_unsupported_force_poll_poll` chooses the poll(2) backend, as it does for mio. The environment variable
-//! `WAKEFUL_BACKEND` chooses one without rebuilding.
+//! Its version is above every 1.x of mio, so the patch fits any requirement like `mio = "1.2.5"`.
+//!
+//! `--cfg mio_unsupported_force_poll_poll` chooses the poll(2) backend, as it does for mio, and
+//! `--cfg mio_unsupported_force_waker_pipe` has a [`Waker`] end a sleep through a pipe where it would use an eventfd or
+//! `EVFILT_USER`. The environment variable `WAKEFUL_BACKEND` chooses a backend without rebuilding.
 #![deny(missing_docs)]
 
 pub use wakeful::*;
@@ -24,6 +27,6 @@ pub mod features {
     //! |---|---|
     //! | `os-poll` | nothing: `Poll` and all that belongs to it is always there |
     //! | `net` | the module `net`: TCP, UDP and Unix-domain sockets |
-    //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows`, on WASI `wasi`: `SourceFd` |
+    //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows`, on Hermit `hermit` and on WASI `wasi`: `SourceFd` |
     //! | `log` (default) | traces through the `log` crate |
 }

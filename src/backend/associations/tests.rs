@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -16,15 +16,38 @@ const IN: u32 = libc::POLLIN as u32;
 const OUT: u32 = libc::POLLOUT as u32;
 const GONE: u32 = libc::POLLNVAL as u32;
 
-/// A port of the mind: it keeps what is associated, and counts its calls.
+/// A port as illumos' sources read (usr/src/uts/common/fs/portfs), which counts its calls.
 #[derive(Default)]
 struct Fake(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     associated: BTreeMap<RawFd, (Wanted, u64)>,
+    /// Descriptors that the port keeps an event for: `port_associate_fd` in port_fd.c allocates one with the first
+    /// association, as `PORT_ALLOC_CACHED`, and only `port_dissociate_fd` and a close free it.
+    places: BTreeSet<RawFd>,
+    /// Notifications that were sent: `port_send` in port.c allocates an event, which a fetch frees.
+    sent: usize,
+    /// What both are counted against (`port_max_events`), or none.
+    limit: Option<usize>,
+    /// `PORTQ_ALERT`.
+    is_alert: bool,
+    /// What the kernel has found of associated descriptors.
+    ready: Vec<(RawFd, u32)>,
     calls: usize,
     refuses: bool,
+}
+
+impl State {
+    /// `port_alloc_event_local` in port_subr.c.
+    fn has_room(&self) -> io::Result<()> {
+        match self.limit {
+            Some(limit) if self.places.len() + self.sent >= limit => {
+                Err(io::Error::from_raw_os_error(libc::EAGAIN))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Port for Fake {
@@ -34,6 +57,10 @@ impl Port for Fake {
         if state.refuses {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
+        if !state.places.contains(&fd) {
+            state.has_room()?;
+            state.places.insert(fd);
+        }
         state.associated.insert(fd, (wanted, user));
         Ok(())
     }
@@ -42,6 +69,44 @@ impl Port for Fake {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         state.associated.remove(&fd);
+        state.places.remove(&fd);
+    }
+
+    fn send(&self) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        state.has_room()?;
+        state.sent += 1;
+        Ok(())
+    }
+
+    fn alert(&self, is_set: bool) -> io::Result<()> {
+        self.0.lock().unwrap().is_alert = is_set;
+        Ok(())
+    }
+
+    /// `port_getn` in port.c: the alert comes first, alone, and as long as it is set.
+    fn fetch(
+        &self,
+        _: usize,
+        timeout: Option<Duration>,
+        take: &mut dyn FnMut(&mut dyn Iterator<Item = Found>),
+    ) -> io::Result<bool> {
+        let mut state = self.0.lock().unwrap();
+        let mut found = Vec::new();
+        if state.is_alert {
+            found.push(Found::Alert);
+        } else {
+            found.resize(std::mem::take(&mut state.sent), Found::Notification);
+            for (fd, raw) in std::mem::take(&mut state.ready) {
+                // Its place stays: the event is cached (`PORT_KEV_WIRED`).
+                let (_, user) = state.associated.remove(&fd).expect("an association");
+                found.push(Found::Descriptor { user, raw });
+            }
+        }
+        drop(state);
+        assert!(timeout.is_some() || !found.is_empty(), "it sleeps for ever");
+        take(&mut found.into_iter());
+        Ok(false)
     }
 }
 
@@ -97,6 +162,11 @@ impl Test {
     /// The kernel has taken an event from its queue, and with it the association.
     fn take(&self) -> u64 {
         self.port.0.lock().unwrap().associated.remove(&self.fd()).unwrap().1
+    }
+
+    /// The port has no more places than this.
+    fn limit(&self, limit: usize) {
+        self.port.0.lock().unwrap().limit = Some(limit);
     }
 
     fn fetched(&mut self, user: u64, raw: u32) -> Vec<String> {
@@ -291,4 +361,78 @@ fn a_notification_is_no_event() {
     test.table().fetched(Found::Notification, &mut events);
     assert!(events.is_empty());
     assert_eq!(test.calls(), 1);
+}
+
+/// What a wait with no timeout reports. It must not sleep for ever.
+fn waited(test: &Test) -> Vec<String> {
+    let mut events = Events::with_capacity(8);
+    wait(&*test.port, &test.registrations, &mut events, None).unwrap();
+    shown(&events)
+}
+
+#[test]
+fn a_full_port_is_woken() {
+    let test = Test::new();
+    test.limit(1);
+    test.insert(Tracking::Operations, READ);
+    for _ in 0..3 {
+        notify(&*test.port).unwrap();
+        notify(&*test.port).unwrap();
+        assert_eq!(waited(&test), [""; 0]);
+        assert!(
+            !test.port.0.lock().unwrap().is_alert,
+            "or no wait would ever sleep, nor fetch anything else"
+        );
+    }
+}
+
+#[test]
+fn an_alert_hides_no_event() {
+    let test = Test::new();
+    test.limit(1);
+    test.insert(Tracking::Operations, READ);
+    let fd = test.fd();
+    test.port.0.lock().unwrap().ready.push((fd, IN));
+    notify(&*test.port).unwrap();
+    assert_eq!(waited(&test), ["7 READABLE"]);
+}
+
+#[test]
+fn who_is_not_full_needs_no_alert() {
+    let test = Test::new();
+    test.limit(2);
+    test.insert(Tracking::Operations, READ);
+    notify(&*test.port).unwrap();
+    assert!(!test.port.0.lock().unwrap().is_alert);
+    assert_eq!(waited(&test), [""; 0]);
+}
+
+#[test]
+fn a_deregistered_source_gives_its_place_back() {
+    let mut test = Test::new();
+    test.limit(1);
+    for tracking in [Tracking::Operations, Tracking::Levels] {
+        for event in [None, Some(IN), Some(IN | u32::from(libc::POLLHUP as u16))] {
+            let key = test.insert(tracking, READ);
+            if let Some(raw) = event {
+                assert_eq!(test.tells(raw).len(), 1);
+            }
+            test.table().remove(key).unwrap();
+            assert!(test.port.0.lock().unwrap().places.is_empty(), "{tracking:?}, after {event:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_fetched_keeps_its_place_for_the_next_time() {
+    let mut test = Test::new();
+    test.limit(1);
+    let key = test.insert(Tracking::Operations, READ);
+    let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
+    test.tells(hangup);
+    assert_eq!(test.associated(), None);
+    // A notification would take a place that it had given back.
+    assert!(test.port.send().is_err());
+    test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
+    assert_eq!(test.tells(IN), ["8 READABLE"]);
 }

@@ -12,9 +12,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::sys::{SystemPort, KERNEL_BATCH};
+use self::sys::SystemPort;
 use super::ask::Ask;
-use super::associations::Associations;
+use super::associations::{self, Associations};
 use super::registrations::Registrations;
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
@@ -33,26 +33,7 @@ impl Select for EventPorts {
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let (table, turn) = self.registrations.begin(events, timeout)?;
-        drop(table);
-        let mut timeout = turn.timeout;
-        while events.spare() > 0 {
-            let mut found = 0;
-            let result = self.port.fetch(events.spare(), timeout, |batch| {
-                found = batch.len();
-                // Each may be associated anew, which is a call: no other thread is to wait for all of them.
-                for one in batch {
-                    self.registrations.lock().fetched(one.found(), events);
-                }
-            });
-            result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
-            if found < KERNEL_BATCH {
-                break;
-            }
-            timeout = Some(Duration::ZERO);
-        }
-        self.registrations.end(self.registrations.lock(), &turn, events)
+        associations::wait(&*self.port, &self.registrations, events, timeout)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -60,7 +41,7 @@ impl Select for EventPorts {
     }
 
     fn notify(&self) -> io::Result<()> {
-        self.port.send()
+        associations::notify(&*self.port)
     }
 
     fn register(

@@ -18,7 +18,7 @@ use super::super::associations::{Found, Port};
 use crate::os::check;
 
 /// How many events one call fetches: they are on the stack, 32 bytes each.
-pub(super) const KERNEL_BATCH: usize = 512;
+const KERNEL_BATCH: usize = 512;
 
 /// The longest sleep that is asked for at once; the caller comes again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,14 +27,16 @@ pub(super) struct SystemPort(OwnedFd);
 
 /// One event as the kernel writes it.
 #[repr(transparent)]
-pub(super) struct PortEvent(libc::port_event);
+struct PortEvent(libc::port_event);
 
 impl PortEvent {
-    pub(super) fn found(&self) -> Found {
-        if i32::from(self.0.portev_source) == libc::PORT_SOURCE_FD {
-            Found::Descriptor { user: self.0.portev_user as u64, raw: self.0.portev_events as u32 }
-        } else {
-            Found::Notification
+    fn found(&self) -> Found {
+        match i32::from(self.0.portev_source) {
+            libc::PORT_SOURCE_FD => {
+                Found::Descriptor { user: self.0.portev_user as u64, raw: self.0.portev_events as u32 }
+            }
+            libc::PORT_SOURCE_ALERT => Found::Alert,
+            _ => Found::Notification,
         }
     }
 }
@@ -56,6 +58,62 @@ impl Port for SystemPort {
         // SAFETY: the kernel checks `fd`.
         unsafe { libc::port_dissociate(self.0.as_raw_fd(), source, object) };
     }
+
+    fn send(&self) -> io::Result<()> {
+        // SAFETY: the kernel only keeps the pointer, which is none.
+        check(unsafe { libc::port_send(self.0.as_raw_fd(), 1, ptr::null_mut()) })?;
+        Ok(())
+    }
+
+    fn alert(&self, is_set: bool) -> io::Result<()> {
+        // Without events it is cleared.
+        let events = libc::c_int::from(is_set);
+        // SAFETY: the kernel only keeps the pointer, which is none.
+        check(unsafe {
+            libc::port_alert(self.0.as_raw_fd(), libc::PORT_ALERT_SET, events, ptr::null_mut())
+        })?;
+        Ok(())
+    }
+
+    /// At most [`KERNEL_BATCH`] at once.
+    fn fetch(
+        &self,
+        most: usize,
+        timeout: Option<Duration>,
+        take: &mut dyn FnMut(&mut dyn Iterator<Item = Found>),
+    ) -> io::Result<bool> {
+        let mut timeout = timeout.map(|timeout| {
+            let timeout = timeout.min(LONGEST_SLEEP);
+            libc::timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos() as _ }
+        });
+        let timeout = timeout.as_mut().map_or(ptr::null_mut(), |timeout| timeout as *mut _);
+        let mut buffer = MaybeUninit::<[PortEvent; KERNEL_BATCH]>::uninit();
+        let most = most.min(KERNEL_BATCH);
+        let entries = buffer.as_mut_ptr().cast::<libc::port_event>();
+        // A kernel that answers success without having fetched anything leaves this source, which is none.
+        // SAFETY: there is room for at least one; the field is a number.
+        unsafe { ptr::addr_of_mut!((*entries).portev_source).write(0) };
+        let mut count: libc::c_uint = 1;
+        // SAFETY: the buffer has room for `most` entries, and `PortEvent` is a port_event; `count` says how many are
+        // waited for, and then how many were written.
+        let result = check(unsafe {
+            libc::port_getn(self.0.as_raw_fd(), entries, most as libc::c_uint, &mut count, timeout)
+        });
+        // SAFETY: as above.
+        let is_empty = unsafe { ptr::addr_of!((*entries).portev_source).read() } == 0;
+        if !is_empty && count > 0 {
+            // Also after an error: a timeout or a signal may come together with events, which are out of the queue
+            // then.
+            // SAFETY: the kernel has written the first `count` entries.
+            let fetched = unsafe { slice::from_raw_parts(entries.cast::<PortEvent>(), count as usize) };
+            take(&mut fetched.iter().map(PortEvent::found));
+            return Ok(fetched.len() == KERNEL_BATCH);
+        }
+        match result {
+            Err(e) if e.raw_os_error() == Some(libc::ETIME) => Ok(false),
+            result => result.map(|_| false),
+        }
+    }
 }
 
 impl SystemPort {
@@ -72,55 +130,6 @@ impl SystemPort {
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
-    }
-
-    /// Ends a sleep.
-    pub(super) fn send(&self) -> io::Result<()> {
-        // SAFETY: the kernel only keeps the pointer, which is none.
-        match check(unsafe { libc::port_send(self.0.as_raw_fd(), 1, ptr::null_mut()) }) {
-            // The port has more events than it may hold: nobody sleeps on it.
-            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Ok(()),
-            result => result.map(|_| ()),
-        }
-    }
-
-    /// Waits for one event, fetches at most `asked` (and at most [`KERNEL_BATCH`]), and gives them to `take`.
-    pub(super) fn fetch(
-        &self,
-        asked: usize,
-        timeout: Option<Duration>,
-        take: impl FnOnce(&[PortEvent]),
-    ) -> io::Result<()> {
-        let mut timeout = timeout.map(|timeout| {
-            let timeout = timeout.min(LONGEST_SLEEP);
-            libc::timespec { tv_sec: timeout.as_secs() as _, tv_nsec: timeout.subsec_nanos() as _ }
-        });
-        let timeout = timeout.as_mut().map_or(ptr::null_mut(), |timeout| timeout as *mut _);
-        let mut buffer = MaybeUninit::<[PortEvent; KERNEL_BATCH]>::uninit();
-        let asked = asked.min(KERNEL_BATCH);
-        let entries = buffer.as_mut_ptr().cast::<libc::port_event>();
-        // A kernel that answers success without having fetched anything leaves this source, which is none.
-        // SAFETY: there is room for at least one; the field is a number.
-        unsafe { ptr::addr_of_mut!((*entries).portev_source).write(0) };
-        let mut count: libc::c_uint = 1;
-        // SAFETY: the buffer has room for `asked` entries, and `PortEvent` is a port_event; `count` says how many are
-        // waited for, and then how many were written.
-        let result = check(unsafe {
-            libc::port_getn(self.0.as_raw_fd(), entries, asked as libc::c_uint, &mut count, timeout)
-        });
-        // SAFETY: as above.
-        let is_empty = unsafe { ptr::addr_of!((*entries).portev_source).read() } == 0;
-        if !is_empty && count > 0 {
-            // Also after an error: a timeout or a signal may come together with events, which are out of the queue
-            // then.
-            // SAFETY: the kernel has written the first `count` entries.
-            take(unsafe { slice::from_raw_parts(entries.cast::<PortEvent>(), count as usize) });
-            return Ok(());
-        }
-        match result {
-            Err(e) if e.raw_os_error() == Some(libc::ETIME) => Ok(()),
-            result => result.map(|_| ()),
-        }
     }
 }
 

@@ -12,17 +12,24 @@ const FDS: usize = 3;
 /// A kqueue of the mind.
 #[derive(Default)]
 struct Fake {
-    /// By descriptor and the filter's place in [`FILTERS`].
-    knotes: RefCell<BTreeMap<(i32, usize), Token>>,
+    /// By kqueue, descriptor and the filter's place in [`FILTERS`].
+    knotes: RefCell<BTreeMap<(Queue, i32, usize), Token>>,
     is_closed: Cell<[bool; FDS]>,
     /// What the next addition of a write filter answers.
     refusal: Cell<Option<Answer>>,
+    /// A write filter was refused in this step, since the reader had gone: the witness is refused one too.
+    has_no_reader: Cell<bool>,
 }
 
 impl Fake {
     fn of(&self, fd: i32) -> Vec<(usize, Token)> {
         let knotes = self.knotes.borrow();
-        knotes.iter().filter(|((of, _), _)| *of == fd).map(|(&(_, filter), &token)| (filter, token)).collect()
+        let of_fd = knotes.range((Queue::Events, fd, 0)..(Queue::Events, fd + 1, 0));
+        of_fd.map(|(&(_, _, filter), &token)| (filter, token)).collect()
+    }
+
+    fn has_witness(&self, fd: i32) -> bool {
+        self.knotes.borrow().keys().any(|&(queue, of, _)| queue == Queue::Witness && of == fd)
     }
 }
 
@@ -34,15 +41,17 @@ impl Kernel for Fake {
         }
     }
 
-    fn apply(&self, changes: &mut [Change]) -> io::Result<()> {
+    fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()> {
         for change in changes {
             let mut knotes = self.knotes.borrow_mut();
             let filter = FILTERS.iter().position(|(filter, _)| *filter == change.filter).expect("a filter");
-            let key = (change.fd, filter);
-            let refusal = match change.action == Action::Add && change.filter == Filter::Write {
-                true => self.refusal.take(),
-                false => None,
+            let key = (queue, change.fd, filter);
+            let refusal = match (change.action == Action::Add && change.filter == Filter::Write, queue) {
+                (true, Queue::Events) => self.refusal.take(),
+                (true, Queue::Witness) => self.has_no_reader.get().then_some(Answer::Broken),
+                (false, _) => None,
             };
+            self.has_no_reader.set(self.has_no_reader.get() || refusal == Some(Answer::Broken));
             change.answer = match change.action {
                 _ if self.is_closed.get()[change.fd as usize] => Answer::Failed(EBADF),
                 Action::Add => refusal.unwrap_or_else(|| {
@@ -67,6 +76,7 @@ struct Known {
     token: Token,
     interest: Interest,
     is_broken: bool,
+    is_witnessed: bool,
 }
 
 impl Known {
@@ -103,17 +113,20 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         kernel.refusal.set(refusal.filter(|_| interest.is_writable()));
         let is_open = kernel.is_open(fd).is_ok();
         let was = known[place];
-        let now = Known { token, interest, is_broken: kernel.refusal.get() == Some(Answer::Broken) };
+        let is_broken = kernel.refusal.get() == Some(Answer::Broken);
+        let mut now = Known { token, interest, is_broken, is_witnessed: false };
+        let tracking = if step[0] & 0x80 == 0 { Tracking::Operations } else { Tracking::Levels };
         let fails = kernel.refusal.get() == Some(Answer::Failed(12));
         let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
         match step[0] % 7 {
-            0 => match (knotes.register(&kernel, fd, token, interest), was) {
+            0 => match (knotes.register(&kernel, fd, tracking, token, interest), was) {
                 // One without any knote can't be told from one that was closed.
-                (result, Some(was)) if !was.knotes().is_empty() => {
+                (result, Some(was)) if was.is_witnessed || !was.knotes().is_empty() => {
                     assert_eq!(kind(result), Err(ErrorKind::AlreadyExists));
                 }
                 (Ok(()), _) => {
                     assert!(is_open && !fails);
+                    now.is_witnessed = tracking == Tracking::Levels && !now.knotes().is_empty();
                     known[place] = Some(now);
                 }
                 (Err(_), _) => {
@@ -122,9 +135,9 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 }
             },
             1 => match (knotes.reregister(&kernel, fd, token, interest), was) {
-                (Ok(()), Some(_)) => {
+                (Ok(()), Some(was)) => {
                     assert!(!fails);
-                    known[place] = Some(now);
+                    known[place] = Some(Known { is_witnessed: was.is_witnessed, ..now });
                 }
                 (Err(e), Some(was)) => {
                     assert!(fails, "{e}");
@@ -148,8 +161,9 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             },
             3 | 4 => {
                 // Closed without a word; with the one a new descriptor gets its number at once.
-                kernel.knotes.borrow_mut().retain(|(of, _), _| *of != fd);
-                was_broken[place] |= known[place].take().is_some_and(|known| known.is_broken);
+                kernel.knotes.borrow_mut().retain(|(_, of, _), _| *of != fd);
+                was_broken[place] |=
+                    known[place].take().is_some_and(|known| known.is_broken && !known.is_witnessed);
                 let mut is_closed = kernel.is_closed.get();
                 is_closed[place] = step[0] % 7 == 4;
                 kernel.is_closed.set(is_closed);
@@ -172,6 +186,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             }
         }
         kernel.refusal.set(None);
+        kernel.has_no_reader.set(false);
         if let Some(Known { token, is_broken: true, .. }) = known[place] {
             if was.map_or(true, |was| was.token != token) {
                 owed.push(token);
@@ -180,6 +195,8 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         for (place, known) in known.iter().enumerate() {
             let expected = known.map_or(Vec::new(), |known| known.knotes());
             assert_eq!(kernel.of(place as i32), expected, "knotes of {place} after step {number}: {step:?}");
+            let is_witnessed = known.is_some_and(|known| known.is_witnessed);
+            assert_eq!(kernel.has_witness(place as i32), is_witnessed, "witness of {place} after {number}");
         }
     }
 }

@@ -12,15 +12,17 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
-use super::knotes::{readiness, Change, Filter, Kernel, Knotes};
+use super::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
 use super::select::{describe_bits, Select};
 use super::watch::{Blocked, Tracking, WatchKey};
 use super::Backend;
-use crate::os::{FileIdentity, Notifier, RawIo};
+use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
 use crate::readiness::{Event, Events, Interest, Token};
 
 pub(crate) struct Kqueue {
     kqueue: OwnedFd,
+    /// Made with the first registration of a raw descriptor.
+    witness: OnceLock<OwnedFd>,
     knotes: Mutex<Knotes>,
     /// Whether `knotes` has something to tell that the kernel doesn't: rare, so it is asked without the lock.
     owes: AtomicBool,
@@ -40,6 +42,7 @@ impl Select for Kqueue {
     fn new() -> io::Result<Kqueue> {
         Ok(Kqueue {
             kqueue: sys::create()?,
+            witness: OnceLock::new(),
             knotes: Mutex::default(),
             owes: AtomicBool::new(false),
             bell: OnceLock::new(),
@@ -90,12 +93,12 @@ impl Select for Kqueue {
     fn register(
         &self,
         io: RawIo,
-        _: Tracking,
+        tracking: Tracking,
         token: Token,
         interest: Interest,
     ) -> io::Result<Option<WatchKey>> {
         let mut knotes = self.lock();
-        knotes.register(self, io, token, interest)?;
+        knotes.register(self, io, tracking, token, interest)?;
         self.changed(knotes)?;
         Ok(None)
     }
@@ -130,14 +133,26 @@ impl Kernel for Kqueue {
         FileIdentity::of(fd).map(|_| ())
     }
 
-    fn apply(&self, changes: &mut [Change]) -> io::Result<()> {
-        sys::apply(self.kqueue.as_fd(), changes)
+    fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()> {
+        let kqueue = match queue {
+            Queue::Events => &self.kqueue,
+            Queue::Witness => self.witness()?,
+        };
+        sys::apply(kqueue.as_fd(), queue, changes)
     }
 }
 
 impl Kqueue {
     fn lock(&self) -> MutexGuard<'_, Knotes> {
         self.knotes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The second kqueue. The caller holds the lock, so that two threads don't make two.
+    fn witness(&self) -> io::Result<&OwnedFd> {
+        if self.witness.get().is_none() {
+            let _ = self.witness.set(sys::create()?);
+        }
+        self.witness.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     #[inline]
@@ -157,8 +172,8 @@ impl Kqueue {
     fn bell(&self) -> io::Result<&Bell> {
         if self.bell.get().is_none() {
             let bell = match sys::add_user(self.kqueue.as_fd()) {
-                Ok(()) => Bell::User,
-                Err(_) => {
+                Ok(()) if !PIPE_IS_FORCED => Bell::User,
+                _ => {
                     let notifier = Notifier::new()?;
                     sys::add_reader(self.kqueue.as_fd(), notifier.as_raw_fd())?;
                     Bell::Pipe(notifier)
@@ -193,6 +208,6 @@ impl Kqueue {
 
 #[inline]
 fn event(raw: &Kevent) -> Event {
-    let readiness = readiness(raw.filter(), raw.flags(), raw.fflags());
+    let readiness = readiness(raw.filter(), raw.flags(), raw.fflags(), sys::OUT_OF_BAND);
     Event::new(Token(raw.data_of_user()), readiness, Backend::Kqueue as u8, raw.summary())
 }

@@ -15,8 +15,8 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use super::super::knotes::{Action, Answer, Change, Filter, EV_EOF, EV_ERROR, MOST_CHANGES};
-use crate::os::{check, FILTER_EXCEPT, FILTER_LIO};
+use super::super::knotes::{Action, Answer, Change, Filter, Queue, EV_EOF, EV_ERROR, MOST_CHANGES};
+use crate::os::{check, FileIdentity, FILTER_EXCEPT, FILTER_LIO};
 
 #[cfg(not(wakeful_libkqueue))]
 use libc as kernel;
@@ -45,6 +45,7 @@ mod kernel {
     pub const EV_ADD: c_ushort = 0x1;
     pub const EV_DELETE: c_ushort = 0x2;
     pub const EV_ENABLE: c_ushort = 0x4;
+    pub const EV_DISABLE: c_ushort = 0x8;
     pub const EV_CLEAR: c_ushort = 0x20;
     pub const EV_RECEIPT: c_ushort = 0x40;
     pub const EV_ERROR: c_ushort = 0x4000;
@@ -141,6 +142,12 @@ pub(super) const NAMES: [(u32, &str); 10] = [
 
 const _: () = assert!(kernel::EV_EOF as u32 == EV_EOF && kernel::EV_ERROR as u32 == EV_ERROR);
 
+/// The note by which the kernel's filter tells of out-of-band data.
+pub(super) const OUT_OF_BAND: u32 = match FILTER_EXCEPT {
+    Some((_, note)) => note,
+    None => 0,
+};
+
 /// How many events one call fetches: they are on the stack, 32 bytes each, 64 on FreeBSD.
 pub(super) const KERNEL_BATCH: usize = 512;
 
@@ -159,7 +166,7 @@ pub(super) fn create() -> io::Result<OwnedFd> {
 }
 
 /// Makes `changes` in one call, which gives a receipt for each, and writes down their answers.
-pub(super) fn apply(kqueue: BorrowedFd<'_>, changes: &mut [Change]) -> io::Result<()> {
+pub(super) fn apply(kqueue: BorrowedFd<'_>, queue: Queue, changes: &mut [Change]) -> io::Result<()> {
     let mut list = [kevent(0, kernel::EVFILT_READ as _, 0, 0, 0); MOST_CHANGES];
     let list = &mut list[..changes.len()];
     for (raw, change) in list.iter_mut().zip(&*changes) {
@@ -171,11 +178,13 @@ pub(super) fn apply(kqueue: BorrowedFd<'_>, changes: &mut [Change]) -> io::Resul
             },
             _ => (kernel::EVFILT_READ as i32, 0),
         };
-        let action = match change.action {
-            Action::Add => kernel::EV_ADD | kernel::EV_CLEAR,
-            Action::Delete => kernel::EV_DELETE,
-            // It is enabled: nothing here ever disables one.
-            Action::Probe => kernel::EV_ENABLE | kernel::EV_CLEAR,
+        let action = match (change.action, queue) {
+            (Action::Add, Queue::Events) => kernel::EV_ADD | kernel::EV_CLEAR,
+            (Action::Add, Queue::Witness) => kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_DISABLE,
+            (Action::Delete, _) => kernel::EV_DELETE,
+            // What they are already.
+            (Action::Probe, Queue::Events) => kernel::EV_ENABLE | kernel::EV_CLEAR,
+            (Action::Probe, Queue::Witness) => kernel::EV_DISABLE | kernel::EV_CLEAR,
         };
         let flags = (action | kernel::EV_RECEIPT) as u32;
         *raw = kevent(change.fd as usize, filter, flags, notes, change.token.0);
@@ -185,11 +194,17 @@ pub(super) fn apply(kqueue: BorrowedFd<'_>, changes: &mut [Change]) -> io::Resul
         change.answer = match raw.data as i32 {
             0 => Answer::Done,
             libc::ENOENT => Answer::Missing,
-            libc::EPIPE if change.action == Action::Add && change.filter == Filter::Write => Answer::Broken,
+            libc::EPIPE if is_new_writer(change) => Answer::Broken,
+            // NetBSD says so of a pipe whose reader has gone (`pipe_kqfilter` in sys_pipe.c).
+            libc::EBADF if is_new_writer(change) && FileIdentity::of(change.fd).is_ok() => Answer::Broken,
             errno => Answer::Failed(errno),
         };
     }
     Ok(())
+}
+
+fn is_new_writer(change: &Change) -> bool {
+    change.action == Action::Add && change.filter == Filter::Write
 }
 
 /// Makes the knote of `EVFILT_USER`. It must be there before it is triggered: FreeBSD takes `EV_CLEAR` in one call with

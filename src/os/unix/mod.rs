@@ -18,7 +18,7 @@ pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
 #[allow(unused_imports)] // which ones are used depends on the kernel
 pub(crate) use self::{
     filters::{FILTER_EXCEPT, FILTER_LIO},
-    notifier::{EACH_WRITE_IS_AN_EDGE, STANDARD_ERROR},
+    notifier::{EACH_WRITE_IS_AN_EDGE, PIPE_IS_FORCED, STANDARD_ERROR},
 };
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};

@@ -8,7 +8,7 @@ use super::{calls, check};
 
 /// A descriptor that one thread makes readable to end another's sleep: an eventfd, else a pipe, else a datagram socket
 /// that is connected to itself, for systems that have neither. Which it is shows at run time: a sandbox may hide what
-/// the system has.
+/// the system has. `--cfg mio_unsupported_force_waker_pipe` leaves the eventfd out.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     kind: Kind,
@@ -26,7 +26,7 @@ enum Kind {
 
 impl Notifier {
     pub(crate) fn new() -> io::Result<Notifier> {
-        match eventfd() {
+        match if PIPE_IS_FORCED { Err(io::ErrorKind::Unsupported.into()) } else { eventfd() } {
             Ok(reader) => Ok(Notifier { kind: Kind::EventFd, reader, writer: None }),
             // Descriptors have run out: a pipe needs two.
             Err(e) if have_run_out(&e) => Err(e),
@@ -110,6 +110,9 @@ pub(crate) const STANDARD_ERROR: BorrowedFd<'static> = {
     // SAFETY: see above. To close it is as wrong as to close any descriptor of which one isn't the owner.
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 };
+
+/// Whether the program was built to be woken through a pipe, like mio with the same flag.
+pub(crate) const PIPE_IS_FORCED: bool = cfg!(mio_unsupported_force_waker_pipe);
 
 /// Whether there are no descriptors left.
 fn have_run_out(e: &io::Error) -> bool {

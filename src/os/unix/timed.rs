@@ -79,7 +79,13 @@ pub(crate) use self::absent::*;
 /// # Safety
 ///
 /// There is room for `count` entries at `events`.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "redox"))]
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "emscripten",
+    target_os = "illumos",
+    target_os = "redox"
+))]
 #[inline]
 pub(crate) unsafe fn epoll_wait(
     epoll: c_int,

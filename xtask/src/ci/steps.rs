@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::{dependencies, examples, features, minimal, msrv, package, patch, Runner};
-use crate::command::cargo;
+use crate::command::{cargo, rustflags};
+use crate::workspace;
 
 pub struct Step {
     pub name: &'static str,
@@ -26,6 +27,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "patch", quick: true, run: patch::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "mio-flags", quick: false, run: mio_flags },
     Step { name: "chaos", quick: true, run: chaos },
     Step { name: "examples", quick: true, run: examples::check },
     Step { name: "model", quick: false, run: model },
@@ -76,6 +78,19 @@ fn test_release(runner: &mut Runner) -> Result<String> {
 pub fn strict(mut test: Command) -> Command {
     test.env("CI", "true");
     test
+}
+
+/// The flags that mio's users may build with.
+fn mio_flags(runner: &mut Runner) -> Result<String> {
+    let mut output = String::new();
+    for flag in ["mio_unsupported_force_waker_pipe", "mio_unsupported_force_poll_poll"] {
+        let mut command = cargo(["test", "--package", "wakeful", "--all-features", "--target-dir"])?;
+        command.arg(workspace::target(flag)?);
+        command.args(["--lib", "--test", "conformance", "--test", "descriptors", "--", "wake", "built_with"]);
+        rustflags(&mut command, &format!("--cfg {flag}"));
+        output += &runner.run(command)?;
+    }
+    sums(Ok(output))
 }
 
 /// What the contract promises must hold with all that it allows.

@@ -122,6 +122,7 @@ pub const TARGETS: &[Target] = &[
         ),
     ),
     checked("aarch64-linux-android"),
+    checked("wasm32-unknown-emscripten"),
     checked("x86_64-unknown-illumos").quick(),
     checked("x86_64-unknown-redox"),
     // kqueue

@@ -1,4 +1,4 @@
-//! Linux: priority data, such as TCP's out-of-band byte.
+//! Priority data, such as TCP's out-of-band byte, where `Interest::PRIORITY` exists.
 
 use wakeful::event::Event;
 use wakeful::{Backend, Interest};
@@ -41,7 +41,9 @@ fn beside_ordinary_data(backend: Backend) {
     t.register(&mut a, A, READ | PRIORITY);
     for round in 0..3 {
         send(&b, b"ordinary");
-        t.expect(&[want(A, READ).or(PRIORITY)]);
+        let events = t.expect(&[want(A, READ).or(PRIORITY)]);
+        // The BSDs count the place where an out-of-band byte was as priority, until something is read behind it.
+        assert!(round > 0 || !events.iter().any(Event::is_priority), "{backend}: ordinary data: {events:?}");
         assert_eq!(drain(&a), b"ordinary", "round {round}");
         send_urgent(&b, b'!');
         t.expect(&[want(A, PRIORITY).or(READ)]);

@@ -1,0 +1,3 @@
+//! Sources that Hermit has beside sockets: descriptors that belong to other code.
+
+pub use crate::poll::SourceFd;
