@@ -187,7 +187,7 @@ impl<T: AsRawIo> Source for IoSource<T> {
         let io = self.io.as_raw_io();
         match self.watched.take() {
             None => Watched::deregister(core, io).map_err(of_change),
-            Some(watched) => watched.end(core, io).map_err(of_change),
+            Some(mut watched) => watched.end(core, io).map_err(of_change),
         }
     }
 }
@@ -284,7 +284,7 @@ impl Watched {
         core.selector.deregister(io, None)
     }
 
-    fn end(mut self: Box<Self>, core: &Core, io: RawIo) -> io::Result<()> {
+    fn end(&mut self, core: &Core, io: RawIo) -> io::Result<()> {
         let key = self.key_for(io)?;
         core.selector.deregister(io, key)?;
         // There is nothing to abandon.
