@@ -11,7 +11,7 @@ use crate::command::cargo_of;
 use crate::{rustup, workspace};
 
 /// Whose dependencies those of this machine aren't.
-const TARGETS: [&str; 2] = ["x86_64-pc-windows-gnu", "wasm32-wasip1"];
+const TARGETS: [&str; 3] = ["x86_64-pc-windows-gnu", "wasm32-wasip1", "wasm32-wasip2"];
 
 /// Wakes a poll through each of the two.
 const MAIN: &str = r#"use std::time::Duration;
