@@ -28,12 +28,12 @@ use lock::Lock;
 use report::Report;
 use results::{Comparison, Results};
 
-use crate::{workspace, Task};
+use crate::{packages, workspace, Task};
 
 /// Run the tests of published crates on compat/mio, and compare with the real mio
 ///
-/// All is kept in the cache folder: `~/.cache/wakeful/downstream/CRATE-VERSION` has the copies, the build, and in
-/// `logs` what each test executable printed. It may be removed at any time.
+/// All is kept in the cache folder, `~/.cache/wakeful/downstream`: `CRATE-VERSION` has the copies, and in `logs` what
+/// each test executable printed; `target` has all builds. It may be removed at any time.
 #[derive(clap::Args)]
 pub struct Downstream {
     /// Crates to test, instead of all
@@ -118,6 +118,7 @@ impl Task for Downstream {
 
 impl Downstream {
     fn test(&self, published: &'static Published, report: &mut Report) -> Result<()> {
+        published.programs.iter().try_for_each(|program| packages::need(&[(program, &[program])]))?;
         let home = workspace::cache("downstream")?.join(published.id());
         let _lock = Lock::take(&home.join("lock"))?;
         let source = source::locate(published, &home.join("scratch"))?;
