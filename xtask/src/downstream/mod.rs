@@ -141,12 +141,11 @@ impl Downstream {
         };
         for backend in ours {
             for &chaos in &seeds {
-                let results = self.execute(&checkout, &built, On { backend, chaos }, report)?;
-                let excuse = |executable: &str, test: &str| {
-                    chaos.and_then(|_| beyond::reason(published, executable, test))
-                };
-                let comparison = Comparison::of(&baseline, &results, excuse);
-                report.compared(published, On { backend, chaos }, comparison);
+                let on = On { backend, chaos };
+                let results = self.execute(&checkout, &built, on, report)?;
+                let excuse = |executable: &str, test: &str| beyond::reason(published, on, executable, test);
+                report.compared(published, on, Comparison::of(&baseline, &results, excuse));
+                report.stale(published, on, beyond::stale(published, on, &baseline, &results));
             }
         }
         Ok(())
