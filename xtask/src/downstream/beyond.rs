@@ -1,6 +1,11 @@
-//! Tests of others that rely on more than the contract: with chaos they may fail, and no others may.
+//! Tests of others that rely on more than the contract: they may fail where the list says so, and no others may.
+//!
+//! Each stands with its reason. One that has gone, or that passes where the list says that it fails, is a fault.
 
 use super::crates::Published;
+use super::results::Results;
+use super::{Backend, On};
+use crate::libtest::Outcome;
 
 /// Tests of one executable that have the same reason.
 struct Beyond {
@@ -9,8 +14,22 @@ struct Beyond {
     tests: &'static [&'static str],
     /// What they rely on.
     reason: &'static str,
-    /// A failure leaves the test waiting for ever, so it isn't run at all.
-    hangs: bool,
+    fails: Fails,
+}
+
+/// Where tests fail that rely on more than the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fails {
+    /// With chaos, by some seeds.
+    Chaos,
+    /// As `Chaos`, and then the test waits for ever: so it isn't run with chaos.
+    ChaosHangs,
+    /// On this backend, each time.
+    On(Backend),
+    /// On this backend, by chance.
+    AtTimesOn(Backend),
+    /// By chance, on the real mio too.
+    AtTimes,
 }
 
 const FIRST: &str =
@@ -22,53 +41,98 @@ const SOON: &str = "an event comes with the next turn of the scheduler, and none
 
 const LIST: &[Beyond] = &[
     Beyond {
+        package: "mio-pidfd",
+        executable: "lib",
+        tests: &["tests::multi_process"],
+        reason: "once the end of one child was an event, the next is the other's; the first may be late, or come again",
+        fails: Fails::Chaos,
+    },
+    Beyond {
+        package: "mio-serial",
+        executable: "test_serialstream",
+        tests: &["test_read_write_pair"],
+        reason: "three polls bring the event of data on its way; the event of a raw descriptor that stays writable is \
+                 repeated, and may be the answer to all three",
+        fails: Fails::AtTimesOn(Backend::PosixPoll),
+    },
+    Beyond {
+        package: "mio-serial",
+        executable: "test_serialstream",
+        tests: &["test_read_write_pair"],
+        reason: "three polls bring the event of data on its way; it may be late, or others come again before it",
+        fails: Fails::Chaos,
+    },
+    Beyond {
+        package: "quinn",
+        executable: "lib",
+        tests: &["tests::stream_stopped", "tests::stream_stopped_2"],
+        reason: "100 ms are enough for a debug build, which for the first shakes hands by TLS; on a loaded machine they \
+                 aren't",
+        fails: Fails::AtTimes,
+    },
+    Beyond {
+        package: "signal-hook-mio",
+        executable: "mio_1_0",
+        tests: &["mio_parallel_multiple"],
+        reason: "signal-hook reads a registered UnixStream by its raw descriptor, so the source doesn't see WouldBlock; \
+                 mio's own poll(2) fails it likewise",
+        fails: Fails::On(Backend::PosixPoll),
+    },
+    Beyond {
+        package: "signal-hook-mio",
+        executable: "mio_1_0",
+        tests: &["mio_parallel_multiple"],
+        reason: "with each event there is a signal; it may come again without one",
+        fails: Fails::Chaos,
+    },
+    Beyond {
         package: "tokio",
         executable: "coop_budget",
         tests: &["coop_budget_udp_send_recv"],
         reason: "a task runs on until its budget is used up; an operation may pretend to block before",
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "io_async_fd",
         tests: &["clear_ready_matching_clears_ready", "clear_ready_matching_clears_ready_mut"],
         reason: "what is readable and writable is told in one event; it may take two",
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "io_async_fd",
         tests: &["try_io_readable", "try_io_writable"],
         reason: SOON,
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "lib",
         tests: &["runtime::io::driver::tests::busy_turn_takes_busy_batch"],
         reason: "the events of five sources come with the next two polls, one of each; any may be late, or come again",
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "net_unix_pipe",
         tests: &["anon_pipe_spawn_echo"],
         reason: "once a child has ended, its pipe's end is known; the event may come later, or a read pretend to block",
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "net_unix_pipe",
         tests: &["anon_pipe_simple_send", "fifo_simple_send"],
         reason: WHOLE,
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "net_unix_pipe",
         tests: &["try_io_readable", "try_io_writable"],
         reason: SOON,
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
@@ -83,14 +147,14 @@ const LIST: &[Beyond] = &[
         ],
         reason: "a connection's event comes within ten turns of the scheduler; if not, the test doesn't end the tasks \
                  that its own runtime waits for",
-        hangs: true,
+        fails: Fails::ChaosHangs,
     },
     Beyond {
         package: "tokio",
         executable: "tcp_accept",
         tests: &["no_extra_poll"],
         reason: "a task is polled exactly three times; an event without a reason polls it once more",
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
@@ -105,67 +169,102 @@ const LIST: &[Beyond] = &[
             "write_vectored_first_poll_ready",
         ],
         reason: FIRST,
-        hangs: false,
+        fails: Fails::Chaos,
     },
-    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["drop_write", "split"], reason: WHOLE, hangs: false },
-    Beyond { package: "tokio", executable: "tcp_peek", tests: &["peek"], reason: WHOLE, hangs: false },
-    Beyond { package: "tokio", executable: "tcp_split", tests: &["split"], reason: WHOLE, hangs: false },
+    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["drop_write", "split"], reason: WHOLE, fails: Fails::Chaos },
+    Beyond { package: "tokio", executable: "tcp_peek", tests: &["peek"], reason: WHOLE, fails: Fails::Chaos },
+    Beyond { package: "tokio", executable: "tcp_split", tests: &["split"], reason: WHOLE, fails: Fails::Chaos },
     Beyond {
         package: "tokio",
         executable: "tcp_stream",
         tests: &["try_read_buf", "try_read_write"],
         reason: READY,
-        hangs: false,
+        fails: Fails::Chaos,
     },
-    Beyond { package: "tokio", executable: "udp", tests: &["try_peek_sender", "try_send_spawn"], reason: READY, hangs: false },
+    Beyond { package: "tokio", executable: "udp", tests: &["try_peek_sender", "try_send_spawn"], reason: READY, fails: Fails::Chaos },
     Beyond {
         package: "tokio",
         executable: "uds_datagram",
         tests: &["try_recv_buf_never_block", "try_send_recv_never_block"],
         reason: READY,
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "uds_datagram",
         tests: &["pair_starts_writable"],
         reason: FIRST,
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "uds_stream",
         tests: &["pair_starts_writable"],
         reason: FIRST,
-        hangs: false,
+        fails: Fails::Chaos,
     },
     Beyond {
         package: "tokio",
         executable: "uds_stream",
         tests: &["try_read_buf", "try_read_write"],
         reason: READY,
-        hangs: false,
+        fails: Fails::Chaos,
     },
 ];
 
-fn of<'a>(published: &'a Published, executable: &'a str) -> impl Iterator<Item = &'static Beyond> + 'a {
-    LIST.iter().filter(move |found| found.package == published.name && found.executable == executable)
+/// Why a test may fail, if it may.
+pub fn reason(published: &Published, on: On, executable: &str, test: &str) -> Option<&'static str> {
+    let mut found = of(published).filter(|found| found.executable == executable && found.fails.may(on));
+    found.find(|found| found.tests.contains(&test)).map(|found| found.reason)
 }
 
-/// Why a test may fail with chaos, if it may.
-pub fn reason(published: &Published, executable: &str, test: &str) -> Option<&'static str> {
-    of(published, executable).find(|found| found.tests.contains(&test)).map(|found| found.reason)
+/// The tests that must not be run.
+pub fn hanging(published: &Published, on: On, executable: &str) -> Vec<&'static str> {
+    let hangs = |found: &&Beyond| {
+        found.executable == executable && found.fails == Fails::ChaosHangs && found.fails.may(on)
+    };
+    of(published).filter(hangs).flat_map(|found| found.tests).copied().collect()
 }
 
-/// The tests that must not be run with chaos.
-pub fn hanging(published: &Published, executable: &str) -> Vec<&'static str> {
-    of(published, executable).filter(|found| found.hangs).flat_map(|found| found.tests).copied().collect()
+/// What is listed for nothing, by the results on the real mio, which has all tests, and on a backend.
+pub fn stale(published: &Published, on: On, real: &Results, ours: &Results) -> Vec<String> {
+    let mut stale = Vec::new();
+    for found in of(published) {
+        // One that wasn't built says nothing.
+        let Some(real) = real.get(found.executable) else { continue };
+        let passes = |test: &str| {
+            ours.get(found.executable).and_then(|ours| ours.tests.get(test)) == Some(&Outcome::Passed)
+        };
+        for &test in found.tests {
+            if !real.tests.contains_key(test) {
+                stale.push(format!("{}: {test}: has gone", found.executable));
+            } else if found.fails == Fails::On(on.backend) && passes(test) {
+                stale.push(format!("{}: {test}: passes", found.executable));
+            }
+        }
+    }
+    stale
+}
+
+fn of(published: &Published) -> impl Iterator<Item = &'static Beyond> + '_ {
+    LIST.iter().filter(|found| found.package == published.name)
+}
+
+impl Fails {
+    fn may(self, on: On) -> bool {
+        match self {
+            Fails::Chaos | Fails::ChaosHangs => on.chaos.is_some(),
+            Fails::On(backend) | Fails::AtTimesOn(backend) => on.backend == backend,
+            Fails::AtTimes => true,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::downstream::crates::ALL;
+    use crate::downstream::results::Binary;
 
     #[test]
     fn each_is_listed_once_and_of_a_crate_that_is_tested() {
@@ -173,19 +272,55 @@ mod tests {
         for found in LIST {
             assert!(ALL.iter().any(|published| published.name == found.package));
             for &test in found.tests {
-                assert!(!seen.contains(&(found.package, found.executable, test)), "{test}");
-                seen.push((found.package, found.executable, test));
+                let entry = (found.package, found.executable, test, found.fails);
+                assert!(!seen.contains(&entry), "{test}");
+                seen.push(entry);
             }
         }
     }
 
+    fn find(name: &str) -> &'static Published {
+        ALL.iter().find(|published| published.name == name).unwrap()
+    }
+
+    const PLAIN: On = On { backend: Backend::PosixPoll, chaos: None };
+    const CHAOS: On = On { backend: Backend::Epoll, chaos: Some(1) };
+
     #[test]
     fn only_what_is_listed_is_excused() {
-        let tokio = ALL.iter().find(|published| published.name == "tokio").unwrap();
-        assert_eq!(reason(tokio, "tcp_peek", "peek"), Some(WHOLE));
-        assert_eq!(reason(tokio, "tcp_peek", "poke"), None);
-        assert_eq!(reason(tokio, "udp", "peek"), None);
-        assert_eq!(hanging(tokio, "rt_common").len(), 6);
-        assert!(hanging(tokio, "udp").is_empty());
+        let tokio = find("tokio");
+        assert_eq!(reason(tokio, CHAOS, "tcp_peek", "peek"), Some(WHOLE));
+        assert_eq!(reason(tokio, PLAIN, "tcp_peek", "peek"), None);
+        assert_eq!(reason(tokio, CHAOS, "tcp_peek", "poke"), None);
+        assert_eq!(reason(tokio, CHAOS, "udp", "peek"), None);
+        assert_eq!(hanging(tokio, CHAOS, "rt_common").len(), 6);
+        assert!(hanging(tokio, PLAIN, "rt_common").is_empty());
+        assert!(hanging(tokio, CHAOS, "udp").is_empty());
+    }
+
+    #[test]
+    fn what_is_listed_for_a_backend_is_excused_there_and_stale_when_it_passes() {
+        let signals = find("signal-hook-mio");
+        let (executable, test) = ("mio_1_0", "mio_parallel_multiple");
+        let epoll = On { backend: Backend::Epoll, chaos: None };
+        assert!(reason(signals, PLAIN, executable, test).is_some());
+        assert!(reason(signals, epoll, executable, test).is_none());
+        assert!(reason(signals, CHAOS, executable, test).is_some());
+
+        let run = |test: &str, outcome| {
+            let tests = [(test.to_owned(), outcome)].into();
+            Results::from([(executable.to_owned(), Binary { tests, ..Binary::default() })])
+        };
+        let (passed, failed) = (run(test, Outcome::Passed), run(test, Outcome::Failed));
+        assert!(stale(signals, PLAIN, &passed, &failed).is_empty());
+        assert_eq!(stale(signals, PLAIN, &passed, &passed), ["mio_1_0: mio_parallel_multiple: passes"]);
+        assert!(stale(signals, CHAOS, &passed, &passed).is_empty());
+        let another = run("another", Outcome::Passed);
+        // One for each of the two entries.
+        assert_eq!(
+            stale(signals, CHAOS, &another, &another),
+            ["mio_1_0: mio_parallel_multiple: has gone"; 2]
+        );
+        assert!(stale(signals, PLAIN, &Results::new(), &Results::new()).is_empty());
     }
 }

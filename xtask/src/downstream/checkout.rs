@@ -14,7 +14,7 @@ use crate::command::{capture, cargo, read_lossy};
 use crate::workspace;
 
 /// The mio that results are compared with.
-pub const REAL_MIO: &str = "1.2.4";
+pub const REAL_MIO: &str = "1.2.5";
 
 /// Which mio a copy uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Checkout {
     pub published: &'static Published,
     pub subject: Subject,
     pub folder: PathBuf,
-    /// Shared by the copies, so that what doesn't depend on mio is built once.
+    /// Shared by all copies of all crates, so that what doesn't depend on mio is built once.
     pub target: PathBuf,
     pub logs: PathBuf,
 }
@@ -49,7 +49,7 @@ impl Checkout {
             published,
             subject,
             folder: home.join(subject.name()),
-            target: home.join("target"),
+            target: workspace::cache("downstream")?.join("target"),
             logs: home.join("logs"),
         };
         if !keep || !checkout.folder.join("Cargo.toml").exists() {
@@ -69,14 +69,13 @@ impl Checkout {
     }
 
     fn write_manifest(&self, source: &Path) -> Result<()> {
-        let shim = workspace::root()?.join("compat/mio");
+        let shim = shim()?;
         let mut patches = Vec::new();
         if self.subject == Subject::Wakeful {
             patches.push(("mio", shim.as_path()));
         }
-        if self.published.tests_itself {
-            patches.push((self.published.name, Path::new(".")));
-        }
+        // Where its development dependencies use the crate itself, that must be the copy that is tested.
+        patches.push((self.published.name, Path::new(".")));
         let manifest = manifest::patched(&read_lossy(&source.join("Cargo.toml"))?, &patches);
         write_if_new(&self.folder.join("Cargo.toml"), manifest.as_bytes())
     }
@@ -84,7 +83,8 @@ impl Checkout {
     /// Both copies start from one lock file: the only thing that may differ between them is mio.
     fn lock(&self, shared: &Path) -> Result<()> {
         let own = self.folder.join("Cargo.lock");
-        if !shared.exists() {
+        let mut lock = fs::read_to_string(shared).unwrap_or_default();
+        if !has_real_mio(&lock) {
             if self.subject != Subject::Mio {
                 bail!("{} is missing: the copy with the real mio makes it", shared.display());
             }
@@ -93,11 +93,16 @@ impl Checkout {
             }
             capture(self.cargo(&["generate-lockfile"])?)?;
             capture(self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
-            fs::copy(&own, shared).with_context(|| format!("can't write {}", shared.display()))?;
-            return Ok(());
+            lock = read_lossy(&own)?;
+            write_if_new(shared, lock.as_bytes())?;
         }
-        let lock = fs::read(shared).with_context(|| format!("can't read {}", shared.display()))?;
-        write_if_new(&own, &lock)
+        write_if_new(&own, lock.as_bytes())?;
+        let shim = shim_version()?;
+        if self.subject == Subject::Wakeful && shim != REAL_MIO {
+            // The patch has another version than the lock file, and cargo would leave it unused.
+            capture(self.cargo(&["update", "--package", &format!("mio@{REAL_MIO}"), "--precise", &shim])?)?;
+        }
+        Ok(())
     }
 
     fn check_mio(&self) -> Result<()> {
@@ -105,7 +110,12 @@ impl Checkout {
         metadata.args(["--filter-platform", &host()?]).args(self.features());
         let metadata: Value = serde_json::from_str(&capture(metadata)?)?;
         let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
-        let found: Vec<&Value> = packages.iter().filter(|package| package["name"] == "mio").collect();
+        // Other lines of mio are other crates to cargo, which signal-hook-mio also tests itself with.
+        let is_mio_1 = |package: &&Value| {
+            package["name"] == "mio"
+                && package["version"].as_str().is_some_and(|version| version.starts_with("1."))
+        };
+        let found: Vec<&Value> = packages.iter().filter(is_mio_1).collect();
         let shown = || {
             let ids = found.iter().map(|package| package["id"].to_string());
             ids.collect::<Vec<_>>().join(", ")
@@ -113,7 +123,7 @@ impl Checkout {
         let [mio] = found[..] else {
             bail!("{} would use not one mio but [{}]", self.published.name, shown());
         };
-        let shim = workspace::root()?.join("compat/mio/Cargo.toml");
+        let shim = shim()?.join("Cargo.toml");
         let right = match self.subject {
             Subject::Mio => mio["version"] == REAL_MIO && mio["source"].is_string(),
             Subject::Wakeful => mio["manifest_path"].as_str().map(Path::new) == Some(&*shim),
@@ -145,6 +155,25 @@ impl Subject {
 /// The lock file that a crate's copies share.
 pub fn lock_file(home: &Path) -> PathBuf {
     home.join("Cargo.lock")
+}
+
+/// False for what was made for an earlier [`REAL_MIO`], too.
+fn has_real_mio(lock: &str) -> bool {
+    lock.contains(&format!("name = \"mio\"\nversion = \"{REAL_MIO}\"\n"))
+}
+
+/// The folder of wakeful under mio's name.
+fn shim() -> Result<PathBuf> {
+    Ok(workspace::root()?.join("compat/mio"))
+}
+
+fn shim_version() -> Result<String> {
+    let mut pkgid = cargo(["pkgid"])?;
+    pkgid.current_dir(shim()?);
+    let id = capture(pkgid)?;
+    // `path+file:///a/mio#1.2.3`, or with the name before the version where the folder has another.
+    let version = id.trim().rsplit(['#', '@']).next();
+    Ok(version.unwrap_or_default().to_owned())
 }
 
 fn host() -> Result<String> {

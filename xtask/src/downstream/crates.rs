@@ -1,6 +1,6 @@
 //! The published crates whose own tests are run, in one table.
 
-/// A crate that stands on mio and whose package holds its tests.
+/// A crate that stands on mio and whose package holds its tests, or a part of them.
 pub struct Published {
     pub name: &'static str,
     pub version: &'static str,
@@ -8,14 +8,12 @@ pub struct Published {
     /// The files of tests/ that wait for I/O: names, or the beginning of names before a `*`. What doesn't wait for I/O
     /// finds little in a readiness library, and with it the build alone takes long.
     pub io_tests: &'static [&'static str],
-    /// Its development dependencies use the crate itself, which must then be the copy that is tested.
-    pub tests_itself: bool,
+    /// Programs that its tests start, and fail without: each is also the name of its package.
+    pub programs: &'static [&'static str],
 }
 
 pub const ALL: &[Published] = &[
     Published {
-        name: "tokio",
-        version: "1.54.1",
         features: &["full", "test-util"],
         io_tests: &[
             "io_async_fd",
@@ -37,26 +35,31 @@ pub const ALL: &[Published] = &[
             "uds_*",
             "unix_shutdown",
         ],
-        tests_itself: true,
+        ..plain("tokio", "1.54.1")
     },
-    Published { name: "actix-server", version: "2.10.0", features: &[], io_tests: &[], tests_itself: false },
-    Published { name: "notify", version: "8.2.1", features: &[], io_tests: &[], tests_itself: false },
-    Published {
-        name: "crossterm",
-        version: "0.29.0",
-        // Not `use-dev-tty`, which waits without mio.
-        features: &["event-stream"],
-        io_tests: &[],
-        tests_itself: false,
-    },
-    Published {
-        name: "netlink-sys",
-        version: "0.8.8",
-        features: &["mio_socket"],
-        io_tests: &[],
-        tests_itself: false,
-    },
+    plain("actix-server", "2.10.0"),
+    plain("notify", "8.2.1"),
+    // Not `use-dev-tty`, which waits without mio.
+    Published { features: &["event-stream"], ..plain("crossterm", "0.29.0") },
+    Published { features: &["mio_socket"], ..plain("netlink-sys", "0.9.0") },
+    // The newest whose tests compile: those of 0.3.0 need a crate of its repository that isn't published.
+    Published { features: &["support-v1_0"], ..plain("signal-hook-mio", "0.2.5") },
+    Published { programs: &["socat"], ..plain("mio-serial", "5.0.7") },
+    plain("mio-pidfd", "0.4.0"),
+    // Its package leaves the folder tests out. Few of the unit tests use a socket.
+    Published { features: &["full"], ..plain("hyper", "1.12.0") },
+    // Its package leaves the folder tests out. The one unit test is that types have traits.
+    plain("tokio-tungstenite", "0.30.0"),
+    // Its tests block, without mio: they show that the machine can do what quinn, which waits with tokio, asks of it.
+    plain("quinn-udp", "0.6.3"),
+    // Its TLS is ring's by default.
+    plain("quinn", "0.11.12"),
 ];
+
+/// A crate that is tested with its default features and needs nothing.
+const fn plain(name: &'static str, version: &'static str) -> Published {
+    Published { name, version, features: &[], io_tests: &[], programs: &[] }
+}
 
 impl Published {
     /// A name for its folder in the cache.

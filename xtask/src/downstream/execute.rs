@@ -44,10 +44,7 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn run(&self) -> Result<Binary> {
-        let left_out = match self.on.chaos {
-            Some(_) => beyond::hanging(self.checkout.published, &self.executable.name),
-            None => Vec::new(),
-        };
+        let left_out = beyond::hanging(self.checkout.published, self.on, &self.executable.name);
         let mut names = listed(&self.job(&["--list", "--format", "terse"], "list").run()?.output()?);
         names.retain(|name| !left_out.contains(&&**name));
         let skips: Vec<&str> = left_out.iter().flat_map(|&name| ["--skip", name]).collect();

@@ -13,10 +13,10 @@ mod results;
 pub mod source;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{bail, Result};
 use clap::builder::PossibleValuesParser;
 
 use baseline::Baseline;
@@ -28,17 +28,23 @@ use lock::Lock;
 use report::Report;
 use results::{Comparison, Results};
 
-use crate::{workspace, Task};
+use crate::{packages, workspace, Task};
 
 /// Run the tests of published crates on compat/mio, and compare with the real mio
 ///
-/// All is kept in the cache folder: `~/.cache/wakeful/downstream/CRATE-VERSION` has the copies, the build, and in
-/// `logs` what each test executable printed. It may be removed at any time.
+/// All is kept in the cache folder, `~/.cache/wakeful/downstream`: `CRATE-VERSION` has the copies, and in `logs` what
+/// each test executable printed; `target` has all builds. It may be removed at any time.
 #[derive(clap::Args)]
 pub struct Downstream {
     /// Crates to test, instead of all
     #[arg(value_name = "NAME", value_parser = PossibleValuesParser::new(crates::ALL.iter().map(|one| one.name)))]
     names: Vec<String>,
+
+    /// Take the source of the one crate that is named from this folder, a checkout of its repository
+    ///
+    /// For a crate whose package leaves tests out. Its results on the real mio are measured each time.
+    #[arg(long, value_name = "FOLDER", requires = "names", conflicts_with = "cached_baseline")]
+    source: Option<PathBuf>,
 
     /// What to test on, instead of wakeful's backends; `mio` alone only measures the real one
     #[arg(long = "backend", value_name = "BACKEND")]
@@ -101,9 +107,17 @@ impl fmt::Display for On {
 
 impl Task for Downstream {
     fn run(self) -> Result<bool> {
+        if self.source.is_some() && self.names.len() != 1 {
+            bail!("--source is for one crate");
+        }
         let mut report = Report::default();
         for published in crates::ALL {
             if self.names.is_empty() || self.names.iter().any(|name| name == published.name) {
+                let published = match self.source {
+                    // Has a folder of its own in the cache. Lives as long as this process, as the table does.
+                    Some(_) => Box::leak(Box::new(Published { version: "checkout", ..*published })),
+                    None => published,
+                };
                 // One crate that can't be had doesn't keep us from the others.
                 if let Err(error) = self.test(published, &mut report) {
                     eprintln!("{}: {error:#}", published.id());
@@ -118,9 +132,13 @@ impl Task for Downstream {
 
 impl Downstream {
     fn test(&self, published: &'static Published, report: &mut Report) -> Result<()> {
+        published.programs.iter().try_for_each(|program| packages::need(&[(program, &[program])]))?;
         let home = workspace::cache("downstream")?.join(published.id());
         let _lock = Lock::take(&home.join("lock"))?;
-        let source = source::locate(published, &home.join("scratch"))?;
+        let source = match &self.source {
+            Some(folder) => folder.clone(),
+            None => source::locate(published, &home.join("scratch"))?,
+        };
         let only = self.only(published, &source)?;
         let checkout = |subject| Checkout::make(published, subject, &source, &home, self.keep);
 
@@ -140,12 +158,11 @@ impl Downstream {
         };
         for backend in ours {
             for &chaos in &seeds {
-                let results = self.execute(&checkout, &built, On { backend, chaos }, report)?;
-                let excuse = |executable: &str, test: &str| {
-                    chaos.and_then(|_| beyond::reason(published, executable, test))
-                };
-                let comparison = Comparison::of(&baseline, &results, excuse);
-                report.compared(published, On { backend, chaos }, comparison);
+                let on = On { backend, chaos };
+                let results = self.execute(&checkout, &built, on, report)?;
+                let excuse = |executable: &str, test: &str| beyond::reason(published, on, executable, test);
+                report.compared(published, on, Comparison::of(&baseline, &results, excuse));
+                report.stale(published, on, beyond::stale(published, on, &baseline, &results));
             }
         }
         Ok(())

@@ -77,6 +77,13 @@ impl Report {
         self.note(format!("{on}: fails on the real mio only"), comparison.gained);
     }
 
+    /// What the list of tests that may fail has for nothing.
+    pub fn stale(&mut self, published: &Published, on: On, stale: Vec<String>) {
+        if !stale.is_empty() {
+            self.fault(format!("{} on {on}: listed in beyond.rs for nothing", published.name), stale);
+        }
+    }
+
     /// The real mio's results when there is nothing to compare them with.
     pub fn alone(&mut self, published: &Published, results: &Results) {
         // Compared with itself, all that fails does so on both.
