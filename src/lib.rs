@@ -45,7 +45,7 @@
 //! |---|---|---|
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
-//! | `os-ext` | | what one system has: `SourceFd`, pipes (modules `unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
+//! | `os-ext` | | what one system has: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
 //! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!

@@ -193,7 +193,7 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
 /// The floors, the highest first.
 const FLOORS: &[&[&str]] = &[
     &["lib", "guide"],
-    &["net", "unix", "windows", "wasi", "sim"],
+    &["net", "unix", "windows", "hermit", "wasi", "sim"],
     &["poll"],
     &["backend"],
     &["readiness", "os"],

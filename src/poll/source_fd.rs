@@ -17,11 +17,11 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Portability
 ///
-/// Unix (module `unix`), Hermit (module `hermit`) and WASI (module `wasi`). Where the kernel is edge-triggered (epoll, kqueue) its events are
-/// too. With `posix_poll` and `wasi` a change is found when `poll` is called; while a descriptor stays ready, its
-/// event is repeated, at pauses that grow to 13 ms, since the kernel can't tell "still ready" from "ready again".
-/// With `posix_poll` the kernel holds the file while a thread sleeps in `poll`: if another thread closes the descriptor
-/// without deregistering it first, the peer sees no end of the connection before that sleep is over.
+/// Unix (module `unix`), Hermit (module `hermit`) and WASI (module `wasi`). Where the kernel is edge-triggered (epoll,
+/// kqueue) its events are too. With `posix_poll` and `wasi` a change is found when `poll` is called; while a descriptor
+/// stays ready, its event is repeated, at pauses that grow to 13 ms, since the kernel can't tell "still ready" from
+/// "ready again". With `posix_poll` the kernel holds the file while a thread sleeps in `poll`: if another thread closes
+/// the descriptor without deregistering it first, the peer sees no end of the connection before that sleep is over.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -50,12 +50,25 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// What arrives is late, by another time each: a test that takes it for there at once, or for late, fails sooner.
+fn pause() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id());
+    thread::sleep(Duration::from_micros(u64::from(call.wrapping_mul(0x9E37_79B9) >> 20)));
+}
+
 fn pass_on(mut from: TcpStream, mut to: TcpStream) {
     let mut buf = vec![0; 64 << 10];
     loop {
         match from.read(&mut buf) {
             Ok(0) => break drop(to.shutdown(Shutdown::Write)),
-            Ok(n) if to.write_all(&buf[..n]).is_ok() => {}
+            Ok(n) => {
+                pause();
+                if to.write_all(&buf[..n]).is_err() {
+                    let _ = from.shutdown(Shutdown::Both);
+                    break drop(to.shutdown(Shutdown::Both));
+                }
+            }
             // One end has gone: the other is told so.
             _ => {
                 let _ = from.shutdown(Shutdown::Both);

@@ -1,0 +1,206 @@
+//! The list of registrations on a kqueue that answers as it is told.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use super::*;
+
+const READ: Interest = Interest::READABLE;
+const WRITE: Interest = Interest::WRITABLE;
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+const EBADF: i32 = 9;
+/// `NOTE_OOB` of xnu and DragonFly.
+const OUT_OF_BAND: u32 = 2;
+
+/// A kqueue of the mind.
+#[derive(Default)]
+struct Fake {
+    knotes: RefCell<BTreeMap<(i32, String), Token>>,
+    witness: RefCell<BTreeMap<(i32, String), Token>>,
+    /// What the next addition of a write filter answers.
+    refusal: Cell<Option<Answer>>,
+    closed: Cell<bool>,
+    calls: Cell<usize>,
+}
+
+impl Fake {
+    /// The descriptor is closed: its knotes go.
+    fn close(&self, fd: i32) {
+        self.knotes.borrow_mut().retain(|(of, _), _| *of != fd);
+        self.witness.borrow_mut().retain(|(of, _), _| *of != fd);
+    }
+
+    fn shown(&self) -> String {
+        let knotes = self.knotes.borrow();
+        let shown: Vec<_> =
+            knotes.iter().map(|((fd, filter), token)| format!("{fd} {filter} {}", token.0)).collect();
+        shown.join(", ")
+    }
+}
+
+impl Kernel for Fake {
+    fn is_open(&self, _: i32) -> io::Result<()> {
+        if self.closed.get() {
+            Err(io::Error::from_raw_os_error(EBADF))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()> {
+        self.calls.set(self.calls.get() + 1);
+        for change in changes {
+            let mut knotes = match queue {
+                Queue::Events => self.knotes.borrow_mut(),
+                Queue::Witness => self.witness.borrow_mut(),
+            };
+            let key = (change.fd, format!("{:?}", change.filter));
+            change.answer = match change.action {
+                _ if self.closed.get() => Answer::Failed(EBADF),
+                Action::Add => match self.refusal.get() {
+                    Some(refusal) if change.filter == Filter::Write => refusal,
+                    _ => {
+                        knotes.insert(key, change.token);
+                        Answer::Done
+                    }
+                },
+                Action::Delete if knotes.remove(&key).is_some() => Answer::Done,
+                Action::Probe if knotes.contains_key(&key) => {
+                    knotes.insert(key, change.token);
+                    Answer::Done
+                }
+                _ => Answer::Missing,
+            };
+        }
+        Ok(())
+    }
+}
+
+fn owned(knotes: &mut Knotes, kernel: &Fake, token: usize, interest: Interest) -> Result<(), ErrorKind> {
+    knotes.register(kernel, 3, Tracking::Operations, Token(token), interest).map_err(|e| e.kind())
+}
+
+#[test]
+fn each_filter_has_its_meaning() {
+    let shown = |filter, flags, fflags| format!("{:?}", readiness(filter, flags, fflags, OUT_OF_BAND));
+    assert_eq!(shown(Filter::Read, 0, 0), "READABLE");
+    assert_eq!(shown(Filter::Write, 0, 0), "WRITABLE");
+    assert_eq!(shown(Filter::Except, 0, OUT_OF_BAND), "READABLE | PRIORITY");
+    assert_eq!(shown(Filter::Except, 0, 0), "READABLE", "ordinary data, which Apple's filter fires for");
+    assert_eq!(shown(Filter::Except, EV_EOF, 0), "READABLE | READ_CLOSED");
+    assert_eq!(shown(Filter::Read, EV_EOF, 0), "READABLE | READ_CLOSED");
+    assert_eq!(shown(Filter::Write, EV_EOF, 0), "WRITABLE | WRITE_CLOSED");
+    assert_eq!(shown(Filter::Read, EV_EOF, 54), "READABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
+    assert_eq!(shown(Filter::Write, EV_EOF, 61), "WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
+    assert_eq!(shown(Filter::Read, EV_ERROR, 0), "READABLE | ERROR");
+    assert_eq!(shown(Filter::Aio, EV_EOF | EV_ERROR, 1), "AIO");
+    assert_eq!(shown(Filter::Lio, 0, 0), "LIO");
+    assert_eq!(shown(Filter::User, 0, 0), "");
+    assert_eq!(shown(Filter::Other, EV_EOF, 0), "");
+}
+
+#[test]
+fn without_an_end_the_notes_are_no_error() {
+    // For `EVFILT_EXCEPT` they are what was asked for.
+    assert!(!readiness(Filter::Except, 0, 2, 2).intersects(Readiness::ERROR));
+}
+
+/// `ECONNRESET` is 54 on these systems: it has the bits of Apple's and DragonFly's note and of OpenBSD's.
+#[test]
+fn with_an_end_the_error_is_no_note() {
+    for note in [2, 4] {
+        let found = readiness(Filter::Except, EV_EOF, 54, note);
+        assert_eq!(format!("{found:?}"), "READABLE | ERROR | READ_CLOSED | WRITE_CLOSED");
+    }
+}
+
+#[test]
+fn an_interest_becomes_its_filters() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 7, BOTH | Interest::PRIORITY_DATA).unwrap();
+    assert_eq!(kernel.shown(), "3 Except 7, 3 Read 7, 3 Write 7");
+    assert_eq!(kernel.calls.get(), 1);
+}
+
+#[test]
+fn reregistering_replaces_interest_and_token() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 1, BOTH).unwrap();
+    knotes.reregister(&kernel, 3, Token(2), READ).unwrap();
+    assert_eq!(kernel.shown(), "3 Read 2");
+    knotes.reregister(&kernel, 3, Token(3), WRITE).unwrap();
+    assert_eq!(kernel.shown(), "3 Write 3");
+    assert_eq!(kernel.calls.get(), 3, "one call each");
+    knotes.deregister(&kernel, 3).unwrap();
+    assert_eq!(kernel.shown(), "");
+}
+
+#[test]
+fn what_the_kernel_would_accept_is_an_error() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(knotes.reregister(&kernel, 3, Token(1), READ).unwrap_err().kind(), ErrorKind::NotFound);
+    owned(&mut knotes, &kernel, 1, READ).unwrap();
+    assert_eq!(owned(&mut knotes, &kernel, 2, BOTH), Err(ErrorKind::AlreadyExists));
+    assert_eq!(kernel.shown(), "3 Read 1", "the first registration is as it was");
+    knotes.deregister(&kernel, 3).unwrap();
+    assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 1, BOTH).unwrap();
+    kernel.close(3);
+    owned(&mut knotes, &kernel, 2, READ).unwrap();
+    assert_eq!(kernel.shown(), "3 Read 2");
+    kernel.close(3);
+    assert_eq!(knotes.reregister(&kernel, 3, Token(3), BOTH).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(kernel.shown(), "", "the number's next owner is not registered by it");
+    owned(&mut knotes, &kernel, 4, READ).unwrap();
+    kernel.close(3);
+    assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    kernel.closed.set(true);
+    for error in [
+        knotes.register(&kernel, 3, Tracking::Levels, Token(1), BOTH).unwrap_err(),
+        knotes.reregister(&kernel, 3, Token(1), BOTH).unwrap_err(),
+        knotes.deregister(&kernel, 3).unwrap_err(),
+    ] {
+        assert_eq!(error.raw_os_error(), Some(EBADF));
+    }
+}
+
+#[test]
+fn half_a_registration_is_taken_back() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    kernel.refusal.set(Some(Answer::Failed(22)));
+    assert!(owned(&mut knotes, &kernel, 1, BOTH).is_err());
+    assert_eq!(kernel.shown(), "");
+    owned(&mut knotes, &kernel, 1, READ).unwrap();
+    assert!(knotes.reregister(&kernel, 3, Token(2), BOTH).is_err());
+    assert_eq!(kernel.shown(), "3 Read 1");
+}
+
+#[test]
+fn a_pipe_without_a_reader_is_registered_and_told() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    kernel.refusal.set(Some(Answer::Broken));
+    owned(&mut knotes, &kernel, 1, WRITE).unwrap();
+    let mut told = Vec::new();
+    assert!(knotes.owes());
+    knotes.pay(0, |_, _| panic!("no room"));
+    knotes.pay(8, |token, readiness| told.push((token.0, readiness)));
+    knotes.pay(8, |_, _| panic!("told twice"));
+    assert_eq!(told, [(1, BROKEN)]);
+
+    knotes.reregister(&kernel, 3, Token(2), WRITE).unwrap();
+    assert!(knotes.owes(), "what exists is reported again");
+    knotes.deregister(&kernel, 3).unwrap();
+    assert!(!knotes.owes());
+    knotes.pay(8, |_, _| panic!("a stale token"));
+}
