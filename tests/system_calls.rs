@@ -332,6 +332,7 @@ fn whole_timeouts(backend: Backend) {
 /// sleep has the cheaper call.
 #[test]
 fn timeouts_of_whole_milliseconds_are_shortened_and_make_one_call() {
+    needs_strace!();
     let calls = trace("whole_timeouts", Backend::Epoll, &[]);
     let sleeps: Vec<_> = calls.iter().filter(|call| call.starts_with("epoll_pwait2(")).collect();
     // As above: a sleep may end early, and be followed by one for the rest.

@@ -208,7 +208,8 @@ impl<T> Deref for IoSource<T> {
 /// - The new value isn't registered. [`reregister`](Registry::reregister) fails with `NotFound` and changes nothing.
 ///   [`deregister`](Registry::deregister) fails with `NotFound` as well, and the source can be registered again. So it
 ///   is after two registered sources have swapped their values, once both were deregistered, whatever that returned.
-/// - The old value may be reported with the old token until it is closed, and no longer. It leaks nothing.
+/// - The old value may be reported with the old token until it is closed, and no longer, but for an event that was
+///   queued before (Windows). It leaks nothing.
 impl<T> DerefMut for IoSource<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {

@@ -182,6 +182,13 @@ fn another_value_in_a_registered_source(backend: Backend) {
             drop(old.take());
             next = Some(std_tcp_pair());
             send_std(&next.as_ref().unwrap().1, b"next");
+            if cfg!(windows) {
+                // What the kernel had answered before is in its queue. It comes once more, and then an error, since the
+                // closed socket can't be asked for (`PLATFORMS.md`).
+                for _ in 0..2 {
+                    assert!(t.poll_now().iter().all(|event| event.token() == A));
+                }
+            }
             waker.wake().unwrap();
             t.expect(&[want(WAKE, READ)]);
             t.quiet();
