@@ -202,7 +202,8 @@ fn a_busy_direction_does_not_starve_the_other() {
     let mut watch = raw(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
     let mut reports = 0;
-    for _ in 0..1000 {
+    let (milliseconds, expected) = if cfg!(miri) { (100, 7..20) } else { (1000, 70..100) };
+    for _ in 0..milliseconds {
         // Each time all is read and more comes, while nobody writes.
         if watch.look(Readiness::WRITABLE, now) == Look::Report(Readiness::WRITABLE) {
             reports += 1;
@@ -211,8 +212,8 @@ fn a_busy_direction_does_not_starve_the_other() {
         assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
         now += Duration::from_millis(1);
     }
-    // A second, one report in 12.8 ms at the most once the pause has grown.
-    assert!((70..100).contains(&reports), "{reports}");
+    // One report in 12.8 ms at the most once the pause has grown.
+    assert!(expected.contains(&reports), "{reports}");
 }
 
 #[test]

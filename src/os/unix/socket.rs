@@ -112,8 +112,8 @@ pub(crate) fn recv_vectored(socket: &impl AsRawFd, bufs: &mut [IoSliceMut<'_>]) 
     super::io::read_vectored(socket, bufs)
 }
 
-/// With sendmsg: writev takes no flags.
-#[cfg(not(target_os = "horizon"))]
+/// With sendmsg: writev takes no flags. Miri has no sendmsg.
+#[cfg(not(any(miri, target_os = "horizon")))]
 pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
     // SAFETY: zeroes are a message without address, data and ancillary data.

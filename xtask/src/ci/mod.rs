@@ -129,3 +129,53 @@ fn word(passed: bool) -> &'static str {
 fn names() -> clap::builder::PossibleValuesParser {
     STEPS.iter().map(|step| step.name).collect::<Vec<_>>().into()
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// What `.ci/run` calls on a machine without rustfmt, and whether it succeeds.
+    fn calls_of(argument: &str) -> (String, bool) {
+        let folder = std::env::temp_dir().join(format!("xtask-ci-run-{}-{argument}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let log = folder.join("log");
+        let stub = |name: &str, script: &str| {
+            let path = folder.join(name);
+            fs::write(&path, format!("#!/bin/sh\necho \"{name} $*\" >>\"$LOG\"\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        stub("cargo", r#"case "$*" in *nonsense*) exit 2 ;; esac"#);
+        stub("cargo-fmt", "exit 1");
+        for name in ["rustc", "cc"] {
+            stub(name, "");
+        }
+        for name in ["rustup", "apt-get", "sudo"] {
+            stub(name, r#"case "$*" in --version) ;; *) exit 1 ;; esac"#);
+        }
+        let mut run = Command::new(workspace::root().unwrap().join(".ci/run"));
+        run.arg(argument).env("LOG", &log).env("HOME", &folder);
+        run.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
+        let is_success = run.output().unwrap().status.success();
+        let calls = fs::read_to_string(&log).unwrap_or_default();
+        fs::remove_dir_all(&folder).unwrap();
+        (calls, is_success)
+    }
+
+    #[test]
+    fn help_and_wrong_arguments_install_nothing() {
+        let installs = |calls: &str| calls.contains("rustup component add") || calls.contains("apt-get ");
+        for argument in ["--help", "-h", "--list"] {
+            let (calls, is_success) = calls_of(argument);
+            assert!(is_success && !installs(&calls), "{calls}");
+            assert!(calls.ends_with(&format!("cargo xtask ci {argument}\n")), "{calls}");
+        }
+        let (calls, is_success) = calls_of("nonsense");
+        assert!(!is_success && !installs(&calls), "{calls}");
+        let (calls, _) = calls_of("format");
+        assert!(installs(&calls), "the stubs see it: {calls}");
+    }
+}
