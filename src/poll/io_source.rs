@@ -182,13 +182,21 @@ impl<T: AsRawIo> Source for IoSource<T> {
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         let core = registry.core();
         check_poll(core, self.poll_id)?;
-        // From here on it is free, even if the selector doesn't know it: see `deref_mut`.
-        self.poll_id = 0;
         let io = self.io.as_raw_io();
-        match self.watched.take() {
-            None => Watched::deregister(core, io).map_err(of_change),
-            Some(mut watched) => watched.end(core, io).map_err(of_change),
+        let result = match &mut self.watched {
+            None => Watched::deregister(core, io),
+            Some(watched) => watched.end(core, io),
+        };
+        match result {
+            // The kernel couldn't do it now: the source is registered as before.
+            Err(e) if is_out_of_memory(&e) => return Err(e),
+            // Else it is free, even if the selector doesn't know it: see `deref_mut`.
+            _ => self.poll_id = 0,
         }
+        if self.watched.is_some() {
+            self.watched = None;
+        }
+        result.map_err(of_change)
     }
 }
 
@@ -300,6 +308,12 @@ impl Watched {
             key => Ok(key),
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn is_out_of_memory(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
 }
 
 #[inline]
