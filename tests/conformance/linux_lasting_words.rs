@@ -223,13 +223,14 @@ const MSG_ZEROCOPY: i32 = 0x400_0000;
 
 /// A connection with a completion in its error queue.
 fn completed() -> Made<TcpStream> {
-    static BYTES: [u8; 4096] = [7; 4096];
+    const COUNT: usize = 4096;
+    static BYTES: [u8; COUNT] = [7; COUNT];
     let (a, mut b) = tcp_pair_with_std();
     set(&a, libc::SOL_SOCKET, SO_ZEROCOPY, 1);
     // SAFETY: the bytes stay as they are for ever.
     let sent = unsafe { libc::send(a.as_raw_fd(), BYTES.as_ptr().cast(), BYTES.len(), MSG_ZEROCOPY) };
     assert_eq!(sent, BYTES.len() as isize, "{}", io::Error::last_os_error());
-    b.read_exact(&mut [0; BYTES.len()]).unwrap();
+    b.read_exact(&mut [0; COUNT]).unwrap();
     wait_until("the completion", || has_error(&a));
     (a, Box::new(b))
 }

@@ -38,7 +38,7 @@ const FAIL: &[(&str, &str, &str)] = &[(
      the real mio fails likewise",
 )];
 
-pub fn run(prefix: &Prefix) -> Result<bool> {
+pub(super) fn run(prefix: &Prefix) -> Result<bool> {
     let published = crates::ALL.iter().find(|published| published.name == "tokio");
     let published = published.context("tokio isn't in the table")?;
     let home = workspace::cache("downstream")?.join(published.id());
