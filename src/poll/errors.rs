@@ -33,8 +33,7 @@ pub(crate) fn of_register(error: io::Error) -> io::Error {
 #[inline(never)]
 pub(crate) fn of_change(error: io::Error) -> io::Error {
     match error.kind() {
-        // epoll answers `EPERM` about a file that it can't watch, which so can't be registered.
-        ErrorKind::NotFound | ErrorKind::PermissionDenied => not_registered(),
+        ErrorKind::NotFound => not_registered(),
         _ => error,
     }
 }

@@ -92,11 +92,21 @@ pub(super) fn add(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io
 }
 
 pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
-    control(epoll, libc::EPOLL_CTL_MOD, fd, flags, data)
+    control(epoll, libc::EPOLL_CTL_MOD, fd, flags, data).map_err(of_change)
 }
 
 pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
-    control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0)
+    control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0).map_err(of_change)
+}
+
+/// The kernel answers each change of a file that it can't watch with `EPERM`. Such a file isn't registered.
+#[cold]
+#[inline(never)]
+fn of_change(error: io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::EPERM) => io::Error::from_raw_os_error(libc::ENOENT),
+        _ => error,
+    }
 }
 
 #[inline]
