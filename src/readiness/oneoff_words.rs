@@ -64,6 +64,9 @@ mod tests {
         Event::new(Token(0), WORDS.readiness(words), 0, words)
     }
 
+    /// All, but for Miri, which takes minutes for them.
+    const ERRNOS: u16 = if cfg!(miri) { 99 } else { u16::MAX };
+
     #[test]
     fn a_direction_is_ready() {
         let read = event(answer(TYPE_READ, 0, 0));
@@ -86,7 +89,7 @@ mod tests {
     /// Whatever the errno: the source has an error event, in the direction that was asked for.
     #[test]
     fn a_failed_subscription_is_an_error_of_its_source() {
-        for errno in 1..=u16::MAX {
+        for errno in 1..=ERRNOS {
             let read = event(answer(TYPE_READ, errno, 0));
             assert!(read.is_readable() && read.is_error() && !read.is_writable(), "{errno}");
             let written = event(answer(TYPE_WRITE, errno, 0));
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn only_what_is_not_open_is_gone() {
-        for errno in 0..=if cfg!(miri) { 99 } else { u16::MAX } {
+        for errno in 0..=ERRNOS {
             assert_eq!(answer(TYPE_READ, errno, FLAG_HANGUP) & INVALID != 0, errno == ERRNO_BADF, "{errno}");
         }
     }
