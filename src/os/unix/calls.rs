@@ -10,6 +10,13 @@
 // A function of this module beats one that comes by a glob.
 pub(crate) use libc::*;
 
+// An inode's number needs 64 bits, and for 32-bit systems these libcs have two forms of the call.
+#[cfg(all(
+    any(all(target_os = "linux", not(target_env = "musl")), target_os = "android", target_os = "hurd"),
+    target_pointer_width = "32"
+))]
+pub(crate) use libc::{fstat64 as fstat, stat64 as stat};
+
 // The libcs that have no vectors.
 #[cfg(any(target_os = "espidf", target_os = "horizon", target_os = "nuttx"))]
 #[allow(unused_imports)] // which ones are used depends on the features

@@ -2,15 +2,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
-#[allow(unused_imports)] // not where there are two forms
-use super::calls::*;
+use super::calls::{fstat, stat};
 use super::check;
-// An inode's number needs 64 bits, and for 32-bit systems these libcs have two forms of the call.
-#[cfg(all(
-    any(all(target_os = "linux", not(target_env = "musl")), target_os = "android", target_os = "hurd"),
-    target_pointer_width = "32"
-))]
-use libc::{fstat64 as fstat, stat64 as stat};
 
 /// Which file a descriptor stands for: tells a descriptor number from its next life.
 ///
