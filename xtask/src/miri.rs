@@ -2,6 +2,7 @@
 //! behaviour.
 
 use std::env;
+use std::thread;
 
 use anyhow::{bail, Result};
 
@@ -89,6 +90,11 @@ const PROGRAMS: [Program; 3] = [
             },
             Lacking { test: "tokens::every_token_after_the_first_waker::epoll", reason: NO_SECOND_WORD },
             Lacking { test: "tokens::every_token_before_the_first_waker::epoll", reason: NO_SECOND_WORD },
+            Lacking {
+                test: "edges::vectored_operations_arm::epoll",
+                // A read into the first of two buffers alone: its readv(2) leaks.
+                reason: "left: (2, [97, 98], ",
+            },
             Lacking { test: "unix_streams::a_listener_of_the_file_system::epoll", reason: NO_UNIX_SOCKETS },
             Lacking { test: "unix_streams::an_unnamed_peer::epoll", reason: NO_UNIX_SOCKETS },
             Lacking {
@@ -108,25 +114,32 @@ const PROGRAMS: [Program; 3] = [
 impl Task for Miri {
     fn run(self) -> Result<bool> {
         rustup::need_miri()?;
-        let mut is_good = true;
-        for program in &PROGRAMS {
-            if self.program.as_deref().map_or(true, |wanted| wanted == program.name) {
-                is_good &= program.run()?;
+        let wants = |program: &&Program| self.program.as_deref().map_or(true, |name| name == program.name);
+        // At once: Miri has one processor for all threads of a program.
+        thread::scope(|scope| {
+            let runs: Vec<_> =
+                PROGRAMS.iter().filter(wants).map(|program| scope.spawn(|| program.run())).collect();
+            let mut is_good = true;
+            for run in runs {
+                is_good &= run.join().expect("a run doesn't panic")?;
             }
-        }
-        Ok(is_good)
+            Ok(is_good)
+        })
     }
 }
 
 impl Program {
     fn run(&self) -> Result<bool> {
-        println!("== {}", self.name);
-        self.without.iter().for_each(|part| println!("   without {part}"));
+        self.without.iter().for_each(|part| println!("{}: without {part}", self.name));
         let mut args = self.filters.to_vec();
         let skipped = self.without.iter().copied().chain(self.lacking.iter().map(|lacking| lacking.test));
         args.extend(skipped.flat_map(|test| ["--skip", test]));
-        let ended = self.interpret(&args, "log", true)?;
-        let tests = Output::parse(&ended.output()?);
+        let ended = self.interpret(&args, "log")?;
+        let output = ended.output()?;
+        let tests = Output::parse(&output);
+        if !ended.success() {
+            println!("{}", output.trim_end());
+        }
         // A renamed module would leave nothing to run, which libtest calls a success.
         if ended.success() && tests.passed() == 0 {
             bail!("{}: no test ran", self.name);
@@ -134,7 +147,7 @@ impl Program {
         let mut is_good = ended.success();
         for (number, lacking) in self.lacking.iter().enumerate() {
             let log = format!("lacking-{number}.log");
-            let ended = self.interpret(&["--exact", lacking.test], &log, false)?;
+            let ended = self.interpret(&["--exact", lacking.test], &log)?;
             let verdict = lacking.verdict(&ended, &ended.output()?);
             println!("{}: {}", lacking.test, verdict.unwrap_or(lacking.reason));
             is_good &= verdict.is_none();
@@ -150,15 +163,14 @@ impl Program {
         Ok(is_good)
     }
 
-    fn interpret(&self, args: &[&str], log: &str, echo: bool) -> Result<Ended> {
+    fn interpret(&self, args: &[&str], log: &str) -> Result<Ended> {
         let target = workspace::target("miri")?;
         let mut test = cargo_of("nightly", ["miri", "test", "--package", "wakeful", "--all-features"])?;
         test.args(self.args).arg("--target-dir").arg(&target).arg("--").args(args);
         // Sockets and clocks are the machine's.
         let asked = env::var("MIRIFLAGS").unwrap_or_default();
         test.env("MIRIFLAGS", format!("{asked} -Zmiri-disable-isolation"));
-        let job = Job::new(test, target.join(format!("{}.{log}", self.name)));
-        if echo { job.echo() } else { job }.run()
+        Job::new(test, target.join(format!("{}.{log}", self.name))).run()
     }
 }
 

@@ -37,7 +37,6 @@ pub const STEPS: &[Step] = &[
     Step { name: "loom", quick: true, run: loom },
     Step { name: "msrv", quick: false, run: msrv::check },
     Step { name: "minimal-versions", quick: false, run: minimal::check },
-    Step { name: "miri", quick: false, run: miri },
     Step { name: "fuzz", quick: false, run: fuzz },
     Step { name: "sanitize", quick: false, run: sanitize },
     Step { name: "targets", quick: false, run: targets },
@@ -135,12 +134,6 @@ fn sanitize(runner: &mut Runner) -> Result<String> {
 
 fn loom(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["loom"])?))
-}
-
-/// What the machine's processor forgives.
-fn miri(runner: &mut Runner) -> Result<String> {
-    let output = runner.run(xtask(&["miri"])?)?;
-    Ok(output.lines().filter(|line| line.starts_with("miri: ")).map(|line| format!("   {line}\n")).collect())
 }
 
 /// Windows.
