@@ -1,10 +1,11 @@
 //! Promise 6: what can be watched, kind by kind. epoll is the measure; where another backend answers otherwise stands in
 //! [`DIFFERENCES`], and in `PLATFORMS.md`.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
 use wakeful::unix::{pipe, SourceFd};
@@ -84,8 +85,11 @@ fn made(fd: i32) -> OwnedFd {
 fn kinds(folder: &Directory) -> Vec<(&'static str, OwnedFd)> {
     let open = |path: &str| -> OwnedFd { File::open(path).unwrap().into() };
     let path = |path: &std::path::Path| -> OwnedFd {
-        let flags = libc::O_PATH | libc::O_NOFOLLOW;
-        OpenOptions::new().read(true).custom_flags(flags).open(path).unwrap().into()
+        let path = CString::new(path.as_os_str().as_bytes()).unwrap();
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // Not by `OpenOptions`: with musl `O_PATH` is one of the modes of access, which that leaves out.
+        // SAFETY: the path ends with a zero.
+        made(unsafe { libc::open(path.as_ptr(), flags) })
     };
     let file = folder.path().join("file");
     std::fs::write(&file, "text").unwrap();

@@ -172,6 +172,15 @@ impl Tester {
         self.events.iter().cloned().collect()
     }
 
+    /// Fills `events`. A signal ends no sleep here: musl sends some to all threads for purposes of its own.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[track_caller]
+    pub fn poll_until(&mut self, deadline: Instant) {
+        while let Err(e) = self.poll.poll_until(&mut self.events, deadline) {
+            assert_eq!(e.kind(), std::io::ErrorKind::Interrupted, "{e}");
+        }
+    }
+
     /// Nothing is there.
     #[track_caller]
     pub fn quiet(&mut self) {
