@@ -62,8 +62,7 @@ impl<K: Asked> Registrations<K> {
     }
 
     /// Whether no thread holds the lock.
-    #[cfg(test)]
-    #[cfg_attr(wakeful_loom, allow(dead_code))]
+    #[cfg(all(test, unix, not(wakeful_loom)))]
     pub(super) fn is_unlocked(&self) -> bool {
         self.0.try_lock().is_ok()
     }
