@@ -1,5 +1,7 @@
-//! The registrations of sockets, and what the kernel is asked for each. Invariant: whoever holds the lock on the table
-//! starts and cancels polls, which take a moment; looks, of which there may be thousands, are made without it.
+//! The registrations of sockets, and what the kernel is asked for each.
+//!
+//! Invariant: polls, which take a moment, are started and cancelled with the lock on the table held; looks, of which
+//! there may be thousands, are made without it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
