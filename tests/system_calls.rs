@@ -69,6 +69,9 @@ fn trace(scenario: &str, backend: Backend, extra: &[&str]) -> Vec<String> {
     calls.into_iter().filter(|(thread, _)| *thread == marker).map(|(_, call)| call).collect()
 }
 
+/// What strace writes in a call's place while another thread's call is written.
+const UNFINISHED: &str = " <unfinished ...>";
+
 /// The calls between the marks, each with its thread, and the thread that set the marks.
 #[track_caller]
 fn trace_all(scenario: &str, backend: Backend, extra: &[&str]) -> (String, Vec<(String, String)>) {
@@ -93,12 +96,19 @@ fn trace_all(scenario: &str, backend: Backend, extra: &[&str]) -> (String, Vec<(
     let log = std::fs::read_to_string(log).unwrap();
     let mut marks = 0;
     let mut marker = String::new();
-    let mut calls = Vec::new();
+    let mut calls: Vec<(String, String)> = Vec::new();
     for line in log.lines() {
-        // "1234  write(4, ..." or "1234  <... write resumed>..." or "1234  +++ exited with 0 +++"
+        // "1234  write(4, ..." or "1234  +++ exited with 0 +++", or a call in two halves:
+        // "1234  write(4,  <unfinished ...>" and "1234  <... write resumed>..."
         let Some((thread, call)) = line.split_once(' ') else { continue };
         let call = call.trim_start();
-        if call.contains("/wakeful-mark") {
+        if let Some((_, rest)) = call.split_once(" resumed>") {
+            let begun = calls.iter_mut().rfind(|(other, call)| other == thread && call.ends_with(UNFINISHED));
+            if let Some((_, begun)) = begun {
+                begun.truncate(begun.len() - UNFINISHED.len());
+                begun.push_str(rest);
+            }
+        } else if call.contains("/wakeful-mark") {
             marks += 1;
             marker = thread.to_owned();
         } else if marks == 1 && call.starts_with(|first: char| first.is_ascii_lowercase()) {
@@ -113,11 +123,9 @@ fn count(calls: &[String], name: &str) -> usize {
     calls.iter().filter(|call| call.split('(').next() == Some(name)).count()
 }
 
-/// The writes that look like a notification: 8 bytes. strace breaks the line of a call if another thread's comes
-/// before it has ended.
+/// The writes that look like a notification: 8 bytes.
 fn notifications(calls: &[String]) -> usize {
-    let has_8_bytes = |call: &&String| call.contains(", 8)") || call.contains(", 8 <unfinished");
-    calls.iter().filter(|call| call.starts_with("write(")).filter(has_8_bytes).count()
+    calls.iter().filter(|call| call.starts_with("write(") && call.contains(", 8)")).count()
 }
 
 fn waits(calls: &[String]) -> usize {
