@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ mod support;
 use support::{any_port, PATIENCE};
 
 const SCENARIO: &str = "WAKEFUL_TEST_SCENARIO";
+
+/// Descriptors: more than any test uses.
+const ENOUGH: usize = 1024;
 
 type Scenario = fn(Backend);
 
@@ -40,6 +43,8 @@ fn scenario() {
     let (_, run) = SCENARIOS.iter().find(|(known, _)| *known == name).expect("a scenario");
     fill_gaps();
     run(backend.parse().expect("a backend"));
+    // A leak checker, which looks when the process ends, opens descriptors.
+    limit(libc::RLIMIT_NOFILE, ENOUGH);
 }
 
 #[track_caller]
@@ -308,7 +313,7 @@ fn many_once_and_one_now(backend: Backend) {
     const COUNT: usize = 301;
     // Wherever it stands among those that were there.
     for survivor in [0, 1, COUNT / 2, COUNT - 1] {
-        limit(libc::RLIMIT_NOFILE, 1024);
+        limit(libc::RLIMIT_NOFILE, ENOUGH);
         let mut poll = Poll::with_backend(backend).unwrap();
         let mut events = Events::with_capacity(8);
         let mut pairs: Vec<_> = (0..COUNT).map(|_| UnixStream::pair().unwrap()).collect();
@@ -359,7 +364,7 @@ fn more_than_the_limit(backend: Backend) {
         }
     }
     // Nothing is lost.
-    limit(libc::RLIMIT_NOFILE, 1024);
+    limit(libc::RLIMIT_NOFILE, ENOUGH);
     waker.wake().unwrap();
     assert!(tokens(&mut poll, &mut events).contains(&Token(0)));
     for (socket, _) in &raw {
@@ -391,13 +396,18 @@ fn all_closed_behind_it(backend: Backend) {
             true => (3, libc::c_uint::MAX),
             false => (poll.as_raw_fd() as libc::c_uint, poll.as_raw_fd() as libc::c_uint),
         };
-        // SAFETY: no memory is passed. What is closed is dropped by no owner.
+        let open: Vec<RawFd> = (first as RawFd..ENOUGH as RawFd).filter(|&fd| is_open(fd)).collect();
+        // SAFETY: no memory is passed. The owners close what takes the numbers below.
         assert_eq!(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }, 0);
         for timeout in [None, Some(Duration::ZERO), Some(Duration::from_millis(5)), None] {
             let e = poll.poll(&mut events, timeout).unwrap_err();
             assert_eq!(e.raw_os_error(), Some(libc::EBADF), "{timeout:?}: {e}");
         }
-        std::mem::forget((poll, one, other, waker));
+        for fd in open.into_iter().filter(|&fd| !is_open(fd)) {
+            // SAFETY: no memory is passed, and the number is nobody's.
+            assert_eq!(unsafe { libc::dup2(0, fd) }, fd);
+        }
+        drop((poll, one, other, waker));
     }
 }
 
