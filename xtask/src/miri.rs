@@ -8,7 +8,7 @@ use anyhow::{bail, Result};
 
 use crate::command::cargo_of;
 use crate::job::{Ended, Job};
-use crate::libtest::{Outcome, Output};
+use crate::libtest::{listed, Outcome, Output};
 use crate::{rustup, workspace, Task};
 
 /// Interpret tests with Miri, which sees undefined behaviour: needs a nightly toolchain of rustup's
@@ -130,7 +130,13 @@ impl Task for Miri {
 
 impl Program {
     fn run(&self) -> Result<bool> {
-        self.without.iter().for_each(|part| println!("{}: without {part}", self.name));
+        let listed = listed(&self.interpret(&["--list", "--format", "terse"], "list.log")?.output()?);
+        let mut is_good = true;
+        for part in self.without {
+            let is_stale = !listed.iter().any(|test| test.contains(part));
+            println!("{}: without {part}{}", self.name, if is_stale { ": STALE: no such test" } else { "" });
+            is_good &= !is_stale;
+        }
         let mut args = self.filters.to_vec();
         let skipped = self.without.iter().copied().chain(self.lacking.iter().map(|lacking| lacking.test));
         args.extend(skipped.flat_map(|test| ["--skip", test]));
@@ -144,7 +150,7 @@ impl Program {
         if ended.success() && tests.passed() == 0 {
             bail!("{}: no test ran", self.name);
         }
-        let mut is_good = ended.success();
+        is_good &= ended.success();
         for (number, lacking) in self.lacking.iter().enumerate() {
             let log = format!("lacking-{number}.log");
             let ended = self.interpret(&["--exact", lacking.test], &log)?;
