@@ -1,10 +1,14 @@
 //! Programs of the system that a task needs.
+//!
+//! Invariant: one process installs at a time, or `apt-get` fails and rustup may.
 
+use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context, Result};
 
 use crate::command::capture;
+use crate::workspace;
 
 /// Installs the Debian packages of those programs that are missing.
 pub fn need(programs: &[(&str, &[&str])]) -> Result<()> {
@@ -30,11 +34,22 @@ pub fn install(packages: &[&str]) -> Result<()> {
         bail!("install by hand, as there is no apt-get: {names}");
     }
     println!("installing {names}");
-    capture(apt(&["update"])).context("apt-get can't update its lists")?;
-    let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
-    install.args(packages);
-    capture(install).with_context(|| format!("apt-get can't install {names}"))?;
-    Ok(())
+    alone(|| {
+        capture(apt(&["update"])).context("apt-get can't update its lists")?;
+        let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
+        install.args(packages);
+        capture(install).with_context(|| format!("apt-get can't install {names}"))
+    })
+}
+
+/// Waits until no other task installs something, and does so.
+pub fn alone(install: impl FnOnce() -> Result<String>) -> Result<()> {
+    let path = workspace::cache("installing.lock")?;
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let file = File::create(&path).with_context(|| format!("can't create {}", path.display()))?;
+    let mut lock = fd_lock::RwLock::new(file);
+    let _guard = lock.write().with_context(|| format!("can't lock {}", path.display()))?;
+    install().map(drop)
 }
 
 fn apt(args: &[&str]) -> Command {

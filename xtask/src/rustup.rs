@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::command::capture;
+use crate::packages::alone;
 use crate::workspace;
 
 /// Makes sure that the compiler that runs this can build for `target`.
@@ -19,8 +20,9 @@ pub fn need(target: &str) -> Result<()> {
     println!("   adding the standard library for {target}");
     let mut add = rust("rustup")?;
     add.args(["target", "add", target]);
-    capture(add).with_context(|| format!("no standard library for {target}, and rustup can't add it"))?;
-    Ok(())
+    alone(|| {
+        capture(add).with_context(|| format!("no standard library for {target}, and rustup can't add it"))
+    })
 }
 
 /// Makes sure that there is a nightly toolchain, which alone has the sanitizers.
@@ -39,8 +41,7 @@ pub fn need_toolchain(toolchain: &str, word: &str) -> Result<()> {
     println!("   adding the toolchain {toolchain}");
     let mut add = rust("rustup")?;
     add.args(["toolchain", "install", toolchain, "--profile", "minimal"]);
-    capture(add).with_context(|| format!("no toolchain {toolchain}, and rustup can't add it"))?;
-    Ok(())
+    alone(|| capture(add).with_context(|| format!("no toolchain {toolchain}, and rustup can't add it")))
 }
 
 /// Makes sure that the nightly toolchain has Miri, and the sources of the standard library that it needs.
@@ -55,7 +56,7 @@ pub fn need_miri() -> Result<()> {
         println!("   adding Miri");
         let mut add = rust("rustup")?;
         add.args(["component", "add", "miri", "--toolchain", "nightly"]);
-        capture(add).context("no Miri, and rustup can't add it")?;
+        alone(|| capture(add).context("no Miri, and rustup can't add it"))?;
     }
     need_nightly_source()
 }
@@ -71,6 +72,5 @@ fn rust(program: &str) -> Result<Command> {
 pub fn need_nightly_source() -> Result<()> {
     let mut add = rust("rustup")?;
     add.args(["component", "add", "rust-src", "--toolchain", "nightly"]);
-    capture(add).context("rustup can't add the sources of the nightly standard library")?;
-    Ok(())
+    alone(|| capture(add).context("rustup can't add the sources of the nightly standard library"))
 }

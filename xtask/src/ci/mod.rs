@@ -10,8 +10,10 @@ mod package;
 mod patch;
 mod steps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, Result};
@@ -33,6 +35,10 @@ pub struct Ci {
     #[arg(long)]
     list: bool,
 
+    /// How many steps to run at a time: one alone leaves processors idle while it links, and while its tests wait
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+
     /// Run these steps only
     #[arg(value_name = "STEP", value_parser = names())]
     steps: Vec<String>,
@@ -45,19 +51,20 @@ impl Task for Ci {
             return Ok(true);
         }
         let logs = workspace::target("ci")?;
-        let mut done = Vec::new();
-        for step in STEPS.iter().filter(|step| self.wants(step)) {
-            println!("== {}", step.name);
-            let start = Instant::now();
-            let result = (step.run)(&mut Runner { log: logs.join(step.name), commands: 0 });
-            let took = start.elapsed();
-            match &result {
-                Ok(shown) => print!("{shown}"),
-                Err(error) => println!("{error:#}"),
+        let steps = Mutex::new(STEPS.iter().filter(|step| self.wants(step)));
+        let done = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| loop {
+                    let Some(step) = steps.lock().unwrap().next() else { return };
+                    let (one, shown) = step.take(&logs);
+                    let mut done = done.lock().unwrap();
+                    print!("{shown}");
+                    done.push(one);
+                });
             }
-            println!("== {}: {} in {:.1?}", step.name, word(result.is_ok()), took);
-            done.push(Done { name: step.name, passed: result.is_ok(), took });
-        }
+        });
+        let done = done.into_inner().unwrap();
         if done.is_empty() {
             bail!("no step is left to run");
         }
@@ -74,10 +81,30 @@ impl Ci {
     }
 }
 
+impl Step {
+    /// Runs it; how it ended, and what to print of it: in one piece, as another runs beside it.
+    fn take(&self, logs: &Path) -> (Done, String) {
+        let start = Instant::now();
+        let mut runner =
+            Runner { log: logs.join(self.name), commands: 0, shown: format!("== {}\n", self.name) };
+        let result = (self.run)(&mut runner);
+        let took = start.elapsed();
+        let mut shown = runner.shown;
+        match &result {
+            Ok(output) => shown += output,
+            Err(error) => shown += &format!("{error:#}\n"),
+        }
+        shown += &format!("== {}: {} in {:.1?}\n", self.name, word(result.is_ok()), took);
+        (Done { name: self.name, passed: result.is_ok(), took }, shown)
+    }
+}
+
 /// Runs one step's commands.
 pub struct Runner {
     log: PathBuf,
     commands: usize,
+    /// The commands so far.
+    shown: String,
 }
 
 impl Runner {
@@ -85,7 +112,7 @@ impl Runner {
     pub fn run(&mut self, command: Command) -> Result<String> {
         self.commands += 1;
         let shown = Shown(&command).to_string();
-        println!("   {shown}");
+        self.shown += &format!("   {shown}\n");
         let ended = Job::new(command, self.log.with_extension(format!("{}.log", self.commands))).run()?;
         let output = ended.output()?;
         match ended.success() {
@@ -96,7 +123,7 @@ impl Runner {
 
     /// The command's standard output alone, to be read by us.
     pub fn read(&mut self, command: Command) -> Result<String> {
-        println!("   {}", Shown(&command));
+        self.shown += &format!("   {}\n", Shown(&command));
         capture(command)
     }
 }

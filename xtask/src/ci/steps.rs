@@ -35,6 +35,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "soak", quick: false, run: soak },
     Step { name: "guard", quick: true, run: guard },
     Step { name: "loom", quick: true, run: loom },
+    Step { name: "miri", quick: false, run: miri },
     Step { name: "msrv", quick: false, run: msrv::check },
     Step { name: "minimal-versions", quick: false, run: minimal::check },
     Step { name: "fuzz", quick: false, run: fuzz },
@@ -70,7 +71,8 @@ fn test(runner: &mut Runner) -> Result<String> {
 
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
-    sums(runner.run(strict(cargo(["test", "--workspace", "--all-features", "--release"])?)))
+    let args = ["test", "--workspace", "--exclude", "xtask", "--all-features", "--release"];
+    sums(runner.run(strict(cargo(args)?)))
 }
 
 /// A test for which something is missing fails then, instead of being a skip.
@@ -134,6 +136,12 @@ fn sanitize(runner: &mut Runner) -> Result<String> {
 
 fn loom(runner: &mut Runner) -> Result<String> {
     sums(runner.run(xtask(&["loom"])?))
+}
+
+/// What a program that is tested with Miri reaches.
+fn miri(runner: &mut Runner) -> Result<String> {
+    let output = runner.run(xtask(&["miri"])?)?;
+    Ok(output.lines().filter(|line| line.starts_with("miri: ")).map(|line| format!("   {line}\n")).collect())
 }
 
 /// Windows.
