@@ -39,7 +39,8 @@ inside=${{folder#"$root"}}
 chroot "$root" env HOME=/root WINEPREFIX=/root/prefix sh -c 'cd "$1" && shift && exec wine "$@"' sh "$inside" "$inside/$name" "$@""#,
         folder.display()
     );
-    let runner = folder.join("run");
+    // Beside Debian's own folders, of which `run` is one.
+    let runner = folder.join("run-program");
     script(&runner, &text)?;
     Ok(runner)
 }
