@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use wakeful::{Backend, Token, Waker};
 
-#[path = "conformance/support.rs"]
 mod support;
 use support::*;
 

@@ -1,4 +1,4 @@
-//! Chaos: an unmodified program is shaken, and loses nothing. `tests/model.rs` has random programs for it.
+//! Chaos: an unmodified program is shaken, and loses nothing. `tests/model` has random programs for it.
 
 #[cfg(unix)]
 use std::collections::BTreeSet;

@@ -13,7 +13,6 @@ use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener
 use wakeful::unix::{pipe, SourceFd};
 use wakeful::{Backend, IoSource, Poll, Token, Waker};
 
-#[path = "conformance/support.rs"]
 mod support;
 use support::unix::{is_close_on_exec, Directory};
 use support::*;

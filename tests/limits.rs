@@ -12,7 +12,6 @@ use wakeful::sim::{Faults, Sim};
 use wakeful::unix::{pipe, SourceFd};
 use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
 
-#[path = "conformance/support.rs"]
 mod support;
 use support::{any_port, PATIENCE};
 

@@ -22,10 +22,8 @@ use windows_sys::Win32::System::Pipes::{
     CreateNamedPipeW, SetNamedPipeHandleState, PIPE_READMODE_MESSAGE, PIPE_TYPE_MESSAGE,
 };
 
-#[path = "support/handles.rs"]
-mod handles;
-
-use handles::{handle_count, leaks_no_handle, turn};
+mod support;
+use support::handles::{handle_count, leaks_no_handle, turn};
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;

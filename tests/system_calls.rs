@@ -11,12 +11,9 @@ use std::time::{Duration, Instant};
 use wakeful::unix::SourceFd;
 use wakeful::{Backend, Token, Waker};
 
-#[path = "conformance/support.rs"]
 mod support;
+use support::strace::{self, needs_strace};
 use support::*;
-#[path = "support/strace.rs"]
-mod strace;
-use strace::needs_strace;
 
 const SCENARIO: &str = "WAKEFUL_TEST_SCENARIO";
 

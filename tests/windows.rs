@@ -38,11 +38,9 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Networking::WinSock::WSAENOTSOCK;
 
-#[path = "support/handles.rs"]
-mod handles;
 mod support;
 
-use handles::{handle_count, handles, turn};
+use support::handles::{handle_count, handles, turn};
 use support::{localhost, until_ready};
 
 const READ: Interest = Interest::READABLE;

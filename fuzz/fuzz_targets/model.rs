@@ -15,11 +15,11 @@ mod ops;
 mod rescue;
 #[path = "../../tests/model/simulated.rs"]
 mod simulated;
-#[path = "../../tests/conformance/support.rs"]
+#[path = "../../tests/support/mod.rs"]
 mod support;
 #[path = "../../tests/model/unix_ends.rs"]
 mod unix_ends;
-#[path = "../../tests/model/world.rs"]
+#[path = "../../tests/model/world/mod.rs"]
 mod world;
 
 use wakeful::Backend;

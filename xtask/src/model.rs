@@ -10,7 +10,7 @@ use crate::libtest::Output;
 use crate::workspace;
 use crate::Task;
 
-/// What a program runs on: the tests of tests/model.rs.
+/// What a program runs on: the tests of tests/model.
 const GROUNDS: [&str; 7] =
     ["epoll", "posix_poll", "chaos_on_epoll", "chaos_on_posix_poll", "iocp", "chaos_on_iocp", "sim"];
 

@@ -1,7 +1,6 @@
 //! `cargo xtask sanitize`: the test suite under the sanitizers.
 
 use std::env;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -79,15 +78,10 @@ impl Sanitizer {
             rustup::need_nightly_source()?;
         }
         let mut programs = vec!["--lib".to_owned()];
-        for entry in fs::read_dir(workspace::root()?.join("tests"))? {
-            let path = entry?.path();
-            let file = path.file_stem().filter(|_| path.extension().is_some_and(|found| found == "rs"));
-            let Some(file) = file.and_then(|file| file.to_str()) else {
-                continue;
-            };
+        for file in workspace::test_programs()? {
             match LEFT_OUT.iter().find(|(test, _)| *test == file) {
                 Some((_, why)) => println!("   without {file}: {why}"),
-                None if TRACED.contains(&file) => {}
+                None if TRACED.contains(&file.as_str()) => {}
                 None => programs.push(format!("--test={file}")),
             }
         }

@@ -1,6 +1,7 @@
 //! Where things are: the repository, its build folder and the cache.
 
 use std::env;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
@@ -22,6 +23,21 @@ pub fn example(name: &str) -> Result<String> {
         true => Ok(name.to_owned()),
         false => bail!("there is no such example"),
     }
+}
+
+/// The names of the library's test programs: a file, or a folder with a `main.rs`.
+pub fn test_programs() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root()?.join("tests"))? {
+        let path = entry?.path();
+        let is_program =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
+        names.extend(
+            path.file_stem().and_then(|name| name.to_str()).filter(|_| is_program).map(str::to_owned),
+        );
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// A build folder of its own below the workspace's, for a build whose flags would throw out the usual one.

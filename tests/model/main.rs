@@ -7,29 +7,19 @@
 //! - `WAKEFUL_MODEL_SECONDS`: how long each backend is tested, instead of a few hundred sequences.
 #![cfg(any(unix, windows))]
 
-#[path = "model/contract.rs"]
 mod contract;
-#[path = "model/ends.rs"]
 mod ends;
-#[path = "model/grounds.rs"]
 mod grounds;
-#[path = "model/ops.rs"]
 mod ops;
-#[path = "model/rescue.rs"]
 mod rescue;
-#[path = "model/shrink.rs"]
 mod shrink;
-#[path = "model/simulated.rs"]
 mod simulated;
-#[path = "conformance/support.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 #[cfg(unix)]
-#[path = "model/unix_ends.rs"]
 mod unix_ends;
 #[cfg(windows)]
-#[path = "model/windows_ends.rs"]
 mod windows_ends;
-#[path = "model/world.rs"]
 mod world;
 
 use std::io::{self, Write};

@@ -1,5 +1,4 @@
 //! What the tests share, and what differs between platforms for them.
-#![allow(dead_code)] // each test program uses a part
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

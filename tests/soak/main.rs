@@ -14,13 +14,9 @@ use std::time::{Duration, Instant};
 
 use wakeful::Backend;
 
-#[path = "soak/client.rs"]
 mod client;
-#[path = "soak/plan.rs"]
 mod plan;
-#[path = "soak/process.rs"]
 mod process;
-#[path = "soak/server.rs"]
 mod server;
 
 use client::Client;

@@ -4,7 +4,6 @@
 
 use wakeful as subject;
 
-#[path = "api/surface.rs"]
 mod surface;
 
 /// What mio doesn't have.

@@ -65,46 +65,29 @@ macro_rules! on_every_backend {
     )*};
 }
 
-#[path = "conformance/support.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 
-#[path = "conformance/beyond.rs"]
 mod beyond;
-#[path = "conformance/capacity.rs"]
 mod capacity;
 #[cfg(not(target_family = "wasm"))] // sockets there come from outside, or tell less: `PLATFORMS.md`
-#[path = "conformance/close_states.rs"]
 mod close_states;
-#[path = "conformance/connecting.rs"]
 mod connecting;
-#[path = "conformance/deregistration.rs"]
 mod deregistration;
-#[path = "conformance/dropping.rs"]
 mod dropping;
-#[path = "conformance/edges.rs"]
 mod edges;
-#[path = "conformance/registration.rs"]
 mod registration;
-#[path = "conformance/short_reads.rs"]
 mod short_reads;
-#[path = "conformance/skips.rs"]
 mod skips;
-#[path = "conformance/spinning.rs"]
 mod spinning;
-#[path = "conformance/timeouts.rs"]
 mod timeouts;
-#[path = "conformance/tokens.rs"]
 mod tokens;
-#[path = "conformance/udp.rs"]
 mod udp;
-#[path = "conformance/waker.rs"]
 mod waker;
-#[path = "conformance/wrong_use.rs"]
 mod wrong_use;
 
 // What needs a second thread.
 #[cfg(not(target_family = "wasm"))]
-#[path = "conformance/threads.rs"]
 mod threads;
 
 // Where there is priority data: the list of `Interest::PRIORITY`.
@@ -115,46 +98,34 @@ mod threads;
     target_os = "dragonfly",
     target_os = "openbsd"
 ))]
-#[path = "conformance/priority.rs"]
 mod priority;
 
 // What only Linux has.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "conformance/linux_descriptors.rs"]
 mod linux_descriptors;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "conformance/linux_lasting_words.rs"]
 mod linux_lasting_words;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "conformance/linux_terminals.rs"]
 mod linux_terminals;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "conformance/linux_timer_slack.rs"]
 mod linux_timer_slack;
 
 // What only Unix has.
 #[cfg(unix)]
-#[path = "conformance/unix_nesting.rs"]
 mod unix_nesting;
 #[cfg(unix)]
-#[path = "conformance/unix_pipes.rs"]
 mod unix_pipes;
 #[cfg(unix)]
-#[path = "conformance/unix_signals.rs"]
 mod unix_signals;
 #[cfg(unix)]
-#[path = "conformance/unix_source_fd.rs"]
 mod unix_source_fd;
 #[cfg(unix)]
-#[path = "conformance/unix_streams.rs"]
 mod unix_streams;
 
 // What only Windows has.
 #[cfg(windows)]
-#[path = "conformance/windows.rs"]
 mod windows;
 
 // What only WASI has.
 #[cfg(target_os = "wasi")]
-#[path = "conformance/wasi.rs"]
 mod wasi;

@@ -15,21 +15,15 @@ use std::time::{Duration, Instant};
 
 use wakeful::Backend;
 
-#[path = "faults/calls.rs"]
 mod calls;
-#[path = "faults/child.rs"]
 mod child;
-#[path = "faults/scenario.rs"]
 mod scenario;
-#[path = "support/strace.rs"]
-mod strace;
-#[path = "conformance/support.rs"]
+#[path = "../support/mod.rs"]
 mod support;
-#[path = "faults/table.rs"]
 mod table;
 
 use calls::{Stand, DATAGRAMS, PIPE, PLAIN};
-use strace::needs_strace;
+use support::strace::{self, needs_strace};
 use table::Row;
 
 /// `check` or `write`: all faults, and what becomes of the table. Unset, each call fails at its first time only.
