@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use super::select::Select;
-use super::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 

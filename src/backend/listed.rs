@@ -12,12 +12,12 @@ use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use super::ask::{Ask, List, Wanted};
-use super::registrations::{Locked, Registrations};
 use super::select::{describe_bits, Select};
-use super::table::{Asked, Table};
-use super::watch::{Blocked, Tracking, WatchKey};
-use super::Backend;
+use crate::backend::logic::ask::{Ask, List, Wanted};
+use crate::backend::logic::registrations::{Locked, Registrations};
+use crate::backend::logic::table::{Asked, Table};
+use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::Backend;
 #[cfg(not(all(test, wakeful_loom)))]
 use crate::os::Notifier;
 use crate::os::{errors, RawIo};

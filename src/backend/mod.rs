@@ -1,31 +1,12 @@
 //! How readiness is got from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
-#[cfg(not(windows))]
-mod ask;
-#[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
-#[allow(dead_code)] // its tests run where no event port is
-mod associations;
-#[cfg(windows)]
-mod completions;
-#[cfg(not(windows))]
-mod fd_map;
-#[cfg(any(test, fuzzing))]
-#[cfg_attr(not(fuzzing), allow(dead_code))]
-pub mod fuzzing;
-// Pure: its tests run where no kqueue is. But Linux, where most builds are made, compiles it for nothing else.
-#[cfg(any(test, fuzzing, wakeful_libkqueue, not(target_os = "linux")))]
-#[allow(dead_code)]
-mod knotes;
+mod interests;
 #[cfg(not(windows))]
 mod listed;
-#[cfg(not(windows))]
-mod registrations;
+mod logic;
+mod name;
 mod select;
-mod slab;
-#[cfg(not(windows))]
-mod table;
-mod watch;
 
 #[cfg(any(
     target_os = "linux",
@@ -57,96 +38,36 @@ mod wasi;
 
 #[cfg(windows)]
 #[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
-pub(crate) use self::completions::{Completions, RaisedKey};
+pub(crate) use self::iocp::{Completions, RaisedKey};
+#[cfg(fuzzing)]
+pub use self::logic::fuzzing;
+pub(crate) use self::logic::watch::{Blocked, Tracking, WatchKey};
+pub use self::name::{Backend, UnknownBackend};
 pub(crate) use self::select::Select;
 #[cfg(feature = "sim")]
 pub use self::sim::{Address, Faults};
 #[cfg(feature = "sim")]
 pub(crate) use self::sim::{Id as SimId, Sim, World};
-pub(crate) use self::watch::{Blocked, Tracking, WatchKey};
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::str::FromStr;
 #[cfg(windows)]
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[allow(unused_imports)] // a target that has every backend needs no stand-in
 use self::absent::*;
-use crate::os::RawIo;
+use self::name::{for_each_backend, Names};
+use crate::os::{environment, RawIo};
 use crate::readiness::{Event, Events, Interest, Token};
-
-/// Priority data exists where the kernel's `EPOLLPRI`, `POLLPRI` or `EVFILT_EXCEPT` can be asked for.
-#[cfg(any(
-    target_os = "linux",
-    target_os = "android",
-    target_vendor = "apple",
-    target_os = "dragonfly",
-    target_os = "openbsd"
-))]
-impl Interest {
-    /// Tell when priority data waits: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android,
-    /// Apple, DragonFly BSD and OpenBSD.
-    pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
-}
-
-/// Asynchronous file I/O is reported by the kqueues that know `EVFILT_AIO`.
-#[cfg(any(target_vendor = "apple", target_os = "dragonfly", target_os = "freebsd"))]
-impl Interest {
-    /// Tell when asynchronous file I/O (POSIX AIO) has completed. Apple, DragonFly BSD and FreeBSD.
-    pub const AIO: Interest = Interest::AIO_COMPLETION;
-}
-
-/// `EVFILT_LIO` is FreeBSD's.
-#[cfg(target_os = "freebsd")]
-impl Interest {
-    /// Tell when a list of asynchronous file I/O (`lio_listio`) has completed. FreeBSD.
-    pub const LIO: Interest = Interest::LIO_COMPLETION;
-}
 
 /// Why a simulated `Poll` refuses a source.
 #[cfg(any(feature = "sim", windows))]
 const ONLY_SIMULATED: &str = "a simulated `Poll` registers only sources of its own `Sim`";
 
-/// The table of backends, in the order in which the first present one becomes the default.
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
-        /// A way to get readiness from a kernel. One program may use several at the same time.
-        ///
-        /// [`Poll::new`](crate::Poll::new) takes [`Backend::default`];
-        /// [`Poll::with_backend`](crate::Poll::with_backend) takes any that is [available](Backend::available).
-        ///
-        /// ```
-        /// use wakeful::{Backend, Poll};
-        ///
-        /// # fn main() -> std::io::Result<()> {
-        /// for &backend in Backend::available() {
-        ///     let poll = Poll::with_backend(backend)?;
-        ///     assert_eq!(poll.backend(), backend);
-        /// }
-        /// assert_eq!("posix_poll".parse(), Ok(Backend::PosixPoll));
-        /// # Ok(())
-        /// # }
-        /// ```
-        #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash)]
-        #[non_exhaustive]
-        pub enum Backend {
-            $($(#[$doc])* $Name,)*
-        }
-
         impl Backend {
-            /// The name by which [`FromStr`] and the environment variable `WAKEFUL_BACKEND` know it.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Backend::$Name => $text,)*
-                }
-            }
-
-            const ALL: &'static [Backend] = &[$(Backend::$Name,)*];
-
             const fn is_present(self) -> bool {
                 match self {
                     $(Backend::$Name => <$module::$Name as Select>::PRESENT,)*
@@ -291,24 +212,7 @@ macro_rules! selectors {
     };
 }
 
-selectors! {
-    /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
-    Epoll(epoll, "epoll"),
-    /// `kqueue`: macOS and its relatives, FreeBSD, NetBSD, OpenBSD, DragonFly BSD. Edge-triggered by the kernel.
-    Kqueue(kqueue, "kqueue"),
-    /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
-    EventPorts(event_ports, "event_ports"),
-    /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered sources,
-    /// ready or not.
-    PosixPoll(posix_poll, "posix_poll"),
-    /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
-    Iocp(iocp, "iocp"),
-    /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
-    Wasi(wasi, "wasi"),
-    /// No kernel: a `Poll` of the feature `sim` (module `sim`), whose sources and clock are simulated. It is made by
-    /// `Sim::poll`, and isn't among those that are [available](Backend::available) for sockets.
-    Sim(sim, "sim"),
-}
+for_each_backend!(selectors);
 
 #[cfg(feature = "sim")]
 impl Selector {
@@ -350,21 +254,7 @@ impl Backend {
     pub(crate) fn chosen() -> io::Result<Backend> {
         let parse = |name: &str| name.parse().ok();
         let wanted = || format!("the name of a backend; available here: {}", Names(Backend::available()));
-        Ok(from_environment(BACKEND_VARIABLE, wanted, parse)?.unwrap_or_default())
-    }
-}
-
-/// Names of backends in a sentence.
-struct Names(&'static [Backend]);
-
-impl fmt::Display for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for backend in self.0 {
-            write!(f, "{separator}{backend}")?;
-            separator = ", ";
-        }
-        Ok(())
+        Ok(environment::read(BACKEND_VARIABLE, wanted, parse)?.unwrap_or_default())
     }
 }
 
@@ -375,29 +265,6 @@ fn not_available(backend: Backend) -> io::Error {
         _ => format!("{backend} is not available here; available: {}", Names(Backend::available())),
     };
     io::Error::new(io::ErrorKind::Unsupported, text)
-}
-
-/// Returns what an environment variable says, if anything. An empty value counts as unset.
-pub(crate) fn from_environment<T>(
-    variable: &str,
-    wanted: impl FnOnce() -> String,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> io::Result<Option<T>> {
-    let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    match text.to_str().and_then(parse) {
-        Some(value) => Ok(Some(value)),
-        None => Err(is_not(variable, &text, &wanted())),
-    }
-}
-
-#[cold]
-fn is_not(variable: &str, text: &OsStr, wanted: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("{variable}={} is not {wanted}", text.to_string_lossy()),
-    )
 }
 
 /// Chooses the backend of [`Poll::new`](crate::Poll::new) without rebuilding.
@@ -413,32 +280,6 @@ impl Default for Backend {
         }
     }
 }
-
-impl fmt::Display for Backend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Backend {
-    type Err = UnknownBackend;
-
-    fn from_str(name: &str) -> Result<Backend, UnknownBackend> {
-        Backend::ALL.iter().copied().find(|backend| backend.name() == name).ok_or(UnknownBackend(()))
-    }
-}
-
-/// A name that no [`Backend`] has.
-#[derive(Debug, PartialEq, Eq)]
-pub struct UnknownBackend(());
-
-impl fmt::Display for UnknownBackend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not the name of a backend; the names are: {}", Names(Backend::ALL))
-    }
-}
-
-impl std::error::Error for UnknownBackend {}
 
 /// Shows the kernel's flags by their names, which only the backends know.
 impl fmt::Debug for Event {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(windows)]
-use super::completions::Completions;
-use super::watch::{Blocked, Tracking, WatchKey};
+use super::iocp::Completions;
+use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 #[cfg(not(windows))]
 mod descriptor;
+pub(crate) mod environment;
 #[cfg(target_os = "hermit")]
 mod hermit;
 #[cfg(unix)]

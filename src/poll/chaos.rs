@@ -12,7 +12,8 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::wake::Wakes;
-use crate::backend::{from_environment, Selector, NO_KERNEL};
+use crate::backend::{Selector, NO_KERNEL};
+use crate::os::environment;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -71,7 +72,7 @@ impl Chaos {
     pub(super) fn seed_of_environment() -> io::Result<Option<u64>> {
         static SAID: Once = Once::new();
         let parse = |text: &str| text.parse::<u64>().ok();
-        let Some(seed) = from_environment(VARIABLE, || "a number".to_owned(), parse)? else {
+        let Some(seed) = environment::read(VARIABLE, || "a number".to_owned(), parse)? else {
             return Ok(None);
         };
         // For the log of a test that fails. If nobody listens, nobody wants to know.

@@ -1,14 +1,8 @@
 //! The words: tokens, interests, events. Pure; knows no operating system.
 
-#[cfg(feature = "os-poll")]
-#[allow(dead_code)] // one kernel's, but tested everywhere
-pub(crate) mod afd_words;
 mod event;
 mod events;
 mod interest;
-#[cfg(feature = "os-poll")]
-#[allow(dead_code)] // one kernel's, but tested everywhere
-pub(crate) mod oneoff_words;
 #[cfg(feature = "os-poll")]
 #[allow(dead_code)] // most kernels', but tested everywhere
 mod poll_words;

@@ -51,9 +51,9 @@ const PROGRAMS: [Program; 3] = [
         args: &["--lib"],
         filters: &[
             "readiness::",
-            "backend::watch::tests",
-            "backend::slab",
-            "backend::fd_map",
+            "backend::logic::watch::tests",
+            "backend::logic::slab",
+            "backend::logic::fd_map",
             "poll::wake::",
         ],
         without: &[],

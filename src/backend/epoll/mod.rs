@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use self::sys::EpollEvent;
 use super::select::{describe_bits, Select};
-use super::watch::{Blocked, Tracking, WatchKey};
-use super::Backend;
+use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
 use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
 

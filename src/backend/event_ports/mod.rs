@@ -1,5 +1,5 @@
 //! Event ports: Solaris, and illumos' native way. One-shot: a descriptor whose event was fetched is associated with the
-//! port no more. What is associated when is in [`super::associations`], which is pure; the calls are in `sys`.
+//! port no more. What is associated when is in [`crate::backend::logic::associations`], which is pure; the calls are in `sys`.
 //!
 //! Other threads may associate while one sleeps in the port, and the kernel takes that into account at once. A sleeper
 //! must be woken for one thing alone: a descriptor that nobody tells of, and that must be looked at from now on.
@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::sys::SystemPort;
-use super::ask::Ask;
-use super::associations::{self, Associations};
-use super::registrations::Registrations;
 use super::select::{describe_bits, Select};
-use super::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::ask::Ask;
+use crate::backend::logic::associations::{self, Associations};
+use crate::backend::logic::registrations::Registrations;
+use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
 

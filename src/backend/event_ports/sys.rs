@@ -13,8 +13,8 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use super::super::ask::{Ask, Wanted};
-use super::super::associations::{Found, Port};
+use crate::backend::logic::ask::{Ask, Wanted};
+use crate::backend::logic::associations::{Found, Port};
 use crate::os::check;
 
 /// How many events one call fetches: they are on the stack, 32 bytes each.

@@ -3,10 +3,10 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::super::watch::WatchKey;
 use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
+use crate::backend::logic::afd_words;
+use crate::backend::logic::watch::WatchKey;
 use crate::os::{Port, Request, Ticket};
-use crate::readiness::afd_words;
 
 /// A second poll of a raw socket, for the socket's end alone. It goes on for as long as the registration, so that a
 /// socket that is closed without deregistration is known to be, whatever was reported or is asked of it. It is on

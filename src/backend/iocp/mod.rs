@@ -6,6 +6,7 @@
 //!
 //! Changes that come while nobody waits are collected, so that a read and a write that both block cost one poll.
 
+mod completions;
 mod groups;
 mod guard;
 mod sys;
@@ -18,14 +19,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::completions::{Completions, RaisedKey};
 use self::sys::{Afd, BaseSocket};
 use self::table::{Holder, Place, Table};
-use super::completions::Completions;
 use super::select::{describe_bits, Select};
-use super::watch::{Blocked, Tracking, Watch, WatchKey};
-use super::Backend;
+use crate::backend::logic::afd_words;
+use crate::backend::logic::watch::{Blocked, Tracking, Watch, WatchKey};
+use crate::backend::Backend;
 use crate::os::{Batch, Packet, RawIo};
-use crate::readiness::{afd_words, Events, Interest, Token};
+use crate::readiness::{Events, Interest, Token};
 
 pub(crate) struct Iocp {
     table: Mutex<Table>,

@@ -27,7 +27,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::Threading::{WaitForSingleObject, INFINITE};
 use windows_sys::Win32::System::IO::IO_STATUS_BLOCK;
 
-use super::super::WatchKey;
+use crate::backend::logic::watch::WatchKey;
 use crate::os::{is_failure, status_error, Body, Port, Request, Ticket};
 
 /// `CTL_CODE` of AFD's ninth function, with copied buffers.

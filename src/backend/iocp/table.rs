@@ -9,14 +9,15 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::super::slab::Slab;
-use super::super::watch::{Blocked, Look, Tracking, Watch, WatchKey};
-use super::super::Backend;
 use super::groups::Groups;
 use super::guard::Guard;
 use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
+use crate::backend::logic::afd_words;
+use crate::backend::logic::slab::Slab;
+use crate::backend::logic::watch::{Blocked, Look, Tracking, Watch, WatchKey};
+use crate::backend::Backend;
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
-use crate::readiness::{afd_words, Event, Events, Interest, Readiness, Token};
+use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 /// Every registration, and what the kernel is asked for it.
 pub(super) struct Table {

@@ -15,7 +15,7 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use super::super::knotes::{Action, Answer, Change, Filter, Queue, EV_EOF, EV_ERROR, MOST_CHANGES};
+use crate::backend::logic::knotes::{Action, Answer, Change, Filter, Queue, EV_EOF, EV_ERROR, MOST_CHANGES};
 use crate::os::{check, FileIdentity, FILTER_EXCEPT, FILTER_LIO};
 
 #[cfg(not(wakeful_libkqueue))]

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::*;
-use crate::backend::slab::Key;
+use crate::backend::logic::slab::Key;
 use crate::os::{FileIdentity, FileKind};
 use crate::readiness::PollWords;
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use libc::pollfd;
 
-use super::super::ask::{Ask, Wanted};
-use super::super::Backend;
+use crate::backend::logic::ask::{Ask, Wanted};
+use crate::backend::Backend;
 use crate::os::{self, PollFlags, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 

@@ -9,10 +9,11 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use super::super::ask::{Ask, Wanted};
-use super::super::Backend;
+use crate::backend::logic::ask::{Ask, Wanted};
+use crate::backend::logic::oneoff_words as words;
+use crate::backend::Backend;
 use crate::os::{check, endless_sleep};
-use crate::readiness::{oneoff_words as words, Interest, PollWords};
+use crate::readiness::{Interest, PollWords};
 
 /// With threads, the longest that a sleeper may not notice a wake or a registration: WASI can't end its sleep.
 const SLICE: Duration = Duration::from_millis(10);

@@ -47,14 +47,14 @@ const PLANTS: [Plant; 9] = [
     Plant {
         backend: "posix_poll",
         bug: "a lost re-arm: WouldBlock arms nothing",
-        file: "src/backend/registrations.rs",
+        file: "src/backend/logic/registrations.rs",
         sound: "|watch| watch.rearm(blocked)",
         planted: "|_| ()",
     },
     Plant {
         backend: "posix_poll",
         bug: "a stale token: a reregistration keeps the old one",
-        file: "src/backend/watch.rs",
+        file: "src/backend/logic/watch.rs",
         sound: "*self = Watch::new(token, interest, self.tracking)",
         planted: "let _ = token; *self = Watch::new(self.token, interest, self.tracking)",
     },

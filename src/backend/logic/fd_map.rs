@@ -10,7 +10,7 @@ use super::watch::WatchKey;
 const PAGE: usize = 256;
 
 #[derive(Default)]
-pub(super) struct FdMap {
+pub(in crate::backend) struct FdMap {
     pages: Vec<Option<Box<Page>>>,
 }
 
@@ -21,14 +21,14 @@ struct Page {
 }
 
 impl FdMap {
-    pub(super) fn get(&self, fd: RawFd) -> Option<WatchKey> {
+    pub(in crate::backend) fn get(&self, fd: RawFd) -> Option<WatchKey> {
         // A negative number is behind all pages.
         let index = fd as usize;
         self.pages.get(index / PAGE)?.as_ref()?.keys[index % PAGE]
     }
 
     /// `fd` must be one that is open, and so not negative, and has no key here.
-    pub(super) fn insert(&mut self, fd: RawFd, key: WatchKey) {
+    pub(in crate::backend) fn insert(&mut self, fd: RawFd, key: WatchKey) {
         let index = fd as usize;
         let page = match self.pages.get_mut(index / PAGE) {
             Some(Some(page)) => page,
@@ -55,7 +55,7 @@ impl FdMap {
         }
     }
 
-    pub(super) fn remove(&mut self, fd: RawFd) {
+    pub(in crate::backend) fn remove(&mut self, fd: RawFd) {
         let index = fd as usize;
         if let Some(Some(page)) = self.pages.get_mut(index / PAGE) {
             if page.keys[index % PAGE].take().is_some() {

@@ -12,12 +12,12 @@ use super::ask::{Ask, List, Wanted};
 use super::fd_map::FdMap;
 use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
-use super::Backend;
+use crate::backend::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 /// Who is asked for what the registrations want to be told.
-pub(super) trait Asked {
+pub(in crate::backend) trait Asked {
     /// How to look at sources without changing anything.
     type Ask: Ask;
     /// Whose events these are.
@@ -38,23 +38,23 @@ pub(super) trait Asked {
 }
 
 /// Every registration.
-pub(super) struct Table<K: Asked> {
+pub(in crate::backend) struct Table<K: Asked> {
     entries: Slab<Entry>,
     /// Who has each registered descriptor.
     by_fd: FdMap,
-    pub(super) kernel: K,
-    pub(super) suspects: Suspects,
+    pub(in crate::backend) kernel: K,
+    pub(in crate::backend) suspects: Suspects,
     /// What the kernel has answered about raw descriptors, and may be about the next owners of their numbers.
-    pub(super) unchecked: Vec<(Snapshot, u32)>,
+    pub(in crate::backend) unchecked: Vec<(Snapshot, u32)>,
     /// Kept for its memory: what the suspects are looked at with.
     looks: Looks<K::Ask>,
     /// Kept for its memory: what one registration is looked at with.
-    pub(super) one: List<K::Ask>,
+    pub(in crate::backend) one: List<K::Ask>,
 }
 
 /// The registrations whose watch has a suspect.
 #[derive(Default)]
-pub(super) struct Suspects {
+pub(in crate::backend) struct Suspects {
     /// Of those that have gone too, until the next look.
     keys: Vec<WatchKey>,
     /// How many have gone, at least.
@@ -62,7 +62,7 @@ pub(super) struct Suspects {
     /// One has become suspect since the last look.
     has_news: bool,
     /// Whether the last look left no room for others.
-    pub(super) filled_room: bool,
+    pub(in crate::backend) filled_room: bool,
 }
 
 struct Entry {
@@ -80,30 +80,30 @@ struct Entry {
 
 /// One registration as it was when the kernel was asked about it.
 #[derive(Copy, Clone)]
-pub(super) struct Snapshot {
+pub(in crate::backend) struct Snapshot {
     key: WatchKey,
     version: u32,
-    pub(super) fd: RawFd,
+    pub(in crate::backend) fd: RawFd,
     /// Of a raw descriptor, whose number may have a new owner.
-    pub(super) raw_identity: Option<FileIdentity>,
+    pub(in crate::backend) raw_identity: Option<FileIdentity>,
     /// That was found out since.
-    pub(super) is_gone: bool,
+    pub(in crate::backend) is_gone: bool,
 }
 
 /// One look at all suspects.
-pub(super) struct Looks<A: Ask> {
+pub(in crate::backend) struct Looks<A: Ask> {
     /// What is asked about each of `asked`.
-    pub(super) list: List<A>,
-    pub(super) asked: Vec<Snapshot>,
+    pub(in crate::backend) list: List<A>,
+    pub(in crate::backend) asked: Vec<Snapshot>,
     /// So many of `asked` are suspects still: the first ones.
     kept: usize,
     /// When to look again.
-    pub(super) again: Option<Instant>,
+    pub(in crate::backend) again: Option<Instant>,
     first_without_room: Option<usize>,
 }
 
 impl<K: Asked> Table<K> {
-    pub(super) fn new(kernel: K) -> Table<K> {
+    pub(in crate::backend) fn new(kernel: K) -> Table<K> {
         Table {
             entries: Slab::new(),
             by_fd: FdMap::default(),
@@ -116,7 +116,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// Registers `fd`, which isn't registered.
-    pub(super) fn insert(
+    pub(in crate::backend) fn insert(
         &mut self,
         fd: RawFd,
         (identity, kind): (FileIdentity, FileKind),
@@ -139,13 +139,17 @@ impl<K: Asked> Table<K> {
 
     /// Changes a watch by `change`, and asks the kernel after it.
     #[inline]
-    pub(super) fn change(&mut self, key: WatchKey, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
+    pub(in crate::backend) fn change(
+        &mut self,
+        key: WatchKey,
+        change: impl FnOnce(&mut Watch),
+    ) -> io::Result<()> {
         let entry = self.entries.get_mut(key).ok_or_else(not_found)?;
         change(&mut entry.watch);
         entry.refresh(key, &mut self.kernel, &mut self.suspects)
     }
 
-    pub(super) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
+    pub(in crate::backend) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
         if self.take(key).ok_or_else(not_found)? {
             // Or the list would grow for those that have gone, where nothing polls.
             self.suspects.stale += 1;
@@ -159,7 +163,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// Drops a registration.
-    pub(super) fn vacate(&mut self, key: WatchKey) {
+    pub(in crate::backend) fn vacate(&mut self, key: WatchKey) {
         let _ = self.take(key);
     }
 
@@ -172,7 +176,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// From now on the descriptor may be closed without `deregister`, as a raw one.
-    pub(super) fn doubt(&mut self, key: WatchKey) {
+    pub(in crate::backend) fn doubt(&mut self, key: WatchKey) {
         if let Some(entry) = self.entries.get_mut(key) {
             entry.is_doubtful = true;
             entry.version = entry.version.wrapping_add(1);
@@ -181,31 +185,31 @@ impl<K: Asked> Table<K> {
 
     /// What is to be found out about the file of a registration that is [doubted](Table::doubt), before it is changed.
     #[inline]
-    pub(super) fn doubted(&self, key: WatchKey) -> Option<Snapshot> {
+    pub(in crate::backend) fn doubted(&self, key: WatchKey) -> Option<Snapshot> {
         let entry = self.entries.get(key).filter(|entry| entry.is_doubtful)?;
         Some(entry.snapshot(key))
     }
 
     /// The registration of the number `fd`, and what that stood for when it was registered.
-    pub(super) fn at_fd(&self, fd: RawFd) -> Option<(WatchKey, FileIdentity)> {
+    pub(in crate::backend) fn at_fd(&self, fd: RawFd) -> Option<(WatchKey, FileIdentity)> {
         let key = self.by_fd.get(fd)?;
         self.entries.get(key).map(|entry| (key, entry.identity))
     }
 
     #[allow(dead_code)] // a list is known by its slots
-    pub(super) fn key_at(&self, slot: u32) -> Option<WatchKey> {
+    pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<WatchKey> {
         self.entries.key_at(slot)
     }
 
     /// What to ask about the suspects of one registration, if it has any.
-    pub(super) fn question(&self, key: WatchKey) -> Option<(Snapshot, K::Ask)> {
+    pub(in crate::backend) fn question(&self, key: WatchKey) -> Option<(Snapshot, K::Ask)> {
         let entry = self.entries.get(key)?;
         let suspect = entry.watch.suspect()?;
         Some((entry.snapshot(key), entry.look_for::<K>(suspect)))
     }
 
     /// The kernel has answered `raw` to the [`question`](Table::question).
-    pub(super) fn acquit(&mut self, asked: &Snapshot, raw: u32) {
+    pub(in crate::backend) fn acquit(&mut self, asked: &Snapshot, raw: u32) {
         let Some(entry) = self.entries.get_mut(asked.key).filter(|entry| entry.is_as(asked)) else {
             return;
         };
@@ -217,7 +221,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// What to ask about all suspects. [`take_back`](Table::take_back) follows.
-    pub(super) fn questions(&mut self) -> Looks<K::Ask> {
+    pub(in crate::backend) fn questions(&mut self) -> Looks<K::Ask> {
         let mut looks = mem::take(&mut self.looks);
         for key in self.suspects.keys.drain(..) {
             let Some(entry) = self.entries.get_mut(key) else {
@@ -237,7 +241,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// The looks are over. Whether one has become suspect meanwhile.
-    pub(super) fn take_back(&mut self, mut looks: Looks<K::Ask>) -> bool {
+    pub(in crate::backend) fn take_back(&mut self, mut looks: Looks<K::Ask>) -> bool {
         let kept = &mut looks.asked[..looks.kept];
         // It is the first next time, so that none starves.
         kept.rotate_left(looks.first_without_room.unwrap_or(0));
@@ -251,14 +255,14 @@ impl<K: Asked> Table<K> {
 
     /// Whether one has become suspect since the last look, or since this was asked.
     #[allow(dead_code)] // who shows lists tells each change
-    pub(super) fn take_news_of_suspects(&mut self) -> bool {
+    pub(in crate::backend) fn take_news_of_suspects(&mut self) -> bool {
         mem::take(&mut self.suspects.has_news)
     }
 
     /// The kernel has answered `raw` to what was asked for the registration in `slot`. If that is a raw descriptor's,
     /// and there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
     #[inline(never)]
-    pub(super) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
+    pub(in crate::backend) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
         let Some((key, entry)) = self.entries.entry_at(slot) else {
             return;
         };
@@ -274,7 +278,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// As [`answer`](Table::answer), once it is known whether the source is there.
-    pub(super) fn answer_checked(&mut self, asked: &Snapshot, raw: u32, events: &mut Events) {
+    pub(in crate::backend) fn answer_checked(&mut self, asked: &Snapshot, raw: u32, events: &mut Events) {
         let key = asked.key;
         // What has changed meanwhile is answered anew.
         if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.is_as(asked)) {
@@ -285,7 +289,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// Applies the answer to one of `looks`.
-    pub(super) fn look(
+    pub(in crate::backend) fn look(
         &mut self,
         looks: &mut Looks<K::Ask>,
         index: usize,
@@ -342,14 +346,14 @@ impl<K: Asked> Table<K> {
 }
 
 impl Suspects {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::backend) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 }
 
 impl<A: Ask> Looks<A> {
     /// The look has failed: all of them are suspects still.
-    pub(super) fn keep_all(&mut self) {
+    pub(in crate::backend) fn keep_all(&mut self) {
         self.kept = self.asked.len();
     }
 
@@ -424,12 +428,12 @@ impl Entry {
 }
 
 #[cold]
-pub(super) fn not_found() -> io::Error {
+pub(in crate::backend) fn not_found() -> io::Error {
     io::Error::from_raw_os_error(errors::NOT_FOUND)
 }
 
 #[cold]
-pub(super) fn already_exists() -> io::Error {
+pub(in crate::backend) fn already_exists() -> io::Error {
     io::Error::from_raw_os_error(errors::ALREADY_EXISTS)
 }
 
@@ -443,7 +447,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::backend::registrations::Registrations;
+    use crate::backend::logic::registrations::Registrations;
     use crate::backend::Blocked;
 
     /// Takes everything.

@@ -6,7 +6,7 @@ use std::io;
 use std::os::windows::io::AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::slab::{Key, Slab};
+use crate::backend::logic::slab::{Key, Slab};
 use crate::os::{Port, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 

@@ -17,7 +17,7 @@ use super::ask::Wanted;
 use super::registrations::Registrations;
 use super::slab::Key;
 use super::table::{Asked, Table};
-use super::Backend;
+use crate::backend::Backend;
 use crate::readiness::Events;
 
 /// The calls of one port.
@@ -55,7 +55,7 @@ pub(crate) enum Found {
 }
 
 /// What is associated with a port.
-pub(super) struct Associations<P: Port> {
+pub(in crate::backend) struct Associations<P: Port> {
     port: Arc<P>,
     by_slot: Vec<Slot>,
 }
@@ -68,7 +68,7 @@ struct Slot {
 }
 
 impl<P: Port> Associations<P> {
-    pub(super) fn new(port: Arc<P>) -> Associations<P> {
+    pub(in crate::backend) fn new(port: Arc<P>) -> Associations<P> {
         Associations { port, by_slot: Vec::new() }
     }
 }
@@ -106,7 +106,7 @@ impl<P: Port> Asked for Associations<P> {
 }
 
 /// Ends a sleep in the port, also if it is full.
-pub(super) fn notify(port: &impl Port) -> io::Result<()> {
+pub(in crate::backend) fn notify(port: &impl Port) -> io::Result<()> {
     match port.send() {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => port.alert(true),
         result => result,
@@ -114,7 +114,7 @@ pub(super) fn notify(port: &impl Port) -> io::Result<()> {
 }
 
 /// Fetches events for the registrations, and sleeps for the first.
-pub(super) fn wait<P: Port>(
+pub(in crate::backend) fn wait<P: Port>(
     port: &P,
     registrations: &Registrations<Associations<P>>,
     events: &mut Events,
@@ -148,7 +148,7 @@ pub(super) fn wait<P: Port>(
 
 impl<P: Port> Table<Associations<P>> {
     /// One event was fetched. If a slot wants more, it is associated anew.
-    pub(super) fn fetched(&mut self, found: Found, events: &mut Events) {
+    pub(in crate::backend) fn fetched(&mut self, found: Found, events: &mut Events) {
         let Found::Descriptor { user, raw } = found else {
             return;
         };

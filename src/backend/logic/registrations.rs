@@ -23,15 +23,15 @@ use crate::os::{errors, FileIdentity};
 use crate::readiness::{Events, Interest, Token};
 
 /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
-pub(super) struct Registrations<K: Asked>(Box<Mutex<Table<K>>>);
+pub(in crate::backend) struct Registrations<K: Asked>(Box<Mutex<Table<K>>>);
 
 /// The table, locked.
-pub(super) type Locked<'a, K> = MutexGuard<'a, Table<K>>;
+pub(in crate::backend) type Locked<'a, K> = MutexGuard<'a, Table<K>>;
 
 /// What a call does beside asking the kernel, and when.
-pub(super) struct Turn {
+pub(in crate::backend) struct Turn {
     /// How long the kernel may sleep.
-    pub(super) timeout: Option<Duration>,
+    pub(in crate::backend) timeout: Option<Duration>,
     had_events: usize,
     suspects_come_last: bool,
 }
@@ -39,7 +39,7 @@ pub(super) struct Turn {
 impl Turn {
     /// An error of the kernel's says nothing if there are events to report.
     #[cold]
-    pub(super) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
+    pub(in crate::backend) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
         if events.len() > self.had_events {
             Ok(())
         } else {
@@ -52,22 +52,22 @@ impl Turn {
 const CHUNK: usize = 64;
 
 impl<K: Asked> Registrations<K> {
-    pub(super) fn new(kernel: K) -> Registrations<K> {
+    pub(in crate::backend) fn new(kernel: K) -> Registrations<K> {
         Registrations(Box::new(Mutex::new(Table::new(kernel))))
     }
 
     #[inline]
-    pub(super) fn lock(&self) -> Locked<'_, K> {
+    pub(in crate::backend) fn lock(&self) -> Locked<'_, K> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether no thread holds the lock.
     #[cfg(all(test, unix, not(wakeful_loom)))]
-    pub(super) fn is_unlocked(&self) -> bool {
+    pub(in crate::backend) fn is_unlocked(&self) -> bool {
         self.0.try_lock().is_ok()
     }
 
-    pub(super) fn register(
+    pub(in crate::backend) fn register(
         &self,
         fd: RawFd,
         tracking: Tracking,
@@ -107,7 +107,11 @@ impl<K: Asked> Registrations<K> {
 
     /// Finds a registration by its key, or that of a raw descriptor by its number.
     #[inline]
-    pub(super) fn find(&self, fd: RawFd, key: Option<WatchKey>) -> (Locked<'_, K>, io::Result<WatchKey>) {
+    pub(in crate::backend) fn find(
+        &self,
+        fd: RawFd,
+        key: Option<WatchKey>,
+    ) -> (Locked<'_, K>, io::Result<WatchKey>) {
         match key {
             Some(key) => self.find_key(key),
             None => self.find_raw(fd),
@@ -179,7 +183,7 @@ impl<K: Asked> Registrations<K> {
     }
 
     /// An operation has answered `WouldBlock`.
-    pub(super) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, K> {
+    pub(in crate::backend) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, K> {
         let (mut table, found) = self.find_key(key);
         // Deregistered meanwhile: nothing to arm.
         let _ = found.and_then(|key| table.change(key, |watch| watch.rearm(blocked)));
@@ -192,7 +196,11 @@ impl<K: Asked> Registrations<K> {
 
     /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
     #[inline(never)]
-    pub(super) fn look_at<'a>(&'a self, mut table: Locked<'a, K>, key: WatchKey) -> Locked<'a, K> {
+    pub(in crate::backend) fn look_at<'a>(
+        &'a self,
+        mut table: Locked<'a, K>,
+        key: WatchKey,
+    ) -> Locked<'a, K> {
         let Some((asked, ask)) = table.question(key) else {
             return table;
         };
@@ -211,7 +219,7 @@ impl<K: Asked> Registrations<K> {
 
     /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
     #[inline]
-    pub(super) fn begin(
+    pub(in crate::backend) fn begin(
         &self,
         events: &mut Events,
         timeout: Option<Duration>,
@@ -237,7 +245,12 @@ impl<K: Asked> Registrations<K> {
 
     /// What comes after what the kernel has told.
     #[inline]
-    pub(super) fn end(&self, table: Locked<'_, K>, turn: &Turn, events: &mut Events) -> io::Result<()> {
+    pub(in crate::backend) fn end(
+        &self,
+        table: Locked<'_, K>,
+        turn: &Turn,
+        events: &mut Events,
+    ) -> io::Result<()> {
         if turn.suspects_come_last && events.spare() > 0 && !table.suspects.is_empty() {
             let (_table, looked) = self.look_at_each(table, events);
             if events.len() == turn.had_events {
@@ -249,7 +262,7 @@ impl<K: Asked> Registrations<K> {
 
     /// Looks at the suspects, reports those that are due, and answers when to look again.
     #[inline(never)]
-    pub(super) fn look_at_each<'a>(
+    pub(in crate::backend) fn look_at_each<'a>(
         &'a self,
         mut table: Locked<'a, K>,
         events: &mut Events,
@@ -309,7 +322,11 @@ impl<K: Asked> Registrations<K> {
 
     /// Answers about raw descriptors are applied once it is known that their numbers have no new owners.
     #[inline(never)]
-    pub(super) fn check<'a>(&'a self, mut table: Locked<'a, K>, events: &mut Events) -> Locked<'a, K> {
+    pub(in crate::backend) fn check<'a>(
+        &'a self,
+        mut table: Locked<'a, K>,
+        events: &mut Events,
+    ) -> Locked<'a, K> {
         let mut unchecked = mem::take(&mut table.unchecked);
         drop(table);
         for (asked, raw) in &mut unchecked {

@@ -3,7 +3,7 @@
 //! Each subscription is answered by itself, with its type, an error of its own, and flags. The answers about one
 //! source are put together as words.
 
-use super::poll_words::PollWords;
+use crate::readiness::PollWords;
 
 pub(crate) const INPUT: u32 = 1 << 0;
 pub(crate) const OUTPUT: u32 = 1 << 1;

@@ -3,7 +3,8 @@
 
 use super::knotes::{self, Filter};
 use super::watch;
-use crate::readiness::{afd_words, Interest, PollWords, Readiness};
+use crate::backend::logic::afd_words;
+use crate::readiness::{Interest, PollWords, Readiness};
 
 pub fn watch(bytes: &[u8]) {
     watch::fuzzing::any_sequence(bytes);

@@ -1,7 +1,6 @@
 //! What the words of `AFD_POLL` mean: the poll that Windows' sockets answer.
 
-use super::event::Readiness;
-use super::interest::Interest;
+use crate::readiness::{Interest, Readiness};
 
 /// Data has arrived.
 pub(crate) const RECEIVE: u32 = 0x001;

@@ -11,7 +11,7 @@ pub(crate) struct Key {
 /// may go by slots, as long as it clears them when a value goes.
 ///
 /// A slot whose generations have run out, after 2^32 values, isn't used again: so a key is never wrong, however old.
-pub(super) struct Slab<T> {
+pub(in crate::backend) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
 }
@@ -23,16 +23,16 @@ struct Slot<T> {
 
 #[allow(dead_code)] // each kernel needs some of these
 impl<T> Slab<T> {
-    pub(super) const fn new() -> Slab<T> {
+    pub(in crate::backend) const fn new() -> Slab<T> {
         Slab { slots: Vec::new(), free: Vec::new() }
     }
 
-    pub(super) fn insert(&mut self, value: T) -> Key {
+    pub(in crate::backend) fn insert(&mut self, value: T) -> Key {
         self.insert_with(|_| value)
     }
 
     /// For a value that has to know its own key.
-    pub(super) fn insert_with(&mut self, value: impl FnOnce(Key) -> T) -> Key {
+    pub(in crate::backend) fn insert_with(&mut self, value: impl FnOnce(Key) -> T) -> Key {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, value: None });
             (self.slots.len() - 1) as u32
@@ -44,21 +44,21 @@ impl<T> Slab<T> {
     }
 
     /// The slot of `key`, if its value is there.
-    pub(super) fn slot_of(&self, key: Key) -> Option<u32> {
+    pub(in crate::backend) fn slot_of(&self, key: Key) -> Option<u32> {
         self.get(key).map(|_| key.slot)
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&T> {
+    pub(in crate::backend) fn get(&self, key: Key) -> Option<&T> {
         let place = self.slots.get(key.slot as usize)?;
         place.value.as_ref().filter(|_| place.generation == key.generation)
     }
 
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub(in crate::backend) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         place.value.as_mut().filter(|_| place.generation == key.generation)
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+    pub(in crate::backend) fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation != key.generation {
             return None;
@@ -69,27 +69,27 @@ impl<T> Slab<T> {
     }
 
     /// The key of the value that is in `slot`.
-    pub(super) fn key_at(&self, slot: u32) -> Option<Key> {
+    pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<Key> {
         let place = self.slots.get(slot as usize)?;
         place.value.as_ref().map(|_| Key { slot, generation: place.generation })
     }
 
-    pub(super) fn at(&self, slot: u32) -> Option<&T> {
+    pub(in crate::backend) fn at(&self, slot: u32) -> Option<&T> {
         self.slots.get(slot as usize)?.value.as_ref()
     }
 
-    pub(super) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(in crate::backend) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.slots.get_mut(slot as usize)?.value.as_mut()
     }
 
     /// The value that is in `slot`, and its key.
-    pub(super) fn entry_at(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+    pub(in crate::backend) fn entry_at(&mut self, slot: u32) -> Option<(Key, &mut T)> {
         let place = self.slots.get_mut(slot as usize)?;
         let key = Key { slot, generation: place.generation };
         place.value.as_mut().map(|value| (key, value))
     }
 
-    pub(super) fn remove_at(&mut self, slot: u32) -> Option<T> {
+    pub(in crate::backend) fn remove_at(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(slot as usize)?;
         let value = place.value.take()?;
         self.free_slot(slot);
@@ -105,7 +105,7 @@ impl<T> Slab<T> {
     }
 
     /// Every slot, taken or free.
-    pub(super) fn slots(&self) -> std::ops::Range<u32> {
+    pub(in crate::backend) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32
     }
 }

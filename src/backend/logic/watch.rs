@@ -52,7 +52,7 @@
 use std::time::Instant;
 
 #[cfg(not(windows))]
-pub(super) use self::suspicion::LONGEST_PAUSE;
+pub(in crate::backend) use self::suspicion::LONGEST_PAUSE;
 use self::suspicion::{Doubt, Suspicion, SHORTEST_PAUSE};
 use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::watch::Watch;
-use super::Backend;
+use crate::backend::Backend;
 use crate::os::{FileIdentity, FileKind};
 use crate::readiness::{Interest, PollWords};
 
@@ -20,7 +20,7 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// What `watch` wants, if anything would be news to it.
-    pub(super) fn of(watch: &Watch) -> Option<Wanted> {
+    pub(in crate::backend) fn of(watch: &Watch) -> Option<Wanted> {
         let interest = watch.armed();
         let is_news = interest.is_some() || watch.awaits_end();
         is_news.then_some(Wanted { interest, read_hangup: watch.awaits_read_end() })
@@ -70,17 +70,17 @@ pub(crate) trait Ask: Clone + Send {
 }
 
 /// What is asked in one call, and memory for it.
-pub(super) struct List<A: Ask> {
-    pub(super) asks: Vec<A>,
+pub(in crate::backend) struct List<A: Ask> {
+    pub(in crate::backend) asks: Vec<A>,
     scratch: A::Scratch,
 }
 
 impl<A: Ask> List<A> {
-    pub(super) fn new(asks: Vec<A>) -> List<A> {
+    pub(in crate::backend) fn new(asks: Vec<A>) -> List<A> {
         List { asks, scratch: A::Scratch::default() }
     }
 
-    pub(super) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
+    pub(in crate::backend) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
         A::poll(&mut self.asks, &mut self.scratch, timeout)
     }
 }

@@ -1,0 +1,27 @@
+//! What is decided about registrations and about a kernel's answers. Without a system call, so that it is compiled and
+//! tested where its kernel isn't.
+
+#[allow(dead_code)] // one kernel's, but tested everywhere
+pub(crate) mod afd_words;
+#[cfg(not(windows))]
+pub(in crate::backend) mod ask;
+#[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
+#[allow(dead_code)] // its tests run where no event port is
+pub(in crate::backend) mod associations;
+#[cfg(not(windows))]
+mod fd_map;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(not(fuzzing), allow(dead_code))]
+pub mod fuzzing;
+// Linux, where most builds are made, compiles it for nothing else.
+#[cfg(any(test, fuzzing, wakeful_libkqueue, not(target_os = "linux")))]
+#[allow(dead_code)]
+pub(in crate::backend) mod knotes;
+#[allow(dead_code)] // one kernel's, but tested everywhere
+pub(crate) mod oneoff_words;
+#[cfg(not(windows))]
+pub(in crate::backend) mod registrations;
+pub(in crate::backend) mod slab;
+#[cfg(not(windows))]
+pub(in crate::backend) mod table;
+pub(in crate::backend) mod watch;
