@@ -129,7 +129,7 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
     while at < tokens.len() {
         let starts = matches!(tokens[at].as_str(), "crate" | "super")
             && tokens.get(at + 1).is_some_and(|next| next == "::")
-            && (at == 0 || tokens[at - 1] != "::");
+            && (at == 0 || !["::", "in"].contains(&tokens[at - 1].as_str()));
         if !starts {
             at += 1;
             continue;
@@ -199,6 +199,16 @@ const FLOORS: &[&[&str]] = &[
     &["readiness", "os"],
 ];
 
+/// The same within `backend/`.
+const BACKEND_FLOORS: &[&[&str]] = &[
+    &["mod"],
+    &["epoll", "kqueue", "event_ports", "posix_poll", "iocp", "wasi", "sim"],
+    &["listed", "absent"],
+    &["select"],
+    &["logic"],
+    &["name", "interests"],
+];
+
 fn floor(room: &str) -> Option<usize> {
     FLOORS.iter().position(|rooms| rooms.contains(&room))
 }
@@ -241,11 +251,41 @@ fn a_floor_imports_only_lower_ones() {
 }
 
 #[test]
+fn a_floor_of_backend_imports_only_lower_ones() {
+    let floor = |room: &str| BACKEND_FLOORS.iter().position(|rooms| rooms.contains(&room));
+    let mut found = Vec::new();
+    let mut seen = 0;
+    for source in sources().iter().filter(|source| source.is_in("backend/")) {
+        let inside = source.path.trim_start_matches("backend/").trim_end_matches(".rs");
+        let from = inside.split('/').next().unwrap();
+        assert!(floor(from).is_some(), "src/backend/{from} has no floor");
+        for path in imports(source).iter().filter(|path| path[0] == "backend") {
+            // What else is named of `backend` is in its mod.rs.
+            let to = match path.get(1).map(String::as_str) {
+                None | Some("*") => continue,
+                Some(to) if floor(to).is_some() => to,
+                Some(_) => "mod",
+            };
+            seen += 1;
+            if to != from && floor(to) <= floor(from) {
+                found.push(format!("src/{} names {}", source.path, path.join("::")));
+            }
+        }
+    }
+    assert!(seen > 50, "the search for imports finds too few: {seen}");
+    assert_none("an arrow goes up in backend/", found);
+}
+
+/// The folders of the backends.
+fn backends() -> BTreeSet<String> {
+    let folder =
+        |source: &Source| Some(source.path.strip_prefix("backend/")?.strip_suffix("/mod.rs")?.to_owned());
+    sources().iter().filter_map(folder).filter(|folder| folder != "logic").collect()
+}
+
+#[test]
 fn a_backend_names_no_other() {
-    let backends: BTreeSet<String> = sources()
-        .iter()
-        .filter_map(|source| Some(source.path.strip_prefix("backend/")?.strip_suffix("/mod.rs")?.to_owned()))
-        .collect();
+    let backends = backends();
     assert!(backends.len() >= 2);
     let mut found = Vec::new();
     for source in sources() {
@@ -276,13 +316,9 @@ fn a_backend_names_no_other() {
 
 #[test]
 fn each_backend_keeps_its_calls_apart() {
-    for source in sources() {
-        if let Some(folder) =
-            source.path.strip_prefix("backend/").and_then(|path| path.strip_suffix("/mod.rs"))
-        {
-            let sys = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/backend").join(folder).join("sys.rs");
-            assert!(sys.exists() || folder == "sim", "backend/{folder} has no sys.rs");
-        }
+    for backend in backends() {
+        let sys = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/backend").join(&backend).join("sys.rs");
+        assert!(sys.exists() || backend == "sim", "backend/{backend} has no sys.rs");
     }
 }
 

@@ -68,7 +68,7 @@ impl Select for Absent {
 macro_rules! absent {
     ($($module:ident::$Name:ident),*) => {$(
         pub(crate) mod $module {
-            pub(crate) type $Name = super::Absent;
+            pub(crate) type $Name = crate::backend::absent::Absent;
         }
     )*};
 }

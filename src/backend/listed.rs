@@ -17,7 +17,7 @@ use crate::backend::logic::ask::{Ask, List, Wanted};
 use crate::backend::logic::registrations::{Locked, Registrations};
 use crate::backend::logic::table::{Asked, Table};
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 #[cfg(not(all(test, wakeful_loom)))]
 use crate::os::Notifier;
 use crate::os::{errors, RawIo};

@@ -61,10 +61,6 @@ use self::name::{for_each_backend, Names};
 use crate::os::{environment, RawIo};
 use crate::readiness::{Event, Events, Interest, Token};
 
-/// Why a simulated `Poll` refuses a source.
-#[cfg(any(feature = "sim", windows))]
-const ONLY_SIMULATED: &str = "a simulated `Poll` registers only sources of its own `Sim`";
-
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
         impl Backend {
@@ -199,20 +195,24 @@ macro_rules! selectors {
                     $(Selector::$Name(selector) => selector.descriptor(),)*
                 }
             }
-
-            #[cfg(windows)]
-            #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-            pub(crate) fn completions(&self) -> io::Result<&Arc<Completions>> {
-                let completions = match self {
-                    $(Selector::$Name(selector) => selector.completions(),)*
-                };
-                completions.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, ONLY_SIMULATED))
-            }
         }
     };
 }
 
 for_each_backend!(selectors);
+
+#[cfg(windows)]
+impl Selector {
+    /// Where operations on handles that are no sockets complete, and from where their sources are reported. A
+    /// simulation has none.
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
+    pub(crate) fn completions(&self) -> io::Result<&Arc<Completions>> {
+        match self {
+            Selector::Iocp(iocp) => Ok(iocp.completions()),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, select::ONLY_SIMULATED)),
+        }
+    }
+}
 
 #[cfg(feature = "sim")]
 impl Selector {

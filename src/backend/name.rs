@@ -10,19 +10,20 @@ macro_rules! for_each_backend {
         $then! {
             /// `epoll`: Linux, Android, illumos, Redox. Edge-triggered by the kernel.
             Epoll(epoll, "epoll"),
-            /// `kqueue`: macOS and its relatives, FreeBSD, NetBSD, OpenBSD, DragonFly BSD. Edge-triggered by the kernel.
+            /// `kqueue`: macOS and its relatives, FreeBSD, NetBSD, OpenBSD, DragonFly BSD. Edge-triggered by the
+            /// kernel.
             Kqueue(kqueue, "kqueue"),
             /// Event ports: Solaris, and illumos beside its epoll. One-shot, with an edge-triggered face.
             EventPorts(event_ports, "event_ports"),
-            /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered sources,
-            /// ready or not.
+            /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered
+            /// sources, ready or not.
             PosixPoll(posix_poll, "posix_poll"),
             /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
             Iocp(iocp, "iocp"),
             /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
             Wasi(wasi, "wasi"),
-            /// No kernel: a `Poll` of the feature `sim` (module `sim`), whose sources and clock are simulated. It is made by
-            /// `Sim::poll`, and isn't among those that are [available](Backend::available) for sockets.
+            /// No kernel: a `Poll` of the feature `sim` (module `sim`), whose sources and clock are simulated. It is
+            /// made by `Sim::poll`, and isn't among those that are [available](Backend::available) for sockets.
             Sim(sim, "sim"),
         }
     };

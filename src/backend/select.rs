@@ -1,11 +1,9 @@
+//! The contract of a backend.
+
 use std::fmt;
 use std::io;
-#[cfg(windows)]
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-#[cfg(windows)]
-use super::iocp::Completions;
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
@@ -88,13 +86,6 @@ pub(crate) trait Select: Sized + Send + Sync {
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_>;
 
-    /// Where operations on handles that are no sockets complete, and from where their sources are reported. A
-    /// simulation has none.
-    #[cfg(windows)]
-    fn completions(&self) -> Option<&Arc<Completions>> {
-        None
-    }
-
     /// Names the kernel's flags of one of this backend's events.
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
@@ -115,3 +106,7 @@ pub(crate) fn describe_bits(raw: u32, names: &[(u32, &str)], f: &mut fmt::Format
     }
     Ok(())
 }
+
+/// Why a simulated `Poll` refuses a source.
+#[cfg(any(feature = "sim", windows))]
+pub(super) const ONLY_SIMULATED: &str = "a simulated `Poll` registers only sources of its own `Sim`";

@@ -12,7 +12,7 @@ use std::time::Duration;
 use self::sys::EpollEvent;
 use super::select::{describe_bits, Select};
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
 use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
 

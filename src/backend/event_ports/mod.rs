@@ -1,5 +1,5 @@
 //! Event ports: Solaris, and illumos' native way. One-shot: a descriptor whose event was fetched is associated with the
-//! port no more. What is associated when is in [`crate::backend::logic::associations`], which is pure; the calls are in `sys`.
+//! port no more. What is associated when is in `logic::associations`, which is pure; the calls are in `sys`.
 //!
 //! Other threads may associate while one sleeps in the port, and the kernel takes that into account at once. A sleeper
 //! must be woken for one thing alone: a descriptor that nobody tells of, and that must be looked at from now on.

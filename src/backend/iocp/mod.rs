@@ -25,7 +25,7 @@ use self::table::{Holder, Place, Table};
 use super::select::{describe_bits, Select};
 use crate::backend::logic::afd_words;
 use crate::backend::logic::watch::{Blocked, Tracking, Watch, WatchKey};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{Batch, Packet, RawIo};
 use crate::readiness::{Events, Interest, Token};
 
@@ -130,10 +130,6 @@ impl Select for Iocp {
         self.completions.close();
     }
 
-    fn completions(&self) -> Option<&Arc<Completions>> {
-        Some(&self.completions)
-    }
-
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe_bits(raw, &afd_words::NAMES, f)
     }
@@ -147,6 +143,11 @@ struct Turn {
 }
 
 impl Iocp {
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
+    pub(super) fn completions(&self) -> &Arc<Completions> {
+        &self.completions
+    }
+
     fn wait_with(&self, batch: &mut Batch, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let before = events.len();
         let mut timeout = timeout;

@@ -15,7 +15,7 @@ use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
 use crate::backend::logic::afd_words;
 use crate::backend::logic::slab::Slab;
 use crate::backend::logic::watch::{Blocked, Look, Tracking, Watch, WatchKey};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 

@@ -1,6 +1,6 @@
 //! kqueue(2): edge-triggered by the kernel (`EV_CLEAR`), which drops what it watches when a descriptor is closed.
 //!
-//! What is asked and what the answers mean is in [`crate::backend::logic::knotes`], which is pure; the calls are in `sys`.
+//! What is asked and what the answers mean is in `logic::knotes`, which is pure; the calls are in `sys`.
 
 mod sys;
 
@@ -15,7 +15,7 @@ use self::sys::{Kevent, KERNEL_BATCH};
 use super::select::{describe_bits, Select};
 use crate::backend::logic::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
 use crate::readiness::{Event, Events, Interest, Token};
 

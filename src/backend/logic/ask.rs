@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
 use super::watch::Watch;
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{FileIdentity, FileKind};
 use crate::readiness::{Interest, PollWords};
 

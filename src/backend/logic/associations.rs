@@ -17,7 +17,7 @@ use super::ask::Wanted;
 use super::registrations::Registrations;
 use super::slab::Key;
 use super::table::{Asked, Table};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::readiness::Events;
 
 /// The calls of one port.

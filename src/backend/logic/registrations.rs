@@ -357,3 +357,49 @@ impl Snapshot {
         raw & A::INVALID != 0 || may_be_another && is_another()
     }
 }
+
+#[cfg(all(test, unix, not(wakeful_loom)))]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::backend::logic::ask::Wanted;
+    use crate::backend::name::Backend;
+
+    /// Takes everything.
+    struct Kernel;
+
+    impl Asked for Kernel {
+        type Ask = libc::pollfd;
+        const BACKEND: Backend = Backend::PosixPoll;
+        const FORGETS_CLOSED: bool = false;
+
+        fn ask(&mut self, _: WatchKey, _: RawFd, _: Option<Wanted>) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn forget(&mut self, _: WatchKey, _: RawFd) {}
+    }
+
+    #[test]
+    fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
+        let (one, _other) = UnixStream::pair().unwrap();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registrations = Registrations::new(Kernel);
+        for _ in 0..1000 {
+            let (mut table, key) =
+                registrations.register(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
+            // It was told of, and then blocked in a direction that isn't known.
+            table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
+            table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
+            assert!(table.take_news_of_suspects());
+            table.remove(key).unwrap();
+        }
+        let table = registrations.lock();
+        assert!(table.suspects.keys.capacity() < 10);
+        let (table, again) = registrations.look_at_each(table, &mut Events::with_capacity(1));
+        assert!(again.unwrap().is_none());
+        assert!(table.suspects.keys.is_empty());
+    }
+}

@@ -12,7 +12,7 @@ use super::ask::{Ask, List, Wanted};
 use super::fd_map::FdMap;
 use super::slab::Slab;
 use super::watch::{Look, Tracking, Watch, WatchKey};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -56,7 +56,7 @@ pub(in crate::backend) struct Table<K: Asked> {
 #[derive(Default)]
 pub(in crate::backend) struct Suspects {
     /// Of those that have gone too, until the next look.
-    keys: Vec<WatchKey>,
+    pub(super) keys: Vec<WatchKey>,
     /// How many have gone, at least.
     stale: usize,
     /// One has become suspect since the last look.
@@ -439,50 +439,4 @@ pub(in crate::backend) fn already_exists() -> io::Error {
 
 fn event<K: Asked>(token: Token, readiness: Readiness, raw: u32) -> Event {
     Event::new(token, readiness, K::BACKEND as u8, raw)
-}
-
-#[cfg(all(test, unix, not(wakeful_loom)))]
-mod tests {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-    use crate::backend::logic::registrations::Registrations;
-    use crate::backend::Blocked;
-
-    /// Takes everything.
-    struct Kernel;
-
-    impl Asked for Kernel {
-        type Ask = libc::pollfd;
-        const BACKEND: Backend = Backend::PosixPoll;
-        const FORGETS_CLOSED: bool = false;
-
-        fn ask(&mut self, _: WatchKey, _: RawFd, _: Option<Wanted>) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn forget(&mut self, _: WatchKey, _: RawFd) {}
-    }
-
-    #[test]
-    fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
-        let (one, _other) = UnixStream::pair().unwrap();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registrations = Registrations::new(Kernel);
-        for _ in 0..1000 {
-            let (mut table, key) =
-                registrations.register(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
-            // It was told of, and then blocked in a direction that isn't known.
-            table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
-            table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
-            assert!(table.take_news_of_suspects());
-            table.remove(key).unwrap();
-        }
-        let table = registrations.lock();
-        assert!(table.suspects.keys.capacity() < 10);
-        let (table, again) = registrations.look_at_each(table, &mut Events::with_capacity(1));
-        assert!(again.unwrap().is_none());
-        assert!(table.suspects.keys.is_empty());
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use libc::pollfd;
 
 use crate::backend::logic::ask::{Ask, Wanted};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{self, PollFlags, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 

@@ -95,7 +95,7 @@ impl Select for Sim {
     }
 
     fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, super::ONLY_SIMULATED))
+        Err(io::Error::new(io::ErrorKind::Unsupported, super::select::ONLY_SIMULATED))
     }
 
     fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::faults::Faults;
 use super::random::Random;
 use super::sources::{readiness, Channel, Direction, Id, Kind, Number, Registration, Reset, READ, WRITE};
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 /// The longest that an event is late.

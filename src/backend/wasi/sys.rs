@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::backend::logic::ask::{Ask, Wanted};
 use crate::backend::logic::oneoff_words as words;
-use crate::backend::Backend;
+use crate::backend::name::Backend;
 use crate::os::{check, endless_sleep};
 use crate::readiness::{Interest, PollWords};
 
