@@ -1,3 +1,3 @@
 //! Sources that Hermit has beside sockets: descriptors that belong to other code.
 
-pub use crate::poll::SourceFd;
+pub use crate::source::SourceFd;

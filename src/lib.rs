@@ -67,10 +67,14 @@ macro_rules! trace {
 #[cfg(feature = "os-poll")]
 mod backend;
 #[cfg(feature = "os-poll")]
+mod engine;
+#[cfg(feature = "os-poll")]
 mod os;
 #[cfg(feature = "os-poll")]
 mod poll;
 mod readiness;
+#[cfg(feature = "os-poll")]
+mod source;
 
 #[cfg(feature = "os-poll")]
 pub mod guide;
@@ -107,5 +111,7 @@ pub mod windows;
 #[cfg(feature = "os-poll")]
 pub use self::backend::{Backend, UnknownBackend};
 #[cfg(feature = "os-poll")]
-pub use self::poll::{IoSource, Poll, Registry, Waker};
+pub use self::poll::{Poll, Registry, Waker};
 pub use self::readiness::{Events, Interest, Token};
+#[cfg(feature = "os-poll")]
+pub use self::source::IoSource;

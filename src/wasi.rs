@@ -1,3 +1,3 @@
 //! Sources that WASI has beside sockets: descriptors that somebody else owns, standard input for one.
 
-pub use crate::poll::SourceFd;
+pub use crate::source::SourceFd;

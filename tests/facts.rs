@@ -196,7 +196,7 @@ fn the_oldest_rust() {
 fn figures_that_are_constants() {
     for (source, begin, end, document, before, after) in [
         (
-            include_str!("../src/poll/chaos.rs"),
+            include_str!("../src/engine/chaos.rs"),
             "const LATEST: Duration = Duration::from_millis(",
             ")",
             "src/guide.rs",

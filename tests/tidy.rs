@@ -194,7 +194,9 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
 const FLOORS: &[&[&str]] = &[
     &["lib", "guide"],
     &["net", "unix", "windows", "hermit", "wasi", "sim"],
+    &["source"],
     &["poll"],
+    &["engine"],
     &["backend"],
     &["readiness", "os"],
 ];

@@ -3,7 +3,7 @@
 /// A socket: a source type with std's type inside, the ways from and to it, and what every socket can do.
 macro_rules! socket_type {
     ($(#[$doc:meta])* pub struct $Type:ident($Std:ty, $Addr:ty);) => {
-        $crate::poll::source_type! {
+        $crate::source::source_type! {
             $(#[$doc])*
             pub struct $Type($Std);
         }
@@ -17,7 +17,7 @@ macro_rules! socket_type {
             #[must_use]
             #[inline]
             pub fn from_std(socket: $Std) -> $Type {
-                $Type { inner: $crate::poll::IoSource::new(socket) }
+                $Type { inner: $crate::source::IoSource::new(socket) }
             }
 
             /// The address that the socket itself has: getsockname(2).

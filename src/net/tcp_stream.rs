@@ -3,8 +3,8 @@ use std::net::{self, Shutdown, SocketAddr};
 
 use super::{ip_options, socket_type};
 use crate::os;
-use crate::poll::{read_with, write_with};
 use crate::readiness::Interest;
+use crate::source::{read_with, write_with};
 
 socket_type! {
     /// A TCP connection (RFC 9293): one of its own, or one that a [`TcpListener`](super::TcpListener) has accepted.

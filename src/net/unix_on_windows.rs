@@ -8,8 +8,8 @@ use std::os::windows::io::OwnedSocket;
 use std::path::{Path, PathBuf};
 
 use crate::os::{self, unix_address, Domain, SockRef, Type};
-use crate::poll::{read_with, source_type, write_with};
 use crate::readiness::Interest;
+use crate::source::{read_with, source_type, write_with};
 
 source_type! {
     /// A Unix-domain connection.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::socket_type;
 use crate::os::{self, unix_address, Type};
-use crate::poll::{read_with, write_with};
+use crate::source::{read_with, write_with};
 
 socket_type! {
     /// A connection between two Unix-domain sockets (unix(7)).

@@ -1,35 +1,9 @@
-//! The core: `Poll` and what belongs to it, on top of whichever backend. Safe code only.
+//! `Poll`, its registries and its wakers: the face of the engine.
 
-mod chaos;
-mod core;
-mod errors;
-mod io_source;
-mod lives;
-#[cfg(all(windows, feature = "os-ext"))]
-mod raised;
 mod registry;
-#[cfg(all(not(windows), feature = "os-ext"))]
-mod source_fd;
-#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-mod source_type;
-mod wake;
 mod waker;
 
-pub(crate) use self::core::Core;
-#[cfg(any(feature = "sim", all(windows, feature = "os-ext")))]
-pub(crate) use self::errors::of_change;
-#[cfg(feature = "sim")]
-pub(crate) use self::errors::of_register;
-#[cfg(all(windows, feature = "os-ext"))]
-pub(crate) use self::errors::{already_registered, not_registered};
-pub use self::io_source::IoSource;
-#[cfg(all(windows, feature = "os-ext"))]
-pub(crate) use self::raised::Raised;
 pub use self::registry::{Registry, Source};
-#[cfg(all(not(windows), feature = "os-ext"))]
-pub use self::source_fd::SourceFd;
-#[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-pub(crate) use self::source_type::{read_with, source_type, sum_of, write_rest, write_with};
 pub use self::waker::Waker;
 
 use std::fmt;
@@ -39,9 +13,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use self::chaos::Chaos;
-use self::wake::Pending;
 use crate::backend::{Backend, Selector, NO_KERNEL};
+use crate::engine::chaos::Chaos;
+use crate::engine::wakes::Pending;
+use crate::engine::Engine;
 use crate::os::TIMER_SLACK;
 use crate::readiness::{Event, Events, Readiness};
 
@@ -140,8 +115,8 @@ impl Poll {
     /// ```
     pub fn with_backend(backend: Backend) -> io::Result<Poll> {
         let seed = Chaos::seed_of_environment()?;
-        let core = Core::new(Selector::new(backend)?, |id| seed.map(|seed| Chaos::of_poll(seed, id)));
-        Poll::prepared(core)
+        let engine = Engine::new(Selector::new(backend)?, |id| seed.map(|seed| Chaos::of_poll(seed, id)));
+        Poll::prepared(engine)
     }
 
     /// A `Poll` with this backend that does, by a seed, all that the contract allows and kernels do rarely: its events
@@ -164,18 +139,18 @@ impl Poll {
     /// # }
     /// ```
     pub fn with_chaos(backend: Backend, seed: u64) -> io::Result<Poll> {
-        Poll::prepared(Core::new(Selector::new(backend)?, |_| Some(Chaos::new(seed))))
+        Poll::prepared(Engine::new(Selector::new(backend)?, |_| Some(Chaos::new(seed))))
     }
 
     #[cfg(feature = "sim")]
     pub(crate) fn with_selector(selector: Selector) -> Poll {
-        Poll::from_core(Core::new(selector, |_| None))
+        Poll::from_engine(Engine::new(selector, |_| None))
     }
 
-    fn prepared(core: Core) -> io::Result<Poll> {
+    fn prepared(engine: Engine) -> io::Result<Poll> {
         // First, since it ends what has begun if the rest fails.
-        let poll = Poll::from_core(core);
-        let Core { selector, chaos, .. } = poll.core();
+        let poll = Poll::from_engine(engine);
+        let Engine { selector, chaos, .. } = poll.engine();
         trace!("poll: {}, {}", selector.backend(), if chaos.is_some() { "with chaos" } else { "plain" });
         if chaos.is_some() {
             // What it holds may be news for a sleeper.
@@ -184,14 +159,14 @@ impl Poll {
         Ok(poll)
     }
 
-    fn from_core(core: Core) -> Poll {
-        Poll { registry: Registry::new(Arc::new(core)), is_busy: false, wakes_first: false, spin: None }
+    fn from_engine(engine: Engine) -> Poll {
+        Poll { registry: Registry::new(Arc::new(engine)), is_busy: false, wakes_first: false, spin: None }
     }
 
     /// The backend that this uses.
     #[must_use]
     pub fn backend(&self) -> Backend {
-        self.core().selector.backend()
+        self.engine().selector.backend()
     }
 
     /// Where sources are registered.
@@ -299,7 +274,7 @@ impl Poll {
     /// ```
     #[inline(always)]
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
-        let timeout = deadline.saturating_duration_since(self.core().selector.now());
+        let timeout = deadline.saturating_duration_since(self.engine().selector.now());
         self.poll(events, Some(timeout))
     }
 
@@ -356,7 +331,7 @@ impl Poll {
     #[inline(never)]
     fn sleep_until(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         // A timeout that is over after the end of time is none.
-        let deadline = timeout.and_then(|timeout| self.core().selector.now().checked_add(timeout));
+        let deadline = timeout.and_then(|timeout| self.engine().selector.now().checked_add(timeout));
         // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
         // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
         // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
@@ -381,7 +356,7 @@ impl Poll {
             }
             // The backend may come back early: it was notified of a change, or the kernel can't count that far.
             if let Some(deadline) = deadline {
-                let rest = deadline.saturating_duration_since(self.core().selector.now());
+                let rest = deadline.saturating_duration_since(self.engine().selector.now());
                 if rest.is_zero() {
                     return self.end(events, Ok(()));
                 }
@@ -395,7 +370,7 @@ impl Poll {
     fn spin(&mut self, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
         loop {
-            self.core().wait_apart(events, Some(Duration::ZERO))?;
+            self.engine().wait_apart(events, Some(Duration::ZERO))?;
             self.take_pending_wakes(events)?;
             let now = Instant::now();
             if !events.is_empty() || now.duration_since(start) >= limit {
@@ -403,7 +378,7 @@ impl Poll {
             }
             // A wake shows without asking the kernel, which would take as long as all of this.
             for _ in 0..8 {
-                if self.core().wakes.is_pending() {
+                if self.engine().wakes.is_pending() {
                     break;
                 }
                 std::hint::spin_loop();
@@ -414,13 +389,13 @@ impl Poll {
     /// Takes what is there.
     #[inline(always)]
     fn look(&mut self, events: &mut Events) -> io::Result<()> {
-        self.core().wait(events, Some(Duration::ZERO))?;
+        self.engine().wait(events, Some(Duration::ZERO))?;
         self.take_pending_wakes(events)
     }
 
     #[inline(always)]
     fn take_pending_wakes(&mut self, events: &mut Events) -> io::Result<()> {
-        if self.core().wakes.is_pending() {
+        if self.engine().wakes.is_pending() {
             self.take_wakes(events)?;
         }
         Ok(())
@@ -429,10 +404,10 @@ impl Poll {
     /// Waits for something, though it may come back with nothing.
     #[inline(always)]
     fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let core = self.core();
-        let timeout = if core.wakes.enter() { timeout } else { Some(Duration::ZERO) };
-        if let Err(e) = core.wait(events, timeout) {
-            core.wakes.abandon();
+        let engine = self.engine();
+        let timeout = if engine.wakes.enter() { timeout } else { Some(Duration::ZERO) };
+        if let Err(e) = engine.wait(events, timeout) {
+            engine.wakes.abandon();
             return Err(e);
         }
         self.take_wakes(events)
@@ -442,7 +417,7 @@ impl Poll {
     /// first in the next call.
     #[inline(never)]
     fn take_wakes(&mut self, events: &mut Events) -> io::Result<()> {
-        let pending = self.core().wakes.leave();
+        let pending = self.engine().wakes.leave();
         if pending.is_none() {
             self.wakes_first = false;
             return Ok(());
@@ -452,20 +427,20 @@ impl Poll {
 
     #[inline(never)]
     fn deliver(&mut self, pending: Pending, events: &mut Events) -> io::Result<()> {
-        let core = self.registry.core();
-        let left = core.wakes.deliver(pending, events.spare(), |token| {
+        let engine = self.registry.engine();
+        let left = engine.wakes.deliver(pending, events.spare(), |token| {
             events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
         });
         self.wakes_first = !left.is_none();
-        if self.wakes_first && core.wakes.keep(left) {
-            core.notify()?;
+        if self.wakes_first && engine.wakes.keep(left) {
+            engine.notify()?;
         }
         Ok(())
     }
 
     #[inline]
-    fn core(&self) -> &Core {
-        self.registry.core()
+    fn engine(&self) -> &Engine {
+        self.registry.engine()
     }
 }
 
@@ -485,7 +460,7 @@ impl AsRawFd for Poll {
 
 impl Drop for Poll {
     fn drop(&mut self) {
-        if let Some(chaos) = &self.core().chaos {
+        if let Some(chaos) = &self.engine().chaos {
             chaos.end();
         }
     }

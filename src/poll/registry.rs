@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 #[cfg(feature = "os-ext")]
-use super::chaos::Key as ChaosKey;
 #[cfg(feature = "os-ext")]
-use super::errors::{of_change, of_register};
-use super::Core;
 #[cfg(feature = "os-ext")]
 use crate::backend::Tracking;
+use crate::engine::chaos::Key as ChaosKey;
+use crate::engine::errors::{of_change, of_register};
+use crate::engine::Engine;
 #[cfg(feature = "os-ext")]
 use crate::os::RawIo;
 use crate::readiness::{Interest, Token};
@@ -24,7 +24,7 @@ use crate::readiness::{Interest, Token};
 ///
 /// On Unix the descriptor that it lends (`AsFd`, `AsRawFd`) is the `Poll`'s own: see [`Poll`](crate::Poll).
 pub struct Registry {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
 }
 
 /// Something that can be registered with a [`Registry`].
@@ -85,14 +85,14 @@ pub trait Source {
 }
 
 impl Registry {
-    /// The first of this `core`.
-    pub(super) fn new(core: Arc<Core>) -> Registry {
-        Registry { core }
+    /// The first of this `engine`.
+    pub(super) fn new(engine: Arc<Engine>) -> Registry {
+        Registry { engine }
     }
 
     #[inline]
-    pub(crate) fn core(&self) -> &Arc<Core> {
-        &self.core
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// Watches `source`: from now on each change of its readiness that is in `interest` gives an event with `token`.
@@ -207,14 +207,14 @@ impl Registry {
     ///
     /// None: it needs no descriptor. The result is there for compatibility.
     pub fn try_clone(&self) -> io::Result<Registry> {
-        self.core.add_registry();
-        Ok(Registry { core: Arc::clone(&self.core) })
+        self.engine.add_registry();
+        Ok(Registry { engine: Arc::clone(&self.engine) })
     }
 }
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        self.core.remove_registry();
+        self.engine.remove_registry();
     }
 }
 
@@ -223,14 +223,14 @@ impl Drop for Registry {
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.change_raw(io, token, interest, || {
-            let registered = self.core.selector.register(io, Tracking::Levels, token, interest);
+            let registered = self.engine.selector.register(io, Tracking::Levels, token, interest);
             registered.map(|_| ()).map_err(of_register)
         })
     }
 
     pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.change_raw(io, token, interest, || {
-            self.core.selector.reregister(io, None, token, interest).map_err(of_change)
+            self.engine.selector.reregister(io, None, token, interest).map_err(of_change)
         })
     }
 
@@ -241,15 +241,15 @@ impl Registry {
         interest: Interest,
         change: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        match &self.core.chaos {
+        match &self.engine.chaos {
             Some(chaos) => chaos.replace(ChaosKey::Raw(io), token, interest, change),
             None => change(),
         }
     }
 
     pub(crate) fn deregister_raw(&self, io: RawIo) -> io::Result<()> {
-        self.core.selector.deregister(io, None).map_err(of_change)?;
-        if let Some(chaos) = &self.core.chaos {
+        self.engine.selector.deregister(io, None).map_err(of_change)?;
+        if let Some(chaos) = &self.engine.chaos {
             chaos.remove(ChaosKey::Raw(io));
         }
         Ok(())
@@ -259,7 +259,7 @@ impl Registry {
 #[cfg(unix)]
 impl AsFd for Registry {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.core.expose()
+        self.engine.expose()
     }
 }
 
@@ -272,7 +272,7 @@ impl AsRawFd for Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("backend", &self.core.selector.backend()).finish_non_exhaustive()
+        f.debug_struct("Registry").field("backend", &self.engine.selector.backend()).finish_non_exhaustive()
     }
 }
 

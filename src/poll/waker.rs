@@ -2,8 +2,9 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use super::wake::Slot;
-use super::{Core, Registry};
+use super::Registry;
+use crate::engine::wakes::Slot;
+use crate::engine::Engine;
 use crate::readiness::Token;
 
 /// Ends a [`Poll::poll`](crate::Poll::poll) from another thread, or keeps the next one from sleeping.
@@ -51,7 +52,7 @@ use crate::readiness::Token;
 /// # }
 /// ```
 pub struct Waker {
-    core: Arc<Core>,
+    engine: Arc<Engine>,
     slot: Arc<Slot>,
 }
 
@@ -68,10 +69,10 @@ impl Waker {
     /// The first waker of a `Poll` opens what the kernel needs to end a sleep, which fails when descriptors have run
     /// out (`EMFILE`, `ENFILE`).
     pub fn new(registry: &Registry, token: Token) -> io::Result<Waker> {
-        let core = Arc::clone(registry.core());
-        core.selector.prepare_notify()?;
-        let slot = core.wakes.add(token);
-        Ok(Waker { core, slot })
+        let engine = Arc::clone(registry.engine());
+        engine.selector.prepare_notify()?;
+        let slot = engine.wakes.add(token);
+        Ok(Waker { engine, slot })
     }
 
     /// Wakes the poll.
@@ -82,8 +83,8 @@ impl Waker {
     /// next time that the poller comes by, and the next `wake` makes the system call again.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
-        if self.core.wakes.raise(&self.slot) {
-            self.core.notify()
+        if self.engine.wakes.raise(&self.slot) {
+            self.engine.notify()
         } else {
             Ok(())
         }
@@ -92,7 +93,7 @@ impl Waker {
 
 impl Drop for Waker {
     fn drop(&mut self) {
-        self.core.wakes.remove(&self.slot);
+        self.engine.wakes.remove(&self.slot);
     }
 }
 

@@ -4,7 +4,8 @@ use std::net::Shutdown;
 use std::sync::Arc;
 
 use crate::backend::{Address, Sim, SimId, World};
-use crate::poll::{of_change, of_register, Registry, Source};
+use crate::engine::errors::{of_change, of_register};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
 /// A source's place in its world, which it leaves when dropped.
@@ -16,7 +17,7 @@ struct Place {
 impl Place {
     /// The simulation of `registry`, if it is of this world.
     fn sim<'a>(&self, registry: &'a Registry) -> io::Result<&'a Sim> {
-        let sim = registry.core().selector.sim();
+        let sim = registry.engine().selector.sim();
         sim.filter(|sim| Arc::ptr_eq(sim.world(), &self.world)).ok_or_else(|| {
             let why = "a simulated source can only be registered with a `Poll` of its own `Sim`";
             io::Error::new(io::ErrorKind::NotFound, why)

@@ -2,4 +2,4 @@
 
 pub mod pipe;
 
-pub use crate::poll::SourceFd;
+pub use crate::source::SourceFd;

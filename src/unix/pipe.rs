@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::os;
-use crate::poll::{read_with, source_type, write_with};
+use crate::source::{read_with, source_type, write_with};
 
 /// A new pipe, both ends in non-blocking mode and close-on-exec.
 ///

@@ -1,6 +1,7 @@
 //! Sources that only Windows has.
 
 mod named_pipe;
+mod raised;
 mod source_socket;
 mod user_source;
 

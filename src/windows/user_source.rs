@@ -2,7 +2,9 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::poll::{already_registered, not_registered, of_change, Raised, Registry, Source};
+use super::raised::Raised;
+use crate::engine::errors::{already_registered, not_registered, of_change};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// An event source that the program itself makes ready.

@@ -54,7 +54,7 @@ const PROGRAMS: [Program; 3] = [
             "backend::logic::watch::tests",
             "backend::logic::slab",
             "backend::logic::fd_map",
-            "poll::wake::",
+            "engine::wakes::",
         ],
         without: &[],
         lacking: &[],

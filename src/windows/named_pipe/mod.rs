@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use self::pipe::Pipe;
 use crate::backend::Completions;
+use crate::engine::errors::{already_registered, not_registered};
 use crate::os;
-use crate::poll::{already_registered, not_registered, Raised, Registry, Source};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
+use crate::windows::raised::Raised;
 
 /// One end of a named pipe.
 ///
@@ -156,7 +158,7 @@ impl NamedPipe {
 
 impl Source for NamedPipe {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let completions = registry.core().selector.completions()?;
+        let completions = registry.engine().selector.completions()?;
         if self.registration.as_ref().is_some_and(Raised::is_living) {
             return Err(already_registered());
         }

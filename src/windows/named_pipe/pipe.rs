@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::backend::{Completions, RaisedKey};
 use crate::os::{self, Operation, Owner, PipeError, Request, Ticket, Transfer};
-use crate::poll::Raised;
 use crate::readiness::{Interest, Readiness};
+use crate::windows::raised::Raised;
 
 /// What the ends of operations come to. The operations keep it not: so dropping the source closes the handle at once,
 /// and what comes back later finds nobody.

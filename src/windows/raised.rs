@@ -1,9 +1,10 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use super::chaos::Key as ChaosKey;
-use super::{lives, Core, Registry};
 use crate::backend::{Completions, RaisedKey};
+use crate::engine::chaos::Key as ChaosKey;
+use crate::engine::{lives, Engine};
+use crate::poll::Registry;
 use crate::readiness::{Interest, Token};
 
 /// A registration of a source whose readiness the program raises. It ends when this is dropped.
@@ -13,18 +14,18 @@ pub(crate) struct Raised {
     poll_id: u32,
     home: Weak<Completions>,
     key: RaisedKey,
-    chaos: Option<(Weak<Core>, ChaosKey)>,
+    chaos: Option<(Weak<Engine>, ChaosKey)>,
 }
 
 impl Raised {
     /// `Unsupported` by a simulated `Poll`.
     pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<Raised> {
-        let core = registry.core();
-        let home = core.selector.completions()?;
+        let engine = registry.engine();
+        let home = engine.selector.completions()?;
         let key = home.add(token, interest);
         let chaos =
-            core.chaos.as_ref().map(|chaos| (Arc::downgrade(core), chaos.add_source(token, interest)));
-        Ok(Raised { poll_id: core.id, home: Arc::downgrade(home), key, chaos })
+            engine.chaos.as_ref().map(|chaos| (Arc::downgrade(engine), chaos.add_source(token, interest)));
+        Ok(Raised { poll_id: engine.id, home: Arc::downgrade(home), key, chaos })
     }
 
     /// `None` once the `Poll` has gone.
@@ -42,7 +43,7 @@ impl Raised {
     }
 
     pub(crate) fn is_of(&self, registry: &Registry) -> bool {
-        registry.core().id == self.poll_id
+        registry.engine().id == self.poll_id
     }
 
     pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<()> {
@@ -52,8 +53,8 @@ impl Raised {
             }
             Ok(())
         };
-        if let Some((core, key)) = self.chaos() {
-            if let Some(chaos) = &core.chaos {
+        if let Some((engine, key)) = self.chaos() {
+            if let Some(chaos) = &engine.chaos {
                 return chaos.replace(key, token, interest, change);
             }
         }
@@ -62,15 +63,15 @@ impl Raised {
 
     /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.
     pub(crate) fn pretends_to_block(&self, direction: Interest) -> bool {
-        self.chaos().is_some_and(|(core, key)| {
-            let chaos = core.chaos.as_ref();
-            chaos.is_some_and(|chaos| chaos.pretends_to_block(key, direction, &core.selector))
+        self.chaos().is_some_and(|(engine, key)| {
+            let chaos = engine.chaos.as_ref();
+            chaos.is_some_and(|chaos| chaos.pretends_to_block(key, direction, &engine.selector))
         })
     }
 
-    fn chaos(&self) -> Option<(Arc<Core>, ChaosKey)> {
-        let (core, key) = self.chaos.as_ref()?;
-        Some((core.upgrade()?, *key))
+    fn chaos(&self) -> Option<(Arc<Engine>, ChaosKey)> {
+        let (engine, key) = self.chaos.as_ref()?;
+        Some((engine.upgrade()?, *key))
     }
 }
 
@@ -79,8 +80,8 @@ impl Drop for Raised {
         if let Some(home) = self.home() {
             home.remove(self.key);
         }
-        if let Some((core, key)) = self.chaos() {
-            if let Some(chaos) = &core.chaos {
+        if let Some((engine, key)) = self.chaos() {
+            if let Some(chaos) = &engine.chaos {
                 chaos.remove(key);
             }
         }

@@ -1,7 +1,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
-use super::{Registry, Source};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
 /// A descriptor that somebody else owns, as an event source.

@@ -14,18 +14,18 @@ struct Lives {
 }
 
 /// A number that no `Poll` has which lives. Never 0.
-pub(super) fn begin() -> u32 {
+pub(crate) fn begin() -> u32 {
     lives().begin()
 }
 
 /// The number is free.
-pub(super) fn end(number: u32) {
+pub(crate) fn end(number: u32) {
     lives().living.remove(&number);
 }
 
 /// Whether the `Poll` of this number, or a registry of it, is still there.
 #[cold]
-pub(super) fn is_living(number: u32) -> bool {
+pub(crate) fn is_living(number: u32) -> bool {
     lives().living.contains(&number)
 }
 

@@ -4,11 +4,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::chaos::{Chaos, Key as ChaosKey};
-use super::errors::{already_registered, not_registered, of_change, of_register};
-use super::{lives, Core, Registry, Source};
 use crate::backend::{Blocked, Tracking, WatchKey};
+use crate::engine::chaos::{Chaos, Key as ChaosKey};
+use crate::engine::errors::{already_registered, not_registered, of_change, of_register};
+use crate::engine::{lives, Engine};
 use crate::os::{AsRawIo, RawIo};
+use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
 /// Any descriptor or socket as an event source.
@@ -164,28 +165,28 @@ impl<T: AsRawIo> Source for IoSource<T> {
     #[inline]
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         // The words for an error come last, where the compiler can join them with the caller's test.
-        let core = registry.core();
-        let watched = Watched::register(core, self.poll_id, self.io.as_raw_io(), token, interest);
+        let engine = registry.engine();
+        let watched = Watched::register(engine, self.poll_id, self.io.as_raw_io(), token, interest);
         self.watched = watched.map_err(of_register)?;
-        self.poll_id = core.id;
+        self.poll_id = engine.id;
         Ok(())
     }
 
     #[inline]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let (core, watched) = (registry.core(), self.watched.as_deref());
+        let (engine, watched) = (registry.engine(), self.watched.as_deref());
         let io = self.io.as_raw_io();
-        Watched::reregister(core, self.poll_id, watched, io, token, interest).map_err(of_change)
+        Watched::reregister(engine, self.poll_id, watched, io, token, interest).map_err(of_change)
     }
 
     #[inline]
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        let core = registry.core();
-        check_poll(core, self.poll_id)?;
+        let engine = registry.engine();
+        check_poll(engine, self.poll_id)?;
         let io = self.io.as_raw_io();
         let result = match &mut self.watched {
-            None => Watched::deregister(core, io),
-            Some(watched) => watched.end(core, io),
+            None => Watched::deregister(engine, io),
+            Some(watched) => watched.end(engine, io),
         };
         match result {
             // The kernel couldn't do it now: the source is registered as before.
@@ -237,7 +238,7 @@ impl<T: fmt::Debug> fmt::Debug for IoSource<T> {
 /// A registration that is told of operations: with a kernel that must be asked again, or with chaos.
 struct Watched {
     /// Weak, since a source must not keep open what its `Poll` has opened.
-    core: Weak<Core>,
+    engine: Weak<Engine>,
     /// What the registration is of.
     io: RawIo,
     key: Option<WatchKey>,
@@ -250,7 +251,7 @@ struct Watched {
 impl Watched {
     /// `None` if nobody need be told.
     fn register(
-        core: &Arc<Core>,
+        engine: &Arc<Engine>,
         poll_id: u32,
         io: RawIo,
         token: Token,
@@ -259,43 +260,43 @@ impl Watched {
         if poll_id != 0 && lives::is_living(poll_id) {
             return Err(already_registered());
         }
-        let key = core.selector.register(io, Tracking::Operations, token, interest)?;
-        let chaos = core.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
+        let key = engine.selector.register(io, Tracking::Operations, token, interest)?;
+        let chaos = engine.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
         if key.is_none() && chaos.is_none() {
             return Ok(None);
         }
-        let core = Arc::downgrade(core);
-        Ok(Some(Box::new(Watched { core, io, key, chaos, has_acted: AtomicBool::new(false) })))
+        let engine = Arc::downgrade(engine);
+        Ok(Some(Box::new(Watched { engine, io, key, chaos, has_acted: AtomicBool::new(false) })))
     }
 
     fn reregister(
-        core: &Core,
+        engine: &Engine,
         poll_id: u32,
         watched: Option<&Watched>,
         io: RawIo,
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
-        check_poll(core, poll_id)?;
+        check_poll(engine, poll_id)?;
         let Some(watched) = watched else {
-            return core.selector.reregister(io, None, token, interest);
+            return engine.selector.reregister(io, None, token, interest);
         };
         let key = watched.key_for(io)?;
-        let change = || core.selector.reregister(io, key, token, interest);
-        match watched.chaos(core) {
+        let change = || engine.selector.reregister(io, key, token, interest);
+        match watched.chaos(engine) {
             Some((chaos, key)) => chaos.replace(key, token, interest, change),
             None => change(),
         }
     }
 
     /// For a registration that isn't watched.
-    fn deregister(core: &Core, io: RawIo) -> io::Result<()> {
-        core.selector.deregister(io, None)
+    fn deregister(engine: &Engine, io: RawIo) -> io::Result<()> {
+        engine.selector.deregister(io, None)
     }
 
-    fn end(&mut self, core: &Core, io: RawIo) -> io::Result<()> {
+    fn end(&mut self, engine: &Engine, io: RawIo) -> io::Result<()> {
         let key = self.key_for(io)?;
-        core.selector.deregister(io, key)?;
+        engine.selector.deregister(io, key)?;
         // There is nothing to abandon.
         self.key = None;
         Ok(())
@@ -317,8 +318,8 @@ fn is_out_of_memory(error: &io::Error) -> bool {
 }
 
 #[inline]
-fn check_poll(core: &Core, poll_id: u32) -> io::Result<()> {
-    if poll_id == core.id {
+fn check_poll(engine: &Engine, poll_id: u32) -> io::Result<()> {
+    if poll_id == engine.id {
         Ok(())
     } else {
         Err(not_registered())
@@ -364,22 +365,22 @@ impl Watched {
     /// If the `Poll` has gone there is nothing to arm.
     #[inline(never)]
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        match self.core.upgrade() {
-            Some(core) => core.selector.rearm(key, blocked),
+        match self.engine.upgrade() {
+            Some(engine) => engine.selector.rearm(key, blocked),
             None => Ok(()),
         }
     }
 
     #[inline]
-    fn chaos<'a>(&self, core: &'a Core) -> Option<(&'a Chaos, ChaosKey)> {
+    fn chaos<'a>(&self, engine: &'a Engine) -> Option<(&'a Chaos, ChaosKey)> {
         let key = self.chaos?;
-        Some((core.chaos.as_deref()?, key))
+        Some((engine.chaos.as_deref()?, key))
     }
 
     #[inline]
     fn pretends_to_block(&self, direction: Interest) -> bool {
         self.chaos.is_some_and(|key| {
-            self.with_chaos(|core, chaos| chaos.pretends_to_block(key, direction, &core.selector))
+            self.with_chaos(|engine, chaos| chaos.pretends_to_block(key, direction, &engine.selector))
                 .unwrap_or(false)
         })
     }
@@ -387,17 +388,17 @@ impl Watched {
     /// Asks chaos, if it may hold something back.
     #[cold]
     #[inline(never)]
-    fn with_chaos<R>(&self, ask: impl FnOnce(&Core, &Chaos) -> R) -> Option<R> {
-        let core = self.core.upgrade()?;
-        let chaos = core.chaos.as_deref().filter(|_| !core.wakes.is_exposed())?;
-        Some(ask(&core, chaos))
+    fn with_chaos<R>(&self, ask: impl FnOnce(&Engine, &Chaos) -> R) -> Option<R> {
+        let engine = self.engine.upgrade()?;
+        let chaos = engine.chaos.as_deref().filter(|_| !engine.wakes.is_exposed())?;
+        Some(ask(&engine, chaos))
     }
 
     /// The value may be replaced from now on, and its descriptor closed while it is registered.
     #[cold]
     fn doubt(&self) {
-        if let (Some(key), Some(core)) = (self.key, self.core.upgrade()) {
-            core.selector.doubt(key);
+        if let (Some(key), Some(engine)) = (self.key, self.engine.upgrade()) {
+            engine.selector.doubt(key);
         }
     }
 }
@@ -445,9 +446,9 @@ impl Watched {
 
     #[cold]
     fn was_cut_short(&self, direction: Interest) {
-        if let (Some(core), Some(key)) = (self.core.upgrade(), self.chaos) {
-            if let Some(chaos) = &core.chaos {
-                chaos.was_cut_short(key, direction, &core.selector);
+        if let (Some(engine), Some(key)) = (self.engine.upgrade(), self.chaos) {
+            if let Some(chaos) = &engine.chaos {
+                chaos.was_cut_short(key, direction, &engine.selector);
             }
         }
     }
@@ -458,13 +459,13 @@ impl Drop for Watched {
         if self.key.is_none() && self.chaos.is_none() {
             return;
         }
-        let Some(core) = self.core.upgrade() else {
+        let Some(engine) = self.engine.upgrade() else {
             return;
         };
         if let Some(key) = self.key {
-            core.selector.abandon(key);
+            engine.selector.abandon(key);
         }
-        if let Some((chaos, key)) = self.chaos(&core) {
+        if let Some((chaos, key)) = self.chaos(&engine) {
             chaos.remove(key);
         }
     }

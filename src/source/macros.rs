@@ -8,7 +8,7 @@ macro_rules! source_type {
     ($(#[$doc:meta])* pub struct $Type:ident($Io:ty);) => {
         $(#[$doc])*
         pub struct $Type {
-            inner: $crate::poll::IoSource<$Io>,
+            inner: $crate::source::IoSource<$Io>,
         }
 
         impl $Type {
@@ -96,7 +96,7 @@ macro_rules! source_type {
             impl From<OwnedFd> for $Type {
                 #[inline]
                 fn from(fd: OwnedFd) -> $Type {
-                    $Type { inner: $crate::poll::IoSource::new(<$Io>::from(fd)) }
+                    $Type { inner: $crate::source::IoSource::new(<$Io>::from(fd)) }
                 }
             }
 
@@ -126,7 +126,7 @@ macro_rules! source_type {
             impl From<OwnedSocket> for $Type {
                 #[inline]
                 fn from(socket: OwnedSocket) -> $Type {
-                    $Type { inner: $crate::poll::IoSource::new(<$Io>::from(socket)) }
+                    $Type { inner: $crate::source::IoSource::new(<$Io>::from(socket)) }
                 }
             }
 
@@ -158,7 +158,7 @@ macro_rules! read_with {
 
             #[inline]
             fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
-                let wanted = $crate::poll::sum_of(bufs.iter().map(|buf| buf.len()));
+                let wanted = $crate::source::sum_of(bufs.iter().map(|buf| buf.len()));
                 self.inner.transfer(
                     $crate::readiness::Interest::READABLE,
                     || wanted,
@@ -210,13 +210,13 @@ macro_rules! write_with {
                 }
                 match self.write(buf) {
                     Ok(n) if n == buf.len() => Ok(()),
-                    result => $crate::poll::write_rest(self, buf, result),
+                    result => $crate::source::write_rest(self, buf, result),
                 }
             }
 
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                let wanted = || $crate::poll::sum_of(bufs.iter().map(|buf| buf.len()));
+                let wanted = || $crate::source::sum_of(bufs.iter().map(|buf| buf.len()));
                 self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, limit| {
                     if limit != usize::MAX {
                         if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {

@@ -1,41 +1,48 @@
+//! What a `Poll`, its registries and its wakers share: the selector, the wakers' protocol, and what may stand between.
+//! Safe code only.
+
+pub(crate) mod chaos;
+pub(crate) mod errors;
+pub(crate) mod lives;
+pub(crate) mod wakes;
+
 use std::io;
 #[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::chaos::Chaos;
-use super::lives;
-use super::wake::Wakes;
+use self::chaos::Chaos;
+use self::wakes::Wakes;
 use crate::backend::Selector;
 use crate::readiness::Events;
 
 /// What a `Poll`, its registries and its wakers share. Sources refer to it, but don't keep it: what the selector has
 /// open is closed when the last of those three has gone.
-pub(crate) struct Core {
+pub(crate) struct Engine {
     /// Tells one `Poll` from another. Never 0.
-    pub(super) id: u32,
+    pub(crate) id: u32,
     pub(crate) selector: Selector,
     pub(crate) chaos: Option<Box<Chaos>>,
-    pub(super) wakes: Wakes,
+    pub(crate) wakes: Wakes,
     /// How many registries there are, the `Poll`'s own among them.
     registries: AtomicUsize,
 }
 
-impl Core {
+impl Engine {
     /// For one registry.
-    pub(super) fn new(selector: Selector, chaos: impl FnOnce(u32) -> Option<Chaos>) -> Core {
+    pub(crate) fn new(selector: Selector, chaos: impl FnOnce(u32) -> Option<Chaos>) -> Engine {
         let id = lives::begin();
         let chaos = chaos(id).map(Box::new);
-        Core { id, selector, chaos, wakes: Wakes::new(), registries: AtomicUsize::new(1) }
+        Engine { id, selector, chaos, wakes: Wakes::new(), registries: AtomicUsize::new(1) }
     }
 
-    pub(super) fn add_registry(&self) {
+    pub(crate) fn add_registry(&self) {
         self.registries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// With the last registry the `Poll` has ended, though a waker may live on: its sources are free.
-    pub(super) fn remove_registry(&self) {
+    pub(crate) fn remove_registry(&self) {
         if self.registries.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.selector.end();
             lives::end(self.id);
@@ -44,7 +51,7 @@ impl Core {
 
     // Always: see `Poll::poll`.
     #[inline(always)]
-    pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match &self.chaos {
             None => self.selector.wait(events, timeout),
             Some(chaos) => self.wait_with(chaos, events, timeout),
@@ -52,7 +59,7 @@ impl Core {
     }
 
     /// For who doesn't mind a return.
-    pub(super) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match &self.chaos {
             None => self.selector.wait_apart(events, timeout),
             Some(chaos) => self.wait_with(chaos, events, timeout),
@@ -66,14 +73,14 @@ impl Core {
     }
 
     /// Notifies the kernel of a wake, as the wakers' protocol has asked.
-    pub(super) fn notify(&self) -> io::Result<()> {
+    pub(crate) fn notify(&self) -> io::Result<()> {
         let result = self.selector.notify();
         self.wakes.was_told(result.is_ok());
         result
     }
 
     #[cfg(unix)]
-    pub(super) fn expose(&self) -> BorrowedFd<'_> {
+    pub(crate) fn expose(&self) -> BorrowedFd<'_> {
         // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
         // reported by the next `poll` all the same.
         if self.wakes.expose() {

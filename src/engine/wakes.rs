@@ -53,7 +53,7 @@ const SHARED_BIT: u32 = TELLER.trailing_zeros() - 1;
 
 /// The wakes of one `Poll`.
 #[derive(Debug)]
-pub(super) struct Wakes {
+pub(crate) struct Wakes {
     state: AtomicUsize,
     /// Apart: it is large, and what each poll reads is to lie together.
     slots: Box<Mutex<Slots>>,
@@ -72,7 +72,7 @@ struct Slots {
 
 /// One waker's place.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     token: Token,
     bit: u32,
     /// Who of those that share a bit has woken.
@@ -80,7 +80,7 @@ pub(super) struct Slot {
 }
 
 impl Wakes {
-    pub(super) fn new() -> Wakes {
+    pub(crate) fn new() -> Wakes {
         const NOBODY: Option<Arc<Slot>> = None;
         Wakes {
             state: AtomicUsize::new(0),
@@ -93,7 +93,7 @@ impl Wakes {
         }
     }
 
-    pub(super) fn add(&self, token: Token) -> Arc<Slot> {
+    pub(crate) fn add(&self, token: Token) -> Arc<Slot> {
         let mut slots = self.slots();
         let free = (FIRST_BIT..SHARED_BIT).find(|&bit| slots.own[bit as usize].is_none());
         let bit = free.unwrap_or(SHARED_BIT);
@@ -107,7 +107,7 @@ impl Wakes {
     }
 
     /// After this the slot's token is delivered no more.
-    pub(super) fn remove(&self, slot: &Arc<Slot>) {
+    pub(crate) fn remove(&self, slot: &Arc<Slot>) {
         let mut slots = self.slots();
         if slot.bit == SHARED_BIT {
             slots.shared.retain(|other| !Arc::ptr_eq(other, slot));
@@ -121,7 +121,7 @@ impl Wakes {
     /// Wakes. If this returns true, the caller must notify the kernel and then call [`was_told`](Wakes::was_told).
     #[must_use]
     #[inline]
-    pub(super) fn raise(&self, slot: &Slot) -> bool {
+    pub(crate) fn raise(&self, slot: &Slot) -> bool {
         if slot.bit == SHARED_BIT {
             slot.is_raised.swap(true, Ordering::AcqRel);
         }
@@ -131,7 +131,7 @@ impl Wakes {
     /// Ends the notification that [`raise`](Wakes::raise), [`keep`](Wakes::keep) or [`expose`](Wakes::expose) has asked
     /// for.
     #[inline]
-    pub(super) fn was_told(&self, succeeded: bool) {
+    pub(crate) fn was_told(&self, succeeded: bool) {
         if !succeeded {
             // First, or a wake between would find neither a teller nor a failure.
             self.state.fetch_or(UNTOLD, Ordering::AcqRel);
@@ -142,33 +142,33 @@ impl Wakes {
     /// The poller wants to sleep; whether it may.
     #[must_use]
     #[inline]
-    pub(super) fn enter(&self) -> bool {
+    pub(crate) fn enter(&self) -> bool {
         self.state.fetch_or(POLLING, Ordering::AcqRel) & PENDING == 0
     }
 
     /// The poller is back; the wakes that it must [deliver](Wakes::deliver).
     #[must_use]
     #[inline]
-    pub(super) fn leave(&self) -> Pending {
+    pub(crate) fn leave(&self) -> Pending {
         Pending(self.state.fetch_and(EXPOSED | TELLERS, Ordering::AcqRel) & PENDING)
     }
 
     /// The poller is back without having looked for wakes: they stay pending.
-    pub(super) fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.state.fetch_and(!POLLING, Ordering::AcqRel);
     }
 
     /// Whether a wake is pending, for a poller that has not slept.
     #[must_use]
     #[inline]
-    pub(super) fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         // A wake that this load misses is not lost: nobody sleeps, and the next `poll` finds it.
         self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
     /// Gives the tokens of `pending` to `deliver`, at most `room`; what found no room.
     #[must_use]
-    pub(super) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
+    pub(crate) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
         let mut slots = self.slots();
         let mut left = pending.0;
         let mut room = room;
@@ -198,7 +198,7 @@ impl Wakes {
 
     /// Wakes that found no room are as pending as new ones. Returns as [`raise`](Wakes::raise).
     #[must_use]
-    pub(super) fn keep(&self, left: Pending) -> bool {
+    pub(crate) fn keep(&self, left: Pending) -> bool {
         self.add_pending(left.0)
     }
 
@@ -206,12 +206,12 @@ impl Wakes {
     /// [`raise`](Wakes::raise): true if a wake is pending.
     #[must_use]
     #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to give away
-    pub(super) fn expose(&self) -> bool {
+    pub(crate) fn expose(&self) -> bool {
         self.change(|before| (before | EXPOSED, before & PENDING != 0))
     }
 
     /// Whether somebody else may sleep on the poll's descriptor.
-    pub(super) fn is_exposed(&self) -> bool {
+    pub(crate) fn is_exposed(&self) -> bool {
         self.state.load(Ordering::Acquire) & EXPOSED != 0
     }
 
@@ -281,13 +281,13 @@ impl Slots {
 
 /// Wakes that were taken and are to be delivered.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pending(usize);
+pub(crate) struct Pending(usize);
 
 impl Pending {
     const NONE: Pending = Pending(0);
 
     #[inline]
-    pub(super) fn is_none(self) -> bool {
+    pub(crate) fn is_none(self) -> bool {
         self == Pending::NONE
     }
 }

@@ -11,7 +11,7 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::wake::Wakes;
+use super::wakes::Wakes;
 use crate::backend::{Selector, NO_KERNEL};
 use crate::os::environment;
 use crate::os::RawIo;
@@ -69,7 +69,7 @@ pub(crate) enum Key {
 
 impl Chaos {
     /// The seed, if the environment asks for chaos.
-    pub(super) fn seed_of_environment() -> io::Result<Option<u64>> {
+    pub(crate) fn seed_of_environment() -> io::Result<Option<u64>> {
         static SAID: Once = Once::new();
         let parse = |text: &str| text.parse::<u64>().ok();
         let Some(seed) = environment::read(VARIABLE, || "a number".to_owned(), parse)? else {
@@ -81,11 +81,11 @@ impl Chaos {
     }
 
     /// The `Poll`s of a program differ from each other, by their number.
-    pub(super) fn of_poll(seed: u64, poll: u32) -> Chaos {
+    pub(crate) fn of_poll(seed: u64, poll: u32) -> Chaos {
         Chaos::new(seed.wrapping_add(u64::from(poll) << 32))
     }
 
-    pub(super) fn new(seed: u64) -> Chaos {
+    pub(crate) fn new(seed: u64) -> Chaos {
         Chaos(Mutex::new(State {
             // Neighbouring seeds must not give neighbouring numbers, and zero would stay zero.
             random: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1,
@@ -100,7 +100,7 @@ impl Chaos {
         }))
     }
 
-    pub(super) fn add_source(&self, token: Token, interest: Interest) -> Key {
+    pub(crate) fn add_source(&self, token: Token, interest: Interest) -> Key {
         let mut state = self.state();
         state.sources += 1;
         let key = Key::Source(state.sources);
@@ -132,20 +132,20 @@ impl Chaos {
     }
 
     /// The `Poll` is dropped, though its sources may live on: they do what the kernel does.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.state().is_over = true;
     }
 
     /// Whether an event is held back.
     #[cfg(unix)]
-    pub(super) fn holds_some(&self) -> bool {
+    pub(crate) fn holds_some(&self) -> bool {
         !self.state().held.is_empty()
     }
 
     /// Like the selector's `wait`. Nothing is held back while somebody may watch the poll's descriptor, where it
     /// doesn't show.
     #[cold]
-    pub(super) fn wait(
+    pub(crate) fn wait(
         &self,
         selector: &Selector,
         wakes: &Wakes,
@@ -215,7 +215,7 @@ impl Chaos {
     }
 
     /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.
-    pub(super) fn pretends_to_block(&self, key: Key, direction: Interest, selector: &Selector) -> bool {
+    pub(crate) fn pretends_to_block(&self, key: Key, direction: Interest, selector: &Selector) -> bool {
         let mut state = self.state();
         let is_so = state.chance(8) && state.follow_up(key, direction);
         drop(state);
@@ -224,7 +224,7 @@ impl Chaos {
 
     /// How much an operation may move.
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-    pub(super) fn limit(&self, wanted: usize) -> usize {
+    pub(crate) fn limit(&self, wanted: usize) -> usize {
         let mut state = self.state();
         match wanted > 1 && !state.is_over && state.chance(3) {
             true => 1 + state.below(wanted - 1),
@@ -234,7 +234,7 @@ impl Chaos {
 
     /// An operation was cut short: who takes that for the end must hear that it isn't.
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-    pub(super) fn was_cut_short(&self, key: Key, direction: Interest, selector: &Selector) {
+    pub(crate) fn was_cut_short(&self, key: Key, direction: Interest, selector: &Selector) {
         if self.state().follow_up(key, direction) {
             self.announce(selector);
         }
