@@ -16,7 +16,7 @@ mod select;
     target_os = "redox"
 ))]
 mod epoll;
-#[cfg(any(target_os = "illumos", target_os = "solaris"))]
+#[cfg(any(target_os = "solaris", all(target_os = "illumos", feature = "backends")))]
 mod event_ports;
 #[cfg(windows)]
 mod iocp;
@@ -29,7 +29,27 @@ mod iocp;
     wakeful_libkqueue
 ))]
 mod kqueue;
-#[cfg(any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")))]
+// Where no other is, or with others if they are asked for.
+#[cfg(all(
+    any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")),
+    any(
+        feature = "backends",
+        mio_unsupported_force_poll_poll,
+        not(any(
+            target_os = "linux",
+            target_os = "android",
+            target_os = "emscripten",
+            target_os = "illumos",
+            target_os = "redox",
+            target_vendor = "apple",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_os = "dragonfly",
+            target_os = "solaris"
+        ))
+    )
+))]
 mod posix_poll;
 #[cfg(feature = "sim")]
 mod sim;
@@ -58,7 +78,9 @@ use std::time::{Duration, Instant};
 #[allow(unused_imports)] // a target that has every backend needs no stand-in
 use self::absent::*;
 use self::name::{for_each_backend, Names};
-use crate::os::{environment, RawIo};
+#[cfg(feature = "backends")]
+use crate::os::environment::Variable;
+use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Token};
 
 macro_rules! selectors {
@@ -250,11 +272,20 @@ impl Backend {
         &LIST[..PRESENT.1]
     }
 
-    /// The backend that `WAKEFUL_BACKEND` names, else the build's default.
+    /// The backend of [`Poll::new`](crate::Poll::new).
     pub(crate) fn chosen() -> io::Result<Backend> {
-        let parse = |name: &str| name.parse().ok();
+        #[cfg(feature = "backends")]
+        if let Some(backend) = Backend::of_environment()? {
+            return Ok(backend);
+        }
+        Ok(Backend::default())
+    }
+
+    #[cfg(feature = "backends")]
+    fn of_environment() -> io::Result<Option<Backend>> {
+        static VARIABLE: Variable = Variable::new("WAKEFUL_BACKEND");
         let wanted = || format!("the name of a backend; available here: {}", Names(Backend::available()));
-        Ok(environment::read(BACKEND_VARIABLE, wanted, parse)?.unwrap_or_default())
+        VARIABLE.parse(|name| name.parse().ok(), wanted)
     }
 }
 
@@ -266,9 +297,6 @@ fn not_available(backend: Backend) -> io::Error {
     };
     io::Error::new(io::ErrorKind::Unsupported, text)
 }
-
-/// Chooses the backend of [`Poll::new`](crate::Poll::new) without rebuilding.
-const BACKEND_VARIABLE: &str = "WAKEFUL_BACKEND";
 
 impl Default for Backend {
     /// The best that this target has; `posix_poll` if built with `--cfg mio_unsupported_force_poll_poll`.

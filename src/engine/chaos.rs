@@ -13,11 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::wakes::Wakes;
 use crate::backend::{Selector, NO_KERNEL};
-use crate::os::environment;
+use crate::os::environment::Variable;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-const VARIABLE: &str = "WAKEFUL_CHAOS";
 /// The longest that an event is late.
 const LATEST: Duration = Duration::from_millis(2);
 
@@ -70,13 +69,12 @@ pub(crate) enum Key {
 impl Chaos {
     /// The seed, if the environment asks for chaos.
     pub(crate) fn seed_of_environment() -> io::Result<Option<u64>> {
+        static VARIABLE: Variable = Variable::new("WAKEFUL_CHAOS");
         static SAID: Once = Once::new();
-        let parse = |text: &str| text.parse::<u64>().ok();
-        let Some(seed) = environment::read(VARIABLE, || "a number".to_owned(), parse)? else {
-            return Ok(None);
-        };
+        let seed = VARIABLE.parse(|text| text.parse::<u64>().ok(), || "a number".to_owned())?;
+        let Some(seed) = seed else { return Ok(None) };
         // For the log of a test that fails. If nobody listens, nobody wants to know.
-        SAID.call_once(|| drop(writeln!(io::stderr(), "wakeful: {VARIABLE}={seed}")));
+        SAID.call_once(|| drop(writeln!(io::stderr(), "wakeful: WAKEFUL_CHAOS={seed}")));
         Ok(Some(seed))
     }
 
@@ -214,8 +212,30 @@ impl Chaos {
         }
     }
 
-    /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.
-    pub(crate) fn pretends_to_block(&self, key: Key, direction: Interest, selector: &Selector) -> bool {
+    /// Does an operation, with less than it could move, or only pretends to: then it returns `WouldBlock`, and an
+    /// event follows.
+    pub(super) fn operate<R>(
+        &self,
+        key: Key,
+        direction: Interest,
+        wanted: usize,
+        selector: &Selector,
+        operation: impl FnOnce(usize) -> io::Result<R>,
+    ) -> io::Result<R> {
+        if self.pretends_to_block(key, direction, selector) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let limit = self.limit(wanted);
+        let result = operation(limit);
+        // A program that takes a short transfer for the end gets an event that says otherwise.
+        if limit < wanted && result.is_ok() && self.state().follow_up(key, direction) {
+            self.announce(selector);
+        }
+        result
+    }
+
+    #[inline(never)]
+    fn pretends_to_block(&self, key: Key, direction: Interest, selector: &Selector) -> bool {
         let mut state = self.state();
         let is_so = state.chance(8) && state.follow_up(key, direction);
         drop(state);
@@ -223,20 +243,15 @@ impl Chaos {
     }
 
     /// How much an operation may move.
-    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-    pub(crate) fn limit(&self, wanted: usize) -> usize {
+    #[inline(never)]
+    fn limit(&self, wanted: usize) -> usize {
+        if wanted <= 1 {
+            return usize::MAX;
+        }
         let mut state = self.state();
-        match wanted > 1 && !state.is_over && state.chance(3) {
+        match !state.is_over && state.chance(3) {
             true => 1 + state.below(wanted - 1),
             false => usize::MAX,
-        }
-    }
-
-    /// An operation was cut short: who takes that for the end must hear that it isn't.
-    #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-    pub(crate) fn was_cut_short(&self, key: Key, direction: Interest, selector: &Selector) {
-        if self.state().follow_up(key, direction) {
-            self.announce(selector);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a `Poll`, its registries and its wakers share: the selector, the wakers' protocol, and what may stand between.
 //! Safe code only.
 
+#[cfg(feature = "chaos")]
 pub(crate) mod chaos;
 pub(crate) mod errors;
+pub(crate) mod layer;
 pub(crate) mod lives;
 pub(crate) mod wakes;
 
@@ -12,10 +14,10 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::chaos::Chaos;
+use self::layer::{Key, Layer};
 use self::wakes::Wakes;
 use crate::backend::Selector;
-use crate::readiness::Events;
+use crate::readiness::{Events, Interest};
 
 /// What a `Poll`, its registries and its wakers share. Sources refer to it, but don't keep it: what the selector has
 /// open is closed when the last of those three has gone.
@@ -23,7 +25,7 @@ pub(crate) struct Engine {
     /// Tells one `Poll` from another. Never 0.
     pub(crate) id: u32,
     pub(crate) selector: Selector,
-    pub(crate) chaos: Option<Box<Chaos>>,
+    pub(crate) layer: Layer,
     pub(crate) wakes: Wakes,
     /// How many registries there are, the `Poll`'s own among them.
     registries: AtomicUsize,
@@ -31,10 +33,9 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// For one registry.
-    pub(crate) fn new(selector: Selector, chaos: impl FnOnce(u32) -> Option<Chaos>) -> Engine {
+    pub(crate) fn new(selector: Selector, layer: impl FnOnce(u32) -> Layer) -> Engine {
         let id = lives::begin();
-        let chaos = chaos(id).map(Box::new);
-        Engine { id, selector, chaos, wakes: Wakes::new(), registries: AtomicUsize::new(1) }
+        Engine { id, selector, layer: layer(id), wakes: Wakes::new(), registries: AtomicUsize::new(1) }
     }
 
     pub(crate) fn add_registry(&self) {
@@ -49,27 +50,40 @@ impl Engine {
         }
     }
 
+    /// Does an operation of the registration `key`, past the layer while its own descriptor may be watched: what is held
+    /// back doesn't show there.
+    #[cold]
+    #[inline(never)]
+    #[cfg_attr(not(feature = "chaos"), allow(unused_variables))]
+    pub(crate) fn operate<R>(
+        &self,
+        key: Key,
+        direction: Interest,
+        wanted: usize,
+        operation: impl FnOnce(usize) -> io::Result<R>,
+    ) -> io::Result<R> {
+        #[cfg(feature = "chaos")]
+        if !self.wakes.is_exposed() {
+            return self.layer.operate(key, direction, wanted, &self.selector, operation);
+        }
+        operation(usize::MAX)
+    }
+
     // Always: see `Poll::poll`.
     #[inline(always)]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match &self.chaos {
-            None => self.selector.wait(events, timeout),
-            Some(chaos) => self.wait_with(chaos, events, timeout),
+        match self.layer.is_none() {
+            true => self.selector.wait(events, timeout),
+            false => self.layer.wait(&self.selector, &self.wakes, events, timeout),
         }
     }
 
     /// For who doesn't mind a return.
     pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        match &self.chaos {
-            None => self.selector.wait_apart(events, timeout),
-            Some(chaos) => self.wait_with(chaos, events, timeout),
+        match self.layer.is_none() {
+            true => self.selector.wait_apart(events, timeout),
+            false => self.layer.wait(&self.selector, &self.wakes, events, timeout),
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait_with(&self, chaos: &Chaos, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        chaos.wait(&self.selector, &self.wakes, events, timeout)
     }
 
     /// Notifies the kernel of a wake, as the wakers' protocol has asked.
@@ -81,11 +95,11 @@ impl Engine {
 
     #[cfg(unix)]
     pub(crate) fn expose(&self) -> BorrowedFd<'_> {
-        // Only a `Waker` makes a wake pending, and it has prepared this, as chaos has. If it fails, the wake is
+        // Only a `Waker` makes a wake pending, and it has prepared this, as a layer has. If it fails, the wake is
         // reported by the next `poll` all the same.
         if self.wakes.expose() {
             let _ = self.notify();
-        } else if self.chaos.as_ref().is_some_and(|chaos| chaos.holds_some()) {
+        } else if self.layer.holds_some() {
             let _ = self.selector.notify();
         }
         self.selector.descriptor()

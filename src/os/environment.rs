@@ -1,27 +1,51 @@
 //! Environment variables that choose something.
+//!
+//! Invariant: each is read once in a process, and never where the process may do more than the user who has set it.
 
-use std::ffi::OsStr;
+use std::env;
+use std::ffi::OsString;
 use std::io;
+use std::sync::OnceLock;
 
-/// Returns what an environment variable says, if anything. An empty value counts as unset.
-pub(crate) fn read<T>(
-    variable: &str,
-    wanted: impl FnOnce() -> String,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> io::Result<Option<T>> {
-    let Some(text) = std::env::var_os(variable).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    match text.to_str().and_then(parse) {
-        Some(value) => Ok(Some(value)),
-        None => Err(is_not(variable, &text, &wanted())),
-    }
+#[cfg(unix)]
+use super::is_privileged;
+
+/// These systems start no program with more rights than its user has.
+#[cfg(not(unix))]
+fn is_privileged() -> bool {
+    false
 }
 
-#[cold]
-fn is_not(variable: &str, text: &OsStr, wanted: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        format!("{variable}={} is not {wanted}", text.to_string_lossy()),
-    )
+/// One variable.
+pub(crate) struct Variable {
+    name: &'static str,
+    value: OnceLock<Option<OsString>>,
+}
+
+impl Variable {
+    pub(crate) const fn new(name: &'static str) -> Variable {
+        Variable { name, value: OnceLock::new() }
+    }
+
+    /// Returns the value, if there is one. An empty value counts as unset.
+    ///
+    /// `InvalidInput`: it can't be parsed. `wanted` says what it can be.
+    pub(crate) fn parse<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Option<T>,
+        wanted: impl FnOnce() -> String,
+    ) -> io::Result<Option<T>> {
+        let read = || match is_privileged() {
+            true => None,
+            false => env::var_os(self.name).filter(|value| !value.is_empty()),
+        };
+        let Some(value) = self.value.get_or_init(read) else { return Ok(None) };
+        match value.to_str().and_then(parse) {
+            Some(parsed) => Ok(Some(parsed)),
+            None => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{}={} is not {}", self.name, value.to_string_lossy(), wanted()),
+            )),
+        }
+    }
 }

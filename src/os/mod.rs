@@ -10,6 +10,7 @@ use std::time::Duration;
 
 #[cfg(not(windows))]
 mod descriptor;
+#[cfg(any(feature = "chaos", feature = "backends"))]
 pub(crate) mod environment;
 #[cfg(target_os = "hermit")]
 mod hermit;

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, Selector, NO_KERNEL};
+#[cfg(feature = "chaos")]
 use crate::engine::chaos::Chaos;
+use crate::engine::layer::Layer;
 use crate::engine::wakes::Pending;
 use crate::engine::Engine;
 use crate::os::TIMER_SLACK;
@@ -79,13 +81,16 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// A `Poll` with the backend that the environment variable `WAKEFUL_BACKEND` names, else with
-    /// [`Backend::default`].
+    /// Creates a `Poll` with the default backend of the platform, [`Backend::default`].
+    ///
+    /// With the feature `backends` the environment variable `WAKEFUL_BACKEND` may name another one, and with the feature
+    /// `chaos` the variable `WAKEFUL_CHAOS` may give a seed: see the [guide](crate::guide).
     ///
     /// # Errors
     ///
-    /// Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`). `InvalidInput`: the environment variable
-    /// names no backend; the error lists the names. `Unsupported`: it names one that this platform lacks.
+    /// Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`). `InvalidInput`: one of the two environment
+    /// variables has a value that it can't have; the error lists the names of the backends. `Unsupported`: it names a
+    /// backend that this platform lacks.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -95,10 +100,10 @@ impl Poll {
     /// # }
     /// ```
     pub fn new() -> io::Result<Poll> {
-        Poll::with_backend(Backend::chosen()?)
+        Poll::of(Backend::chosen()?)
     }
 
-    /// A `Poll` with this backend. Polls with different backends live side by side.
+    /// Creates a `Poll` with this backend. Polls with different backends live side by side.
     ///
     /// # Errors
     ///
@@ -113,22 +118,29 @@ impl Poll {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg(feature = "backends")]
     pub fn with_backend(backend: Backend) -> io::Result<Poll> {
-        let seed = Chaos::seed_of_environment()?;
-        let engine = Engine::new(Selector::new(backend)?, |id| seed.map(|seed| Chaos::of_poll(seed, id)));
-        Poll::prepared(engine)
+        Poll::of(backend)
     }
 
-    /// A `Poll` with this backend that does, by a seed, all that the contract allows and kernels do rarely: its events
-    /// come late, split, merged, in another order or for no reason, and operations of its sources move less than they
-    /// could or answer `WouldBlock`, after which an event always follows. For tests.
+    fn of(backend: Backend) -> io::Result<Poll> {
+        #[cfg(feature = "chaos")]
+        if let Some(seed) = Chaos::seed_of_environment()? {
+            return Poll::prepared(backend, |id| Layer::of_chaos(Chaos::of_poll(seed, id)));
+        }
+        Poll::prepared(backend, |_| Layer::NONE)
+    }
+
+    /// Creates a `Poll` that injects legal but rare behaviour, chosen by `seed`: delayed, split, merged, reordered and
+    /// spurious events, short transfers, and operations that return `WouldBlock`, after which an event always follows.
+    /// For tests.
     ///
-    /// The environment variable `WAKEFUL_CHAOS` does the same to every `Poll` of a program as it is: see the
+    /// The environment variable `WAKEFUL_CHAOS` does the same to every `Poll` of an unmodified program: see the
     /// [guide](crate::guide).
     ///
     /// # Errors
     ///
-    /// Those of [`with_backend`](Poll::with_backend).
+    /// `Unsupported`: this build lacks the backend. Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`).
     ///
     /// ```
     /// use wakeful::{Backend, Poll};
@@ -138,24 +150,22 @@ impl Poll {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg(feature = "chaos")]
     pub fn with_chaos(backend: Backend, seed: u64) -> io::Result<Poll> {
-        Poll::prepared(Engine::new(Selector::new(backend)?, |_| Some(Chaos::new(seed))))
+        Poll::prepared(backend, |_| Layer::of_chaos(Chaos::new(seed)))
     }
 
     #[cfg(feature = "sim")]
     pub(crate) fn with_selector(selector: Selector) -> Poll {
-        Poll::from_engine(Engine::new(selector, |_| None))
+        Poll::from_engine(Engine::new(selector, |_| Layer::NONE))
     }
 
-    fn prepared(engine: Engine) -> io::Result<Poll> {
+    fn prepared(backend: Backend, layer: impl FnOnce(u32) -> Layer) -> io::Result<Poll> {
         // First, since it ends what has begun if the rest fails.
-        let poll = Poll::from_engine(engine);
-        let Engine { selector, chaos, .. } = poll.engine();
-        trace!("poll: {}, {}", selector.backend(), if chaos.is_some() { "with chaos" } else { "plain" });
-        if chaos.is_some() {
-            // What it holds may be news for a sleeper.
-            selector.prepare_notify()?;
-        }
+        let poll = Poll::from_engine(Engine::new(Selector::new(backend)?, layer));
+        let Engine { selector, layer, .. } = poll.engine();
+        trace!("poll: {}, {}", selector.backend(), if layer.is_none() { "plain" } else { "with chaos" });
+        layer.prepare(selector)?;
         Ok(poll)
     }
 
@@ -460,9 +470,7 @@ impl AsRawFd for Poll {
 
 impl Drop for Poll {
     fn drop(&mut self) {
-        if let Some(chaos) = &self.engine().chaos {
-            chaos.end();
-        }
+        self.engine().layer.end();
     }
 }
 

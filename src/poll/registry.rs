@@ -5,10 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 #[cfg(feature = "os-ext")]
-#[cfg(feature = "os-ext")]
-#[cfg(feature = "os-ext")]
 use crate::backend::Tracking;
-use crate::engine::chaos::Key as ChaosKey;
+#[cfg(feature = "os-ext")]
 use crate::engine::errors::{of_change, of_register};
 use crate::engine::Engine;
 #[cfg(feature = "os-ext")]
@@ -222,36 +220,21 @@ impl Drop for Registry {
 #[cfg(feature = "os-ext")]
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
-        self.change_raw(io, token, interest, || {
+        self.engine.layer.replace_raw(io, token, interest, || {
             let registered = self.engine.selector.register(io, Tracking::Levels, token, interest);
             registered.map(|_| ()).map_err(of_register)
         })
     }
 
     pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
-        self.change_raw(io, token, interest, || {
+        self.engine.layer.replace_raw(io, token, interest, || {
             self.engine.selector.reregister(io, None, token, interest).map_err(of_change)
         })
     }
 
-    fn change_raw(
-        &self,
-        io: RawIo,
-        token: Token,
-        interest: Interest,
-        change: impl FnOnce() -> io::Result<()>,
-    ) -> io::Result<()> {
-        match &self.engine.chaos {
-            Some(chaos) => chaos.replace(ChaosKey::Raw(io), token, interest, change),
-            None => change(),
-        }
-    }
-
     pub(crate) fn deregister_raw(&self, io: RawIo) -> io::Result<()> {
         self.engine.selector.deregister(io, None).map_err(of_change)?;
-        if let Some(chaos) = &self.engine.chaos {
-            chaos.remove(ChaosKey::Raw(io));
-        }
+        self.engine.layer.remove_raw(io);
         Ok(())
     }
 }

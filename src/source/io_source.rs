@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use crate::backend::{Blocked, Tracking, WatchKey};
-use crate::engine::chaos::{Chaos, Key as ChaosKey};
 use crate::engine::errors::{already_registered, not_registered, of_change, of_register};
+use crate::engine::layer::Key;
 use crate::engine::{lives, Engine};
 use crate::os::{AsRawIo, RawIo};
 use crate::poll::{Registry, Source};
@@ -110,8 +110,8 @@ impl<T> IoSource<T> {
     ) -> io::Result<R> {
         match &self.watched {
             None => operation(&self.io),
-            Some(watched) if watched.pretends_to_block(direction) => Err(io::ErrorKind::WouldBlock.into()),
-            Some(watched) => watched.told(operation(&self.io), Blocked::Direction(direction)),
+            Some(watched) => watched
+                .operate(direction, 0, |_| watched.told(operation(&self.io), Blocked::Direction(direction))),
         }
     }
 
@@ -242,7 +242,7 @@ struct Watched {
     /// What the registration is of.
     io: RawIo,
     key: Option<WatchKey>,
-    chaos: Option<ChaosKey>,
+    layer: Option<Key>,
     /// Whether an operation has succeeded since the last `WouldBlock`: if not, that used nothing up.
     has_acted: AtomicBool,
 }
@@ -261,12 +261,12 @@ impl Watched {
             return Err(already_registered());
         }
         let key = engine.selector.register(io, Tracking::Operations, token, interest)?;
-        let chaos = engine.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
-        if key.is_none() && chaos.is_none() {
+        let layer = engine.layer.add_source(token, interest);
+        if key.is_none() && layer.is_none() {
             return Ok(None);
         }
         let engine = Arc::downgrade(engine);
-        Ok(Some(Box::new(Watched { engine, io, key, chaos, has_acted: AtomicBool::new(false) })))
+        Ok(Some(Box::new(Watched { engine, io, key, layer, has_acted: AtomicBool::new(false) })))
     }
 
     fn reregister(
@@ -283,10 +283,7 @@ impl Watched {
         };
         let key = watched.key_for(io)?;
         let change = || engine.selector.reregister(io, key, token, interest);
-        match watched.chaos(engine) {
-            Some((chaos, key)) => chaos.replace(key, token, interest, change),
-            None => change(),
-        }
+        engine.layer.replace(watched.layer, token, interest, change)
     }
 
     /// For a registration that isn't watched.
@@ -371,27 +368,18 @@ impl Watched {
         }
     }
 
+    /// Does an operation, through the layer if there is one.
     #[inline]
-    fn chaos<'a>(&self, engine: &'a Engine) -> Option<(&'a Chaos, ChaosKey)> {
-        let key = self.chaos?;
-        Some((engine.chaos.as_deref()?, key))
-    }
-
-    #[inline]
-    fn pretends_to_block(&self, direction: Interest) -> bool {
-        self.chaos.is_some_and(|key| {
-            self.with_chaos(|engine, chaos| chaos.pretends_to_block(key, direction, &engine.selector))
-                .unwrap_or(false)
-        })
-    }
-
-    /// Asks chaos, if it may hold something back.
-    #[cold]
-    #[inline(never)]
-    fn with_chaos<R>(&self, ask: impl FnOnce(&Engine, &Chaos) -> R) -> Option<R> {
-        let engine = self.engine.upgrade()?;
-        let chaos = engine.chaos.as_deref().filter(|_| !engine.wakes.is_exposed())?;
-        Some(ask(&engine, chaos))
+    fn operate<R>(
+        &self,
+        direction: Interest,
+        wanted: usize,
+        operation: impl FnOnce(usize) -> io::Result<R>,
+    ) -> io::Result<R> {
+        match self.layer.and_then(|key| Some((self.engine.upgrade()?, key))) {
+            Some((engine, key)) => engine.operate(key, direction, wanted, operation),
+            None => operation(usize::MAX),
+        }
     }
 
     /// The value may be replaced from now on, and its descriptor closed while it is registered.
@@ -412,28 +400,14 @@ impl Watched {
         wanted: usize,
         operation: &mut dyn FnMut(usize) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        if self.pretends_to_block(direction) {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let limit = self.limit(wanted);
-        let result = operation(limit);
-        if let Ok(moved) = result {
-            if moved > 0 && moved < wanted {
-                self.was_short(direction);
+        self.operate(direction, wanted, |limit| {
+            let result = operation(limit);
+            match result {
+                Ok(moved) if moved > 0 && moved < wanted => self.was_short(direction),
+                _ => {}
             }
-            if limit < wanted {
-                self.was_cut_short(direction);
-            }
-        }
-        self.told(result, Blocked::Direction(direction))
-    }
-
-    #[inline]
-    fn limit(&self, wanted: usize) -> usize {
-        match self.chaos {
-            Some(_) => self.with_chaos(|_, chaos| chaos.limit(wanted)).unwrap_or(usize::MAX),
-            None => usize::MAX,
-        }
+            self.told(result, Blocked::Direction(direction))
+        })
     }
 
     #[inline]
@@ -443,20 +417,11 @@ impl Watched {
             let _ = self.rearm(key, Blocked::Short(direction));
         }
     }
-
-    #[cold]
-    fn was_cut_short(&self, direction: Interest) {
-        if let (Some(engine), Some(key)) = (self.engine.upgrade(), self.chaos) {
-            if let Some(chaos) = &engine.chaos {
-                chaos.was_cut_short(key, direction, &engine.selector);
-            }
-        }
-    }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if self.key.is_none() && self.chaos.is_none() {
+        if self.key.is_none() && self.layer.is_none() {
             return;
         }
         let Some(engine) = self.engine.upgrade() else {
@@ -465,8 +430,6 @@ impl Drop for Watched {
         if let Some(key) = self.key {
             engine.selector.abandon(key);
         }
-        if let Some((chaos, key)) = self.chaos(&engine) {
-            chaos.remove(key);
-        }
+        engine.layer.remove(self.layer);
     }
 }

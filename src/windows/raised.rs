@@ -2,7 +2,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use crate::backend::{Completions, RaisedKey};
-use crate::engine::chaos::Key as ChaosKey;
+use crate::engine::layer::Key;
 use crate::engine::{lives, Engine};
 use crate::poll::Registry;
 use crate::readiness::{Interest, Token};
@@ -14,7 +14,8 @@ pub(crate) struct Raised {
     poll_id: u32,
     home: Weak<Completions>,
     key: RaisedKey,
-    chaos: Option<(Weak<Engine>, ChaosKey)>,
+    /// With a layer.
+    layered: Option<(Weak<Engine>, Key)>,
 }
 
 impl Raised {
@@ -23,9 +24,8 @@ impl Raised {
         let engine = registry.engine();
         let home = engine.selector.completions()?;
         let key = home.add(token, interest);
-        let chaos =
-            engine.chaos.as_ref().map(|chaos| (Arc::downgrade(engine), chaos.add_source(token, interest)));
-        Ok(Raised { poll_id: engine.id, home: Arc::downgrade(home), key, chaos })
+        let layered = engine.layer.add_source(token, interest).map(|key| (Arc::downgrade(engine), key));
+        Ok(Raised { poll_id: engine.id, home: Arc::downgrade(home), key, layered })
     }
 
     /// `None` once the `Poll` has gone.
@@ -53,24 +53,26 @@ impl Raised {
             }
             Ok(())
         };
-        if let Some((engine, key)) = self.chaos() {
-            if let Some(chaos) = &engine.chaos {
-                return chaos.replace(key, token, interest, change);
-            }
+        match self.layered() {
+            Some((engine, key)) => engine.layer.replace(Some(key), token, interest, change),
+            None => change(),
         }
-        change()
     }
 
-    /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.
-    pub(crate) fn pretends_to_block(&self, direction: Interest) -> bool {
-        self.chaos().is_some_and(|(engine, key)| {
-            let chaos = engine.chaos.as_ref();
-            chaos.is_some_and(|chaos| chaos.pretends_to_block(key, direction, &engine.selector))
-        })
+    /// Does an operation that moves all or nothing.
+    pub(crate) fn operate<R>(
+        &self,
+        direction: Interest,
+        operation: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        match self.layered() {
+            Some((engine, key)) => engine.operate(key, direction, 0, |_| operation()),
+            None => operation(),
+        }
     }
 
-    fn chaos(&self) -> Option<(Arc<Engine>, ChaosKey)> {
-        let (engine, key) = self.chaos.as_ref()?;
+    fn layered(&self) -> Option<(Arc<Engine>, Key)> {
+        let (engine, key) = self.layered.as_ref()?;
         Some((engine.upgrade()?, *key))
     }
 }
@@ -80,10 +82,8 @@ impl Drop for Raised {
         if let Some(home) = self.home() {
             home.remove(self.key);
         }
-        if let Some((engine, key)) = self.chaos() {
-            if let Some(chaos) = &engine.chaos {
-                chaos.remove(key);
-            }
+        if let Some((engine, key)) = self.layered() {
+            engine.layer.remove(Some(key));
         }
     }
 }

@@ -6,12 +6,16 @@ mod filters;
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod io;
 mod notifier;
+#[cfg(any(feature = "chaos", feature = "backends"))]
+mod privilege;
 #[cfg(feature = "net")]
 mod socket;
 mod timed;
 #[cfg(feature = "net")]
 pub(crate) mod unix_address;
 
+#[cfg(any(feature = "chaos", feature = "backends"))]
+pub(crate) use self::privilege::is_privileged;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
 pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};

@@ -61,6 +61,11 @@ impl Consumer {
         command
     }
 
+    /// The program that `cargo build` makes.
+    pub fn built(&self) -> PathBuf {
+        self.target.join("debug/consumer")
+    }
+
     /// The packages that cargo has locked, without the project itself.
     pub fn locked(&self) -> Result<BTreeSet<String>> {
         let path = self.folder.join("Cargo.lock");

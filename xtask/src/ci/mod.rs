@@ -6,6 +6,7 @@ mod examples;
 pub mod features;
 mod minimal;
 mod msrv;
+mod opt_in;
 mod package;
 mod patch;
 mod steps;

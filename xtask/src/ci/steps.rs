@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{dependencies, examples, features, minimal, msrv, package, patch, Runner};
+use super::{dependencies, examples, features, minimal, msrv, opt_in, package, patch, Runner};
 use crate::command::{cargo, rustflags};
 use crate::workspace;
 
@@ -24,6 +24,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "features", quick: true, run: features::check },
     Step { name: "dependencies", quick: true, run: dependencies::check },
     Step { name: "package", quick: true, run: package::check },
+    Step { name: "opt-in", quick: true, run: opt_in::check },
     Step { name: "patch", quick: true, run: patch::check },
     Step { name: "test", quick: true, run: test },
     Step { name: "test-release", quick: false, run: test_release },
