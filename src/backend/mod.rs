@@ -121,6 +121,18 @@ macro_rules! selectors {
                 }
             }
 
+            pub(crate) fn timer_slack(&self) -> Duration {
+                match self {
+                    $(Selector::$Name(_) => <$module::$Name as Select>::TIMER_SLACK,)*
+                }
+            }
+
+            pub(crate) fn time_passes(&self) -> bool {
+                match self {
+                    $(Selector::$Name(_) => <$module::$Name as Select>::TIME_PASSES,)*
+                }
+            }
+
             #[inline]
             pub(crate) fn now(&self) -> Instant {
                 match self {

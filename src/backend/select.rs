@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
-use crate::os::RawIo;
+use crate::os::{RawIo, TIMER_SLACK};
 use crate::readiness::{Events, Interest, Token};
 
 /// What every backend promises. `Poll` builds the rest of the contract on it: deadlines, wakers, the rule of one
@@ -16,6 +16,12 @@ use crate::readiness::{Events, Interest, Token};
 pub(crate) trait Select: Sized + Send + Sync {
     /// Whether this target has the backend at all, for sources of its kernel.
     const PRESENT: bool = true;
+
+    /// By how much the kernel lets a sleep outlast its timeout.
+    const TIMER_SLACK: Duration = TIMER_SLACK;
+
+    /// Whether time passes while nothing sleeps. In a simulation it doesn't.
+    const TIME_PASSES: bool = true;
 
     /// The time that deadlines go by. Only a simulation has its own.
     #[inline]

@@ -6,6 +6,7 @@ pub(crate) mod chaos;
 pub(crate) mod errors;
 pub(crate) mod layer;
 pub(crate) mod lives;
+pub(crate) mod wait;
 pub(crate) mod wakes;
 
 use std::io;

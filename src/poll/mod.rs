@@ -13,14 +13,13 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Backend, Selector, NO_KERNEL};
+use crate::backend::{Backend, Selector};
 #[cfg(feature = "chaos")]
 use crate::engine::chaos::Chaos;
 use crate::engine::layer::Layer;
-use crate::engine::wakes::Pending;
+use crate::engine::wait::Waiting;
 use crate::engine::Engine;
-use crate::os::TIMER_SLACK;
-use crate::readiness::{Event, Events, Readiness};
+use crate::readiness::Events;
 
 /// Sleeps until one of many event sources is ready.
 ///
@@ -72,12 +71,7 @@ use crate::readiness::{Event, Events, Readiness};
 /// ```
 pub struct Poll {
     registry: Registry,
-    /// The last call brought events, so this one may well find some without sleeping.
-    is_busy: bool,
-    /// The last call had no room for all wakes: they come first now, or a busy poll would starve them.
-    wakes_first: bool,
-    /// How long to look for events before a sleep.
-    spin: Option<Duration>,
+    waiting: Waiting,
 }
 
 impl Poll {
@@ -170,7 +164,7 @@ impl Poll {
     }
 
     fn from_engine(engine: Engine) -> Poll {
-        Poll { registry: Registry::new(Arc::new(engine)), is_busy: false, wakes_first: false, spin: None }
+        Poll { registry: Registry::new(Arc::new(engine)), waiting: Waiting::default() }
     }
 
     /// The backend that this uses.
@@ -223,34 +217,7 @@ impl Poll {
     /// ```
     #[inline(always)]
     pub fn poll(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        // Inlined into the program, with what is called here, down to the system call: where returns are dear after
-        // one (`os/unix/calls.rs`), a poll that finds nothing and doesn't sleep has none.
-        events.clear();
-        if events.capacity() == 0 {
-            return Err(no_room());
-        }
-        let mut timeout = timeout;
-        if self.wakes_first {
-            let result = self.take_wakes_first(events);
-            if result.is_err() || events.spare() == 0 {
-                return self.end(events, result);
-            }
-            if !events.is_empty() {
-                timeout = Some(Duration::ZERO);
-            }
-        }
-        // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
-        // something at once, and saves them.
-        if timeout == Some(Duration::ZERO) || (self.is_busy && timeout.is_some()) {
-            if let Err(e) = self.look(events) {
-                return self.end(events, Err(e));
-            }
-            self.is_busy = !events.is_empty();
-            if self.is_busy || timeout == Some(Duration::ZERO) {
-                return Ok(());
-            }
-        }
-        self.sleep_until(events, timeout)
+        self.registry.engine().poll(&mut self.waiting, events, timeout)
     }
 
     /// Like [`poll`](Poll::poll), but sleeps until `deadline` at the latest. One that is past doesn't sleep.
@@ -284,7 +251,7 @@ impl Poll {
     /// ```
     #[inline(always)]
     pub fn poll_until(&mut self, events: &mut Events, deadline: Instant) -> io::Result<()> {
-        let timeout = deadline.saturating_duration_since(self.engine().selector.now());
+        let timeout = deadline.saturating_duration_since(self.registry.engine().selector.now());
         self.poll(events, Some(timeout))
     }
 
@@ -312,140 +279,7 @@ impl Poll {
     /// # }
     /// ```
     pub fn set_spin(&mut self, limit: Option<Duration>) {
-        let time_passes = self.backend() != Backend::Sim;
-        self.spin = limit.filter(|limit| time_passes && !limit.is_zero());
-    }
-
-    /// Takes the wakes for which the last call had no room.
-    #[cold]
-    #[inline(never)]
-    fn take_wakes_first(&mut self, events: &mut Events) -> io::Result<()> {
-        self.take_wakes(events)?;
-        // Those that are left come after the sources now, or busy wakers would starve these.
-        self.wakes_first &= events.spare() > 0;
-        Ok(())
-    }
-
-    /// The last step of each poll.
-    #[inline(never)]
-    fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
-        self.is_busy = !events.is_empty();
-        // What was found before an error is not lost.
-        if self.is_busy {
-            return Ok(());
-        }
-        result
-    }
-
-    /// Sleeps until there are events or `timeout` is over, however often the backend comes back. It ends the poll.
-    #[inline(never)]
-    fn sleep_until(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        // A timeout that is over after the end of time is none.
-        let deadline = timeout.and_then(|timeout| self.engine().selector.now().checked_add(timeout));
-        // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
-        // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
-        // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
-        let slack = if self.backend() == Backend::Sim { Duration::ZERO } else { TIMER_SLACK };
-        let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
-        let mut left = timeout.map(shortened);
-        if let Some(limit) = self.spin {
-            match self.spin(events, limit.min(timeout.unwrap_or(limit))) {
-                Ok(now) => {
-                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now)));
-                }
-                Err(e) => return self.end(events, Err(e)),
-            }
-            if !events.is_empty() || left == Some(Duration::ZERO) {
-                return self.end(events, Ok(()));
-            }
-        }
-        loop {
-            let result = self.sleep(events, left);
-            if !events.is_empty() || result.is_err() {
-                return self.end(events, result);
-            }
-            // The backend may come back early: it was notified of a change, or the kernel can't count that far.
-            if let Some(deadline) = deadline {
-                let rest = deadline.saturating_duration_since(self.engine().selector.now());
-                if rest.is_zero() {
-                    return self.end(events, Ok(()));
-                }
-                left = Some(rest);
-            }
-        }
-    }
-
-    /// Looks for events until there are some or `limit` is over; the time then.
-    #[inline(never)]
-    fn spin(&mut self, events: &mut Events, limit: Duration) -> io::Result<Instant> {
-        let start = Instant::now();
-        loop {
-            self.engine().wait_apart(events, Some(Duration::ZERO))?;
-            self.take_pending_wakes(events)?;
-            let now = Instant::now();
-            if !events.is_empty() || now.duration_since(start) >= limit {
-                return Ok(now);
-            }
-            // A wake shows without asking the kernel, which would take as long as all of this.
-            for _ in 0..8 {
-                if self.engine().wakes.is_pending() {
-                    break;
-                }
-                std::hint::spin_loop();
-            }
-        }
-    }
-
-    /// Takes what is there.
-    #[inline(always)]
-    fn look(&mut self, events: &mut Events) -> io::Result<()> {
-        self.engine().wait(events, Some(Duration::ZERO))?;
-        self.take_pending_wakes(events)
-    }
-
-    #[inline(always)]
-    fn take_pending_wakes(&mut self, events: &mut Events) -> io::Result<()> {
-        if self.engine().wakes.is_pending() {
-            self.take_wakes(events)?;
-        }
-        Ok(())
-    }
-
-    /// Waits for something, though it may come back with nothing.
-    #[inline(always)]
-    fn sleep(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let engine = self.engine();
-        let timeout = if engine.wakes.enter() { timeout } else { Some(Duration::ZERO) };
-        if let Err(e) = engine.wait(events, timeout) {
-            engine.wakes.abandon();
-            return Err(e);
-        }
-        self.take_wakes(events)
-    }
-
-    /// The poller is awake: takes the wakes and delivers them as far as there is room. Others stay pending, and come
-    /// first in the next call.
-    #[inline(never)]
-    fn take_wakes(&mut self, events: &mut Events) -> io::Result<()> {
-        let pending = self.engine().wakes.leave();
-        if pending.is_none() {
-            self.wakes_first = false;
-            return Ok(());
-        }
-        self.deliver(pending, events)
-    }
-
-    #[inline(never)]
-    fn deliver(&mut self, pending: Pending, events: &mut Events) -> io::Result<()> {
-        let engine = self.registry.engine();
-        let left = engine.wakes.deliver(pending, events.spare(), |token| {
-            events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
-        });
-        self.wakes_first = !left.is_none();
-        if self.wakes_first && engine.wakes.keep(left) {
-            engine.notify()?;
-        }
-        Ok(())
+        self.waiting.spin = limit.filter(|limit| !limit.is_zero());
     }
 
     #[inline]
@@ -478,12 +312,4 @@ impl fmt::Debug for Poll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Poll").field("registry", &self.registry).finish_non_exhaustive()
     }
-}
-
-/// The shortest sleep that is made of a longer one.
-const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
-
-#[cold]
-fn no_room() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "the capacity of `events` is 0")
 }

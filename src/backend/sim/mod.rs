@@ -60,6 +60,9 @@ impl Drop for Sim {
 }
 
 impl Select for Sim {
+    const TIMER_SLACK: Duration = Duration::ZERO;
+    const TIME_PASSES: bool = false;
+
     /// Of the backends for sources of a kernel it is none.
     const PRESENT: bool = false;
 
