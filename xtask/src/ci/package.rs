@@ -27,6 +27,7 @@ const NEEDED: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "PLATFORMS.md",
+    "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",
