@@ -118,6 +118,17 @@ const EXAMPLES: &[Example] = &[
         breaks: None,
     },
     Example {
+        name: "server",
+        has_kernel: true,
+        args: &["--demo"],
+        prints: &["262144 bytes were returned"],
+        never: &["failed"],
+        refuses: &[&["127.0.0.1"], &["--demo", "nonsense"]],
+        // An address for documentation, which no machine has (RFC 5737).
+        fails: &[&["203.0.113.1:1"]],
+        breaks: None,
+    },
+    Example {
         name: "shaken",
         has_kernel: true,
         args: &["fixed"],

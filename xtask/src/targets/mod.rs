@@ -109,7 +109,8 @@ impl Row {
         match target.proof {
             Proof::Checked => {}
             Proof::Linked(zig) => {
-                let args = ["--jobs", "2", "--package", "wakeful-io", "--all-features", "--tests", "--examples"];
+                let args =
+                    ["--jobs", "2", "--package", "wakeful-io", "--all-features", "--tests", "--examples"];
                 run_one(zig::build(toolchain, zig, target.triple, &args)?, target.triple, "link")?;
                 self.linked = true;
             }
