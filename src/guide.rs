@@ -9,6 +9,8 @@
 //! - [Several threads](#several-threads)
 //! - [Shaking a program](#shaking-a-program)
 //! - [Moving from mio](#moving-from-mio)
+//! - [Recipes](recipes): deadlines that can be cancelled, signals, child processes, a keyboard, bounded write buffers,
+//!   a shortage of descriptors, half-close, one `Poll` per core
 //! - [Platform notes](platforms), with a table of what each kernel tells in which situation
 //!
 //! # A first program
@@ -465,6 +467,9 @@
 //! - On WASI there is a `Waker`. The first preview has `bind`, `connect` and `UdpSocket` too, which answer
 //!   `Unsupported`.
 //! - On the BSDs: see the README for what exists so far.
+
+#[doc = include_str!("guide/recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("../PLATFORMS.md")]
 pub mod platforms {}

@@ -17,6 +17,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("README.md", README),
     ("PLATFORMS.md", PLATFORMS),
     ("src/guide.rs", GUIDE),
+    ("src/guide/recipes.md", include_str!("../src/guide/recipes.md")),
     ("src/lib.rs", LIB),
     ("ARCHITECTURE.md", include_str!("../ARCHITECTURE.md")),
     ("CHANGELOG.md", include_str!("../CHANGELOG.md")),
