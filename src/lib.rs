@@ -1,10 +1,18 @@
 //! Fast, low-level, portable readiness for non-blocking I/O.
 //!
-//! Register event sources (sockets, pipes, descriptors) with a [`Poll`], sleep in [`Poll::poll`], and get back which
-//! of them are ready. Runtimes and servers stand on this; most programs are better off with a runtime.
+//! A program registers event sources (sockets, pipes, descriptors) with a [`Poll`], blocks in [`Poll::poll`], and
+//! learns which of them are ready. Runtimes, servers and terminal programs are built on this; most other programs are
+//! better served by a runtime.
 //!
-//! The API is mio's, version 1. One contract holds on every platform, and several ways of asking a kernel live in one
-//! build. The [guide] begins with a first program and goes on to the contract.
+//! The API is mio's, version 1, and one contract holds on every platform. The [guide] has a first program, the
+//! contract, and [recipes](guide::recipes) for what programs write by hand around a `Poll`.
+//!
+//! The package is named `wakeful-io`, the library `wakeful`:
+//!
+//! ```toml
+//! [dependencies]
+//! wakeful = { package = "wakeful-io", version = "0.1" }
+//! ```
 //!
 //! ```
 //! # #[cfg(feature = "net")]
@@ -45,11 +53,11 @@
 //! |---|---|---|
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
-//! | `os-ext` | | what one system has: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
+//! | `os-ext` | | sources of one system: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
 //! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!
-//! Without any, only the words are left: [`Token`], [`Interest`], [`Events`].
+//! With no features, only [`Token`], [`Interest`] and [`Events`] are available.
 #![deny(missing_docs, unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without `os-poll` there is little to link to.
@@ -79,7 +87,7 @@ mod source;
 #[cfg(feature = "os-poll")]
 pub mod guide;
 
-/// Events, and what can give them.
+/// Events and the trait of their sources.
 pub mod event {
     #[cfg(feature = "os-poll")]
     pub use crate::poll::Source;
