@@ -4,9 +4,9 @@
 //! only if data came, and else gives the connection up.
 //!
 //! ```text
-//! cargo run --example shaken                      # the test passes, every time
-//! WAKEFUL_CHAOS=1 cargo run --example shaken      # fails, and the seed is printed
-//! WAKEFUL_CHAOS=1 cargo run --example shaken -- fixed
+//! cargo run --example shaken                                       # the test passes, every time
+//! WAKEFUL_CHAOS=1 cargo run --features chaos --example shaken      # fails, and the seed is printed
+//! WAKEFUL_CHAOS=1 cargo run --features chaos --example shaken -- fixed
 //! ```
 
 mod command_line;

@@ -38,7 +38,7 @@ fn run() -> io::Result<()> {
     let localhost = "127.0.0.1:0".parse().expect("an address");
     let mut answering = UdpSocket::bind(localhost)?;
     let mut asking = UdpSocket::bind(localhost)?;
-    // A connected socket takes datagrams from its peer alone, and learns when nobody is there.
+    // A connected socket takes datagrams from its peer alone, and learns when there is none.
     asking.connect(answering.local_addr()?)?;
 
     let mut poll = Poll::new()?;

@@ -1,4 +1,4 @@
-//! Getting started, the contract, and how to do the usual things.
+//! A first program, the contract, and how to use each part of the library.
 //!
 //! - [A first program](#a-first-program)
 //! - [The contract](#the-contract)
@@ -9,11 +9,13 @@
 //! - [Several threads](#several-threads)
 //! - [Shaking a program](#shaking-a-program)
 //! - [Moving from mio](#moving-from-mio)
-//! - [Platform notes](platforms), with a table of what each kernel tells in which situation
+//! - [Recipes](recipes): deadlines that can be cancelled, signals, child processes, a keyboard, bounded write buffers,
+//!   a shortage of descriptors, half-close, one `Poll` per core
+//! - [Platform notes](platforms), with a table of what each kernel reports in which situation
 //!
 //! # A first program
 //!
-//! A server that accepts connections, reads what comes, and ends when the first client has gone. It runs as it
+//! A server that accepts connections, reads from the first client, and ends when that client has closed. It runs as it
 //! stands here.
 //!
 //! ```
@@ -30,16 +32,16 @@
 //! const CLIENT: Token = Token(1);
 //!
 //! pub fn main() -> io::Result<()> {
-//!     // 2. What sleeps, and where it puts what has happened. Both are made once.
+//!     // 2. `Poll` waits, and fills `Events`. Make both once, and reuse them.
 //!     let mut poll = Poll::new()?;
 //!     let mut events = Events::with_capacity(128);
 //!
-//!     // 3. Sources are non-blocking. Say which one, by what name, and what for.
+//!     // 3. Register a non-blocking source: under which token, and for which readiness.
 //!     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
 //!     let address = listener.local_addr()?;
 //!     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
 //!
-//!     // Somebody to talk to.
+//!     // The client.
 //!     let peer = thread::spawn(move || -> io::Result<()> {
 //!         use std::io::Write;
 //!         std::net::TcpStream::connect(address)?.write_all(b"hello, world")
@@ -50,14 +52,14 @@
 //!     // When to call `accept` again after it has failed.
 //!     let mut pause = None;
 //!     loop {
-//!         // 4. Sleep until something is ready. A signal may end the sleep: then sleep again.
+//!         // 4. Wait until a source is ready. A signal may end the wait: then wait again.
 //!         match poll.poll(&mut events, pause) {
 //!             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
 //!             result => result?,
 //!         }
 //!         let mut is_accepting = pause.take().is_some();
 //!
-//!         // 5. An event says: try now. So try, until the answer is `WouldBlock`.
+//!         // 5. An event means "try now". So try, until an operation returns `WouldBlock`.
 //!         for event in &events {
 //!             match event.token() {
 //!                 LISTENER => is_accepting = true,
@@ -91,7 +93,7 @@
 //!     }
 //! }
 //!
-//! /// Reads all there is; whether that was the end.
+//! /// Reads until `WouldBlock`. Returns whether the client has closed.
 //! fn read_all(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<bool> {
 //!     let mut buf = [0; 4096];
 //!     loop {
@@ -109,66 +111,68 @@
 //! # #[cfg(not(feature = "net"))] fn main() {}
 //! ```
 //!
-//! The numbers in it are the whole library:
+//! The numbered comments introduce every part of the library:
 //!
-//! 1. A [`Token`](crate::Token) comes back with each event. Servers put an index or a key of a map into it, runtimes
-//!    a pointer.
-//! 2. A [`Poll`](crate::Poll) is the sleeper, [`Events`](crate::Events) the room for what one call brings. What
-//!    doesn't fit comes with the next calls.
+//! 1. Each event carries the [`Token`](crate::Token) of its registration. Servers use an index or the key of a map,
+//!    runtimes a pointer.
+//! 2. [`Poll`](crate::Poll) waits for events. [`Events`](crate::Events) is the buffer that one call fills. Later calls
+//!    return the events that don't fit.
 //! 3. A [`Registry`](crate::Registry) ties a source to a token and an [`Interest`](crate::Interest).
-//! 4. [`Poll::poll`](crate::Poll::poll) sleeps. `None` sleeps for as long as it takes.
-//! 5. An [`Event`](crate::event::Event) reports a *change*. The kernel doesn't repeat it, so it must be used up.
+//! 4. [`Poll::poll`](crate::Poll::poll) blocks until an event arrives or the timeout has elapsed. `None` is no timeout.
+//! 5. An [`Event`](crate::event::Event) reports a *change*. The kernel doesn't repeat it, so the program uses it up.
 //!
-//! The repository's `examples/echo` is what a server looks like that is finished: buffers with a limit, clients that
-//! don't read, half-closed connections, resets, and descriptors that have run out.
+//! `examples/server.rs` in the repository is a complete server: it bounds its buffers, and handles clients that don't
+//! read, half-closed connections, resets, and a shortage of descriptors.
 //!
 //! # The contract
 //!
 //! ## What a program must do
 //!
-//! - **Operate until `WouldBlock`.** After a readable event read (accept, receive) until the answer is `WouldBlock`;
-//!   after a writable event write until `WouldBlock` or until there is no more to write. Before that there is
-//!   no promise of another event. Stopping earlier is fine if the program remembers that it isn't done, and comes back
-//!   on its own. A read of fewer bytes than asked for [isn't `WouldBlock`](#short-reads-and-writes).
-//! - **Use descriptors in non-blocking mode.** What this library opens is in it. What comes from elsewhere (`from_std`,
-//!   `from_raw_fd`, `IoSource::new`, `SourceFd`) must be put into it first: on a blocking descriptor the operation that
-//!   should return `WouldBlock` waits instead, and the thread that polls hangs. The mode isn't checked, in no build: it
-//!   would cost a system call for each registration, it may change after a check, and programs that watch a descriptor
-//!   in blocking mode on purpose, such as a terminal that is read once after each event, would be refused.
-//! - **Go on after an error that isn't the end.** A datagram socket may answer `ConnectionRefused` for a
-//!   datagram that was sent long ago. That is not `WouldBlock`: receive again.
-//! - **Expect spurious events.** An event means "try now", and `WouldBlock` is a legal answer.
+//! - **Operate until `WouldBlock`.** After a readable event, keep reading (or accepting, or receiving) until
+//!   `WouldBlock`. After a writable event, keep writing until `WouldBlock` or until there is no more to write. Until
+//!   then no further event is guaranteed. A program may stop earlier if it remembers to continue on its own. A read of
+//!   fewer bytes than asked for [isn't `WouldBlock`](#short-reads-and-writes).
+//! - **Use descriptors in non-blocking mode.** This library opens them so. A descriptor from elsewhere (`from_std`,
+//!   `from_raw_fd`, `IoSource::new`, `SourceFd`) needs `set_nonblocking` first: on a blocking descriptor the operation
+//!   that should return `WouldBlock` blocks, and so does the thread that polls. No build checks the mode. The check
+//!   would cost a system call for each registration, and refuse programs that watch a blocking descriptor on purpose,
+//!   such as [a keyboard](recipes#a-keyboard).
+//! - **Go on after an error that isn't the end.** A receive on a datagram socket may fail with `ConnectionRefused` for
+//!   a datagram that was sent long ago. That is not `WouldBlock`: receive again.
+//! - **Expect spurious events.** An event means "try now", and the operation may return `WouldBlock`.
 //! - **Expect `Interrupted`** from `poll`, and call it again.
 //! - **Operate through the source**, or through [`IoSource::try_io_with`](crate::IoSource::try_io_with), not through
-//!   a duplicate of its descriptor: some kernels must be asked again after `WouldBlock`, and the source sees to it.
-//! - **Deregister before giving a descriptor away**, be it to another `Poll`, to `into_raw_fd` or to a child process;
-//!   and before putting another value into an `IoSource`.
+//!   a duplicate of its descriptor. On some platforms interest must be re-armed after `WouldBlock`, and only the source
+//!   can do that.
+//! - **Deregister before giving a descriptor away** to another `Poll`, to `into_raw_fd` or to a child process, and
+//!   before putting another value into an `IoSource`.
 //!
 //! ## What it gets
 //!
-//! The same on every backend. Where a kernel makes a line impossible, [`platforms`] says so.
+//! The promises hold on every backend. [`platforms`] names each exception that a kernel forces.
 //!
 //! 1. Events are edge-triggered: each change is reported once. None is ever lost.
-//! 2. `register` and `reregister` report readiness that exists already. `reregister` replaces token and interest, both
-//!    completely.
+//! 2. `register` and `reregister` report readiness that exists already. `reregister` replaces both token and interest.
 //! 3. After `deregister` no later `poll` reports that registration, even if the kernel had an event queued.
 //! 4. Every `usize` is a legal token.
-//! 5. To register a source that is registered is `AlreadyExists`, with the same `Poll` or another. To reregister
-//!    or deregister one that isn't registered there is `NotFound`. Debug and release builds agree.
-//! 6. What can't be watched fails at registration: a closed descriptor, a regular file.
+//! 5. Registering a source twice fails with `AlreadyExists`, whether with the same `Poll` or another. Reregistering or
+//!    deregistering a source that isn't registered with this `Poll` fails with `NotFound`. Debug and release builds
+//!    agree.
+//! 6. Registering a source that the kernel can't watch fails: a closed descriptor, a regular file.
 //! 7. Readable and writable are exact up to races. Closed and error flags mean the same on all backends. An error sets
 //!    readable or writable too, so a program may ignore the other flags altogether.
-//! 8. A call brings at most as many events as there is room for. The others come with the next calls, and none starves.
-//!    Room for none is `InvalidInput`.
-//! 9. `poll` with a timeout never comes back empty before it is over, and is late by no more than the kernel's timer
-//!    makes it. Any `Duration` is legal.
+//! 8. A call returns at most as many events as `Events` has capacity for. Later calls return the others, and no source
+//!    starves. A capacity of 0 is `InvalidInput`.
+//! 9. `poll` never returns empty before its timeout has elapsed, and is late by no more than the kernel's timer makes
+//!    it. Any `Duration` is legal.
 //! 10. A signal handler ends `poll` with `Interrupted`.
-//! 11. Other threads may register, reregister and deregister while a thread is inside `poll`. It takes effect at once.
-//! 12. After the last `wake` of a [`Waker`](crate::Waker) there is at least one event. Wakes before a poll may merge.
+//! 11. Other threads may register, reregister and deregister while a thread is inside `poll`. The change takes effect
+//!     at once.
+//! 12. After the last `wake` of a [`Waker`](crate::Waker) at least one event follows. Wakes before a poll may merge.
 //!     Several wakers, each with its token, live on one `Poll`.
 //! 13. A source that is dropped without being deregistered leaks nothing, closes its connection at once, and gives no
 //!     event to the next source with the same descriptor number, as long as no duplicate of it is open.
-//! 14. A raw descriptor (`unix::SourceFd`) loses no event, whatever way it is read and written.
+//! 14. A raw descriptor (`unix::SourceFd`) loses no event, however it is read and written.
 //! 15. Every descriptor is close-on-exec from the start, where the kernel can do that.
 //! 16. A `Poll`'s own descriptor can be watched by another poll: it is readable when an event or a wake is pending.
 //! 17. `poll`, `wake`, `reregister` and I/O allocate nothing once they are running.
@@ -181,31 +185,30 @@
 //! A loop that calls `Read` on a `TcpStream`, a `UnixStream` or a pipe's `Receiver` may stop at a short read, and save
 //! the call that returns `WouldBlock`, under two conditions:
 //!
-//! - No event of the registration has said [`is_read_closed`](crate::event::Event::is_read_closed) or
-//!   [`is_error`](crate::event::Event::is_error). Once one has, the loop reads until `Ok(0)`, `WouldBlock` or an error.
-//!   Remember it: a later event may lack the flag.
+//! - No event of the registration had [`is_read_closed`](crate::event::Event::is_read_closed) or
+//!   [`is_error`](crate::event::Event::is_error). Once one had, the loop reads until `Ok(0)`, `WouldBlock` or an error.
+//!   Remember the flag: a later event may lack it.
 //! - The kernel had no other reason to end the read. It also ends one at TCP's out-of-band byte, behind bytes of a Unix
 //!   stream that carry descriptors, and between the packets of a pipe in packet mode (`O_DIRECT`). The peer chooses to
 //!   send such things, and at such a place its data waits until more arrives.
 //!
-//! Whatever arrives after that read, the end too, gives an event.
+//! Data that arrives after that read gives an event, and so does the end.
 //!
-//! A loop that calls `Write` may stop at a short write unless an event of the registration has said
-//! [`is_write_closed`](crate::event::Event::is_write_closed) or `is_error`. Room gives an event later, and so does an
-//! error.
+//! A loop that calls `Write` may stop at a short write unless an event of the registration had
+//! [`is_write_closed`](crate::event::Event::is_write_closed) or `is_error`. New room in the send buffer gives an event,
+//! and so does an error.
 //!
-//! Everything else operates until `WouldBlock`. A datagram that is smaller than the buffer says nothing about the next
-//! one. And inside of [`try_io_with`](crate::IoSource::try_io_with) a one-shot kernel is re-armed by `WouldBlock`
-//! alone.
+//! All other operations repeat until `WouldBlock`. A datagram that is smaller than the buffer says nothing about the
+//! next one. Inside [`try_io_with`](crate::IoSource::try_io_with) only `WouldBlock` re-arms a one-shot kernel.
 //!
 //! # Sources of one's own
 //!
-//! **A type made of sources** passes the three calls of [`event::Source`](crate::event::Source) on; its documentation
+//! **A type made of sources** forwards the three calls of [`event::Source`](crate::event::Source), whose documentation
 //! has an example.
 //!
-//! **A descriptor or socket that one owns** becomes a source with [`IoSource`](crate::IoSource): a raw socket, a
-//! device, what another crate has opened. It must be non-blocking, and each operation goes through
-//! [`try_io_with`](crate::IoSource::try_io_with), which says in which direction it goes:
+//! **A descriptor or socket that the program owns** becomes a source with [`IoSource`](crate::IoSource): a raw socket,
+//! a device, a socket of another crate. It must be non-blocking. Each operation goes through
+//! [`try_io_with`](crate::IoSource::try_io_with), which takes its direction:
 //!
 //! ```
 //! # #[cfg(unix)]
@@ -241,11 +244,11 @@
 //! ```
 //!
 //! The library's own sockets have `try_io_with` too, for calls that it doesn't offer (`sendmsg`, `recvmmsg`).
-//! `try_io` is the same without a direction, as mio has it. On a kernel that must be asked again it costs more: which
-//! direction has blocked must be found out.
+//! `try_io` is the same without a direction, as mio has it. It costs more on a one-shot kernel, since the source has to
+//! find out which direction has blocked.
 //!
-//! **A descriptor that somebody else owns** is watched through `unix::SourceFd` (feature `os-ext`). It needs no
-//! wrapping of operations. It closes nothing and remembers nothing, so it can be made anew for each call:
+//! **A descriptor that other code owns** is watched through `unix::SourceFd` (feature `os-ext`). Its operations need no
+//! wrapper. A `SourceFd` neither owns the descriptor nor stores state, so each call can make a new one:
 //!
 //! ```
 //! # #[cfg(all(unix, feature = "os-ext"))]
@@ -267,8 +270,8 @@
 //!
 //! # Wakers
 //!
-//! A [`Waker`](crate::Waker) ends a sleep from another thread. It carries no data: put that where the poller finds
-//! it, then wake.
+//! A [`Waker`](crate::Waker) lets another thread end a blocked `poll`. It carries no data: put the data where the
+//! polling thread finds it, then wake.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -289,7 +292,7 @@
 //!         sender.send(number).unwrap();
 //!         waker.wake()?;
 //!     }
-//!     Ok(waker) // a waker that is dropped wakes nobody
+//!     Ok(waker) // a waker that is dropped takes its last wake with it
 //! });
 //!
 //! let mut sum = 0;
@@ -300,7 +303,7 @@
 //!     }
 //!     for event in &events {
 //!         if event.token() == COMMANDS {
-//!             // Wakes may have merged: take all there is.
+//!             // Wakes may have merged: take all that is there.
 //!             sum += receiver.try_iter().sum::<i32>();
 //!         }
 //!     }
@@ -310,16 +313,16 @@
 //! # }
 //! ```
 //!
-//! Keep the waker until its event has come: one that is dropped right after `wake` takes the wake with it. Where the
-//! thread that wakes may end at once, share the waker in an `Arc` with the thread that polls.
+//! Keep the waker until its event has been reported: a waker that is dropped right after `wake` takes the wake with it.
+//! Where the thread that wakes may end at once, share the waker in an `Arc` with the thread that polls.
 //!
-//! A wake makes a system call only if the poller sleeps. Otherwise it is two atomic operations, so it need not be
-//! avoided. To wake from several places share one waker, or make several with tokens of their own.
+//! A wake makes a system call only if the poller is blocked. Otherwise it is two atomic operations, so a program need
+//! not avoid it. To wake from several places, share one waker, or make several, each with its token.
 //!
 //! # Deadlines
 //!
-//! [`Poll::poll_until`](crate::Poll::poll_until) takes an `Instant`. With the earliest of a program's
-//! deadlines it is a timer:
+//! [`Poll::poll_until`](crate::Poll::poll_until) takes an `Instant`. With the earliest of a program's deadlines it is a
+//! timer. [Deadlines that can be cancelled](recipes#deadlines-that-can-be-cancelled) need a sorted map.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -342,11 +345,11 @@
 //!         result => result?,
 //!     }
 //!     for _event in &events {
-//!         // ... sources come here, and the deadline stays as it is ...
+//!         // ... handle the sources; the deadlines stay as they are ...
 //!     }
 //!     let now = Instant::now();
 //!     while deadlines.peek().is_some_and(|&Reverse(deadline)| deadline <= now) {
-//!         deadlines.pop(); // this one is over: do what it was for
+//!         deadlines.pop(); // elapsed: act on it here
 //!     }
 //! }
 //! assert!(start.elapsed() >= Duration::from_millis(3));
@@ -356,14 +359,15 @@
 //!
 //! # Choosing a backend
 //!
-//! A build has every [`Backend`](crate::Backend) that its target has, and a program may use several at once.
-//! [`Poll::new`](crate::Poll::new) takes the best one. To choose:
+//! [`Poll::new`](crate::Poll::new) uses the best [`Backend`](crate::Backend) of the target, and a default build has no
+//! other. Feature `backends` adds the others, and a program may use several at once. It chooses
 //!
-//! - for a run: the environment variable `WAKEFUL_BACKEND`, for example `WAKEFUL_BACKEND=posix_poll`. A name that
-//!   isn't there is an error of `Poll::new`, never ignored.
-//! - in the program: [`Poll::with_backend`](crate::Poll::with_backend).
+//! - for a run, with the environment variable `WAKEFUL_BACKEND`, for example `WAKEFUL_BACKEND=posix_poll`. `Poll::new`
+//!   fails if the build has no backend of that name.
+//! - in the program, with `Poll::with_backend`.
 //!
 //! ```
+//! # #[cfg(feature = "backends")]
 //! # fn main() -> std::io::Result<()> {
 //! use wakeful::{Backend, Poll};
 //!
@@ -373,16 +377,16 @@
 //! }
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "backends"))] fn main() {}
 //! ```
 //!
-//! A test suite that runs once for each name in [`Backend::available`](crate::Backend::available) finds code that
-//! relies on one kernel's habits.
+//! A test suite that runs once for each backend finds code that relies on one kernel's habits.
 //!
 //! # Several threads
 //!
-//! One thread at a time polls, since [`poll`](crate::Poll::poll) takes `&mut self`. Everything else may be done from
-//! anywhere: [`Registry::try_clone`](crate::Registry::try_clone) gives a handle of the same `Poll`, with which another
-//! thread registers sources while the first one sleeps.
+//! One thread at a time polls, since [`poll`](crate::Poll::poll) takes `&mut self`. Any thread may do the rest:
+//! [`Registry::try_clone`](crate::Registry::try_clone) returns another handle to the same `Poll`, and its thread
+//! registers sources while the first thread is blocked.
 //!
 //! ```
 //! # #[cfg(feature = "net")]
@@ -408,63 +412,97 @@
 //! # #[cfg(not(feature = "net"))] fn main() {}
 //! ```
 //!
-//! To use several cores, give each thread a `Poll` of its own and share the connections out among them. A source moves
-//! to another `Poll` by being deregistered from the first. When a `Poll` and all its registries have been dropped, its
-//! sources are free, and another `Poll` can register them: a program may restart its loop.
+//! To use several cores, give each thread [a `Poll` of its own](recipes#one-poll-per-core). A source that is
+//! deregistered from its `Poll` can be registered with another. When a `Poll` and all its registries have been dropped,
+//! its sources are free, and another `Poll` can register them: a program may restart its loop.
 //!
-//! After `fork` a child shares the kernel's objects with its parent, but not the memory: let it leave every
-//! `Poll`, `Waker` and source of the parent alone.
+//! After `fork` a child shares the kernel's objects with its parent, but not the memory. The child must not use any
+//! `Poll`, `Waker` or source of the parent.
 //!
 //! # Shaking a program
 //!
-//! A program may rely on more than the contract without anybody noticing, since kernels rarely use the freedom that
-//! they have. `WAKEFUL_CHAOS=17` in the environment, with any number, makes every `Poll` use all of it, by that seed:
-//! events come late (up to 2 ms), split, merged, in another order and for no reason, operations move less than they
-//! could, and answer `WouldBlock` though they could do something, after which an event always follows. Never is an
-//! event lost or a byte changed. It works under `compat/mio` too, so a program that was written for mio is shaken as
-//! it is. `Poll::with_chaos` does the same to one `Poll`.
+//! A program may rely on more than the contract without its author's knowledge, since kernels rarely use the freedom
+//! that they have. Feature `chaos` makes every `Poll` exercise that freedom. `WAKEFUL_CHAOS=17` in the environment
+//! turns it on for a run, seeded by the number, which may be any: events come late (up to 2 ms), split, merged,
+//! reordered and for no reason. Operations move less than they could, and return `WouldBlock` though they could do
+//! something; then an event always follows. No event is lost and no byte is changed. `Poll::with_chaos` does the same
+//! to one `Poll`.
 //!
-//! With a kernel below, a seed repeats the choices and not the run: what fails may need several tries.
-//! `examples/shaken.rs` is a server whose test always passes, and fails with any seed.
+//! On a real kernel the seed fixes chaos's choices but not the timing, so reproducing a failure can take several runs.
+//! `examples/shaken.rs` is a server whose test passes without chaos and fails with every seed.
 //!
-//! - Operations on a `SourceFd` are not seen, so only its events are shaken. One that is closed without
+//! Some things stay as they are:
+//!
+//! - Operations on a `SourceFd` are not seen, so chaos affects its events alone. A `SourceFd` that is closed without
 //!   `deregister` may be reported for another 2 ms.
-//! - Events of sources that share a token are not held back, nor is any while another poll watches this one's
+//! - Events of sources that share a token are not held back. No event is, while another poll watches this one's
 //!   descriptor.
-//! - A wake, and what `try_io` does, is left as it is.
+//! - Chaos leaves wakes and `try_io` alone.
 //!
-//! The feature `sim` goes further: it has no kernel at all, and what a seed does is the same each time.
+//! The feature `sim` goes further: it has no kernel at all, so a seed repeats a run exactly.
+//!
+//! ## A program whose dependencies use the library
+//!
+//! `chaos`, `backends` and `sim` are off by default. The owner of a program turns one on in the manifest at the top,
+//! and no code changes: cargo builds a package once, with the features that any dependent asks for. For a program with
+//! a dependency that uses this library it is this line:
+//!
+//! ```toml
+//! wakeful = { package = "wakeful-io", version = "0.1", features = ["chaos"] }
+//! ```
+//!
+//! A program that is written for mio, such as one on tokio, names the package that the [patch](#moving-from-mio)
+//! replaces. `compat/mio` has the same features:
+//!
+//! ```toml
+//! [dependencies]
+//! tokio = { version = "1", features = ["full"] }
+//! mio = { version = "1", features = ["chaos"] }
+//!
+//! [patch.crates-io]
+//! mio = { path = "wakeful/compat/mio" }
+//! ```
+//!
+//! ```sh
+//! WAKEFUL_CHAOS=17 cargo test
+//! ```
 //!
 //! # Moving from mio
 //!
 //! The API is mio's, version 1: change the name in `use`. A program whose *dependencies* use mio needs no change
-//! of code, only this in its `Cargo.toml`, where `compat/mio` is that folder of the repository:
+//! of code, only this in its `Cargo.toml`, where the path is that of a checkout of the repository:
 //!
 //! ```toml
 //! [patch.crates-io]
 //! mio = { path = "wakeful/compat/mio" }
 //! ```
 //!
-//! A lock file that was there before keeps the mio that it has, until `cargo update -p mio`. `cargo tree -i mio` shows
-//! which one is built: this library stands there with its path.
+//! An existing lock file keeps the mio that it names, until `cargo update -p mio`. `cargo tree -i mio` shows which one
+//! is built: this library stands there with its path.
 //!
-//! What is new: [`IoSource`](crate::IoSource) is public, `try_io_with`,
-//! [`Poll::with_backend`](crate::Poll::with_backend), [`Poll::poll_until`](crate::Poll::poll_until), `AsFd` for
-//! `Poll`, several wakers on one `Poll`, [`Events::len`](crate::Events::len).
+//! A crate that implements `mio::event::Source` for types of its own needs the patch too: for the compiler, mio's trait
+//! and [`event::Source`](crate::event::Source) are two traits.
 //!
-//! What differs, and may be noticed:
+//! Additions: [`IoSource`](crate::IoSource) is public, `try_io_with`, [`Poll::poll_until`](crate::Poll::poll_until),
+//! `AsFd` for `Poll`, several wakers on one `Poll`, [`Events::len`](crate::Events::len), and with their features
+//! `Poll::with_backend`, `Poll::with_chaos` and `sim`.
 //!
-//! - What mio leaves open has one answer here, in debug and release: registering twice, a second `Poll`, and
-//!   room for no events (`InvalidInput`).
-//! - A `poll` with a timeout is not rounded up to milliseconds, so a loop that relied on the pause turns faster.
+//! Differences that a program may notice:
+//!
+//! - Cases that mio leaves open have one result, in debug and release: registering twice, a second `Poll`, and a
+//!   capacity of no events (`InvalidInput`).
+//! - Timeouts are not rounded up to milliseconds, so a loop that relied on the rounding will spin faster.
 //! - A `Waker` in a child after `fork` doesn't wake the parent.
-//! - Reads, writes and waits go around libc's wrappers on Linux, so what interposes those (`LD_PRELOAD`) doesn't see
-//!   them. `RUSTFLAGS="--cfg wakeful_libc_wrappers"` gives them back.
+//! - On Linux reading, writing, accepting, registering and waiting go to the kernel directly. Tools that replace libc's
+//!   functions (`LD_PRELOAD`: torsocks, libfaketime) don't see these calls. `RUSTFLAGS="--cfg wakeful_libc_wrappers"`
+//!   makes the library call libc's functions.
 //! - A socket takes more memory: 16 bytes on 64-bit Unix, where mio's takes 4 in release builds.
-//! - `{:?}` of an event is spelled otherwise.
-//! - On WASI there is a `Waker`. The first preview has `bind`, `connect` and `UdpSocket` too, which answer
-//!   `Unsupported`.
-//! - On the BSDs: see the README for what exists so far.
+//! - The `Debug` output of `Event` differs.
+//! - WASI has a `Waker`. Its first preview has `bind`, `connect` and `UdpSocket` too, which fail with `Unsupported`.
+//! - macOS and the BSDs have not been run yet: see [`platforms`].
+
+#[doc = include_str!("guide/recipes.md")]
+pub mod recipes {}
 
 #[doc = include_str!("../PLATFORMS.md")]
 pub mod platforms {}

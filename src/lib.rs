@@ -1,10 +1,18 @@
 //! Fast, low-level, portable readiness for non-blocking I/O.
 //!
-//! Register event sources (sockets, pipes, descriptors) with a [`Poll`], sleep in [`Poll::poll`], and get back which
-//! of them are ready. Runtimes and servers stand on this; most programs are better off with a runtime.
+//! A program registers event sources (sockets, pipes, descriptors) with a [`Poll`], blocks in [`Poll::poll`], and
+//! learns which of them are ready. Runtimes, servers and terminal programs are built on this; most other programs are
+//! better served by a runtime.
 //!
-//! The API is mio's, version 1. One contract holds on every platform. The [guide] begins with a first program and goes
-//! on to the contract.
+//! The API is mio's, version 1, and one contract holds on every platform. The [guide] has a first program, the
+//! contract, and [recipes](guide::recipes) for what programs write by hand around a `Poll`.
+//!
+//! The package is named `wakeful-io`, the library `wakeful`:
+//!
+//! ```toml
+//! [dependencies]
+//! wakeful = { package = "wakeful-io", version = "0.1" }
+//! ```
 //!
 //! ```
 //! # #[cfg(feature = "net")]
@@ -45,13 +53,13 @@
 //! |---|---|---|
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
-//! | `os-ext` | | what one system has: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
+//! | `os-ext` | | sources of one system: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
 //! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
 //! | `chaos` | | `Poll::with_chaos` and `WAKEFUL_CHAOS`: legal but rare behaviour by a seed, to test programs with |
 //! | `backends` | | every backend of the platform in one build: `Poll::with_backend` and `WAKEFUL_BACKEND` |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!
-//! Without any, only the words are left: [`Token`], [`Interest`], [`Events`].
+//! With no features, only [`Token`], [`Interest`] and [`Events`] are available.
 #![deny(missing_docs, unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // With one backend there is code that only the others use, and without chaos what only that asks. CI builds with all.
@@ -83,7 +91,7 @@ mod source;
 #[cfg(feature = "os-poll")]
 pub mod guide;
 
-/// Events, and what can give them.
+/// Events and the trait of their sources.
 pub mod event {
     #[cfg(feature = "os-poll")]
     pub use crate::poll::Source;

@@ -17,6 +17,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("README.md", README),
     ("PLATFORMS.md", PLATFORMS),
     ("src/guide.rs", GUIDE),
+    ("src/guide/recipes.md", include_str!("../src/guide/recipes.md")),
     ("src/lib.rs", LIB),
     ("ARCHITECTURE.md", include_str!("../ARCHITECTURE.md")),
     ("CHANGELOG.md", include_str!("../CHANGELOG.md")),
@@ -293,9 +294,61 @@ fn the_backends_that_are_named_exist() {
             assert!(name.parse::<Backend>().is_ok(), "{}: `{name}`", row[0]);
         }
     }
-    for row in rows(README, "| platform | backend") {
-        for name in row[1].split(&[',', ' '][..]).filter(|name| !["", "on", "illumos"].contains(name)) {
-            assert!(name.parse::<Backend>().is_ok(), "{}: {name}", row[0]);
+}
+
+/// The README's tiers have each target of PLATFORMS.md where its proof puts it.
+#[test]
+fn the_tiers_of_platforms() {
+    let (_, tiers) = README.split_once("## Platforms").expect("the platforms");
+    let (tiers, _) = tiers.split_once("\n## ").expect("their end");
+    let mut placed = 0;
+    for row in rows(PLATFORMS, "| target | backends") {
+        let tier = match row[3] {
+            proof if proof.starts_with("run") => "Run.",
+            proof if proof.starts_with("linked") => "Linked, not yet run.",
+            proof if proof.starts_with("type-checked") => "Type-checked.",
+            proof => panic!("{}: no tier for: {proof}", row[0]),
+        };
+        let (_, tier) = tiers.split_once(&format!("- **{tier}**")).expect(tier);
+        let tier = prose(tier.split("\n- **").next().unwrap_or(tier));
+        let tier: BTreeSet<&str> = words(&tier).collect();
+        // Beside the name stand versions and what a target is: `QNX 7.1`, `Horizon (Nintendo 3DS)`.
+        let target = row[0].split('(').next().unwrap_or(row[0]);
+        let target = target.to_owned() + row[0].split(')').nth(1).unwrap_or_default();
+        for word in words(&target).filter(|word| !word.starts_with(|c: char| c.is_ascii_digit())) {
+            assert!(tier.contains(word), "the README doesn't have `{word}` of {} in its tier", row[0]);
+            placed += 1;
         }
     }
+    assert!(placed > 40, "most were overlooked: {placed}");
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || "-_.".contains(c)))
+        .map(|word| word.trim_end_matches('.'))
+        .filter(|word| !word.is_empty())
+}
+
+/// A link of a document that is in the package leads to a file that is in it too.
+#[test]
+fn the_links_work_in_the_package() {
+    let (_, include) = MANIFEST.split_once("include = [").expect("what is in the package");
+    let (include, _) = include.split_once(']').expect("its end");
+    let include: Vec<&str> = include.split('"').skip(1).step_by(2).collect();
+    let mut followed = 0;
+    for (document, text) in DOCUMENTS.iter().filter(|(document, _)| include.contains(document)) {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            // Another site, or a place in the same page.
+            if link.starts_with("https://") || link.starts_with('#') {
+                continue;
+            }
+            let is_included = |name: &&str| match name.strip_suffix('*') {
+                Some(prefix) => link.starts_with(prefix),
+                None => *name == link,
+            };
+            assert!(include.iter().any(|name| is_included(&name)), "{document} links to {link}");
+            followed += 1;
+        }
+    }
+    assert!(followed > 5, "most were overlooked: {followed}");
 }

@@ -51,8 +51,8 @@ impl Engine {
         }
     }
 
-    /// Does an operation of the registration `key`, past the layer while its own descriptor may be watched: what is held
-    /// back doesn't show there.
+    /// Does an operation of the registration `key`, through the layer. Not while the engine's own descriptor may be
+    /// watched, where an event that is held back doesn't show.
     #[cold]
     #[inline(never)]
     #[cfg_attr(not(feature = "chaos"), allow(unused_variables))]

@@ -77,8 +77,8 @@ pub struct Poll {
 impl Poll {
     /// Creates a `Poll` with the default backend of the platform, [`Backend::default`].
     ///
-    /// With the feature `backends` the environment variable `WAKEFUL_BACKEND` may name another one, and with the feature
-    /// `chaos` the variable `WAKEFUL_CHAOS` may give a seed: see the [guide](crate::guide).
+    /// With the feature `backends` the environment variable `WAKEFUL_BACKEND` may name another one. With the feature
+    /// `chaos` the variable `WAKEFUL_CHAOS` may give a seed. The [guide](crate::guide) has both.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ impl Task for Faults {
             bail!("docs/faults.md is of Linux on x86-64, and so are its tests");
         }
         need("strace")?;
-        let mut test = cargo(["test", "--package", "wakeful", "--all-features", "--test", "faults"])?;
+        let mut test = cargo(["test", "--package", "wakeful-io", "--all-features", "--test", "faults"])?;
         test.args(["--", "--nocapture"]);
         // A machine on which nothing can be traced would else be a success.
         test.env("CI", "true").env("WAKEFUL_FAULTS", if self.accept { "write" } else { "check" });

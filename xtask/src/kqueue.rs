@@ -96,7 +96,7 @@ impl Task for Kqueue {
 
         let target = workspace::target("libkqueue")?;
         let run = |filter: &[&str], log: &str| -> Result<Output> {
-            let mut test = cargo(["test", "--package", "wakeful", "--all-features", "--no-fail-fast"])?;
+            let mut test = cargo(["test", "--package", "wakeful-io", "--all-features", "--no-fail-fast"])?;
             test.args(["--lib", "--test", "conformance", "--target-dir"]).arg(&target);
             test.arg("--").args(filter);
             rustflags(&mut test, &flags);

@@ -26,7 +26,7 @@ pub struct Loom {
 impl Task for Loom {
     fn run(self) -> Result<bool> {
         let target = workspace::target("loom")?;
-        let mut test = cargo(["test", "--package", "wakeful", "--lib", "--release"])?;
+        let mut test = cargo(["test", "--package", "wakeful-io", "--lib", "--release"])?;
         test.arg("--target-dir").arg(&target).arg(&self.filter);
         rustflags(&mut test, "--cfg wakeful_loom");
         test.env("LOOM_MAX_PREEMPTIONS", self.max_preemptions.to_string());

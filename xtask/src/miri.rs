@@ -171,7 +171,7 @@ impl Program {
 
     fn interpret(&self, args: &[&str], log: &str) -> Result<Ended> {
         let target = workspace::target("miri")?;
-        let mut test = cargo_of("nightly", ["miri", "test", "--package", "wakeful", "--all-features"])?;
+        let mut test = cargo_of("nightly", ["miri", "test", "--package", "wakeful-io", "--all-features"])?;
         test.args(self.args).arg("--target-dir").arg(&target).arg("--").args(args);
         // Sockets and clocks are the machine's.
         let asked = env::var("MIRIFLAGS").unwrap_or_default();

@@ -40,7 +40,7 @@ impl Task for Model {
             return planted::find_all(self.backend.as_deref());
         }
         let mut test =
-            cargo(["test", "--package", "wakeful", "--release", "--all-features", "--test", "model"])?;
+            cargo(["test", "--package", "wakeful-io", "--release", "--all-features", "--test", "model"])?;
         test.arg("--").arg("--exact").args(self.backend.as_deref());
         test.env("WAKEFUL_MODEL_SECONDS", self.seconds.to_string());
         if let Some(seed) = self.seed {

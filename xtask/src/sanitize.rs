@@ -113,7 +113,7 @@ impl Sanitizer {
         let name = self.name();
         // Rustup's, which chooses the toolchain: the cargo that runs this is another toolchain's.
         let mut test = Command::new("cargo");
-        test.args(["test", "--package", "wakeful", "--all-features", "--no-fail-fast"]).args(programs);
+        test.args(["test", "--package", "wakeful-io", "--all-features", "--no-fail-fast"]).args(programs);
         test.current_dir(workspace::root()?);
         // Named, or what runs at build time would be sanitized too.
         test.args(["--target", &format!("{}-unknown-linux-gnu", env::consts::ARCH)])

@@ -37,7 +37,7 @@ impl Task for Soak {
             bail!("{} minutes are no time", self.minutes);
         };
         let mut test =
-            cargo(["test", "--package", "wakeful", "--release", "--all-features", "--test", "soak"])?;
+            cargo(["test", "--package", "wakeful-io", "--release", "--all-features", "--test", "soak"])?;
         test.args(["--quiet", "--", "--exact", "soak", "--nocapture", "--test-threads=1"]);
         test.env("WAKEFUL_SOAK_CONNECTIONS", self.connections.to_string());
         test.env("WAKEFUL_SOAK_MILLISECONDS", time.as_millis().to_string());

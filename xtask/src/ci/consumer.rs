@@ -75,9 +75,9 @@ impl Consumer {
 }
 
 /// One of our packages, as a dependency's value in a manifest.
-pub fn ours(folder: &str, features: &[String]) -> Result<String> {
+pub fn ours(package: &str, folder: &str, features: &[String]) -> Result<String> {
     let path = workspace::root()?.join(folder);
-    Ok(format!("{{ path = {}, features = {features:?} }}", quoted(&path)))
+    Ok(format!("{{ package = {package:?}, path = {}, features = {features:?} }}", quoted(&path)))
 }
 
 /// A path as TOML's string.

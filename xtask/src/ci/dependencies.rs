@@ -18,7 +18,7 @@ fn built(runner: &mut Runner) -> Result<String> {
     let mut shown = String::new();
     for (features, allowed) in [("default", &default[..]), ("log", &logging)] {
         // The promise is about Linux; cargo can tell on any machine.
-        let mut tree = cargo(["tree", "--package", "wakeful", "--edges", "normal", "--prefix", "none"])?;
+        let mut tree = cargo(["tree", "--package", "wakeful-io", "--edges", "normal", "--prefix", "none"])?;
         tree.args(["--features", features, "--target", "x86_64-unknown-linux-gnu"]);
         let tree = runner.read(tree)?;
         let extra = extra(&tree, allowed);
@@ -35,7 +35,7 @@ fn extra<'a>(tree: &'a str, allowed: &[&str]) -> Vec<&'a str> {
     let packages = tree.lines().filter_map(|line| {
         // `libc v0.2.183`; cargo's own messages begin with a space or have no version.
         let (name, rest) = line.split_once(' ')?;
-        (rest.starts_with('v') && name != "wakeful").then_some(name)
+        (rest.starts_with('v') && name != "wakeful-io").then_some(name)
     });
     let mut extra: Vec<&str> = packages.filter(|name| !allowed.contains(name)).collect();
     extra.sort_unstable();
@@ -45,14 +45,15 @@ fn extra<'a>(tree: &'a str, allowed: &[&str]) -> Vec<&'a str> {
 
 /// What a lock file may have beside the trees of libc, socket2 and log: the packages themselves, and the one through
 /// which the first preview of WASI is called, which depends on nothing.
-const OWN: [&str; 3] = ["wakeful", "mio", "wasi"];
+const OWN: [&str; 3] = ["wakeful-io", "mio", "wasi"];
 
 /// cargo locks what any target, any cfg and any feature that was asked for needs: on every platform the same.
 fn locked(runner: &mut Runner) -> Result<String> {
     let bare = ["libc = \"0.2\"", "socket2 = \"0.6\"", "log = \"0.4\""];
-    let wakeful =
-        |features: &[String]| -> Result<String> { Ok(format!("wakeful = {}", ours(".", features)?)) };
-    let mio = format!("mio = {}", ours("compat/mio", &["net", "os-ext"].map(str::to_owned))?);
+    let wakeful = |features: &[String]| -> Result<String> {
+        Ok(format!("wakeful = {}", ours("wakeful-io", ".", features)?))
+    };
+    let mio = format!("mio = {}", ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))?);
     let mut shown = String::new();
     for (what, dependency, bare) in [
         ("wakeful", wakeful(&[])?, &bare[..2]),
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn only_what_is_not_allowed_is_extra() {
-        let tree = "wakeful v0.1.0 (/repo)\nlibc v0.2.183\nsocket2 v0.6.1\nlibc v0.2.183 (*)\n";
+        let tree = "wakeful-io v0.1.0 (/repo)\nlibc v0.2.183\nsocket2 v0.6.1\nlibc v0.2.183 (*)\n";
         assert!(extra(tree, &["libc", "socket2"]).is_empty());
         assert_eq!(extra(tree, &["socket2"]), ["libc"]);
     }
@@ -101,7 +102,7 @@ mod tests {
     fn a_lock_may_have_what_the_dependencies_need_and_ourselves() {
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<BTreeSet<_>>();
         let allowed = set(&["libc", "socket2", "windows-sys"]);
-        assert!(too_many(&set(&["libc", "wakeful", "wasi"]), &allowed).is_empty());
-        assert_eq!(too_many(&set(&["libc", "loom", "wakeful"]), &allowed), ["loom"]);
+        assert!(too_many(&set(&["libc", "wakeful-io", "wasi"]), &allowed).is_empty());
+        assert_eq!(too_many(&set(&["libc", "loom", "wakeful-io"]), &allowed), ["loom"]);
     }
 }

@@ -42,7 +42,7 @@ fn documentation(runner: &mut Runner) -> Result<String> {
     for arg in ["shake"].into_iter().chain(backends) {
         runtool.extend(["--test-runtool-arg", arg].map(OsString::from));
     }
-    let mut command = cargo(["test", "--doc", "--package", "wakeful", "--all-features"])?;
+    let mut command = cargo(["test", "--doc", "--package", "wakeful-io", "--all-features"])?;
     // A path may have spaces in it.
     command.env("CARGO_ENCODED_RUSTDOCFLAGS", runtool.join(&OsString::from("\x1f")));
     let output = runner.run(command)?;
@@ -52,7 +52,7 @@ fn documentation(runner: &mut Runner) -> Result<String> {
 
 /// The name of each example, and where it is.
 fn build(runner: &mut Runner) -> Result<Vec<(String, String)>> {
-    let mut command = cargo(["build", "--examples", "--package", "wakeful", "--all-features"])?;
+    let mut command = cargo(["build", "--examples", "--package", "wakeful-io", "--all-features"])?;
     command.arg("--message-format=json-render-diagnostics");
     let messages = runner.read(command)?;
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -115,6 +115,17 @@ const EXAMPLES: &[Example] = &[
             // An address for documentation, which no machine has (RFC 5737).
             &["--serve", "203.0.113.1:1"],
         ],
+        breaks: None,
+    },
+    Example {
+        name: "server",
+        has_kernel: true,
+        args: &["--demo"],
+        prints: &["262144 bytes were returned"],
+        never: &["failed"],
+        refuses: &[&["127.0.0.1"], &["--demo", "nonsense"]],
+        // An address for documentation, which no machine has (RFC 5737).
+        fails: &[&["203.0.113.1:1"]],
         breaks: None,
     },
     Example {

@@ -12,7 +12,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     // A flag rebuilds everything: not in the folder that other builds use.
     let target = workspace::target("features")?;
     for features in &combinations {
-        let mut command = cargo(["check", "--package", "wakeful", "--no-default-features"])?;
+        let mut command = cargo(["check", "--package", "wakeful-io", "--no-default-features"])?;
         command.arg("--features").arg(features.join(",")).arg("--target-dir").arg(&target);
         rustflags(&mut command, "-D warnings");
         runner.run(command)?;
@@ -39,7 +39,7 @@ pub fn every() -> Result<Vec<Vec<String>>> {
 /// The library's features, as the manifest has them: a new one can't be forgotten here.
 pub fn all() -> Result<Vec<String>> {
     let package = package()?;
-    let names = package["features"].as_object().context("wakeful has no features")?.keys();
+    let names = package["features"].as_object().context("wakeful-io has no features")?.keys();
     Ok(names.filter(|&name| name != "default").cloned().collect())
 }
 
@@ -48,8 +48,8 @@ pub fn package() -> Result<Value> {
     let metadata = capture(cargo(["metadata", "--format-version", "1", "--no-deps"])?)?;
     let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
     let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
-    let package = packages.iter().find(|package| package["name"] == "wakeful");
-    package.cloned().context("cargo doesn't know the package wakeful")
+    let package = packages.iter().find(|package| package["name"] == "wakeful-io");
+    package.cloned().context("cargo doesn't know the package wakeful-io")
 }
 
 fn combinations(features: &[String]) -> Vec<Vec<String>> {

@@ -43,8 +43,8 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     let features = features::all()?;
     let dependencies = format!(
         "[dependencies]\nwakeful = {}\nmio = {}\n",
-        ours(".", &features)?,
-        ours("compat/mio", &["net", "os-ext"].map(str::to_owned))?
+        ours("wakeful-io", ".", &features)?,
+        ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))?
     );
     let user = Consumer::new("minimal", &dependencies, MAIN)?;
     runner.run(user.cargo_of("nightly", &[LOWEST, "generate-lockfile"])?)?;
@@ -61,7 +61,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     let lock = format!("resolver.lockfile-path={}", quoted(&folder.join("Cargo.lock")));
     runner.run(cargo_of("nightly", ["--config", &lock, LOWEST, "generate-lockfile"])?)?;
     let mut test = cargo_of("nightly", ["--config", &lock, "test", "--locked", "--all-features"])?;
-    test.args(["--package", "wakeful", "--package", "mio", "--lib"]);
+    test.args(["--package", "wakeful-io", "--package", "mio", "--lib"]);
     test.args(["--test", "api", "--test", "net", "--test", "sim", "--target-dir"]).arg(&folder);
     let tests = sums(runner.run(test))?;
 

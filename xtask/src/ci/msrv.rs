@@ -16,8 +16,8 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     // A program that locks its packages with that cargo.
     let dependencies = format!(
         "[dependencies]\nwakeful = {}\nmio = {}\n",
-        ours(".", &features::all()?)?,
-        ours("compat/mio", &["net", "os-ext"].map(str::to_owned))?
+        ours("wakeful-io", ".", &features::all()?)?,
+        ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))?
     );
     let user = Consumer::new("msrv", &dependencies, "fn main() {}\n")?;
     runner.run(user.cargo_of(&toolchain, &["metadata", "--format-version", "1"])?)?;

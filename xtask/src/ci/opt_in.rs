@@ -51,8 +51,11 @@ struct Program {
 
 impl Program {
     fn new(runner: &mut Runner, name: &str, features: &[String]) -> Result<Program> {
-        let user =
-            Consumer::new(name, &format!("[dependencies]\nwakeful = {}\n", ours(".", features)?), MAIN)?;
+        let user = Consumer::new(
+            name,
+            &format!("[dependencies]\nwakeful = {}\n", ours("wakeful-io", ".", features)?),
+            MAIN,
+        )?;
         runner.run(user.cargo(&["build"])?)?;
         // The next one is built in the same place.
         let path = user.built().with_file_name(name);

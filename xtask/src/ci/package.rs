@@ -10,7 +10,7 @@ use crate::command::cargo;
 use crate::workspace;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
-    let list = runner.read(cargo(["package", "--list", "--package", "wakeful", "--allow-dirty"])?)?;
+    let list = runner.read(cargo(["package", "--list", "--package", "wakeful-io", "--allow-dirty"])?)?;
     let mut git = Command::new("git");
     git.args(["ls-files", "src", "examples"]).current_dir(workspace::root()?);
     let sources = runner.read(git)?;
@@ -27,6 +27,7 @@ const NEEDED: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "PLATFORMS.md",
+    "SECURITY.md",
     "CHANGELOG.md",
     "LICENSE-APACHE",
     "LICENSE-MIT",

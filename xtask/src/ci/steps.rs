@@ -86,7 +86,7 @@ pub fn strict(mut test: Command) -> Command {
 fn mio_flags(runner: &mut Runner) -> Result<String> {
     let mut output = String::new();
     for flag in ["mio_unsupported_force_waker_pipe", "mio_unsupported_force_poll_poll"] {
-        let mut command = cargo(["test", "--package", "wakeful", "--all-features", "--target-dir"])?;
+        let mut command = cargo(["test", "--package", "wakeful-io", "--all-features", "--target-dir"])?;
         command.arg(workspace::target(flag)?);
         command.args(["--lib", "--test", "conformance", "--test", "descriptors", "--", "wake", "built_with"]);
         rustflags(&mut command, &format!("--cfg {flag}"));
@@ -97,7 +97,7 @@ fn mio_flags(runner: &mut Runner) -> Result<String> {
 
 /// What the contract promises must hold with all that it allows.
 fn chaos(runner: &mut Runner) -> Result<String> {
-    let mut command = cargo(["test", "--package", "wakeful", "--all-features", "--test", "conformance"])?;
+    let mut command = cargo(["test", "--package", "wakeful-io", "--all-features", "--test", "conformance"])?;
     command.env("WAKEFUL_CHAOS", "1");
     sums(runner.run(command))
 }

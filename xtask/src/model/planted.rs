@@ -104,7 +104,7 @@ pub fn find_all(backend: Option<&str>) -> Result<bool> {
         write_if_new(&file, plant.applied(&fs::read_to_string(&file)?)?.as_bytes())?;
 
         let mut test =
-            cargo(["test", "--package", "wakeful", "--release", "--all-features", "--test", "model"])?;
+            cargo(["test", "--package", "wakeful-io", "--release", "--all-features", "--test", "model"])?;
         test.arg("--target-dir").arg(&folder).args(["--", "--exact", plant.backend]);
         test.current_dir(&tree).env("WAKEFUL_MODEL_SECONDS", LIMIT.to_string());
         let log = folder.join(format!("{number}.log"));

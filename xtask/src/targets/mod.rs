@@ -100,7 +100,7 @@ impl Row {
         toolchain.prepare(target.triple, std)?;
         for features in combinations {
             let args =
-                ["--quiet", "--jobs", "2", "--package", "wakeful", "--no-default-features", "--target"];
+                ["--quiet", "--jobs", "2", "--package", "wakeful-io", "--no-default-features", "--target"];
             let mut command = toolchain.clippy(args)?;
             command.args([target.triple, "--features", &features.join(","), "--", "-D", "warnings"]);
             run_one(command, target.triple, "check")?;
@@ -109,7 +109,8 @@ impl Row {
         match target.proof {
             Proof::Checked => {}
             Proof::Linked(zig) => {
-                let args = ["--jobs", "2", "--package", "wakeful", "--all-features", "--tests", "--examples"];
+                let args =
+                    ["--jobs", "2", "--package", "wakeful-io", "--all-features", "--tests", "--examples"];
                 run_one(zig::build(toolchain, zig, target.triple, &args)?, target.triple, "link")?;
                 self.linked = true;
             }
@@ -139,7 +140,7 @@ impl Row {
 
 /// `cargo test` of the conformance suite.
 pub fn conformance(toolchain: &Toolchain, triple: &str, runner: &Runner) -> Result<Command> {
-    let mut test = toolchain.cargo(["test", "--jobs", "2", "--package", "wakeful", "--all-features"])?;
+    let mut test = toolchain.cargo(["test", "--jobs", "2", "--package", "wakeful-io", "--all-features"])?;
     test.args(["--no-fail-fast", "--test", "conformance", "--target", triple]);
     let variable = triple.to_uppercase().replace('-', "_");
     let linker = match runner.linker {

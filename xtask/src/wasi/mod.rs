@@ -93,7 +93,7 @@ impl Task for Wasi {
 /// What the compiler and clippy say of a target.
 fn lint(target: &str) -> Result<bool> {
     let mut command = cargo(["clippy"])?;
-    command.args(["--package", "wakeful", "--all-targets", "--all-features"]);
+    command.args(["--package", "wakeful-io", "--all-targets", "--all-features"]);
     command.args(["--target", target, "--", "-D", "warnings"]);
     let ended = Job::new(command, logs(target)?.join("clippy")).run()?;
     match ended.success() {
@@ -106,7 +106,7 @@ fn lint(target: &str) -> Result<bool> {
 /// Runs cargo for `target`; what it printed, its messages for people apart.
 fn build(name: &str, target: &str, args: &[&str]) -> Result<String> {
     let mut command = cargo(args)?;
-    command.args(["--package", "wakeful", "--all-features", "--target", target]);
+    command.args(["--package", "wakeful-io", "--all-features", "--target", target]);
     let log = logs(target)?.join(name);
     let errors = log.with_extension("errors");
     let ended = Job::new(command, log).errors_to(&errors).run()?;

@@ -106,7 +106,7 @@ fn lint() -> Result<bool> {
     for target in [TARGET, CHECKED] {
         let compiler = Compiler::with_std(target, Std::Types)?;
         let mut clippy = compiler.clippy()?;
-        clippy.args(["--package", "wakeful", "--package", "mio", "--all-targets", "--all-features"]);
+        clippy.args(["--package", "wakeful-io", "--package", "mio", "--all-targets", "--all-features"]);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
@@ -178,7 +178,7 @@ impl Prefix {
     /// A `cargo` that builds for Windows and runs by Wine.
     fn cargo(&self, command: &str) -> Result<Command> {
         let mut cargo = self.compiler.cargo(command)?;
-        cargo.args(["--package", "wakeful", "--target", TARGET, "--all-features"]);
+        cargo.args(["--package", "wakeful-io", "--target", TARGET, "--all-features"]);
         self.configure(&mut cargo);
         Ok(cargo)
     }
