@@ -79,8 +79,7 @@ impl Default for UserSource {
 impl Poster {
     /// Causes an event, if the interest includes `readiness`. Posts that were not polled yet may merge.
     ///
-    /// After the `Poll` has been dropped a post still returns `Ok`, and has no effect: the source counts as registered
-    /// until it is deregistered or dropped.
+    /// After its `Poll` was dropped a source is free to be registered again.
     ///
     /// # Errors
     ///
