@@ -491,7 +491,6 @@ const NOT_YET: &[&str] = &[
     "src/backend",
     "src/engine",
     "src/guide.rs",
-    "src/os",
     "src/poll",
     "src/source",
     "tests",

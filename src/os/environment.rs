@@ -1,9 +1,11 @@
-//! Environment variables that choose something.
+//! Environment variables with a choice of values.
+//!
+//! Invariant: a value that isn't one of the choices is an error that names the variable, the value and the choices.
 
 use std::ffi::OsStr;
 use std::io;
 
-/// Returns what an environment variable says, if anything. An empty value counts as unset.
+/// Returns the value of an environment variable, if it is set. An empty value counts as unset.
 pub(crate) fn read<T>(
     variable: &str,
     wanted: impl FnOnce() -> String,

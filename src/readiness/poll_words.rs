@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_with_a_leftover_is_told_from_an_empty_one() {
+    fn a_fifo_with_a_leftover_differs_from_an_empty_one() {
         assert_eq!(readiness(1 | 16), readiness(16));
         assert!(WORDS.levels(1 | 16).intersects(Readiness::LEFTOVER));
         assert!(!WORDS.levels(16).intersects(Readiness::LEFTOVER));
