@@ -487,7 +487,6 @@ const NOT_YET: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "bench",
-    "examples",
     "src/backend",
     "src/engine",
     "src/guide.rs",
