@@ -486,7 +486,6 @@ const BANNED: &[&str] = &[
 const NOT_YET: &[&str] = &[
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
-    "bench",
     "src/backend",
     "src/engine",
     "src/guide.rs",
