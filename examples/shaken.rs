@@ -1,7 +1,7 @@
 //! A server with a readiness bug that passes its test, and fails under `WAKEFUL_CHAOS`.
 //!
-//! It answers each byte with its double. It takes "readable" for "there is data": whatever reading answers, it goes on
-//! only if data came, and else gives the connection up.
+//! The server answers each byte with its double. Its bug: it takes "readable" for "there is data", and closes the
+//! connection if a read returns anything else.
 //!
 //! ```text
 //! cargo run --example shaken                                       # the test passes, every time
@@ -107,7 +107,7 @@ fn serve(mut poll: Poll, mut listener: TcpListener, is_fixed: bool) -> io::Resul
     }
 }
 
-/// The bug: an event means "try", and here it is taken for "there is data".
+/// The bug: an event means "try now", and this code takes it for "there is data".
 fn answer_once(mut stream: &TcpStream) -> bool {
     let mut buf = [0; 64];
     match stream.read(&mut buf) {
@@ -122,7 +122,7 @@ fn answer_all(mut stream: &TcpStream) -> bool {
         match stream.read(&mut buf) {
             Ok(0) => return false,
             Ok(n) => {
-                // The few bytes that a client waits for always fit.
+                // A client waits for a few bytes only, which always fit.
                 if !buf[..n].iter().all(|byte| stream.write_all(&[2 * byte]).is_ok()) {
                     return false;
                 }

@@ -49,7 +49,7 @@ mod example {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(8);
 
-        // A pair for each signal, so that the token says which one it was.
+        // A socket pair for each signal, so that the token identifies the signal.
         let mut inboxes = Vec::new();
         for signal in [SIGHUP, SIGINT, SIGTERM] {
             let (mut inbox, writer) = UnixStream::pair()?;
@@ -72,7 +72,7 @@ mod example {
 
         loop {
             match poll.poll(&mut events, None) {
-                // The handler has interrupted the sleep. Its byte is there at the next call.
+                // The handler has interrupted `poll`. The next call finds its byte.
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
@@ -94,13 +94,13 @@ mod example {
         }
     }
 
-    /// How many bytes, and so signals, have come.
+    /// Returns the number of bytes, and so of signals, that have arrived.
     fn drain(inbox: &mut UnixStream) -> io::Result<usize> {
         let mut buf = [0; 64];
         let mut count = 0;
         loop {
             match inbox.read(&mut buf) {
-                // The handlers keep their ends for ever, so this can't be.
+                // The handlers keep their ends for ever, so there is no end of the stream.
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => count += n,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(count),

@@ -1,12 +1,12 @@
-//! Finds a fault in a small line protocol, by seed, and replays it.
+//! Finds a bug in a small line protocol by trying seeds, and replays it.
 //!
-//! The server answers each line with its length. It keeps to the rules but for one: it thinks that what one read
-//! brings ends with a whole line. On a loopback that holds in every test.
+//! The server answers each line with its length. Its bug: it assumes that the data of one read ends with a whole
+//! line, which holds in every test over loopback.
 //!
 //! ```text
 //! cargo run --features sim --example simulated            # tries seeds until one fails
-//! cargo run --features sim --example simulated -- 17      # repeats seed 17, and shows what happens
-//! cargo run --features sim --example simulated -- fixed   # the server without the fault: no seed fails
+//! cargo run --features sim --example simulated -- 17      # repeats seed 17, and prints its events
+//! cargo run --features sim --example simulated -- fixed   # the server without the bug: no seed fails
 //! ```
 
 mod command_line;
@@ -21,12 +21,12 @@ use wakeful::{Events, Interest, Token};
 use command_line::{say, Failure};
 
 const HELP: &str = "\
-Finds a fault in a small line protocol, by seed, and replays it.
+Finds a bug in a small line protocol by trying seeds, and replays it.
 
 Usage: simulated [SEED | fixed]
 
-  SEED    repeats this seed, and shows what happens; without it, tries seeds until one fails
-  fixed   the server without the fault";
+  SEED    repeats this seed, and prints its events; without it, tries seeds until one fails
+  fixed   the server without the bug";
 
 const SERVER: Token = Token(0);
 const CLIENT: Token = Token(1);
@@ -59,7 +59,7 @@ fn try_seeds(is_fixed: bool) -> Result<(), String> {
         .try_for_each(|seed| run(seed, is_fixed, false).map_err(|fault| format!("seed {seed}: {fault}")))
 }
 
-/// A server and a client in one world, in one thread.
+/// Runs a server and a client in one world, in one thread.
 fn run(seed: u64, is_fixed: bool, is_loud: bool) -> Result<(), String> {
     let sim = Sim::new(seed);
     let mut poll = sim.poll();
@@ -113,12 +113,12 @@ fn serve(stream: &Stream, pending: &mut Vec<u8>, is_fixed: bool) -> Result<(), S
         pending.extend_from_slice(&buf[..n]);
         let whole = match is_fixed {
             true => pending.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1),
-            // The fault.
+            // The bug.
             false => pending.len(),
         };
         for line in pending[..whole].split_inclusive(|&byte| byte == b'\n') {
             let length = line.iter().filter(|&&byte| byte != b'\n').count();
-            // Answers are small, and always fit. But they may be written bit by bit.
+            // Answers are small and always fit, but a write may be short.
             let mut answer = format!("{length}\n").into_bytes();
             while !answer.is_empty() {
                 if let Some(n) = retry(|| { stream }.write(&answer)).map_err(text)? {
@@ -131,7 +131,7 @@ fn serve(stream: &Stream, pending: &mut Vec<u8>, is_fixed: bool) -> Result<(), S
     Ok(())
 }
 
-/// `None` if it would block.
+/// Returns `None` on `WouldBlock`.
 fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
     loop {
         match operation() {

@@ -19,7 +19,7 @@ const ASKING: Token = Token(0);
 const ANSWERING: Token = Token(1);
 
 const QUESTIONS: u32 = 5;
-/// How long to wait for an answer.
+/// How long to wait for an answer before the question is sent again.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 const HELP: &str = "\
@@ -38,7 +38,7 @@ fn run() -> io::Result<()> {
     let localhost = "127.0.0.1:0".parse().expect("an address");
     let mut answering = UdpSocket::bind(localhost)?;
     let mut asking = UdpSocket::bind(localhost)?;
-    // A connected socket takes datagrams from its peer alone, and learns when there is none.
+    // A connected socket receives its peer's datagrams only, and learns when the peer has no socket.
     asking.connect(answering.local_addr()?)?;
 
     let mut poll = Poll::new()?;
@@ -56,7 +56,7 @@ fn run() -> io::Result<()> {
             result => result?,
         }
         for event in &events {
-            // Until it would block: more than one datagram may have come.
+            // Receive until `WouldBlock`: more than one datagram may have arrived.
             loop {
                 match event.token() {
                     ASKING => match asking.recv(&mut buf) {
@@ -70,7 +70,7 @@ fn run() -> io::Result<()> {
                         }
                         Ok(_) => {} // the second answer to a question that was asked twice
                         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                        // It is about a question that was sent before, and an answer may have arrived since.
+                        // An earlier question was refused; an answer may have arrived since.
                         Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
                         Err(e) => return Err(e),
                     },
@@ -99,7 +99,7 @@ fn ask(socket: &UdpSocket, question: u32) -> io::Result<()> {
     is_sent(socket.send(&question.to_be_bytes()))
 }
 
-/// Without room, or without a receiver, a datagram is as good as lost: the deadline brings the question again.
+/// Treats a datagram without room or receiver as lost: after the deadline the question is sent again.
 fn is_sent(result: io::Result<usize>) -> io::Result<()> {
     match result {
         Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionRefused) => Ok(()),

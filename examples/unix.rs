@@ -1,4 +1,4 @@
-//! What Unix has beyond the network: a Unix-domain socket and a child process's output, on one `Poll`.
+//! Unix beyond the network: a Unix-domain socket and a child process's output, on one `Poll`.
 //!
 //! ```text
 //! cargo run --example unix --features os-ext
@@ -46,7 +46,7 @@ mod example {
         let mut poll = Poll::new()?;
         let mut events = Events::with_capacity(8);
 
-        // A child's output is a pipe. It was made in blocking mode, so that must change.
+        // A child's output is a pipe, which is in blocking mode at first.
         let mut child = Command::new("echo").arg("hello from a child").stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().expect("its output was asked for");
         let mut output = pipe::Receiver::from(output);
@@ -62,13 +62,13 @@ mod example {
         let (mut child_is_over, mut stream_is_over) = (false, false);
         while !(child_is_over && stream_is_over) {
             match poll.poll(&mut events, None) {
-                // The child's end may come as a signal.
+                // The end of the child may cause a signal.
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 result => result?,
             }
             for event in &events {
-                // After the end a source stays readable. Watching it on would be of no use. A second event may be in
-                // this batch already.
+                // After its end a source stays readable, so stop watching it. This batch may have a second event of
+                // it already.
                 match event.token() {
                     CHILD if !child_is_over => {
                         child_is_over = read(&mut output, &mut from_child)?;
@@ -92,9 +92,9 @@ mod example {
         Ok(())
     }
 
-    /// Reads until it would block; whether that was the end.
+    /// Reads until `WouldBlock` or the end, and returns whether it was the end.
     fn read(source: &mut impl Read, into: &mut Vec<u8>) -> io::Result<bool> {
-        // `read_to_end` keeps what it has read when it answers an error, also if that is `WouldBlock`.
+        // `read_to_end` keeps the data that it has read when it fails, with `WouldBlock` too.
         match source.read_to_end(into) {
             Ok(_) => Ok(true),
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(false),

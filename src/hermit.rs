@@ -1,3 +1,3 @@
-//! Sources that Hermit has beside sockets: descriptors that belong to other code.
+//! Sources that Hermit has beside sockets: descriptors that other code owns.
 
 pub use crate::source::SourceFd;

@@ -1,3 +1,3 @@
-//! Sources that WASI has beside sockets: descriptors that somebody else owns, standard input for one.
+//! Sources that WASI has beside sockets: descriptors that other code owns, such as standard input.
 
 pub use crate::source::SourceFd;

@@ -346,7 +346,7 @@ fn the_links_work_in_the_package() {
                 Some(prefix) => link.starts_with(prefix),
                 None => *name == link,
             };
-            assert!(include.iter().any(|name| is_included(&name)), "{document} links to {link}");
+            assert!(include.iter().any(is_included), "{document} links to {link}");
             followed += 1;
         }
     }

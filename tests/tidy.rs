@@ -44,6 +44,7 @@ fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&root, &mut files);
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
     files.sort();
     assert!(files.len() > 20, "the walk through src has missed most of it");
     files
@@ -61,8 +62,10 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect(&path, files);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            if !path.ends_with("target") {
+                collect(&path, files);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "md") {
             files.push(path);
         }
     }
@@ -458,6 +461,125 @@ fn files_are_short_enough_to_read() {
     assert_none("too much", found);
 }
 
+/// What the house voice doesn't use: a subject without a name, and a passive without an agent.
+const BANNED: &[&str] = &[
+    "anybody",
+    "anyone",
+    "are told",
+    "be told",
+    "everybody",
+    "everyone",
+    "for who",
+    "is told",
+    "no one",
+    "nobody",
+    "somebody",
+    "someone",
+    "was told",
+    "were told",
+    "whoever",
+    "whom",
+    "without a word",
+];
+
+/// Where it is still used: a path begins with one of these.
+const NOT_YET: &[&str] = &[
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "src/backend",
+    "src/engine",
+    "src/poll",
+    "src/source",
+    "tests",
+    "xtask",
+];
+
+/// The words of a text, each with its line. An underscore parts words too: names of tests are prose.
+fn words(text: &str) -> Vec<(usize, String)> {
+    let lines = text.lines().enumerate();
+    let words = lines.flat_map(|(index, line)| {
+        let parts = line.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty());
+        parts.map(move |part| (index + 1, part.to_lowercase()))
+    });
+    words.collect()
+}
+
+/// The lines on which a banned word or phrase begins, with the phrase; comments and names run over lines.
+fn banned(text: &str) -> Vec<(usize, &'static str)> {
+    let words = words(text);
+    let begins = |at: usize, phrase: &str| {
+        let mut at = words[at..].iter();
+        phrase.split(' ').all(|part| at.next().is_some_and(|(_, word)| word == part))
+    };
+    let found = (0..words.len()).flat_map(|at| {
+        let phrases = BANNED.iter().filter(move |phrase| begins(at, phrase));
+        let line = words[at].0;
+        phrases.map(move |phrase| (line, *phrase))
+    });
+    found.collect()
+}
+
+/// Everything that a reader reads, by its path from the root, but for this file, which names the words.
+fn prose() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "examples", "xtask", "compat", "bench", "docs"] {
+        collect(&root.join(folder), &mut files);
+    }
+    for entry in fs::read_dir(root).unwrap() {
+        let path = entry.unwrap().path();
+        files.extend(path.extension().is_some_and(|extension| extension == "md").then_some(path));
+    }
+    let path = |file: &Path| file.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+    let files = files.iter().map(|file| (path(file), fs::read_to_string(file).unwrap()));
+    let mut files: Vec<_> = files.filter(|(path, _)| path != "tests/tidy.rs").collect();
+    files.sort();
+    files
+}
+
+fn is_due(path: &str) -> bool {
+    !NOT_YET.iter().any(|start| path.starts_with(start))
+}
+
+#[test]
+fn each_subject_has_a_name() {
+    let files = prose();
+    assert!(files.len() > 250, "the walk has missed most of it: {}", files.len());
+    for start in NOT_YET {
+        let has_any = |(path, text): &(String, String)| path.starts_with(start) && !banned(text).is_empty();
+        assert!(files.iter().any(has_any), "{start} is done: take it off the list");
+    }
+    let found = files.iter().filter(|(path, _)| is_due(path)).flat_map(|(path, text)| {
+        banned(text).into_iter().map(move |(line, phrase)| format!("{path}:{line}: {phrase}"))
+    });
+    assert_none("words that the house voice doesn't use", found.collect());
+}
+
+/// How often words that a few uses don't harm stand in a thousand lines of comments in `src`.
+#[test]
+fn comments_seldom_say_who_and_tell() {
+    let is_comment = |line: &&str| line.trim_start().starts_with("//");
+    let sources = prose().into_iter().filter(|(path, _)| path.starts_with("src/") && is_due(path));
+    let comments: Vec<String> =
+        sources.map(|(_, text)| text.lines().filter(is_comment).collect::<Vec<_>>().join("\n")).collect();
+    let lines: usize = comments.iter().map(|text| text.lines().count()).sum();
+    assert!(lines > 1_000, "the walk has missed most of it: {lines}");
+    let mut report = Vec::new();
+    let mut is_met = true;
+    for (wanted, limit) in [(&["who", "whoever"][..], 1), (&["tell", "tells", "told"], 5)] {
+        let is_wanted = |(_, word): &(usize, String)| wanted.contains(&word.as_str());
+        let uses: usize =
+            comments.iter().map(|text| words(text).iter().filter(|word| is_wanted(word)).count()).sum();
+        is_met &= uses * 1_000 <= limit * lines;
+        let rate = uses as f64 * 1_000.0 / lines as f64;
+        report.push(format!(
+            "{}: {uses} in {lines} lines, {rate:.1} of 1000; {limit} at most",
+            wanted.join(", ")
+        ));
+    }
+    assert!(is_met, "{}", report.join("\n"));
+}
+
 #[test]
 fn the_search_itself_works() {
     let source =
@@ -468,4 +590,7 @@ fn the_search_itself_works() {
     ));
     let found: Vec<String> = found.iter().map(|path| path.join("::")).collect();
     assert_eq!(found, ["poll::X", "os", "readiness", "backend::watch::Watch"].map(String::from).as_slice());
+
+    let text = "/// It is\n/// told, for whole.\nfn NOBODY_is_told_() {} // who is, for, who";
+    assert_eq!(banned(text), [(1, "is told"), (3, "nobody"), (3, "is told"), (3, "for who")]);
 }

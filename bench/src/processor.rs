@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// Keeps the thread on one processor. That it fails is told once: without it the figures are only noisier.
+/// Keeps the thread on one processor. A failure is printed once: the figures are then only noisier.
 pub fn pin(cpu: usize) {
     let cpus = thread::available_parallelism().map_or(1, |cpus| cpus.get());
     // SAFETY: zeroes are an empty set, and it is as long as stated.

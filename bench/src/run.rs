@@ -171,7 +171,7 @@ impl Progress<'_> {
         let is_due = self.shown.is_none_or(|shown| shown.elapsed() > Duration::from_millis(100));
         let mut stderr = std::io::stderr();
         let took = self.start.elapsed().as_secs_f64();
-        // Nobody may be looking any more, which is no reason to stop.
+        // A closed output is no reason to stop.
         if stderr.is_terminal() && (is_due || done == all) {
             self.shown = Some(Instant::now());
             let bar = "#".repeat(done * 30 / all);

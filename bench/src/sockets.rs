@@ -36,7 +36,7 @@ pub fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     match unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) } {
         -1 => Err(io::Error::last_os_error()),
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just created, and not owned elsewhere.
         fd => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
     }
 }

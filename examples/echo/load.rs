@@ -1,5 +1,5 @@
-//! The load: many connections from one thread, on a `Poll` of its own. Each sends a message, waits until all of it
-//! has come back, checks every byte, and sends the next.
+//! The load: many connections from one thread, on its own `Poll`. Each connection sends a message, waits until all of
+//! it has come back, checks every byte, and sends the next.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use wakeful::{Events, Interest, Poll, Token};
 use crate::report::{Report, Tally};
 use crate::transport::{Connection, Dial};
 
-/// A connection that has had so many answers is closed, and another one opened in its place.
+/// A connection is closed after this many answers, and replaced by another.
 const LIFETIME: u32 = 500;
 /// How many connections may wait for their first answer: fewer than a listener's queue holds.
 const OPENING: usize = 64;
 /// When a datagram that has had no answer is sent again.
 const LOST: Duration = Duration::from_millis(200);
-/// How often the clock is looked at for lost datagrams and connections to open.
+/// The interval of checks for lost datagrams and connections to open.
 const TICK: Duration = Duration::from_millis(20);
 /// How long the last answers may take.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ pub struct Load {
     is_stopping: bool,
 }
 
-/// Where a stream lives; the next one takes its place.
+/// The place of a stream, which the next one takes over.
 struct Place {
     transport: usize,
     stream: Option<Stream>,
@@ -57,7 +57,7 @@ struct Stream {
 enum State {
     Connecting,
     Talking,
-    /// We have said that we will send no more, and wait for the server's end.
+    /// This side has shut down its sending half, and waits for the server's end.
     Ending,
 }
 
@@ -109,7 +109,7 @@ impl Load {
         Ok(())
     }
 
-    /// Drives the server for the time that was set, then ends every connection in good order.
+    /// Drives the server for the given time, then ends every connection gracefully.
     pub fn run(mut self, report: &mut Report) -> io::Result<Vec<Tally>> {
         let mut events = Events::with_capacity(256);
         let start = Instant::now();
@@ -208,10 +208,10 @@ impl Load {
 }
 
 impl Stream {
-    /// Sends and receives until both would block; whether the connection has come to its end.
+    /// Sends and receives until both would block, and returns whether the connection has ended.
     fn drive(&mut self, tally: &mut Tally, is_stopping: bool) -> io::Result<bool> {
         if self.state == State::Connecting {
-            // The writable event says that connecting has ended, not how.
+            // The writable event reports that connecting has ended, not how.
             if !self.connection.is_connected()? {
                 return Ok(false);
             }
@@ -223,7 +223,7 @@ impl Stream {
             while self.sent < self.message.bytes().len() && self.state == State::Talking {
                 match self.connection.write(&self.message.bytes()[self.sent..]) {
                     Ok(n) => self.sent += n,
-                    // Then what has come back must be read, or neither side would ever go on.
+                    // Read the answers before sending more, or neither side would make progress.
                     Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(e) => return Err(e),
@@ -257,7 +257,7 @@ impl Stream {
     }
 
     fn check(&mut self, bytes: &[u8]) -> io::Result<()> {
-        // Not even a byte that we have not sent yet can come back rightly.
+        // A byte that was not sent yet can't come back.
         let expected = self.message.bytes()[..self.sent].get(self.received..self.received + bytes.len());
         if self.state != State::Talking || expected != Some(bytes) {
             return Err(wrong_bytes());
@@ -309,7 +309,7 @@ impl Datagrams {
     fn send(&mut self, _: &mut Tally) -> io::Result<()> {
         self.sent_at = Instant::now();
         match self.socket.send(self.message.bytes()) {
-            // No room: as good as lost.
+            // No room: the datagram counts as lost.
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(()),
             result => result.map(drop),
         }
@@ -374,7 +374,7 @@ fn wrong_bytes() -> io::Error {
     io::Error::new(ErrorKind::InvalidData, "what came back is not what was sent")
 }
 
-/// What to tell the user of a failed run.
+/// Returns the message of a failed run.
 pub fn explain(e: &io::Error) -> String {
     #[cfg(unix)]
     if e.raw_os_error() == Some(24) {

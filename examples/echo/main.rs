@@ -1,13 +1,13 @@
-//! An echo server and somebody to talk to it.
+//! An echo server, and a load that checks every byte.
 //!
 //! ```text
 //! cargo run --release --example echo
 //! cargo run --release --example echo -- --help
 //! ```
 //!
-//! One thread serves TCP, UDP and (on Unix) a Unix-domain socket with a single `Poll`: `server.rs` is the part to
-//! learn from. Another thread holds a few hundred connections to it, checks every byte that comes back, and measures:
-//! `load.rs`. `transport.rs` is the one place that knows which platform has which sockets.
+//! One thread serves TCP, UDP and (on Unix) a Unix-domain socket with a single `Poll`: `server.rs`, the part to learn
+//! from. Another thread drives it over a few hundred connections, checks every byte that comes back, and measures:
+//! `load.rs`. Only `transport.rs` depends on which sockets a platform has.
 
 mod load;
 mod options;
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Only serves, until somebody ends the program.
+/// Only serves, until the program is killed.
 fn serve(address: std::net::SocketAddr, options: &Options) -> Result<(), String> {
     let listener = TcpListener::bind(address).map_err(context("can't listen on TCP"))?;
     // With port 0 the system has chosen one; UDP takes the same.
@@ -74,8 +74,8 @@ fn serve(address: std::net::SocketAddr, options: &Options) -> Result<(), String>
     Ok(())
 }
 
-/// Serves from a listener that somebody else has opened: a program of WASI's first preview has no other, and systemd
-/// gives its services theirs so.
+/// Serves from a listener that the parent process has opened: the only kind on WASI's first preview, and systemd's
+/// way of starting services.
 fn serve_given(descriptor: i32, options: &Options) -> Result<(), String> {
     let listener = transport::given(descriptor).map_err(context("can't take the listener"))?;
     let poll = new_poll(options.backend)?;
@@ -101,7 +101,7 @@ fn drive(options: &Options) -> Result<(), String> {
     let mut load = Load::new(new_poll(options.backend)?, seconds);
     let mut server = Server::new(poll);
 
-    // The same order in server, load and report.
+    // The server, the load and the report have the same order.
     let shares = share(connections, services.len() + 1);
     let mut report = Report::new(backend, seconds, shares.iter().sum());
     for (service, &share) in services.into_iter().zip(&shares) {
@@ -115,7 +115,7 @@ fn drive(options: &Options) -> Result<(), String> {
 
     let stop = Arc::new(AtomicBool::new(false));
     let waker = Arc::new(server.waker().map_err(context("can't make a waker"))?);
-    // Shared, since a waker that is dropped right after its wake takes the wake with it.
+    // Shared, since dropping a waker right after its wake loses the wake.
     let stopper = Stopper { stop: Arc::clone(&stop), waker: Arc::clone(&waker) };
 
     report.begin();
@@ -163,7 +163,7 @@ fn share(total: usize, parts: usize) -> Vec<usize> {
     (0..parts).map(|part| ((total + parts - 1 - part) / parts).max(1)).collect()
 }
 
-/// Says what failed.
+/// Adds to an error what has failed.
 fn context(what: impl Display) -> impl FnOnce(io::Error) -> String {
     move |e| format!("{what}: {e}")
 }

@@ -11,9 +11,9 @@ Usage: echo [OPTIONS]
 
   --seconds N       how long to drive it (5)
   --connections N   how many connections, shared out among the transports, at least one each (300)
-  --backend NAME    how to ask the kernel: epoll, posix_poll, ... (the platform's best)
+  --backend NAME    the `Poll`'s backend: epoll, posix_poll, ... (the platform's best)
   --serve ADDR      only serve, TCP and UDP, on ADDR (such as 127.0.0.1:7777)
-  --descriptor N    only serve, TCP, from the listening socket that we were given as descriptor N
+  --descriptor N    only serve, TCP, from a listening socket that the program inherits as descriptor N
   --help            this text";
 
 pub struct Options {
@@ -28,7 +28,7 @@ pub enum Mode {
 }
 
 impl Options {
-    /// `None`: help was asked for.
+    /// Returns `None` for `--help`.
     pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
         let (mut serve, mut given, mut seconds, mut connections, mut backend) =
             (None, None, None, None, None);
@@ -50,9 +50,7 @@ impl Options {
                 seconds: seconds.unwrap_or(5),
                 connections: connections.unwrap_or(300) as usize,
             },
-            _ if drives => {
-                return Err("who only serves drives nobody: no `--seconds`, no `--connections`".into())
-            }
+            _ if drives => return Err("only serving takes no `--seconds` and no `--connections`".into()),
             (Some(address), None) => Mode::Serve(address),
             (None, Some(descriptor)) => Mode::ServeGiven(descriptor),
             (Some(_), Some(_)) => return Err("`--serve` or `--descriptor`, not both".into()),
@@ -62,7 +60,7 @@ impl Options {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is no address like 127.0.0.1:7777"))
+    text.parse().map_err(|_| format!("`{text}` is not an address such as 127.0.0.1:7777"))
 }
 
 fn number(option: &str, text: &str, most: u32) -> Result<u32, String> {

@@ -1,4 +1,4 @@
-//! What a person sees.
+//! The output for a person.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -7,12 +7,12 @@ use wakeful::Backend;
 
 use crate::server::Served;
 
-/// Prints a line. Nobody may be there to read it (`| head`), which is no reason to fail.
+/// Prints a line. A closed output (`| head`) is not an error.
 pub fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
 
-/// The same for messages.
+/// Prints a message to standard error.
 pub fn complain(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
@@ -72,7 +72,7 @@ impl Report {
         say("");
     }
 
-    /// A line that renews itself on a terminal, else one a second.
+    /// Prints a line that is rewritten on a terminal, else one line a second.
     pub fn progress(&mut self, elapsed: Duration, tallies: &[Tally]) {
         if elapsed < self.next {
             return;
@@ -186,7 +186,7 @@ struct Latencies {
     counts: Vec<u64>,
 }
 
-/// Of each power of two.
+/// Buckets for each power of two.
 const BUCKETS: u64 = 32;
 
 impl Default for Latencies {
@@ -213,7 +213,7 @@ impl Latencies {
         (exponent * BUCKETS + step % BUCKETS) as usize
     }
 
-    /// The lowest time of the bucket in which the quantile is.
+    /// Returns the lowest time of the quantile's bucket.
     fn quantile(&self, part: f64) -> Option<Duration> {
         let all: u64 = self.counts.iter().sum();
         let wanted = (all as f64 * part) as u64;
@@ -230,7 +230,7 @@ impl Latencies {
     }
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();

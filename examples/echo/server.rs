@@ -1,12 +1,12 @@
 //! The server: any number of listeners and one UDP socket on one `Poll`, in one thread.
 //!
-//! What makes it more than a toy, and where:
+//! It handles the cases of a real server:
 //!
-//! - a client that doesn't read can't fill our memory: [`Client::echo`] has one buffer, and doesn't read what it has
-//!   no room for, so that the client's own sends block in the end
+//! - a client that doesn't read can't fill the server's memory: [`Client::echo`] has one buffer, and doesn't read
+//!   while it is full, so that the client's own sends block in the end
 //! - a client that sends without pause can't starve the others: [`ROUNDS`], [`Server::unfinished`]
 //! - a client that has shut down its sending half still gets all its answers
-//! - descriptors that have run out stop the accepting for a while, not the server: [`Server::accept`]
+//! - running out of descriptors pauses accepting, not the server: [`Server::accept`]
 //! - another thread can stop it: [`Server::waker`]
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,68 +22,68 @@ use crate::transport::{Connection, Listener};
 const STOP: Token = Token(0);
 const DATAGRAMS: Token = Token(1);
 const FIRST_LISTENER: usize = 2;
-/// Listeners come before clients: what is no listener's is a client's.
+/// Tokens of listeners come before those of clients.
 const FIRST_CLIENT: usize = 64;
 
-/// How many bytes wait to go back to one client, at most.
+/// The most bytes that wait to go back to one client.
 const BUFFER: usize = 16 * 1024;
-/// How many reads one source gets before the others have their turn.
+/// How many reads one source gets before the other sources have their turn.
 const ROUNDS: usize = 16;
-/// How long to leave a listener alone that could not accept.
+/// How long to pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 pub struct Server {
     poll: Poll,
     listeners: Vec<Box<dyn Listener>>,
     datagrams: Option<Datagrams>,
-    /// By token, less `FIRST_CLIENT`.
+    /// Indexed by token, less `FIRST_CLIENT`.
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
-    /// Tokens whose sources had more to give when their turn was over. The kernel won't report them again.
+    /// Tokens whose sources had more data when their turn ended. The kernel won't report them again.
     unfinished: Vec<Token>,
-    /// When to try again to accept.
+    /// When to accept again.
     accept_again: Option<Instant>,
     served: Served,
 }
 
-/// What the server has to tell of itself.
+/// The server's counts.
 #[derive(Default)]
 pub struct Served {
     pub polls: u64,
     pub events: u64,
-    /// Of each listener in its order, and last of UDP: the polls that brought it something.
+    /// For each listener in its order, and last for UDP: the number of polls with an event of it.
     pub wakes: Vec<u64>,
 }
 
 struct Client {
     stream: Box<dyn Connection>,
-    /// Which listener it came from.
+    /// The listener that has accepted it.
     listener: usize,
     buffer: Box<[u8]>,
     /// The part of the buffer that is to be sent.
     start: usize,
     end: usize,
-    /// The client has sent all that it will.
+    /// The client has shut down its sending half.
     is_at_end: bool,
 }
 
 struct Datagrams {
     socket: UdpSocket,
     buffer: Box<[u8]>,
-    /// A datagram that could not be sent yet: its length, and to whom.
+    /// A datagram that could not be sent yet: its length and its receiver.
     pending: Option<(usize, SocketAddr)>,
-    /// What it is registered for.
+    /// The interest that it is registered with.
     interest: Interest,
 }
 
-/// What a source is like after its turn.
+/// The state of a source after its turn.
 #[derive(PartialEq)]
 enum Turn {
-    /// It would block: the next event will tell.
+    /// It would block: an event follows.
     Blocked,
-    /// There may be more.
+    /// It may have more data.
     Unfinished,
-    /// All is done.
+    /// It has ended.
     Over,
 }
 
@@ -111,13 +111,13 @@ impl Server {
 
     pub fn add_datagrams(&mut self, mut socket: UdpSocket) -> io::Result<()> {
         self.poll.registry().register(&mut socket, DATAGRAMS, Interest::READABLE)?;
-        // The largest datagram that there is.
+        // The largest possible datagram.
         let buffer = vec![0; 64 * 1024].into();
         self.datagrams = Some(Datagrams { socket, buffer, pending: None, interest: Interest::READABLE });
         Ok(())
     }
 
-    /// Makes [`run`](Server::run) look at its flag.
+    /// Makes [`run`](Server::run) check its flag.
     pub fn waker(&self) -> io::Result<Waker> {
         Waker::new(self.poll.registry(), STOP)
     }
@@ -139,7 +139,7 @@ impl Server {
 
             turns.extend(events.iter().map(|event| event.token()));
             turns.append(&mut self.unfinished);
-            // Who was unfinished and has an event too gets one turn, not two.
+            // An unfinished source that has an event too gets one turn, not two.
             turns.sort_unstable();
             turns.dedup();
             for token in turns.drain(..) {
@@ -165,7 +165,7 @@ impl Server {
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         if !self.unfinished.is_empty() {
-            // Somebody has more to do: only look.
+            // A source is unfinished: don't wait.
             return self.poll.poll(events, Some(Duration::ZERO));
         }
         match self.accept_again {
@@ -174,15 +174,15 @@ impl Server {
         }
     }
 
-    /// Gives a source its turn; which transport it belongs to, if it is still there.
+    /// Gives a source its turn, and returns its transport, if the source still exists.
     fn turn(&mut self, token: Token) -> io::Result<Option<usize>> {
         if token == DATAGRAMS {
             let Some(datagrams) = &mut self.datagrams else { return Ok(None) };
             if datagrams.echo()? == Turn::Unfinished {
                 self.unfinished.push(token);
             }
-            // Each datagram that leaves makes room, and with some kernels that is an event. So, unlike with streams,
-            // writable is asked for only while something waits to be sent.
+            // Each datagram that leaves makes room, which some kernels report. So, unlike with streams, the interest
+            // includes writable only while a datagram waits to be sent.
             let interest = match datagrams.pending {
                 Some(_) => Interest::READABLE | Interest::WRITABLE,
                 None => Interest::READABLE,
@@ -199,8 +199,8 @@ impl Server {
             return Ok(Some(listener));
         }
 
-        // An event may come after its client has gone, in the same batch, and perhaps another client has the place now.
-        // Then it is a spurious event, which does no harm.
+        // The event's client may have gone earlier in the same batch, and another may have its place. Then the event
+        // is spurious, which does no harm.
         let place = &mut self.clients[token.0 - FIRST_CLIENT];
         let Some(client) = place else { return Ok(None) };
         let listener = client.listener;
@@ -209,8 +209,8 @@ impl Server {
             Ok(Turn::Unfinished) => self.unfinished.push(token),
             // An error is this client's (a reset, most often), not the server's.
             Ok(Turn::Over) | Err(_) => {
-                // Dropping it would do. To deregister first costs one call more, and is right even if a child process
-                // has inherited a duplicate.
+                // Dropping the stream would suffice. To deregister first costs one call more, and is right even if a
+                // child process has inherited a duplicate.
                 if let Some(mut client) = place.take() {
                     let _ = self.poll.registry().deregister(&mut *client.stream);
                 }
@@ -220,19 +220,19 @@ impl Server {
         Ok(Some(listener))
     }
 
-    /// Takes the connections that wait. Fails if the socket is none that accepts connections.
+    /// Accepts the waiting connections. Fails if the socket can't accept connections.
     fn accept(&mut self, listener: usize) -> io::Result<()> {
         for _ in 0..ROUNDS {
             match self.listeners[listener].accept().and_then(|stream| self.admit(stream, listener)) {
                 Ok(()) => {}
                 Err(e) => match e.kind() {
                     ErrorKind::WouldBlock => return Ok(()),
-                    // It went away while it waited. There may be others.
+                    // The client left while it waited. There may be others.
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
-                    // It doesn't listen, or has no connections at all: a descriptor that we were given wrongly.
+                    // The socket doesn't listen, or is no stream socket: a wrong descriptor.
                     ErrorKind::InvalidInput | ErrorKind::Unsupported => return Err(e),
-                    // Descriptors or memory have run out, most likely. The connections go on waiting, and there is no
-                    // event for those that wait already: come back when some clients may have gone.
+                    // Most likely out of descriptors or memory. The waiting connections stay queued without another
+                    // event: try again when some clients may have gone.
                     _ => {
                         self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
                         return Ok(());
@@ -249,8 +249,8 @@ impl Server {
             self.clients.push(None);
             self.clients.len() - 1
         });
-        // Both directions, once and for all: a stream becomes writable only after it was not, so asking for it costs
-        // next to nothing, and no system call is needed to switch.
+        // Both directions for the whole connection: a stream becomes writable only after it was not, so the interest
+        // costs next to nothing, and switching it would cost system calls.
         let both = Interest::READABLE | Interest::WRITABLE;
         if let Err(e) = self.poll.registry().register(&mut *stream, Token(FIRST_CLIENT + index), both) {
             self.free.push(index);
@@ -265,22 +265,22 @@ impl Server {
 impl Client {
     /// Reads and writes until one of the two would block.
     ///
-    /// It doesn't matter which event has come: what can be done is tried, and what can't answers `WouldBlock`.
+    /// The kind of event doesn't matter: every operation is tried, and fails with `WouldBlock` if it can't be done.
     fn echo(&mut self) -> io::Result<Turn> {
         for _ in 0..ROUNDS {
             while self.start < self.end {
                 match self.stream.write(&self.buffer[self.start..self.end]) {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
                     Ok(n) => self.start += n,
-                    // The client doesn't read. So we don't either: a writable event will bring us back here, and then
-                    // reading goes on, although its event has long been had.
+                    // The client doesn't read, so the server doesn't either. A writable event leads back here, and
+                    // then reading continues, although its event was long ago.
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Turn::Blocked),
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     Err(e) => return Err(e),
                 }
             }
             if self.is_at_end {
-                // It has had every answer. What it does with its receiving half is its own affair.
+                // The client has every answer. Its receiving half doesn't matter.
                 self.stream.shutdown_write()?;
                 return Ok(Turn::Over);
             }
@@ -297,7 +297,7 @@ impl Client {
 }
 
 impl Datagrams {
-    /// The same without connections: one datagram is kept while it can't be sent, and meanwhile none is received.
+    /// Echoes datagrams: keeps one that can't be sent yet, and receives none meanwhile.
     fn echo(&mut self) -> io::Result<Turn> {
         // A datagram is small beside what a stream moves in one read.
         for _ in 0..ROUNDS * 4 {
@@ -305,7 +305,7 @@ impl Datagrams {
                 match self.socket.send_to(&self.buffer[..length], sender) {
                     Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Turn::Blocked),
                     Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                    // Sent; or the network won't have it, and datagrams may be lost.
+                    // Sent; or refused by the network, and datagrams may be lost.
                     _ => self.pending = None,
                 }
             }
@@ -313,7 +313,7 @@ impl Datagrams {
                 Ok(datagram) => self.pending = Some(datagram),
                 Err(e) => match e.kind() {
                     ErrorKind::WouldBlock => return Ok(Turn::Blocked),
-                    // Somebody to whom we sent has gone. That is no answer about what has come: go on.
+                    // An earlier receiver has gone. This says nothing about received datagrams: continue.
                     ErrorKind::Interrupted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused => {}
                     _ => return Err(e),
                 },

@@ -1,4 +1,4 @@
-//! The sockets that the server and the load share. What one platform alone has is here and nowhere else.
+//! The sockets that the server and the load share. Everything that depends on the platform is here.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -6,16 +6,16 @@ use std::net::Shutdown;
 use wakeful::event::Source;
 use wakeful::net::{TcpListener, TcpStream};
 
-/// A connection of whatever kind.
+/// A connection of any kind.
 pub trait Connection: Source + Read + Write + Send {
-    /// Says that nothing more will be sent.
+    /// Shuts down the sending half.
     fn shutdown_write(&self) -> io::Result<()>;
 
-    /// After a writable event: whether the connection that was begun has come about. An error if it has failed.
+    /// Returns, after a writable event, whether the stream has connected, or the error of a failed attempt.
     fn is_connected(&self) -> io::Result<bool>;
 }
 
-/// Where connections of one kind come from.
+/// A listener of one kind, and the way to connect to it.
 pub trait Listener: Source + Send {
     fn accept(&mut self) -> io::Result<Box<dyn Connection>>;
 }
@@ -30,7 +30,7 @@ pub struct Service {
     pub dial: Dial,
 }
 
-/// A listener of each kind of stream that this platform has.
+/// Returns a listener for each kind of stream of this platform.
 pub fn services() -> io::Result<Vec<Service>> {
     let tcp = TcpListener::bind("127.0.0.1:0".parse().expect("an address"))?;
     let address = tcp.local_addr()?;
@@ -50,26 +50,27 @@ pub fn services() -> io::Result<Vec<Service>> {
     ])
 }
 
-/// The listener that is open as `descriptor`.
+/// Returns the listener that is open as `descriptor`.
 #[cfg(unix)]
 pub fn given(descriptor: i32) -> io::Result<TcpListener> {
     use std::os::fd::BorrowedFd;
-    // SAFETY: it is duplicated, and the kernel says if there is none. std aborts if what it owns isn't open.
+    // SAFETY: the descriptor is only duplicated, which fails if it isn't open. std would abort if it owned a closed
+    // one.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned()?;
     given_listener(descriptor.into())
 }
 
-/// There are no duplicates.
+/// WASI has no duplicates of descriptors.
 #[cfg(target_os = "wasi")]
 pub fn given(descriptor: i32) -> io::Result<TcpListener> {
     use std::os::fd::FromRawFd;
-    // SAFETY: whoever has started us says that it is open and ours.
+    // SAFETY: the user names a descriptor that is open and not owned elsewhere.
     given_listener(unsafe { std::net::TcpListener::from_raw_fd(descriptor) })
 }
 
 #[cfg(any(unix, target_os = "wasi"))]
 fn given_listener(listener: std::net::TcpListener) -> io::Result<TcpListener> {
-    // The mode is shared with every other owner of the descriptor, so a terminal must not get it: sockets only.
+    // Duplicates of the descriptor share the mode, so it must not be set on a terminal: sockets only.
     #[cfg(unix)]
     listener.local_addr()?;
     listener.set_nonblocking(true)?;
@@ -101,8 +102,8 @@ impl Connection for TcpStream {
 impl Listener for TcpListener {
     fn accept(&mut self) -> io::Result<Box<dyn Connection>> {
         let (stream, _peer) = TcpListener::accept(self)?;
-        // An answer is worth sending at once, though more may follow. If this fails the client has gone already,
-        // and the first read will tell.
+        // Answers are sent at once, though more may follow. If this fails, the client has gone already, and the first
+        // read finds out.
         let _ = stream.set_nodelay(true);
         Ok(Box::new(stream))
     }
@@ -128,7 +129,7 @@ mod unix {
         })
     }
 
-    /// A listener that takes its name out of the file system when it goes.
+    /// A listener that removes its path when it is dropped.
     struct Owner {
         listener: UnixListener,
         path: PathBuf,
@@ -147,7 +148,7 @@ mod unix {
         }
     }
 
-    /// A source made of another one passes the calls on.
+    /// A source around another source passes the calls on.
     impl Source for Owner {
         fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
             self.listener.register(registry, token, interest)

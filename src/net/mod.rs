@@ -1,14 +1,15 @@
-//! Non-blocking sockets: TCP, UDP, and those of the Unix domain (on Windows stream sockets alone).
+//! Non-blocking sockets: TCP, UDP and Unix-domain sockets (on Windows only Unix-domain streams).
 //!
-//! They are the standard library's sockets in another dress: the same calls under the same names, but none blocks,
-//! and each can be registered with a [`Poll`](crate::Poll). An operation that can't go on answers
-//! [`WouldBlock`](std::io::ErrorKind::WouldBlock), and an event tells when to try again.
+//! The types are counterparts of the standard library's sockets, with the same methods under the same names. No
+//! method blocks, and each type can be registered with a [`Poll`](crate::Poll). An operation that cannot make
+//! progress fails with [`WouldBlock`](std::io::ErrorKind::WouldBlock), and a later event reports when to try again.
 //!
-//! Every socket that is made here is in non-blocking mode and close-on-exec (non-inheritable on Windows), from the
-//! start where the kernel can do that. `from_std` and the conversions from descriptors take a socket as it is.
+//! Every socket that this module creates is non-blocking and close-on-exec (non-inheritable on Windows), atomically
+//! where the kernel supports it. `from_std` and the conversions from descriptors do not change the mode of the socket
+//! that they take.
 //!
-//! For what has no method here (options, ancillary data, batches) use another library on the same socket, such as
-//! `socket2::SockRef::from(&stream)`; if the call may answer `WouldBlock`, do it within `try_io_with`.
+//! For an operation without a method here (options, ancillary data, batches) use another library on the same socket,
+//! such as `socket2::SockRef::from(&stream)`. If the call can fail with `WouldBlock`, make it within `try_io_with`.
 
 mod socket_type;
 mod tcp_listener;

@@ -1,6 +1,10 @@
-//! What the sockets have in common.
+//! What all sockets have in common: their type, the conversions, `local_addr` and `take_error`.
+//!
+//! Invariant: a socket type is an `IoSource` around the standard library's type and nothing else, so that a
+//! conversion is free.
 
-/// A socket: a source type with std's type inside, the ways from and to it, and what every socket can do.
+/// Defines a socket: a source type around std's type, the conversions from and to it, and the methods of every
+/// socket.
 macro_rules! socket_type {
     ($(#[$doc:meta])* pub struct $Type:ident($Std:ty, $Addr:ty);) => {
         $crate::source::source_type! {
@@ -9,41 +13,41 @@ macro_rules! socket_type {
         }
 
         impl $Type {
-            /// Takes over a socket of the standard library.
+            /// Wraps a socket of the standard library.
             ///
-            /// Its mode stays as it is: put it into non-blocking mode first, with `set_nonblocking(true)`. This isn't
-            /// checked. On a blocking socket the operation that should return `WouldBlock` waits instead, such as the
-            /// second `accept` after an event, and the thread that polls hangs.
+            /// The socket must be in non-blocking mode: call `set_nonblocking(true)` first. This is not checked. On a
+            /// blocking socket an operation waits where it should fail with `WouldBlock`, for example the second
+            /// `accept` after an event, and the polling thread hangs.
             #[must_use]
             #[inline]
             pub fn from_std(socket: $Std) -> $Type {
                 $Type { inner: $crate::source::IoSource::new(socket) }
             }
 
-            /// The address that the socket itself has: getsockname(2).
+            /// Returns the socket's local address: getsockname(2).
             ///
             /// # Errors
             ///
-            /// Those of the system; none is to be expected of an open socket.
+            /// Any error of getsockname(2); none is expected of an open socket.
             #[inline]
             pub fn local_addr(&self) -> std::io::Result<$Addr> {
                 self.inner.local_addr()
             }
 
-            /// Takes the error that the socket holds (`SO_ERROR`), if any; after this it holds none.
+            /// Returns the socket's pending error (`SO_ERROR`), if any, and clears it.
             ///
-            /// It holds one when something has failed in the background, such as an attempt to connect.
+            /// An error is pending after a failure in the background, such as a failed attempt to connect.
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2), if the error can't be had.
+            /// Any error of getsockopt(2) itself.
             #[inline]
             pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
                 self.inner.took(self.inner.take_error())
             }
         }
 
-        /// Takes the socket as it is, which must be in non-blocking mode: see [`from_std`](Self::from_std).
+        /// Wraps a socket, which must be in non-blocking mode: see [`from_std`](Self::from_std).
         impl From<$Std> for $Type {
             #[inline]
             fn from(socket: $Std) -> $Type {
@@ -51,7 +55,7 @@ macro_rules! socket_type {
             }
         }
 
-        /// The socket stays in non-blocking mode.
+        /// Returns the standard library's socket, still in non-blocking mode.
         impl From<$Type> for $Std {
             #[inline]
             fn from(socket: $Type) -> $Std {
@@ -61,26 +65,26 @@ macro_rules! socket_type {
     };
 }
 
-/// What sockets on top of the Internet protocol can do, beside all others.
+/// Defines the options of Internet sockets.
 macro_rules! ip_options {
     ($Type:ident) => {
         impl $Type {
-            /// Sets the time to live of the packets that this socket sends (`IP_TTL`): how many routers may pass
-            /// them on. Of IPv4; IPv6 has an option of its own.
+            /// Sets the time to live of the packets that this socket sends (`IP_TTL`): the number of routers that may
+            /// forward them. The option is IPv4's; IPv6 has a separate one.
             ///
             /// # Errors
             ///
-            /// Those of setsockopt(2), for example `InvalidInput` for more than 255.
+            /// Any error of setsockopt(2), for example `InvalidInput` for more than 255.
             #[inline]
             pub fn set_ttl(&self, ttl: u32) -> std::io::Result<()> {
                 self.inner.set_ttl(ttl)
             }
 
-            /// The time to live that was set with [`set_ttl`](Self::set_ttl), or the system's own.
+            /// Returns the time to live that [`set_ttl`](Self::set_ttl) has set, or the system's default.
             ///
             /// # Errors
             ///
-            /// Those of getsockopt(2).
+            /// Any error of getsockopt(2).
             #[inline]
             pub fn ttl(&self) -> std::io::Result<u32> {
                 self.inner.ttl()

@@ -1,3 +1,7 @@
+//! TCP listeners.
+//!
+//! Invariant: an accepted connection is non-blocking and close-on-exec before the caller sees it.
+
 use std::io;
 use std::net::{self, SocketAddr};
 
@@ -6,9 +10,10 @@ use crate::os::{self, Domain, Type};
 use crate::readiness::Interest;
 
 socket_type! {
-    /// A TCP socket that waits for connections.
+    /// A TCP socket that listens for connections.
     ///
-    /// It is readable when a connection can be accepted. One event may stand for several: accept until `WouldBlock`.
+    /// A listener is readable when a connection can be accepted. One event may stand for several connections: call
+    /// [`accept`](TcpListener::accept) until it fails with `WouldBlock`.
     ///
     /// # Examples
     ///
@@ -36,9 +41,9 @@ socket_type! {
     ///         match listener.accept() {
     ///             Ok((stream, peer)) => connections.push((stream, peer)),
     ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-    ///             // This client has gone. The next one may wait already.
+    ///             // This client has gone. The next may be in the queue already.
     ///             Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
-    ///             // Most likely descriptors have run out. The client still waits, and no event reports it again.
+    ///             // Most likely out of descriptors. The client stays queued, and no event reports it again.
     ///             Err(_) => {
     ///                 pause = Some(Duration::from_millis(100));
     ///                 break;
@@ -56,26 +61,26 @@ socket_type! {
 
 ip_options!(TcpListener);
 
-/// How many connections may wait to be accepted: the number that the standard library has. Kernels have their own
-/// limit, often lower.
+/// How many connections may wait to be accepted: the standard library's number. Kernels clamp it to their own limit,
+/// which is often lower.
 const BACKLOG: i32 = 128;
 
 impl TcpListener {
-    /// Binds a socket to `addr` and listens for connections. Port 0 lets the system choose one:
-    /// [`local_addr`](TcpListener::local_addr) tells which.
+    /// Binds a socket to `addr` and listens for connections. With port 0 the system chooses a port, which
+    /// [`local_addr`](TcpListener::local_addr) returns.
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, `AddrNotAvailable` (no address of this machine), `PermissionDenied` (a low port), or descriptors
-    /// have run out. The list is in bind(2).
+    /// `AddrInUse`, `AddrNotAvailable` (not an address of this machine), `PermissionDenied` (a low port), or `EMFILE`
+    /// and `ENFILE` (out of descriptors). The full list is in bind(2).
     ///
     /// # Portability
     ///
-    /// `SO_REUSEADDR` is set, so that a server can be started again at once, but not on Windows, where it would let
-    /// two programs have the same port.
+    /// Sets `SO_REUSEADDR`, so that a server can be restarted at once. Not on Windows, where the option would let two
+    /// programs share a port.
     ///
-    /// WASI's first preview makes no sockets (`Unsupported`). Whoever starts the program opens the listener, and
-    /// `from_raw_fd` takes it over: the first has the number 3, after those of directories.
+    /// WASI's first preview cannot create sockets (`Unsupported`). The program's host opens the listener, and
+    /// `from_raw_fd` wraps it: the first has the number 3, or the next one after the preopened directories.
     pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
         let socket = os::socket(Domain::for_address(addr), Type::STREAM)?;
         #[cfg(not(windows))]
@@ -85,20 +90,22 @@ impl TcpListener {
         Ok(TcpListener::from_std(socket.into()))
     }
 
-    /// Accepts the next connection, in non-blocking mode and close-on-exec, and tells who it is.
+    /// Accepts the next connection, and returns it with the peer's address. The connection is non-blocking and
+    /// close-on-exec.
     ///
     /// # Errors
     ///
-    /// - `WouldBlock`: none is waiting. The next one will give an event.
-    /// - `ConnectionAborted`, and on Linux other errors of the network: one was waiting, but has gone. Try the next.
-    /// - Descriptors have run out (`EMFILE`, `ENFILE`). The connection stays in the queue, and no event will tell
-    ///   again: close something, then call this once more.
+    /// - `WouldBlock`: no connection is waiting. The next one causes an event.
+    /// - `ConnectionAborted`, and on Linux other network errors: a connection was waiting but has gone. Accept the
+    ///   next.
+    /// - `EMFILE` or `ENFILE`: out of descriptors. The connection stays in the queue, and no event reports it again:
+    ///   close a descriptor, then call `accept` again.
     ///
-    /// The list is in accept(2).
+    /// The full list is in accept(2).
     ///
     /// # Portability
     ///
-    /// WASI's first preview doesn't tell who it is: the address is `0.0.0.0:0`.
+    /// On WASI's first preview the peer's address is unknown: `0.0.0.0:0` is returned.
     #[inline]
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (socket, peer) = self.inner.try_io_with(Interest::READABLE, os::accept)?;

@@ -1,3 +1,7 @@
+//! TCP connections.
+//!
+//! Invariant: every operation goes through the `IoSource`, which re-arms the direction after `WouldBlock`.
+
 use std::io;
 use std::net::{self, Shutdown, SocketAddr};
 
@@ -7,14 +11,15 @@ use crate::readiness::Interest;
 use crate::source::{read_with, write_with};
 
 socket_type! {
-    /// A TCP connection (RFC 9293): one of its own, or one that a [`TcpListener`](super::TcpListener) has accepted.
+    /// A TCP connection (RFC 9293), from [`connect`](TcpStream::connect) or accepted by a
+    /// [`TcpListener`](super::TcpListener).
     ///
-    /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
-    /// event read until `WouldBlock`, or until `Ok(0)`, which is the end: the peer sends no more. A read of fewer bytes
-    /// than asked for is neither. The end may have arrived with these bytes, and then no event reports it again; the
-    /// [guide](crate::guide#short-reads-and-writes) says when such a read may end the loop all the same.
+    /// Reading and writing go through `Read` and `Write`, which the type and a shared reference to it implement.
+    /// After an event, read until `WouldBlock` or until `Ok(0)`, which is the end: the peer has stopped sending. A
+    /// short read is neither: the end may have arrived together with its bytes, and then no event reports it again.
+    /// The [guide](crate::guide#short-reads-and-writes) says when a short read may end the loop all the same.
     ///
-    /// Dropping it closes the connection.
+    /// Dropping the stream closes the connection.
     ///
     /// # Examples
     ///
@@ -43,7 +48,7 @@ socket_type! {
     ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
     ///         result => result?,
     ///     }
-    ///     // Whatever the event says, what can't be done yet fails with `WouldBlock`.
+    ///     // No need to look at the event: an operation that cannot be done yet fails with `WouldBlock`.
     ///     if let Some(error) = stream.take_error()? {
     ///         return Err(error);
     ///     }
@@ -80,24 +85,24 @@ write_with!(TcpStream, os::send, os::send_vectored);
 ip_options!(TcpStream);
 
 impl TcpStream {
-    /// Begins to connect to `addr`, and returns at once.
+    /// Starts to connect to `addr`, and returns at once.
     ///
-    /// Register the stream for writable, before or after. When an event says so, the attempt is over:
+    /// Register the stream for writable. After a writable event the attempt has ended:
     ///
-    /// 1. [`take_error`](TcpStream::take_error) tells why, if it has failed.
-    /// 2. [`peer_addr`](TcpStream::peer_addr) succeeds if it is connected. `NotConnected`: the event was spurious, or
-    ///    for something else; wait for the next.
+    /// 1. [`take_error`](TcpStream::take_error) returns the reason if the attempt has failed.
+    /// 2. [`peer_addr`](TcpStream::peer_addr) succeeds if the stream is connected. If it fails with `NotConnected`,
+    ///    the event was spurious or reported something else: wait for the next one.
     ///
     /// # Errors
     ///
-    /// What the system knows at once: no route (`ENETUNREACH`), no descriptors left, on some systems, but not on Linux,
-    /// also `ConnectionRefused` by this machine. The list is in connect(2).
+    /// Errors that the system knows at once: no route (`ENETUNREACH`), out of descriptors (`EMFILE`, `ENFILE`), and
+    /// on some systems, but not on Linux, `ConnectionRefused` by this machine. The full list is in connect(2).
     ///
     /// # Portability
     ///
-    /// On Windows set options once it is connected: those that were set before may be lost.
+    /// On Windows set options after the stream has connected: those set earlier may be lost.
     ///
-    /// WASI's first preview makes no sockets (`Unsupported`).
+    /// WASI's first preview cannot create sockets (`Unsupported`).
     ///
     /// # Examples
     ///
@@ -106,7 +111,7 @@ impl TcpStream {
     /// use std::io::ErrorKind;
     /// use wakeful::net::TcpStream;
     ///
-    /// /// To be called when `stream` is writable. `None`: the attempt isn't over.
+    /// /// Call this when `stream` is writable. Returns `None` while the attempt goes on.
     /// fn finish_connect(stream: &TcpStream) -> std::io::Result<Option<std::net::SocketAddr>> {
     ///     if let Some(error) = stream.take_error()? {
     ///         return Err(error);
@@ -128,60 +133,60 @@ impl TcpStream {
         Ok(TcpStream::from_std(os::connect(&addr.into())?.into()))
     }
 
-    /// The address of the peer: getpeername(2).
+    /// Returns the address of the peer: getpeername(2).
     ///
     /// # Errors
     ///
-    /// `NotConnected`: not yet, or no more.
+    /// `NotConnected`: the stream is not connected yet, or no longer.
     #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
 
-    /// Closes one direction or both. The peer reads all that was sent, and then the end.
+    /// Shuts down one direction or both. The peer reads the data that was sent before, and then the end.
     ///
     /// # Errors
     ///
-    /// `NotConnected`. The list is in shutdown(2).
+    /// `NotConnected`. The full list is in shutdown(2).
     ///
     /// # Portability
     ///
-    /// Shutting down what is shut down already is `Ok` on Linux, and `NotConnected` on Apple's systems.
+    /// Shutting down a direction twice returns `Ok` on Linux, and fails with `NotConnected` on Apple's systems.
     #[inline]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)
     }
 
-    /// Sends small pieces at once (`TCP_NODELAY`), instead of collecting them while others are under way, as Nagle's
-    /// algorithm does (RFC 1122, 4.2.3.4).
+    /// Sets `TCP_NODELAY`: sends small pieces at once, without Nagle's algorithm, which collects them while earlier
+    /// data is unacknowledged (RFC 1122, 4.2.3.4).
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// Any error of setsockopt(2).
     #[inline]
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.inner.set_nodelay(nodelay)
     }
 
-    /// Whether small pieces are sent at once, see [`set_nodelay`](TcpStream::set_nodelay).
+    /// Returns whether small pieces are sent at once, see [`set_nodelay`](TcpStream::set_nodelay).
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// Any error of getsockopt(2).
     #[inline]
     pub fn nodelay(&self) -> io::Result<bool> {
         self.inner.nodelay()
     }
 
-    /// Reads without taking: the next read gives the same bytes.
+    /// Reads without consuming: the next read returns the same bytes.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: nothing has come. Otherwise those of recv(2).
+    /// `WouldBlock`: nothing has arrived. Otherwise any error of recv(2).
     ///
     /// # Portability
     ///
-    /// WASI's second preview can't: `Unsupported`.
+    /// `Unsupported` on WASI's second preview.
     #[inline]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::peek(socket, buf))

@@ -1,3 +1,7 @@
+//! UDP sockets.
+//!
+//! Invariant: every operation goes through the `IoSource`, which re-arms the direction after `WouldBlock`.
+
 use std::io;
 use std::net::{self, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,17 +12,17 @@ use crate::readiness::Interest;
 socket_type! {
     /// A UDP socket (RFC 768): sends and receives datagrams.
     ///
-    /// With [`send_to`](UdpSocket::send_to) and [`recv_from`](UdpSocket::recv_from) it talks to anybody. Once it is
-    /// [connected](UdpSocket::connect), [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv) talk to one peer, and
-    /// datagrams of others are dropped.
+    /// [`send_to`](UdpSocket::send_to) and [`recv_from`](UdpSocket::recv_from) exchange datagrams with any peer. On a
+    /// socket that is [connected](UdpSocket::connect), [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv)
+    /// exchange datagrams with one peer, and the kernel drops those of others.
     ///
-    /// One event may stand for several datagrams: after it receive until `WouldBlock`. A datagram that is smaller than
-    /// the buffer says nothing about the next one.
+    /// One event may stand for several datagrams: after an event, receive until `WouldBlock`. A datagram that is
+    /// smaller than the buffer does not mean that the queue is empty.
     ///
     /// # Portability
     ///
-    /// What of a datagram doesn't fit into the buffer is lost. Unix says nothing; Windows answers an error
-    /// (`WSAEMSGSIZE`).
+    /// The part of a datagram that exceeds the buffer is discarded: silently on Unix, with the error `WSAEMSGSIZE` on
+    /// Windows.
     ///
     /// # Examples
     ///
@@ -49,7 +53,7 @@ socket_type! {
     ///                 received += 1;
     ///             }
     ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-    ///             // It is about a datagram that was sent earlier, and more may have arrived.
+    ///             // An earlier datagram was refused; others may have arrived.
     ///             Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
     ///             Err(e) => return Err(e),
     ///         }
@@ -64,24 +68,24 @@ socket_type! {
 ip_options!(UdpSocket);
 
 impl UdpSocket {
-    /// A socket that is bound to `addr`. Port 0 lets the system choose one: [`local_addr`](UdpSocket::local_addr)
-    /// tells which.
+    /// Creates a socket that is bound to `addr`. With port 0 the system chooses a port, which
+    /// [`local_addr`](UdpSocket::local_addr) returns.
     ///
     /// # Errors
     ///
-    /// `AddrInUse`, `AddrNotAvailable` (no address of this machine), `PermissionDenied` (a low port), or descriptors
-    /// have run out. The list is in bind(2).
+    /// `AddrInUse`, `AddrNotAvailable` (not an address of this machine), `PermissionDenied` (a low port), or `EMFILE`
+    /// and `ENFILE` (out of descriptors). The full list is in bind(2).
     #[inline]
     pub fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
         Ok(UdpSocket::from_std(os::bind(Type::DGRAM, &addr.into())?.into()))
     }
 
-    /// Chooses one peer for [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv). Nothing is sent by this, so
-    /// nobody need be there.
+    /// Sets the peer of [`send`](UdpSocket::send) and [`recv`](UdpSocket::recv). Nothing is sent, so a peer need not
+    /// exist.
     ///
     /// # Errors
     ///
-    /// Those of connect(2), such as no route to `addr`.
+    /// Any error of connect(2), such as no route to `addr`.
     ///
     /// # Examples
     ///
@@ -100,172 +104,174 @@ impl UdpSocket {
         self.inner.connect(addr)
     }
 
-    /// The peer that was chosen with [`connect`](UdpSocket::connect).
+    /// Returns the peer that [`connect`](UdpSocket::connect) has set.
     ///
     /// # Errors
     ///
-    /// `NotConnected`: none was chosen.
+    /// `NotConnected`: no peer is set.
     #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
 
-    /// Sends a datagram to `target`: all of it or nothing. How many bytes that was.
+    /// Sends a datagram to `target`, whole or not at all, and returns its length.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: there is no room at the moment. A datagram that is too long is `EMSGSIZE`. Otherwise those of
-    /// sendto(2).
+    /// `WouldBlock`: the send buffer is full. `EMSGSIZE`: the datagram is too long. Otherwise any error of sendto(2).
     #[inline]
     pub fn send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| os::send_to(socket, buf, target))
     }
 
-    /// Receives a datagram: how many bytes, and from whom.
+    /// Receives a datagram, and returns its length and its sender.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: none has come. Otherwise those of recvfrom(2).
+    /// `WouldBlock`: no datagram has arrived. Otherwise any error of recvfrom(2).
     #[inline]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::recv_from(socket, buf))
     }
 
-    /// Looks at the next datagram without taking it: how many bytes, and from whom.
+    /// Receives a datagram without removing it from the queue, and returns its length and its sender.
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UdpSocket::recv_from).
+    /// The errors of [`recv_from`](UdpSocket::recv_from).
     #[inline]
     pub fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::peek_from(socket, buf))
     }
 
-    /// Sends a datagram to the peer that was chosen with [`connect`](UdpSocket::connect).
+    /// Sends a datagram to the peer that [`connect`](UdpSocket::connect) has set, and returns its length.
     ///
     /// # Errors
     ///
-    /// Those of [`send_to`](UdpSocket::send_to), and:
+    /// The errors of [`send_to`](UdpSocket::send_to), and:
     ///
-    /// - `NotConnected` or `EDESTADDRREQ`: none was chosen.
-    /// - `ConnectionRefused`: an earlier datagram found nobody there.
+    /// - `NotConnected` or `EDESTADDRREQ`: no peer is set.
+    /// - `ConnectionRefused`: an earlier datagram was refused (ICMP).
     #[inline]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| os::send(socket, buf))
     }
 
-    /// Receives a datagram. On a [connected](UdpSocket::connect) socket it is the peer's.
+    /// Receives a datagram, and returns its length. On a [connected](UdpSocket::connect) socket it comes from the
+    /// peer.
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UdpSocket::recv_from), and `ConnectionRefused`: an earlier datagram found nobody at the
-    /// chosen peer.
+    /// The errors of [`recv_from`](UdpSocket::recv_from), and `ConnectionRefused`: the peer refused an earlier
+    /// datagram (ICMP).
     #[inline]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::recv(socket, buf))
     }
 
-    /// Looks at the next datagram without taking it.
+    /// Receives a datagram without removing it from the queue, and returns its length.
     ///
     /// # Errors
     ///
-    /// Those of [`recv`](UdpSocket::recv).
+    /// The errors of [`recv`](UdpSocket::recv).
     #[inline]
     pub fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::peek(socket, buf))
     }
 
-    /// Allows sending to a broadcast address (`SO_BROADCAST`).
+    /// Sets whether sending to a broadcast address is allowed (`SO_BROADCAST`).
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// Any error of setsockopt(2).
     #[inline]
     pub fn set_broadcast(&self, on: bool) -> io::Result<()> {
         self.inner.set_broadcast(on)
     }
 
-    /// Whether sending to a broadcast address is allowed.
+    /// Returns whether sending to a broadcast address is allowed.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// Any error of getsockopt(2).
     #[inline]
     pub fn broadcast(&self) -> io::Result<bool> {
         self.inner.broadcast()
     }
 
-    /// Brings multicast datagrams over IPv4 back to this machine's own members of the group (`IP_MULTICAST_LOOP`).
+    /// Sets whether multicast datagrams over IPv4 are delivered to this machine's members of the group as well
+    /// (`IP_MULTICAST_LOOP`).
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// Any error of setsockopt(2).
     ///
     /// # Portability
     ///
-    /// On Unix it is the sender's option, on Windows the receiver's.
+    /// The option applies to the sender on Unix, and to the receiver on Windows.
     #[inline]
     pub fn set_multicast_loop_v4(&self, multicast_loop_v4: bool) -> io::Result<()> {
         self.inner.set_multicast_loop_v4(multicast_loop_v4)
     }
 
-    /// Whether multicast datagrams over IPv4 come back to this machine.
+    /// Returns whether multicast datagrams over IPv4 are delivered to this machine as well.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// Any error of getsockopt(2).
     #[inline]
     pub fn multicast_loop_v4(&self) -> io::Result<bool> {
         self.inner.multicast_loop_v4()
     }
 
-    /// Sets how many routers may pass on multicast datagrams over IPv4 (`IP_MULTICAST_TTL`). It is 1 at first: they
-    /// stay in the local network.
+    /// Sets the number of routers that may forward multicast datagrams over IPv4 (`IP_MULTICAST_TTL`). The default is
+    /// 1, which keeps them in the local network.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2).
+    /// Any error of setsockopt(2).
     #[inline]
     pub fn set_multicast_ttl_v4(&self, multicast_ttl_v4: u32) -> io::Result<()> {
         self.inner.set_multicast_ttl_v4(multicast_ttl_v4)
     }
 
-    /// How many routers may pass on multicast datagrams over IPv4.
+    /// Returns the number of routers that may forward multicast datagrams over IPv4.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2).
+    /// Any error of getsockopt(2).
     #[inline]
     pub fn multicast_ttl_v4(&self) -> io::Result<u32> {
         self.inner.multicast_ttl_v4()
     }
 
-    /// Brings multicast datagrams over IPv6 back to this machine's own members of the group (`IPV6_MULTICAST_LOOP`).
+    /// Sets whether multicast datagrams over IPv6 are delivered to this machine's members of the group as well
+    /// (`IPV6_MULTICAST_LOOP`).
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2): it must be an IPv6 socket.
+    /// Any error of setsockopt(2), such as a socket that is not IPv6.
     #[inline]
     pub fn set_multicast_loop_v6(&self, multicast_loop_v6: bool) -> io::Result<()> {
         self.inner.set_multicast_loop_v6(multicast_loop_v6)
     }
 
-    /// Whether multicast datagrams over IPv6 come back to this machine.
+    /// Returns whether multicast datagrams over IPv6 are delivered to this machine as well.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2): it must be an IPv6 socket.
+    /// Any error of getsockopt(2), such as a socket that is not IPv6.
     #[inline]
     pub fn multicast_loop_v6(&self) -> io::Result<bool> {
         self.inner.multicast_loop_v6()
     }
 
     /// Joins the multicast group `multiaddr` on the interface with the address `interface` (`IP_ADD_MEMBERSHIP`).
-    /// [`Ipv4Addr::UNSPECIFIED`] lets the system choose one.
+    /// With [`Ipv4Addr::UNSPECIFIED`] the system chooses an interface.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2): no such interface, no multicast address, a member already.
+    /// Any error of setsockopt(2): no such interface, not a multicast address, already a member.
     ///
     /// # Examples
     ///
@@ -285,11 +291,11 @@ impl UdpSocket {
     }
 
     /// Joins the multicast group `multiaddr` on the interface with the index `interface` (`IPV6_JOIN_GROUP`, RFC
-    /// 3493). 0 lets the system choose one.
+    /// 3493). With 0 the system chooses an interface.
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2): no such interface, no multicast address, a member already.
+    /// Any error of setsockopt(2): no such interface, not a multicast address, already a member.
     #[inline]
     pub fn join_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.inner.join_multicast_v6(multiaddr, interface)
@@ -299,7 +305,7 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2): no member.
+    /// Any error of setsockopt(2): not a member.
     #[inline]
     pub fn leave_multicast_v4(&self, multiaddr: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
         self.inner.leave_multicast_v4(multiaddr, interface)
@@ -309,18 +315,18 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of setsockopt(2): no member.
+    /// Any error of setsockopt(2): not a member.
     #[inline]
     pub fn leave_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.inner.leave_multicast_v6(multiaddr, interface)
     }
 
-    /// Whether an IPv6 socket leaves IPv4 alone (`IPV6_V6ONLY`, RFC 3493), so that another may be bound to the same
-    /// port.
+    /// Returns whether an IPv6 socket excludes IPv4 (`IPV6_V6ONLY`, RFC 3493), so that an IPv4 socket can be bound to
+    /// the same port.
     ///
     /// # Errors
     ///
-    /// Those of getsockopt(2): it must be an IPv6 socket.
+    /// Any error of getsockopt(2), such as a socket that is not IPv6.
     #[inline]
     pub fn only_v6(&self) -> io::Result<bool> {
         SockRef::from(&*self.inner).only_v6()

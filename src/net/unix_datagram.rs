@@ -1,3 +1,7 @@
+//! Unix-domain datagram sockets.
+//!
+//! Invariant: every operation goes through the `IoSource`, which re-arms the direction after `WouldBlock`.
+
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{self, SocketAddr};
@@ -8,14 +12,14 @@ use crate::os::{self, unix_address, Domain, Type};
 use crate::readiness::Interest;
 
 socket_type! {
-    /// A Unix-domain socket (unix(7)) for datagrams: whole messages, none of which is lost.
+    /// A Unix-domain datagram socket (unix(7)): sends and receives whole messages, reliably.
     ///
-    /// One event may stand for several datagrams: after it receive until `WouldBlock`. A datagram that is smaller than
-    /// the buffer says nothing about the next one.
+    /// One event may stand for several datagrams: after an event, receive until `WouldBlock`. A datagram that is
+    /// smaller than the buffer does not mean that the queue is empty.
     ///
     /// # Portability
     ///
-    /// Unix. What of a datagram doesn't fit into the buffer is lost without a word.
+    /// Unix. A datagram longer than the buffer is silently truncated.
     ///
     /// # Examples
     ///
@@ -54,37 +58,37 @@ socket_type! {
 }
 
 impl UnixDatagram {
-    /// A socket that is bound to `path`, which it creates. The path is a file, which stays when the socket is dropped:
-    /// remove it.
+    /// Creates a socket that is bound to `path`, a file that this call creates. Dropping the socket does not remove
+    /// the file.
     ///
     /// # Errors
     ///
-    /// Those of [`UnixListener::bind`](super::UnixListener::bind).
+    /// The errors of [`UnixListener::bind`](super::UnixListener::bind).
     #[inline]
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
         UnixDatagram::bind_addr(&SocketAddr::from_pathname(path)?)
     }
 
-    /// A socket that is bound to any Unix-domain address.
+    /// Creates a socket that is bound to any Unix-domain address.
     ///
     /// # Errors
     ///
-    /// Those of [`UnixListener::bind`](super::UnixListener::bind).
+    /// The errors of [`UnixListener::bind`](super::UnixListener::bind).
     ///
     /// # Portability
     ///
-    /// Linux and Android have abstract addresses. For an unnamed address (`SocketAddr::from_pathname("")`) they choose
-    /// such a name, so that others can answer. Elsewhere an unnamed address is an error.
+    /// Linux and Android also have abstract addresses. For an unnamed address (`SocketAddr::from_pathname("")`) they
+    /// choose an abstract one, so that peers can reply. Elsewhere an unnamed address is an error.
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixDatagram> {
         let socket = os::bind(Type::DGRAM, &unix_address::to_kernel(addr)?)?;
         Ok(UnixDatagram::from_std(socket.into()))
     }
 
-    /// A socket without an address: it can send, but nobody can answer.
+    /// Creates a socket without an address: it can send, but peers cannot reply.
     ///
     /// # Errors
     ///
-    /// Descriptors have run out (`EMFILE`, `ENFILE`).
+    /// `EMFILE` or `ENFILE`: out of descriptors.
     ///
     /// # Examples
     ///
@@ -102,87 +106,90 @@ impl UnixDatagram {
         Ok(UnixDatagram::from_std(os::socket(Domain::UNIX, Type::DGRAM)?.into()))
     }
 
-    /// Two unnamed sockets, connected with each other: socketpair(2).
+    /// Creates two unnamed sockets that are connected to each other: socketpair(2).
     ///
     /// # Errors
     ///
-    /// Descriptors have run out (`EMFILE`, `ENFILE`).
+    /// `EMFILE` or `ENFILE`: out of descriptors.
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let (one, other) = os::socket_pair(Type::DGRAM)?;
         Ok((UnixDatagram::from_std(one.into()), UnixDatagram::from_std(other.into())))
     }
 
-    /// Chooses the socket at `path` for [`send`](UnixDatagram::send) and [`recv`](UnixDatagram::recv).
+    /// Sets the socket at `path` as the peer of [`send`](UnixDatagram::send) and [`recv`](UnixDatagram::recv).
     ///
     /// # Errors
     ///
     /// - `InvalidInput`: the path has a zero byte, or is too long.
-    /// - `NotFound`: there is nothing at `path`.
-    /// - `ConnectionRefused`: nobody has this path open. Others are in connect(2).
+    /// - `NotFound`: `path` does not exist.
+    /// - `ConnectionRefused`: no socket is bound to this file any more.
+    ///
+    ///   The full list is in connect(2).
     #[inline]
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
         self.inner.connect(path)
     }
 
-    /// The peer that was chosen with [`connect`](UnixDatagram::connect) or came with [`pair`](UnixDatagram::pair).
+    /// Returns the peer that [`connect`](UnixDatagram::connect) or [`pair`](UnixDatagram::pair) has set.
     ///
     /// # Errors
     ///
-    /// `NotConnected`: there is none.
+    /// `NotConnected`: no peer is set.
     #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
 
-    /// Receives a datagram: how many bytes, and from whom.
+    /// Receives a datagram, and returns its length and its sender.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: none has come. Otherwise those of recvfrom(2).
+    /// `WouldBlock`: no datagram has arrived. Otherwise any error of recvfrom(2).
     #[inline]
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.inner.try_io_with(Interest::READABLE, |socket| socket.recv_from(buf))
     }
 
-    /// Receives a datagram.
+    /// Receives a datagram, and returns its length.
     ///
     /// # Errors
     ///
-    /// Those of [`recv_from`](UnixDatagram::recv_from).
+    /// The errors of [`recv_from`](UnixDatagram::recv_from).
     #[inline]
     pub fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::READABLE, |socket| os::recv(socket, buf))
     }
 
-    /// Sends a datagram to the socket at `path`: all of it or nothing. How many bytes that was.
+    /// Sends a datagram to the socket at `path`, whole or not at all, and returns its length.
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send). On Linux also `PermissionDenied`:
-    /// the socket at `path` has chosen another peer.
+    /// The errors of [`connect`](UnixDatagram::connect) and [`send`](UnixDatagram::send). On Linux also
+    /// `PermissionDenied`: the socket at `path` is connected to another peer.
     #[inline]
     pub fn send_to<P: AsRef<Path>>(&self, buf: &[u8], path: P) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| socket.send_to(buf, path))
     }
 
-    /// Sends a datagram to the peer: all of it or nothing. How many bytes that was.
+    /// Sends a datagram to the peer, whole or not at all, and returns its length.
     ///
     /// # Errors
     ///
     /// - `WouldBlock`: the receiver's queue is full.
-    /// - `NotConnected`: there is no peer. `ConnectionRefused`: it has gone.
+    /// - `NotConnected`: no peer is set.
+    /// - `ConnectionRefused`: the peer has gone.
     ///
-    /// Others are in send(2).
+    /// The full list is in send(2).
     #[inline]
     pub fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.inner.try_io_with(Interest::WRITABLE, |socket| os::send(socket, buf))
     }
 
-    /// Closes one direction or both.
+    /// Shuts down one direction or both.
     ///
     /// # Errors
     ///
-    /// `NotConnected`. The list is in shutdown(2).
+    /// `NotConnected`. The full list is in shutdown(2).
     #[inline]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)

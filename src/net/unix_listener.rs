@@ -1,3 +1,7 @@
+//! Unix-domain listeners.
+//!
+//! Invariant: an accepted connection is non-blocking and close-on-exec before the caller sees it.
+
 use std::io;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
@@ -7,11 +11,12 @@ use crate::os::{self, unix_address, Type};
 use crate::readiness::Interest;
 
 socket_type! {
-    /// A Unix-domain socket (unix(7)) that waits for connections.
+    /// A Unix-domain socket (unix(7)) that listens for connections.
     ///
-    /// It is readable when a connection can be accepted. One event may stand for several: accept until `WouldBlock`.
+    /// A listener is readable when a connection can be accepted. One event may stand for several connections: call
+    /// [`accept`](UnixListener::accept) until it fails with `WouldBlock`.
     ///
-    /// The path that it is bound to is a file, which stays when the listener is dropped: remove it.
+    /// The path that a listener is bound to is a file. Dropping the listener does not remove the file.
     ///
     /// # Portability
     ///
@@ -40,7 +45,7 @@ socket_type! {
     ///     match listener.accept() {
     ///         Ok(connection) => break connection,
     ///         Err(e) if e.kind() == ErrorKind::WouldBlock => {} // the event was spurious
-    ///         Err(e) => return Err(e), // a server goes on, as in the example of `TcpListener`
+    ///         Err(e) => return Err(e), // a server continues, see the example of `TcpListener`
     ///     }
     /// };
     /// assert!(peer.is_unnamed());
@@ -51,18 +56,21 @@ socket_type! {
     pub struct UnixListener(net::UnixListener, SocketAddr);
 }
 
-/// How many connections may wait to be accepted: more than most kernels allow, which cut it (POSIX). A client that
-/// finds the queue full doesn't wait, as with TCP, but fails.
+/// How many connections may wait to be accepted: more than most kernels allow; they clamp it (POSIX). Unlike with
+/// TCP, a client that finds the queue full does not wait but fails.
 const BACKLOG: i32 = 4096;
 
 impl UnixListener {
-    /// Binds a socket to `path`, which it creates, and listens for connections.
+    /// Binds a socket to `path`, a file that this call creates, and listens for connections.
     ///
     /// # Errors
     ///
-    /// - `InvalidInput`: the path has a zero byte, or is longer than a Unix-domain address can be (107 bytes on Linux).
-    /// - `AddrInUse`: something has this path, if only what an earlier listener has left.
-    /// - `NotFound`, `PermissionDenied` and others of the file system. The list is in bind(2).
+    /// - `InvalidInput`: the path contains a zero byte, or is too long for a Unix-domain address (107 bytes on
+    ///   Linux).
+    /// - `AddrInUse`: the path exists; an earlier listener may have left it.
+    /// - `NotFound`, `PermissionDenied` and other errors of the file system.
+    ///
+    ///   The full list is in bind(2).
     #[inline]
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
         UnixListener::bind_addr(&SocketAddr::from_pathname(path)?)
@@ -72,13 +80,13 @@ impl UnixListener {
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixListener::bind).
+    /// The errors of [`bind`](UnixListener::bind).
     ///
     /// # Portability
     ///
-    /// Linux and Android have abstract addresses, names without a file that vanish with the socket: see
-    /// `SocketAddrExt` in `std::os::linux::net` and `std::os::android::net`. For an unnamed address they choose such a
-    /// name. Elsewhere an unnamed address is an error.
+    /// Linux and Android also have abstract addresses, which have no file and vanish with the socket: see
+    /// `SocketAddrExt` in `std::os::linux::net` and `std::os::android::net`. For an unnamed address they choose an
+    /// abstract one. Elsewhere an unnamed address is an error.
     ///
     /// # Examples
     ///
@@ -101,22 +109,23 @@ impl UnixListener {
         Ok(UnixListener::from_std(socket.into()))
     }
 
-    /// Accepts the next connection, in non-blocking mode and close-on-exec, and tells the address of the peer, which
-    /// mostly is unnamed.
+    /// Accepts the next connection, and returns it with the peer's address, which is mostly unnamed. The connection
+    /// is non-blocking and close-on-exec.
     ///
     /// # Errors
     ///
-    /// - `WouldBlock`: none is waiting. The next one will give an event.
-    /// - `ConnectionAborted`: one was waiting, but has gone. Try the next.
-    /// - Descriptors have run out (`EMFILE`, `ENFILE`). The connection stays in the queue, and no event will tell
-    ///   again: close something, then call this once more.
+    /// - `WouldBlock`: no connection is waiting. The next one causes an event.
+    /// - `ConnectionAborted`: a connection was waiting but has gone. Accept the next.
+    /// - `EMFILE` or `ENFILE`: out of descriptors. The connection stays in the queue, and no event reports it again:
+    ///   close a descriptor, then call `accept` again.
     ///
-    /// The list is in accept(2).
+    /// The full list is in accept(2).
     #[inline]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (socket, peer) = self.inner.try_io_with(Interest::READABLE, os::accept)?;
         let stream = UnixStream::from(socket);
-        // A path that fills the kernel's address to the last byte can't be made into std's type, only be asked for.
+        // Std's type cannot be built from a path that fills the kernel's address to the last byte; `peer_addr` can
+        // return it.
         let peer = unix_address::from_kernel(&peer).or_else(|_| stream.peer_addr())?;
         Ok((stream, peer))
     }

@@ -1,5 +1,7 @@
-//! Unix-domain sockets as Windows has them: streams with paths for addresses. Its standard library has none, so they
-//! have types of their own.
+//! Unix-domain sockets of Windows: streams whose addresses are paths. The standard library has no types for them
+//! there, so this file defines its own.
+//!
+//! Invariant: the methods are those of the Unix types, as far as Windows has them.
 
 use std::fmt;
 use std::io;
@@ -12,12 +14,12 @@ use crate::readiness::Interest;
 use crate::source::{read_with, source_type, write_with};
 
 source_type! {
-    /// A Unix-domain connection.
+    /// A connection between two Unix-domain sockets.
     ///
     /// # Portability
     ///
-    /// Unix, where it is the standard library's in another dress, and Windows from 10 version 1803 on. Windows has no
-    /// pairs of such sockets, no datagrams and no abstract names, and passes no descriptors.
+    /// Unix, as the counterpart of the standard library's type, and Windows 10 version 1803 and newer. Windows has no
+    /// socket pairs, no datagrams, no abstract names, and cannot pass descriptors.
     ///
     /// # Examples
     ///
@@ -38,17 +40,18 @@ read_with!(UnixStream, os::recv, os::recv_vectored);
 write_with!(UnixStream, os::send, os::send_vectored);
 
 source_type! {
-    /// A Unix-domain socket that waits for connections.
+    /// A Unix-domain socket that listens for connections.
     ///
-    /// Its file stays when it is dropped: remove it, or the next [`bind`](UnixListener::bind) to that path fails.
+    /// Dropping the listener does not remove its file. Remove it, or the next [`bind`](UnixListener::bind) to that
+    /// path fails.
     ///
     /// # Portability
     ///
-    /// That of [`UnixStream`].
+    /// The portability of [`UnixStream`].
     pub struct UnixListener(OwnedSocket);
 }
 
-/// The address of a Unix-domain socket: a path, or nothing.
+/// The address of a Unix-domain socket: a path, or unnamed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SocketAddr(Option<PathBuf>);
 
@@ -61,7 +64,7 @@ impl UnixStream {
     /// # Errors
     ///
     /// `Unsupported`: the system has no Unix-domain sockets. `InvalidInput`: the path isn't UTF-8, or has more than
-    /// 107 bytes. `ConnectionRefused`: nobody listens. Otherwise those of `connect`.
+    /// 107 bytes. `ConnectionRefused`: no socket listens at `path`. Otherwise any error of `connect`.
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
         Ok(UnixStream::from(OwnedSocket::from(os::connect(&unix_address::to_kernel(path.as_ref())?)?)))
     }
@@ -70,55 +73,55 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixStream::connect). `InvalidInput`: `addr` has no path.
+    /// The errors of [`connect`](UnixStream::connect). `InvalidInput`: `addr` has no path.
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
         UnixStream::connect(addr.path()?)
     }
 
-    /// The own address, which a client has none of.
+    /// Returns the local address; a client's is unnamed.
     ///
     /// # Errors
     ///
-    /// Those of `getsockname`.
+    /// Any error of `getsockname`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         SockRef::from(&*self.inner).local_addr().map(|addr| SocketAddr(unix_address::from_kernel(&addr)))
     }
 
-    /// The peer's address.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
-    /// `NotConnected`, and otherwise those of `getpeername`.
+    /// `NotConnected`, or any other error of `getpeername`.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         SockRef::from(&*self.inner).peer_addr().map(|addr| SocketAddr(unix_address::from_kernel(&addr)))
     }
 
-    /// Takes the error that the socket holds, which is cleared by this; `None` if it has none.
+    /// Returns the socket's pending error, if any, and clears it.
     ///
     /// # Errors
     ///
-    /// Those of `getsockopt`.
+    /// Any error of `getsockopt`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.inner.took(SockRef::from(&*self.inner).take_error())
     }
 
-    /// Ends reading, writing or both, for all handles of the socket.
+    /// Shuts down one direction or both, for all handles of the socket.
     ///
     /// # Errors
     ///
-    /// `NotConnected`, and otherwise those of `shutdown`.
+    /// `NotConnected`, or any other error of `shutdown`.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         SockRef::from(&*self.inner).shutdown(how)
     }
 }
 
 impl UnixListener {
-    /// Makes a socket at `path`, where nothing must be yet, and waits for connections.
+    /// Binds a socket to `path`, which must not exist, and listens for connections.
     ///
     /// # Errors
     ///
     /// `Unsupported`: the system has no Unix-domain sockets. `InvalidInput`: the path isn't UTF-8, or has more than
-    /// 107 bytes. `AddrInUse`: something is there. Otherwise those of `bind`.
+    /// 107 bytes. `AddrInUse`: the path exists. Otherwise any error of `bind`.
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixListener> {
         let addr = unix_address::to_kernel(path.as_ref())?;
         let socket = os::socket(Domain::UNIX, Type::STREAM)?;
@@ -127,47 +130,47 @@ impl UnixListener {
         Ok(UnixListener::from(OwnedSocket::from(socket)))
     }
 
-    /// Makes a socket at `addr`.
+    /// Binds a socket to `addr`, and listens for connections.
     ///
     /// # Errors
     ///
-    /// Those of [`bind`](UnixListener::bind). `InvalidInput`: `addr` has no path.
+    /// The errors of [`bind`](UnixListener::bind). `InvalidInput`: `addr` has no path.
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
         UnixListener::bind(addr.path()?)
     }
 
-    /// The next connection, and its peer's address.
+    /// Accepts the next connection, and returns it with the peer's address.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: none waits. Otherwise those of `accept`.
+    /// `WouldBlock`: no connection is waiting. Otherwise any error of `accept`.
     #[inline]
     pub fn accept(&self) -> io::Result<(UnixStream, SocketAddr)> {
         let (socket, peer) = self.inner.try_io_with(Interest::READABLE, os::accept)?;
         Ok((UnixStream::from(socket), SocketAddr(unix_address::from_kernel(&peer))))
     }
 
-    /// The own address.
+    /// Returns the local address.
     ///
     /// # Errors
     ///
-    /// Those of `getsockname`.
+    /// Any error of `getsockname`.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         SockRef::from(&*self.inner).local_addr().map(|addr| SocketAddr(unix_address::from_kernel(&addr)))
     }
 
-    /// Takes the error that the socket holds, which is cleared by this; `None` if it has none.
+    /// Returns the socket's pending error, if any, and clears it.
     ///
     /// # Errors
     ///
-    /// Those of `getsockopt`.
+    /// Any error of `getsockopt`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.inner.took(SockRef::from(&*self.inner).take_error())
     }
 }
 
 impl SocketAddr {
-    /// The address of the socket at `path`.
+    /// Creates the address of the socket at `path`.
     ///
     /// # Errors
     ///
@@ -178,13 +181,13 @@ impl SocketAddr {
         Ok(SocketAddr((!path.as_os_str().is_empty()).then(|| path.to_owned())))
     }
 
-    /// The path, if it has one.
+    /// Returns the path, if the address has one.
     #[must_use]
     pub fn as_pathname(&self) -> Option<&Path> {
         self.0.as_deref()
     }
 
-    /// Whether it has none.
+    /// Returns whether the address has no path.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
         self.0.is_none()

@@ -1,3 +1,7 @@
+//! Unix-domain stream sockets.
+//!
+//! Invariant: every operation goes through the `IoSource`, which re-arms the direction after `WouldBlock`.
+
 use std::io;
 use std::net::Shutdown;
 use std::os::unix::net::{self, SocketAddr};
@@ -10,10 +14,10 @@ use crate::source::{read_with, write_with};
 socket_type! {
     /// A connection between two Unix-domain sockets (unix(7)).
     ///
-    /// Read and write it through `Read` and `Write`, which it implements itself and by shared reference. After an
-    /// event read until `WouldBlock`, or until `Ok(0)`, which is the end: the peer sends no more. A read of fewer bytes
-    /// than asked for is neither. The end may have arrived with these bytes, and then no event reports it again; the
-    /// [guide](crate::guide#short-reads-and-writes) says when such a read may end the loop all the same.
+    /// Reading and writing go through `Read` and `Write`, which the type and a shared reference to it implement.
+    /// After an event, read until `WouldBlock` or until `Ok(0)`, which is the end: the peer has stopped sending. A
+    /// short read is neither: the end may have arrived together with its bytes, and then no event reports it again.
+    /// The [guide](crate::guide#short-reads-and-writes) says when a short read may end the loop all the same.
     ///
     /// # Portability
     ///
@@ -54,7 +58,7 @@ socket_type! {
     /// # }
     /// ```
     ///
-    /// An operation that this type has no method for:
+    /// An operation without a method here:
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -82,15 +86,18 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// - `InvalidInput`: the path has a zero byte, or is longer than a Unix-domain address can be (107 bytes on Linux).
-    /// - `NotFound`: there is nothing at `path`.
-    /// - `ConnectionRefused`: nobody listens there.
-    /// - `WouldBlock`: the listener's queue is full. Nothing will tell when it isn't, so try again later.
-    /// - `PermissionDenied` and others. The list is in connect(2).
+    /// - `InvalidInput`: the path contains a zero byte, or is too long for a Unix-domain address (107 bytes on
+    ///   Linux).
+    /// - `NotFound`: `path` does not exist.
+    /// - `ConnectionRefused`: no socket listens at `path`.
+    /// - `WouldBlock`: the listener's queue is full. No event reports when it has room, so try again later.
+    /// - `PermissionDenied` and others.
+    ///
+    ///   The full list is in connect(2).
     ///
     /// # Portability
     ///
-    /// On Linux the connection is made when this returns. Elsewhere it may be under way, as for
+    /// On Linux the stream is connected when this returns. Elsewhere the attempt may still go on, as for
     /// [`TcpStream::connect`](super::TcpStream::connect).
     #[inline]
     pub fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
@@ -103,41 +110,41 @@ impl UnixStream {
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](UnixStream::connect). An unnamed address is `InvalidInput`.
+    /// The errors of [`connect`](UnixStream::connect). `InvalidInput`: the address is unnamed.
     ///
     /// # Portability
     ///
-    /// Linux and Android have abstract addresses, too.
+    /// Linux and Android also have abstract addresses.
     #[inline]
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
         Ok(UnixStream::from_std(os::connect(&unix_address::to_kernel(addr)?)?.into()))
     }
 
-    /// Two unnamed sockets, connected with each other: socketpair(2).
+    /// Creates two unnamed sockets that are connected to each other: socketpair(2).
     ///
     /// # Errors
     ///
-    /// Descriptors have run out (`EMFILE`, `ENFILE`).
+    /// `EMFILE` or `ENFILE`: out of descriptors.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (one, other) = os::socket_pair(Type::STREAM)?;
         Ok((UnixStream::from_std(one.into()), UnixStream::from_std(other.into())))
     }
 
-    /// The address of the peer: getpeername(2). A client's is mostly unnamed.
+    /// Returns the address of the peer: getpeername(2). A client's is mostly unnamed.
     ///
     /// # Errors
     ///
-    /// `NotConnected`: not yet, or no more.
+    /// `NotConnected`: the stream is not connected yet, or no longer.
     #[inline]
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }
 
-    /// Closes one direction or both. The peer reads all that was sent, and then the end.
+    /// Shuts down one direction or both. The peer reads the data that was sent before, and then the end.
     ///
     /// # Errors
     ///
-    /// `NotConnected`. The list is in shutdown(2).
+    /// `NotConnected`. The full list is in shutdown(2).
     #[inline]
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.inner.shutdown(how)

@@ -1,11 +1,13 @@
-//! What is the same wherever a source is a descriptor: Unix and WASI.
+//! Sources that are descriptors: on Unix, WASI and Hermit.
+//!
+//! Invariant: a source's number is that of its descriptor.
 
 use std::os::fd::{AsRawFd, RawFd};
 
-/// What the kernel calls a source.
+/// The kernel's name for a source.
 pub(crate) type RawIo = RawFd;
 
-/// Anything that a kernel can watch: a descriptor here, a socket on Windows.
+/// A source that a kernel can watch: a descriptor here, a socket on Windows.
 pub trait AsRawIo {
     #[doc(hidden)]
     fn as_raw_io(&self) -> RawIo;
@@ -18,9 +20,9 @@ impl<T: AsRawFd> AsRawIo for T {
     }
 }
 
-/// The raw halves of the conversions between `$Type` and a descriptor, from the owned halves that it has already.
+/// Implements the raw conversions between `$Type` and a descriptor by its owned conversions.
 ///
-/// They are made here because `FromRawFd` has an `unsafe fn`, and nothing above this floor does.
+/// They are here because `FromRawFd` has an `unsafe fn`, which the floors above don't have.
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 macro_rules! raw_fd_conversions {
     ($Type:ident) => {
@@ -38,13 +40,13 @@ macro_rules! raw_fd_conversions {
             }
         }
 
-        /// The descriptor must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
-        /// should return `WouldBlock` waits instead, and the thread that polls hangs.
+        /// The descriptor must be in non-blocking mode. This is not checked: on a blocking descriptor an operation
+        /// waits where it should fail with `WouldBlock`, and the polling thread hangs.
         #[allow(unsafe_code)]
         impl std::os::fd::FromRawFd for $Type {
             #[inline]
             unsafe fn from_raw_fd(fd: std::os::fd::RawFd) -> $Type {
-                // SAFETY: the caller promises that `fd` is open and nobody else's.
+                // SAFETY: the caller promises that `fd` is open and not owned elsewhere.
                 let fd: std::os::fd::OwnedFd = unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) };
                 $Type::from(fd)
             }

@@ -1,6 +1,7 @@
-//! Environment variables that choose something.
+//! Environment variables with a choice of values.
 //!
-//! Invariant: each is read once in a process, and never where the process may do more than the user who has set it.
+//! Invariant: each variable is read once in a process, and is ignored if the process may do more than its user. A value
+//! that isn't one of the choices is an error that names the variable, the value and the choices.
 
 use std::env;
 use std::ffi::OsString;
@@ -29,7 +30,7 @@ impl Variable {
 
     /// Returns the value, if there is one. An empty value counts as unset.
     ///
-    /// `InvalidInput`: it can't be parsed. `wanted` says what it can be.
+    /// Fails with `InvalidInput` if `parse` returns `None`; `wanted` names the choices.
     pub(crate) fn parse<T>(
         &self,
         parse: impl FnOnce(&str) -> Option<T>,

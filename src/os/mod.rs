@@ -1,9 +1,11 @@
-//! What several floors need from an operating system. Imports nothing of ours.
+//! The operating system, as several floors need it.
+//!
+//! Invariant: nothing here imports another part of the library.
 //!
 //! # Safety
 //!
-//! This folder and the backends' `sys.rs` are the only places with `unsafe`. All of it is calls to the system
-//! with memory that outlives the call, and descriptors that their owners keep open meanwhile.
+//! This folder and the backends' `sys.rs` are the only places with `unsafe`. They call the system with memory that
+//! outlives the call, and with descriptors that their owners keep open during the call.
 #![allow(unsafe_code)]
 
 use std::time::Duration;
@@ -32,21 +34,21 @@ pub(crate) use self::wasi::*;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
 
-/// By how much a kernel lets a thread's short sleeps outlast what was asked, so that it can end several at once: Linux
-/// 50 us (`PR_SET_TIMERSLACK`), if the thread hasn't been given another.
+/// The time by which a kernel may extend a thread's short sleeps, so that it can end several at once: 50 us on Linux
+/// (`PR_SET_TIMERSLACK`), unless the thread has another value.
 pub(crate) const TIMER_SLACK: Duration = if cfg!(any(target_os = "linux", target_os = "android")) {
     Duration::from_micros(50)
 } else {
     Duration::ZERO
 };
 
-/// What a descriptor stands for, as far as it changes the meaning of its readiness.
+/// The kind of file behind a descriptor, as far as the meaning of its readiness depends on it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {
-    /// An error alone closes no socket.
+    /// A socket: an error alone closes nothing.
     #[cfg_attr(not(unix), allow(dead_code))]
     Socket,
-    /// No operation uses its readiness up: a process that has ended, a file whose changes can be watched.
+    /// A file whose readiness no operation clears: a process that has ended, a file whose changes can be watched.
     #[cfg_attr(not(unix), allow(dead_code))]
     Steady,
     Other,

@@ -1,13 +1,17 @@
+//! Events, and the readiness in them.
+//!
+//! Invariant: an event has 16 bytes, and an error is always readable or writable too.
+
 use super::Token;
 
-/// One source is ready: which, and for what.
+/// The readiness of one source, with the token of its registration.
 ///
-/// [`is_readable`] and [`is_writable`] are exact up to races. The closed, error and priority flags are hints:
-/// a kernel that can't tell leaves them unset, so act on what the operation itself returns. The matrix of what
-/// each backend can tell is in `PLATFORMS.md`.
+/// [`is_readable`] and [`is_writable`] are exact except for races. The closed, error and priority flags are hints: a
+/// kernel that cannot report them leaves them unset, so rely on the result of the operation. `PLATFORMS.md` lists
+/// what each backend reports.
 ///
-/// An event means "try now", not "there is data": a spurious event is always possible, and the operation then
-/// answers `WouldBlock`.
+/// An event means "try now", not "there is data": events can be spurious, and the operation then fails with
+/// `WouldBlock`.
 ///
 /// [`is_readable`]: Event::is_readable
 /// [`is_writable`]: Event::is_writable
@@ -36,81 +40,84 @@ use super::Token;
 #[derive(Clone)]
 pub struct Event {
     token: Token,
-    /// The kernel's own flags, for `Debug` alone.
+    /// The kernel's flags, for `Debug` alone.
     raw: u32,
     readiness: Readiness,
-    /// The backend whose words `raw` is in: its place in the table of backends.
+    /// The backend whose flags `raw` holds: its place in the table of backends.
     origin: u8,
 }
 
 impl Event {
-    /// The token that the source was registered with.
+    /// Returns the token that the source was registered with.
     #[inline]
     #[must_use]
     pub fn token(&self) -> Token {
         self.token
     }
 
-    /// Reading, or accepting, may make progress. That includes finding the end of the stream or an error.
+    /// Returns whether reading, or accepting, may make progress. Reaching the end of the stream or an error counts as
+    /// progress.
     #[inline]
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.readiness.intersects(Readiness::READABLE)
     }
 
-    /// Writing may make progress, or connecting has ended. That includes finding an error.
+    /// Returns whether writing may make progress, or connecting has ended. Reaching an error counts as progress.
     #[inline]
     #[must_use]
     pub fn is_writable(&self) -> bool {
         self.readiness.intersects(Readiness::WRITABLE)
     }
 
-    /// The source has an error, which its `take_error` or next operation returns. Readable or writable is set too.
+    /// Returns whether the source has an error, which `take_error` or the next operation returns. Readable or
+    /// writable is set too.
     ///
-    /// On Linux the error queue of a socket counts as well (`IP_RECVERR`, `MSG_ZEROCOPY`, timestamps). Only
-    /// `recvmsg(MSG_ERRQUEUE)` takes what is in it.
+    /// On Linux a non-empty error queue of a socket counts as an error (`IP_RECVERR`, `MSG_ZEROCOPY`, timestamps).
+    /// Only `recvmsg(MSG_ERRQUEUE)` empties it.
     #[inline]
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.readiness.intersects(Readiness::ERROR)
     }
 
-    /// No more can arrive than what waits already: the peer shut down its writing half, or both halves are closed.
+    /// Returns whether the peer has stopped sending, or both halves are closed: after the buffered data, reads return
+    /// `Ok(0)`.
     ///
-    /// A hint: a kernel may fail to tell, and a source that isn't connected yet counts as closed. Reading `Ok(0)`
-    /// always tells.
+    /// This is a hint: a kernel may not report it, and a source that isn't connected yet counts as closed. A read
+    /// that returns `Ok(0)` is certain.
     #[inline]
     #[must_use]
     pub fn is_read_closed(&self) -> bool {
         self.readiness.intersects(Readiness::READ_CLOSED)
     }
 
-    /// Nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
+    /// Returns whether nothing more can be sent: both halves are closed, or the reader of a pipe has gone.
     ///
-    /// A hint: a kernel may not report it. A source that isn't connected yet counts as closed, and with `epoll` also a
-    /// TCP connection whose error queue isn't empty. The error of the next write is certain.
+    /// This is a hint: a kernel may not report it. A source that isn't connected yet counts as closed, and with
+    /// `epoll` also a TCP connection whose error queue isn't empty. A write that fails is certain.
     #[inline]
     #[must_use]
     pub fn is_write_closed(&self) -> bool {
         self.readiness.intersects(Readiness::WRITE_CLOSED)
     }
 
-    /// Priority data waits, such as TCP's out-of-band byte. Linux, Android, Apple, DragonFly BSD and OpenBSD, which
-    /// have `Interest::PRIORITY`; elsewhere `false`.
+    /// Returns whether priority data waits, such as TCP's out-of-band byte. Linux, Android, Apple, DragonFly BSD and
+    /// OpenBSD, which have `Interest::PRIORITY`; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_priority(&self) -> bool {
         self.readiness.intersects(Readiness::PRIORITY)
     }
 
-    /// Asynchronous file I/O has completed. Apple, DragonFly BSD and FreeBSD; elsewhere `false`.
+    /// Returns whether asynchronous file I/O has completed. Apple, DragonFly BSD and FreeBSD; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_aio(&self) -> bool {
         self.readiness.intersects(Readiness::AIO)
     }
 
-    /// A list of asynchronous file I/O has completed. FreeBSD; elsewhere `false`.
+    /// Returns whether a list of asynchronous file I/O has completed. FreeBSD; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_lio(&self) -> bool {
@@ -129,13 +136,13 @@ impl Event {
         self.readiness
     }
 
-    /// The kernel's own flags and the backend whose words they are in.
+    /// Returns the backend that reported the event, and its kernel's flags.
     pub(crate) fn raw(&self) -> (u8, u32) {
         (self.origin, self.raw)
     }
 }
 
-/// Without a backend there is nobody to name the kernel's flags, and no event either.
+/// Without a backend there are no names for the kernel's flags, and no events either.
 #[cfg(not(feature = "os-poll"))]
 impl std::fmt::Debug for Event {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -147,12 +154,12 @@ impl std::fmt::Debug for Event {
     }
 }
 
-/// The set of what an event tells.
+/// The set of flags of an event.
 #[derive(Copy, Clone, PartialEq, Eq)]
 pub(crate) struct Readiness(u16);
 
 impl Readiness {
-    // The first ones have the bits that poll(2) uses nearly everywhere: then to translate them takes no instruction
+    // The first four have the bits that poll(2) uses nearly everywhere, so that a translation needs no instruction
     // for each.
     pub(crate) const READABLE: Readiness = Readiness(1 << 0);
     pub(crate) const PRIORITY: Readiness = Readiness(1 << 1);
@@ -162,14 +169,14 @@ impl Readiness {
     pub(crate) const WRITE_CLOSED: Readiness = Readiness(1 << 5);
     pub(crate) const AIO: Readiness = Readiness(1 << 6);
     pub(crate) const LIO: Readiness = Readiness(1 << 7);
-    // No user sees these: they say where the others come from.
-    /// Both halves are closed, but something is left to read: it tells two hang-ups of a FIFO apart.
+    // These are internal: they say how the others were found.
+    /// Both halves are closed, but data is left to read: this distinguishes two hang-ups of a FIFO.
     #[cfg(feature = "os-poll")]
     pub(crate) const LEFTOVER: Readiness = Readiness(1 << 8);
-    /// `READABLE` follows from another word: the kernel doesn't say that there is something to read.
+    /// `READABLE` follows from another flag: the kernel didn't report that there is something to read.
     #[cfg(feature = "os-poll")]
     pub(crate) const DERIVED_READ: Readiness = Readiness(1 << 9);
-    /// `WRITABLE` follows from an error: the kernel doesn't say that there is room.
+    /// `WRITABLE` follows from an error: the kernel didn't report that there is room.
     #[cfg(feature = "os-poll")]
     pub(crate) const DERIVED_WRITE: Readiness = Readiness(1 << 10);
 
@@ -180,7 +187,7 @@ impl Readiness {
 }
 
 #[cfg(feature = "os-poll")]
-#[allow(dead_code)] // what only some kernels' backends use
+#[allow(dead_code)] // some are used by some backends only
 impl Readiness {
     pub(crate) const NONE: Readiness = Readiness(0);
 
@@ -192,7 +199,7 @@ impl Readiness {
         Readiness(self.0 | other.0)
     }
 
-    /// What both have in common.
+    /// Returns the flags that both have.
     pub(crate) const fn and(self, other: Readiness) -> Readiness {
         Readiness(self.0 & other.0)
     }
@@ -201,7 +208,7 @@ impl Readiness {
         Readiness(self.0 & !other.0)
     }
 
-    /// These, if `condition` holds; else nothing.
+    /// Returns these flags if `condition` holds, else none.
     pub(crate) const fn when(self, condition: bool) -> Readiness {
         if condition {
             self

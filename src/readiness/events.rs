@@ -1,13 +1,17 @@
+//! The buffer of events that one `poll` fills.
+//!
+//! Invariant: it never grows beyond the capacity that it was made with, so `poll` doesn't allocate.
+
 use std::fmt;
 use std::iter::FusedIterator;
 use std::slice;
 
 use super::Event;
 
-/// Where `Poll::poll` puts what happened: at most [`capacity`] events a call.
+/// The buffer that `Poll::poll` fills: at most [`capacity`] events a call.
 ///
-/// Each call of `poll` clears it first. Make one, and use it again for every call: then polling allocates
-/// nothing. What doesn't fit comes with the next calls.
+/// Each call of `poll` clears the buffer first. Reuse one `Events` so that polling never allocates. Events that don't
+/// fit are returned by later calls.
 ///
 /// [`capacity`]: Events::capacity
 ///
@@ -23,44 +27,44 @@ use super::Event;
 /// ```
 pub struct Events {
     list: Vec<Event>,
-    /// What was asked for: a `Vec` may have room for more.
+    /// The capacity that the caller asked for; the `Vec` may have more.
     capacity: usize,
 }
 
 impl Events {
-    /// Room for `capacity` events in one call of `poll`, allocated at once: 16 bytes each.
+    /// Creates a buffer for `capacity` events, allocated at once: 16 bytes each.
     ///
-    /// With a capacity of 0, `poll` has nowhere to put an event and answers `InvalidInput`, on every backend.
+    /// With a capacity of 0, `poll` fails with `InvalidInput`, on every backend.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Events {
         Events { list: Vec::with_capacity(capacity), capacity }
     }
 
-    /// The capacity that was asked for.
+    /// Returns the capacity that [`with_capacity`](Events::with_capacity) was called with.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// How many events the last `poll` brought.
+    /// Returns the number of events of the last `poll`.
     #[must_use]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether the last `poll` brought none.
+    /// Returns whether the last `poll` returned no events.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// The events, each by reference.
+    /// Returns an iterator over the events.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
         Iter(self.list.iter())
     }
 
-    /// Forgets the events. `poll` does so itself.
+    /// Removes all events. `poll` does so itself.
     pub fn clear(&mut self) {
         self.list.clear();
     }
@@ -68,21 +72,21 @@ impl Events {
 
 #[cfg(feature = "os-poll")]
 impl Events {
-    /// How many more events there is room for, in what is allocated.
+    /// Returns how many more events fit without an allocation.
     #[inline]
     pub(crate) fn spare(&self) -> usize {
         self.capacity - self.list.len()
     }
 
-    /// The events themselves, for a backend that has the kernel write into the room behind them. It adds no more than
-    /// there is room for.
-    #[allow(dead_code)] // which backends do depends on the target
+    /// Returns the list, for a backend whose kernel writes into its spare capacity. The backend adds no more than
+    /// fit.
+    #[allow(dead_code)] // used by some backends only
     #[inline]
     pub(crate) fn list(&mut self) -> &mut Vec<Event> {
         &mut self.list
     }
 
-    /// Adds an event; there must be room for it.
+    /// Adds an event, which must fit.
     #[inline]
     pub(crate) fn push(&mut self, event: Event) {
         self.list.push(event);
@@ -104,7 +108,7 @@ impl<'a> IntoIterator for &'a Events {
     }
 }
 
-/// The events of one `poll`, in the order in which the kernel gave them. Made by [`Events::iter`].
+/// An iterator over the events of one `poll`, in the kernel's order. [`Events::iter`] creates it.
 #[derive(Clone, Debug)]
 pub struct Iter<'a>(slice::Iter<'a, Event>);
 

@@ -1,11 +1,15 @@
+//! The readiness that a registration asks for.
+//!
+//! Invariant: an interest is never empty.
+
 use std::fmt;
 use std::num::NonZeroU8;
 use std::ops::{BitOr, BitOrAssign};
 
-/// What a registration wants to be told about: one or more directions.
+/// The kinds of readiness that a registration asks for: at least one.
 ///
-/// [`READABLE`] and [`WRITABLE`] exist everywhere. Some kernels have more: `PRIORITY` (Linux, Android, Apple, DragonFly
-/// BSD and OpenBSD), `AIO` (Apple, DragonFly BSD and FreeBSD) and `LIO` (FreeBSD).
+/// [`READABLE`] and [`WRITABLE`] exist on every platform. Some platforms have more: `PRIORITY` (Linux, Android,
+/// Apple, DragonFly BSD and OpenBSD), `AIO` (Apple, DragonFly BSD and FreeBSD) and `LIO` (FreeBSD).
 ///
 /// [`READABLE`]: Interest::READABLE
 /// [`WRITABLE`]: Interest::WRITABLE
@@ -28,13 +32,13 @@ const LIO: u8 = 1 << 3;
 const PRIORITY: u8 = 1 << 4;
 
 impl Interest {
-    /// Tell when the source can be read, or accepted from, without blocking.
+    /// Asks for events when the source can be read, or accepted from, without blocking.
     pub const READABLE: Interest = Interest::of(READABLE);
 
-    /// Tell when the source can be written, or has finished connecting.
+    /// Asks for events when the source can be written, or has finished connecting.
     pub const WRITABLE: Interest = Interest::of(WRITABLE);
 
-    /// Both interests together; the same as `|`, but usable in a constant.
+    /// Returns both interests together, like `|`, but usable in a constant.
     ///
     /// ```
     /// use wakeful::Interest;
@@ -48,37 +52,37 @@ impl Interest {
         Interest::of(self.bits() | other.bits())
     }
 
-    /// This interest less `other`, or `None` when nothing would be left.
+    /// Returns this interest without `other`, or `None` if nothing is left.
     #[must_use]
     pub fn remove(self, other: Interest) -> Option<Interest> {
         NonZeroU8::new(self.bits() & !other.bits()).map(Interest)
     }
 
-    /// Whether this asks for readable.
+    /// Returns whether this includes readable.
     #[must_use]
     pub const fn is_readable(self) -> bool {
         self.bits() & READABLE != 0
     }
 
-    /// Whether this asks for writable.
+    /// Returns whether this includes writable.
     #[must_use]
     pub const fn is_writable(self) -> bool {
         self.bits() & WRITABLE != 0
     }
 
-    /// Whether this asks for the completion of asynchronous file I/O (POSIX AIO).
+    /// Returns whether this includes the completion of asynchronous file I/O (POSIX AIO).
     #[must_use]
     pub const fn is_aio(self) -> bool {
         self.bits() & AIO != 0
     }
 
-    /// Whether this asks for the completion of a list of asynchronous file I/O (FreeBSD's `lio_listio`).
+    /// Returns whether this includes the completion of a list of asynchronous file I/O (FreeBSD's `lio_listio`).
     #[must_use]
     pub const fn is_lio(self) -> bool {
         self.bits() & LIO != 0
     }
 
-    /// Whether this asks for priority data, such as TCP's out-of-band byte.
+    /// Returns whether this includes priority data, such as TCP's out-of-band byte.
     #[must_use]
     pub const fn is_priority(self) -> bool {
         self.bits() & PRIORITY != 0
@@ -96,7 +100,7 @@ impl Interest {
     }
 }
 
-/// Where these interests exist is the backends' affair: `backend` makes the public constants of them.
+/// The platforms of these interests depend on the backends, so `backend` makes the public constants.
 #[cfg(feature = "os-poll")]
 #[allow(dead_code)] // each has a kernel that lacks it
 impl Interest {
@@ -104,7 +108,7 @@ impl Interest {
     pub(crate) const AIO_COMPLETION: Interest = Interest::of(AIO);
     pub(crate) const LIO_COMPLETION: Interest = Interest::of(LIO);
 
-    /// What both have in common.
+    /// Returns what both include.
     pub(crate) fn intersection(self, other: Interest) -> Option<Interest> {
         NonZeroU8::new(self.bits() & other.bits()).map(Interest)
     }

@@ -1,10 +1,12 @@
-//! The words: tokens, interests, events. Pure; knows no operating system.
+//! The vocabulary: tokens, interests, events.
+//!
+//! Invariant: pure data; nothing here names an operating system or makes a system call.
 
 mod event;
 mod events;
 mod interest;
 #[cfg(feature = "os-poll")]
-#[allow(dead_code)] // most kernels', but tested everywhere
+#[allow(dead_code)] // most kernels use it; it is tested everywhere
 mod poll_words;
 mod token;
 
@@ -16,5 +18,5 @@ pub use self::token::Token;
 #[cfg(feature = "os-poll")]
 pub(crate) use self::event::Readiness;
 #[cfg(feature = "os-poll")]
-#[allow(unused_imports)] // Windows speaks other words
+#[allow(unused_imports)] // Windows has flags of its own
 pub(crate) use self::poll_words::PollWords;

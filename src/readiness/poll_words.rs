@@ -1,11 +1,12 @@
-//! What POLLIN and its siblings mean, once for every kernel that speaks them.
+//! The meaning of POLLIN and its siblings, once for every kernel that has them.
+//!
+//! Invariant: a combination of flags means the same on every kernel; only the bits differ.
 
 use super::event::Readiness;
 
-/// The bits that a kernel with poll(2)'s vocabulary uses for each of its words; 0 for a word that it lacks.
+/// The bits that a kernel uses for each of poll(2)'s flags; 0 for a flag that it lacks.
 ///
-/// epoll, poll(2), event ports and WASI differ in the numbers alone, so the meaning of a combination stands
-/// here and nowhere else.
+/// epoll, poll(2), event ports and WASI differ only in the numbers.
 pub(crate) struct PollWords {
     pub input: u32,
     pub output: u32,
@@ -19,17 +20,17 @@ pub(crate) struct PollWords {
 }
 
 impl PollWords {
-    /// What `raw` tells.
+    /// Translates `raw`.
     ///
-    /// A kernel reports errors and hang-ups even if nobody asked, and doesn't say what was asked. So readable
-    /// and writable are taken from the words for them as far as those are there:
+    /// A kernel reports errors and hang-ups whatever the interest is, and doesn't return the interest. So readable
+    /// and writable come from their own flags as far as those are set:
     ///
-    /// - A hang-up alone is the end of a pipe or FIFO seen by its reader: reading answers at once.
-    /// - An error alone is either a datagram socket's (seen by a reader) or a full pipe's whose reader has gone
-    ///   (seen by a writer): both, since to miss one would be to lose an event.
+    /// - A hang-up alone is the end of a pipe or FIFO seen by its reader: readable.
+    /// - An error alone is either a datagram socket's (seen by a reader) or that of a full pipe whose reader has gone
+    ///   (seen by a writer): readable and writable, since leaving one out could lose an event.
     ///
-    /// An error with room to write is the end of a pipe without a reader, unless it is known to be a socket's: there an
-    /// error is the fate of one datagram, and closes nothing.
+    /// An error with room to write is the end of a pipe without a reader, unless the source is known to be a socket:
+    /// there an error concerns one datagram, and closes nothing.
     #[inline]
     pub(crate) const fn readiness(&self, raw: u32) -> Readiness {
         let input = raw & self.input != 0;
@@ -53,7 +54,7 @@ impl PollWords {
             .union(Readiness::PRIORITY.when(priority))
     }
 
-    /// What `raw` tells, and which of it the kernel has not said in its own word: for those who compare one answer with
+    /// Translates `raw`, and marks the flags that follow from other flags: for backends that compare one report with
     /// the next.
     #[inline]
     pub(crate) const fn levels(&self, raw: u32) -> Readiness {
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_with_a_leftover_is_told_from_an_empty_one() {
+    fn a_fifo_with_a_leftover_differs_from_an_empty_one() {
         assert_eq!(readiness(1 | 16), readiness(16));
         assert!(WORDS.levels(1 | 16).intersects(Readiness::LEFTOVER));
         assert!(!WORDS.levels(16).intersects(Readiness::LEFTOVER));

@@ -1,7 +1,11 @@
-/// Names a registration: chosen by the caller, returned in each of its events.
+//! The name of a registration.
+//!
+//! Invariant: no value is reserved.
+
+/// Identifies a registration: the caller chooses it, and each event of the registration carries it.
 ///
-/// Every `usize` is legal, `usize::MAX` and the values of pointers included; nothing is reserved. Two
-/// registrations may share a token; their events then can't be told apart.
+/// Every `usize` is a legal token, including `usize::MAX` and pointers; none is reserved. Two registrations may share
+/// a token; their events are then indistinguishable.
 ///
 /// ```
 /// use wakeful::Token;

@@ -1,20 +1,21 @@
-//! A world without a kernel, for tests of programs that poll: sources in memory, a clock of its own, and, by a seed,
-//! everything that the contract allows and that kernels do rarely.
+//! A simulated world without a kernel, for tests of programs that poll: sources in memory, a simulated clock, and,
+//! chosen by a seed, everything that the contract allows but kernels do rarely.
 //!
-//! A [`Sim`] makes a [`Poll`] and sources for it. A program that is written against [`Source`], `Read` and `Write`
-//! runs on them as it is. Events come late, split, merged, in any order, and for no reason; reads and writes are
-//! short, answer `WouldBlock` or `Interrupted`; and if it is asked for, connections break ([`Faults`]).
+//! A [`Sim`] creates a [`Poll`] and sources for it. A program that is written against [`Source`], `Read` and `Write`
+//! runs on them unchanged. Events come late, split, merged, reordered and spuriously; reads and writes are short, or
+//! fail with `WouldBlock` or `Interrupted`; and on request connections break ([`Faults`]).
 //!
-//! The same seed gives the same run, on every platform, as long as one thread does everything. Time moves in
-//! [`Poll::poll`] alone, and as far as the program sleeps: a second of sleep costs nothing. So thousands of runs
-//! with thousands of seeds are quick, and the seed of one that fails repeats it: a world whose test panics prints it.
+//! The same seed gives the same run, on every platform, as long as one thread does everything. Time advances only in
+//! [`Poll::poll`], by as much as the program sleeps, so a sleep of a second takes no time. Thousands of seeds can be
+//! run quickly, and a failing seed repeats its failure: a world that is dropped by a panic prints its seed.
 //!
-//! A program that sleeps for ever, since it waits for an event that the contract doesn't promise, gets an error from
-//! `poll` instead, unless a [`Waker`](crate::Waker) lives: then another thread may come to its help.
+//! A program that would sleep for ever, because it waits for an event that the contract doesn't promise, gets an
+//! error from `poll` instead. The exception is a world with a living [`Waker`](crate::Waker): another thread may
+//! still wake it.
 //!
 //! # Examples
 //!
-//! A reader that takes it for granted that a message arrives in one piece, and the seed that shows its fault:
+//! A reader that assumes that a message arrives in one piece, and a search for a seed that shows the mistake:
 //!
 //! ```
 //! use std::io::{ErrorKind, Read, Write};
@@ -47,11 +48,11 @@
 //!     }
 //! }
 //!
-//! let failing = (0..1000).find(|&seed| run(seed).is_err()).expect("a seed that shows it");
+//! let failing = (0..1000).find(|&seed| run(seed).is_err()).expect("a seed that fails");
 //! assert_eq!(run(failing), run(failing));
 //! ```
 //!
-//! `examples/simulated.rs` has a line protocol, and replays what it has found.
+//! `examples/simulated.rs` tests a line protocol, and replays the failures that it finds.
 
 mod sources;
 
@@ -68,71 +69,71 @@ use crate::poll::Poll;
 #[cfg(doc)]
 use crate::poll::Source;
 
-/// A simulated world. A clone is another handle of the same.
+/// A simulated world. A clone is another handle to the same world.
 #[derive(Clone)]
 pub struct Sim {
     world: Arc<World>,
 }
 
 impl Sim {
-    /// The world of `seed`, with the usual [`Faults`].
+    /// Creates the world of `seed`, with the default [`Faults`].
     #[must_use]
     pub fn new(seed: u64) -> Sim {
         Sim::with_faults(seed, Faults::default())
     }
 
-    /// The world of `seed`, with these faults.
+    /// Creates the world of `seed`, with the given faults.
     #[must_use]
     pub fn with_faults(seed: u64, faults: Faults) -> Sim {
         Sim { world: Arc::new(World::new(seed, faults)) }
     }
 
-    /// The seed, for the message of a test that fails. One that panics need not ask: the world says it by itself.
+    /// Returns the seed, for the message of a failing test. A test that panics doesn't need it: the world prints it.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.world.seed()
     }
 
-    /// A `Poll` of this world, for this world's sources. There may be several.
+    /// Creates a `Poll` for this world's sources. A world can have several.
     #[must_use]
     pub fn poll(&self) -> Poll {
         Poll::with_selector(Selector::of_world(&self.world))
     }
 
-    /// What the clock shows: the base for deadlines.
+    /// Returns the simulated time: the base for deadlines.
     #[must_use]
     pub fn now(&self) -> Instant {
         self.world.now()
     }
 
-    /// How long the world has been going on.
+    /// Returns the simulated time since the world was created.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.world.elapsed()
     }
 
-    /// Two ends of a connection.
+    /// Creates the two ends of a connection.
     #[must_use]
     pub fn stream_pair(&self) -> (Stream, Stream) {
         let (one, other) = self.world.stream_pair();
         (Stream::new(&self.world, one), Stream::new(&self.world, other))
     }
 
-    /// Two ends of a pipe.
+    /// Creates the two ends of a pipe.
     #[must_use]
     pub fn pipe(&self) -> (Sender, Receiver) {
         let (sender, receiver) = self.world.pipe();
         (Sender::new(&self.world, sender), Receiver::new(&self.world, receiver))
     }
 
-    /// A datagram socket, with an address of its own.
+    /// Creates a datagram socket with a new address.
     #[must_use]
     pub fn datagram(&self) -> Datagram {
         let (id, address) = self.world.datagram();
         Datagram::new(&self.world, id, address)
     }
 
-    /// A socket that accepts connections.
+    /// Creates a listener with a new address.
     #[must_use]
     pub fn listener(&self) -> Listener {
         let (id, address) = self.world.listener();
@@ -143,7 +144,7 @@ impl Sim {
     ///
     /// # Errors
     ///
-    /// `ConnectionRefused`: nobody listens there, or too many wait to be accepted.
+    /// `ConnectionRefused`: no listener has this address, or its queue is full.
     pub fn connect(&self, to: Address) -> io::Result<Stream> {
         Ok(Stream::new(&self.world, self.world.connect(to)?))
     }

@@ -1,3 +1,7 @@
+//! The sources of a simulated world.
+//!
+//! Invariant: a source is a place in its world and nothing else; dropping the source frees the place.
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -8,14 +12,14 @@ use crate::engine::errors::{of_change, of_register};
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
-/// A source's place in its world, which it leaves when dropped.
+/// A source's place in its world. Dropping it closes the source.
 struct Place {
     world: Arc<World>,
     id: SimId,
 }
 
 impl Place {
-    /// The simulation of `registry`, if it is of this world.
+    /// Returns the simulation behind `registry`, if it belongs to this world.
     fn sim<'a>(&self, registry: &'a Registry) -> io::Result<&'a Sim> {
         let sim = registry.engine().selector.sim();
         sim.filter(|sim| Arc::ptr_eq(sim.world(), &self.world)).ok_or_else(|| {
@@ -123,27 +127,28 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// None; the result is there since a socket has one.
+    /// None; the method returns a result for likeness with sockets.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.place.world.shutdown(self.place.id, how != Shutdown::Write, how != Shutdown::Read);
         Ok(())
     }
 
-    /// Breaks the connection, for a test that wants it at this very point: both ends are told `ConnectionReset`, once.
+    /// Breaks the connection at this very point of a test: the next operation of each end fails with
+    /// `ConnectionReset`, once.
     pub fn reset(&self) {
         self.place.world.reset(self.place.id);
     }
 }
 
 sim_source! {
-    /// The end of a simulated pipe that is written to.
+    /// The writing end of a simulated pipe.
     pub struct Sender {}
 }
 
 writes!(Sender);
 
 sim_source! {
-    /// The end of a simulated pipe that is read from.
+    /// The reading end of a simulated pipe.
     pub struct Receiver {}
 }
 
@@ -155,7 +160,7 @@ sim_source! {
 }
 
 impl Listener {
-    /// What [`Sim::connect`](super::Sim::connect) finds it by.
+    /// Returns the address for [`Sim::connect`](super::Sim::connect).
     #[must_use]
     pub fn address(&self) -> Address {
         self.address
@@ -165,7 +170,8 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: none is waiting, or so it pretends; an event follows. `Interrupted`.
+    /// `WouldBlock`: no connection is waiting, or the simulation pretends so; an event follows. `Interrupted`: by the
+    /// seed.
     pub fn accept(&self) -> io::Result<Stream> {
         let world = &self.place.world;
         Ok(Stream::new(world, world.accept(self.place.id)?))
@@ -178,14 +184,14 @@ sim_source! {
 }
 
 impl Datagram {
-    /// Where others send to.
+    /// Returns the address that other sockets send to.
     #[must_use]
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// Sends a datagram. As with UDP it may be lost: if nobody is there, if the receiver has too many waiting, or by
-    /// the seed.
+    /// Sends a datagram. As with UDP it can be lost: because no socket has the address, because the receiver's queue
+    /// is full, or by the seed.
     ///
     /// # Errors
     ///
@@ -194,11 +200,12 @@ impl Datagram {
         self.place.world.send_to(self.place.id, buf, to)
     }
 
-    /// Receives a datagram, of which what doesn't fit into `buf` is lost.
+    /// Receives a datagram, and returns its length and its sender. The part that exceeds `buf` is discarded.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: none is there, or so it pretends; an event follows. `Interrupted`.
+    /// `WouldBlock`: no datagram has arrived, or the simulation pretends so; an event follows. `Interrupted`: by the
+    /// seed.
     pub fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, Address)> {
         self.place.world.recv_from(self.place.id, buf)
     }

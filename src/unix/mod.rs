@@ -1,4 +1,4 @@
-//! Sources that only Unix has: descriptors that belong to other code, and pipes.
+//! Sources that only Unix has: pipes, and descriptors that other code owns.
 
 pub mod pipe;
 

@@ -1,4 +1,6 @@
 //! Pipes (pipe(7)): between threads, or to and from a child process.
+//!
+//! A pipe that [`new`] creates is non-blocking; a child's pipe keeps its mode until [`Sender::set_nonblocking`].
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,11 +9,11 @@ use std::process::{ChildStderr, ChildStdin, ChildStdout};
 use crate::os;
 use crate::source::{read_with, source_type, write_with};
 
-/// A new pipe, both ends in non-blocking mode and close-on-exec.
+/// Creates a pipe, both ends non-blocking and close-on-exec.
 ///
 /// # Errors
 ///
-/// Descriptors have run out (`EMFILE`, `ENFILE`).
+/// `EMFILE` or `ENFILE`: out of descriptors.
 ///
 /// # Examples
 ///
@@ -54,11 +56,11 @@ pub fn new() -> io::Result<(Sender, Receiver)> {
 }
 
 source_type! {
-    /// The end of a pipe that is written to: from [`new`], or a child's standard input.
+    /// The writing end of a pipe: from [`new`], or a child's standard input.
     ///
-    /// Write it through `Write`, which it implements itself and by shared reference. Once the last reader has gone, it
-    /// has an event, and writing answers `BrokenPipe` (unless the program has given up Rust's habit of ignoring
-    /// `SIGPIPE`).
+    /// Writing goes through `Write`, which the type and a shared reference to it implement. When the last reader has
+    /// gone, the sender gets an event, and writing fails with `BrokenPipe` (unless the program has changed Rust's
+    /// default of ignoring `SIGPIPE`).
     ///
     /// # Portability
     ///
@@ -76,7 +78,7 @@ source_type! {
     /// let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     /// let mut sender = Sender::from(child.stdin.take().unwrap());
     /// let mut receiver = Receiver::from(child.stdout.take().unwrap());
-    /// // A child's pipes block until they are told not to.
+    /// // A child's pipes are in blocking mode at first.
     /// sender.set_nonblocking(true)?;
     /// receiver.set_nonblocking(true)?;
     ///
@@ -92,7 +94,7 @@ source_type! {
     ///         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
     ///         result => result?,
     ///     }
-    ///     // Keeps what it has read if it fails, with `WouldBlock` too.
+    ///     // On an error, `WouldBlock` included, the bytes read so far are kept.
     ///     match receiver.read_to_end(&mut received) {
     ///         Err(e) if e.kind() == ErrorKind::WouldBlock => continue,
     ///         result => break result?,
@@ -107,11 +109,11 @@ source_type! {
 }
 
 source_type! {
-    /// The end of a pipe that is read from: from [`new`], or a child's standard output or error.
+    /// The reading end of a pipe: from [`new`], or a child's standard output or error.
     ///
-    /// Read it through `Read`, which it implements itself and by shared reference, until `WouldBlock` or `Ok(0)`. Once
-    /// the last writer has gone, it has an event, and reading gives what is left and then `Ok(0)`. A read of fewer
-    /// bytes than asked for doesn't rule that out: see the [guide](crate::guide#short-reads-and-writes).
+    /// Reading goes through `Read`, which the type and a shared reference to it implement: read until `WouldBlock` or
+    /// `Ok(0)`. When the last writer has gone, the receiver gets an event, and reading returns the buffered data and
+    /// then `Ok(0)`. A short read doesn't rule that out: see the [guide](crate::guide#short-reads-and-writes).
     ///
     /// # Portability
     ///
@@ -119,25 +121,26 @@ source_type! {
     ///
     /// # Examples
     ///
-    /// There is one at [`new`], and one with a child at [`Sender`].
+    /// [`new`] has an example; [`Sender`] has one with a child process.
     pub struct Receiver(OwnedFd);
 }
 
 write_with!(Sender, os::write, os::write_vectored);
 read_with!(Receiver, os::read, os::read_vectored);
 
-/// The mode belongs to the end of the pipe, so duplicates of the descriptor share it.
+/// Defines `set_nonblocking`. The mode belongs to the open file description, so duplicates of the descriptor share
+/// it.
 macro_rules! set_nonblocking {
     ($Type:ident) => {
         impl $Type {
-            /// Puts this end of the pipe into non-blocking mode, or out of it.
+            /// Sets whether this end of the pipe is in non-blocking mode.
             ///
-            /// What [`new`] makes is in it; a child's pipe is not. Only in non-blocking mode is it fit for a
-            /// [`Poll`](crate::Poll). The mode is shared with duplicates of the descriptor, not with the other end.
+            /// The ends that [`new`] creates are; a child's pipe is not. A [`Poll`](crate::Poll) needs non-blocking
+            /// mode. Duplicates of the descriptor share the mode; the other end does not.
             ///
             /// # Errors
             ///
-            /// Those of fcntl(2); none is to be expected.
+            /// Any error of fcntl(2); none is expected.
             pub fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
                 os::set_nonblocking(&*self.inner, nonblocking)
             }
@@ -148,10 +151,11 @@ macro_rules! set_nonblocking {
 set_nonblocking!(Sender);
 set_nonblocking!(Receiver);
 
-/// What the standard library has made for a child. It blocks until [`set_nonblocking`](Self::set_nonblocking).
+/// Defines the conversion from a child's pipe of the standard library.
 macro_rules! from_child {
     ($Type:ident, $Child:ty) => {
-        /// The pipe is taken as it is: call [`set_nonblocking(true)`](Self::set_nonblocking) before use.
+        /// Wraps a child's pipe, still in blocking mode: call [`set_nonblocking(true)`](Self::set_nonblocking) before
+        /// use.
         impl From<$Child> for $Type {
             fn from(child: $Child) -> $Type {
                 $Type::from(OwnedFd::from(child))

@@ -1,4 +1,4 @@
-//! Sources that only Windows has.
+//! Sources that only Windows has: named pipes, sockets that other code owns, and events that the program posts.
 
 mod named_pipe;
 mod raised;

@@ -1,3 +1,7 @@
+//! The registration of a source that has no kernel readiness: the program raises its events.
+//!
+//! Invariant: it holds the `Poll` weakly, so it never keeps one alive.
+
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -7,9 +11,8 @@ use crate::engine::{lives, Engine};
 use crate::poll::Registry;
 use crate::readiness::{Interest, Token};
 
-/// A registration of a source whose readiness the program raises. It ends when this is dropped.
+/// A registration of a source whose readiness the program raises. Dropping it ends the registration.
 ///
-/// It keeps nothing of the `Poll`.
 pub(crate) struct Raised {
     poll_id: u32,
     home: Weak<Completions>,
@@ -19,7 +22,7 @@ pub(crate) struct Raised {
 }
 
 impl Raised {
-    /// `Unsupported` by a simulated `Poll`.
+    /// Fails with `Unsupported` on a simulated `Poll`.
     pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<Raised> {
         let engine = registry.engine();
         let home = engine.selector.completions()?;
@@ -28,12 +31,12 @@ impl Raised {
         Ok(Raised { poll_id: engine.id, home: Arc::downgrade(home), key, layered })
     }
 
-    /// `None` once the `Poll` has gone.
+    /// Returns `None` after the `Poll` was dropped.
     pub(crate) fn home(&self) -> Option<Arc<Completions>> {
         self.home.upgrade()
     }
 
-    /// Whether the `Poll`, or a registry of it, is still there: else the source is free.
+    /// Returns whether the `Poll` or one of its registries is alive. If not, the source can be registered again.
     pub(crate) fn is_living(&self) -> bool {
         lives::is_living(self.poll_id)
     }

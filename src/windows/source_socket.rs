@@ -1,4 +1,6 @@
-//! A socket that the program owns, by its number. Invariant: nothing is kept here; the number finds the registration.
+//! A socket that the program owns, by its number.
+//!
+//! Invariant: it stores nothing; the number finds the registration.
 
 use std::io;
 use std::os::windows::io::RawSocket;
@@ -6,27 +8,27 @@ use std::os::windows::io::RawSocket;
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
-/// A socket that somebody else owns, as an event source.
+/// A socket that other code owns, as an event source.
 ///
-/// It closes nothing, and keeps nothing: any `SourceSocket` of the same number stands for the same registration. The
-/// socket's owner must deregister it before closing it.
+/// `SourceSocket` neither owns the socket nor stores state; any `SourceSocket` with the same number refers to the
+/// same registration. Deregister the socket before closing it.
 ///
-/// Unlike [`IoSource`](crate::IoSource) it needs no wrapping of operations: no event is lost, whatever way the socket
-/// is read and written.
+/// Unlike with [`IoSource`](crate::IoSource) operations need no wrapper: no event is lost, however the socket is read
+/// and written.
 ///
 /// # Portability
 ///
-/// Windows; `unix::SourceFd` is its like. Windows' kernel answers whether a socket is ready, not whether that has
-/// changed. So a change is found when `poll` is called, and while a socket stays ready its event is repeated, at
-/// pauses that grow to 13 ms.
+/// Windows; `unix::SourceFd` is the counterpart on Unix. The kernel of Windows reports whether a socket is ready, not
+/// whether that has changed. So a change is found when `poll` is called, and while a socket stays ready its event is
+/// repeated, at intervals that grow to 13 ms.
 ///
-/// A socket that was closed without `deregister` is forgotten. Windows gives its number to a new socket, and that one
-/// can be registered at once: `register` tells it from the old one.
+/// A socket that was closed without `deregister` is forgotten. A new socket with the same number can be registered at
+/// once: `register` distinguishes it from the old one.
 ///
 /// # Errors
 ///
-/// Registration answers what [`Registry::register`] says: an open socket that is registered is `AlreadyExists`, one
-/// that isn't is `NotFound`, one that is no socket is `WSAENOTSOCK`.
+/// Those of [`Registry::register`]: `AlreadyExists` for an open socket that is registered, `NotFound` for a socket
+/// that isn't, `WSAENOTSOCK` for a number that is no socket.
 ///
 /// # Examples
 ///

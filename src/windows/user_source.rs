@@ -1,3 +1,7 @@
+//! A source that the program makes ready itself.
+//!
+//! Invariant: the registration has one owner, the source; posters share it only under its lock.
+
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,12 +13,12 @@ use crate::readiness::{Interest, Readiness, Token};
 
 /// An event source that the program itself makes ready.
 ///
-/// What the kernel can't watch becomes a source by it: a handle that a thread-pool wait watches, a completion of
-/// another port, another library's callback. Register this one, and let whoever learns of the change
+/// It makes a source of anything that the kernel cannot watch: a handle with a thread-pool wait, a completion on
+/// another port, another library's callback. Register the `UserSource`, and let the code that learns of the change
 /// [`post`](Poster::post) it.
 ///
-/// Beside a [`Waker`](crate::Waker) it has a readiness of its own, readable, writable or both, an interest, and a
-/// token that can be changed.
+/// Unlike a [`Waker`](crate::Waker) it has a readiness (readable, writable or both), an interest, and a token that
+/// can be changed.
 ///
 /// # Examples
 ///
@@ -42,7 +46,7 @@ pub struct UserSource {
     shared: Arc<Shared>,
 }
 
-/// Makes a [`UserSource`] ready, from any thread. Clones are the same.
+/// Makes a [`UserSource`] ready, from any thread. Clones are handles to the same source.
 #[derive(Clone, Debug)]
 pub struct Poster {
     shared: Arc<Shared>,
@@ -53,13 +57,13 @@ struct Shared {
 }
 
 impl UserSource {
-    /// A source that isn't ready.
+    /// Creates a source that isn't ready.
     #[must_use]
     pub fn new() -> UserSource {
         UserSource { shared: Arc::new(Shared { registration: Mutex::new(None) }) }
     }
 
-    /// What makes it ready.
+    /// Returns a handle that makes the source ready.
     #[must_use]
     pub fn poster(&self) -> Poster {
         Poster { shared: Arc::clone(&self.shared) }
@@ -73,15 +77,14 @@ impl Default for UserSource {
 }
 
 impl Poster {
-    /// Causes an event, if that readiness is of interest. Posts may merge until they are polled.
+    /// Causes an event, if the interest includes `readiness`. Posts that were not polled yet may merge.
     ///
-    /// After the `Poll` has been dropped a post still returns `Ok`, and has no effect: the source counts as registered
-    /// until it is deregistered or dropped.
+    /// After its `Poll` was dropped a source is free to be registered again.
     ///
     /// # Errors
     ///
-    /// `NotFound`: the source isn't registered, was dropped, or its `Poll` was. Otherwise those of the call that ends
-    /// the sleep, of which none is known to happen; the event is pending even then.
+    /// `NotFound`: the source isn't registered, was dropped, or its `Poll` was. Otherwise any error of the call that
+    /// ends the sleep: none is known to happen, and the event is pending even then.
     pub fn post(&self, readiness: Interest) -> io::Result<()> {
         let registration = self.shared.lock();
         let Some(raised) = &*registration else {

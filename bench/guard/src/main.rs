@@ -1,4 +1,4 @@
-//! Does one operation many times, so that somebody outside can count what it costs: `wakeful-guard BACKEND OPERATION
+//! Does one operation many times, so that a tool outside can count its cost: `wakeful-guard BACKEND OPERATION
 //! TIMES`. Run twice with different TIMES, the difference is the operations' alone. `cargo xtask bench --guard` does so.
 
 use std::error::Error;
@@ -64,7 +64,7 @@ fn poll_with_timeout(poll: &mut Poll, times: u32) -> Result<()> {
     Ok(())
 }
 
-/// Nobody polls meanwhile.
+/// No thread polls meanwhile.
 fn wake(poll: &mut Poll, times: u32) -> Result<()> {
     let waker = Waker::new(poll.registry(), Token(0))?;
     for _ in 0..times {

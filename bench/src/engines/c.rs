@@ -87,7 +87,7 @@ macro_rules! c_engine {
 
         impl Drop for $Engine {
             fn drop(&mut self) {
-                // SAFETY: the sources and the engine are open, and nobody wakes it any more.
+                // SAFETY: the sources and the engine are open, and no thread wakes it any more.
                 unsafe {
                     for &source in self.sources.iter().filter(|source| !source.is_null()) {
                         $remove(source);

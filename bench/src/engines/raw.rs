@@ -277,6 +277,6 @@ impl Wake for EventFd {
 }
 
 fn owned(fd: usize) -> OwnedFd {
-    // SAFETY: just made by the kernel, and nobody else's.
+    // SAFETY: just created by the kernel, and not owned elsewhere.
     unsafe { OwnedFd::from_raw_fd(fd as RawFd) }
 }

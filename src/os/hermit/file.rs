@@ -1,3 +1,7 @@
+//! The identity of the file behind a descriptor.
+//!
+//! Invariant: a descriptor that is open has an identity, if only one that it shares with others.
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -5,8 +9,8 @@ use std::os::fd::RawFd;
 use super::super::FileKind;
 use super::check;
 
-/// Which file a descriptor stands for: tells a descriptor number from its next life, as far as the kernel gives numbers
-/// to what isn't a file.
+/// The file behind a descriptor: distinguishes a descriptor from a later one with the same number, as far as the
+/// kernel gives inodes to descriptors that are no files.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     device: u64,
@@ -14,12 +18,12 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// The identity of what `fd` stands for.
+    /// Returns the identity of the file behind `fd`.
     pub(crate) fn of(fd: RawFd) -> io::Result<FileIdentity> {
         status(fd).map(|file| FileIdentity { device: file.st_dev, inode: file.st_ino })
     }
 
-    /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory can't.
+    /// Returns the identity of the file behind `fd`, if it can be watched. Regular files and directories can't.
     pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
         let file = status(fd)?;
         if matches!(file.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR) {
@@ -29,17 +33,16 @@ impl FileIdentity {
     }
 }
 
-/// Not every kind of descriptor has a status. What is open and has none is told by a status of zeroes, which is no
-/// file's.
+/// Returns the status, or zeroes for an open descriptor without one: no file has a status of zeroes.
 fn status(fd: RawFd) -> io::Result<libc::stat> {
     if fd < 0 {
         return Err(io::Error::from_raw_os_error(libc::EBADF));
     }
     let mut status = MaybeUninit::<libc::stat>::zeroed();
-    // SAFETY: there is room for what is asked. A number that isn't open answers EBADF.
+    // SAFETY: `status` has room for the result. A number that isn't open fails with EBADF.
     match check(unsafe { libc::fstat(fd, status.as_mut_ptr()) }) {
         Err(e) if e.raw_os_error() == Some(libc::EBADF) => Err(e),
-        // SAFETY: numbers alone, which were zero at least.
+        // SAFETY: only numbers, initialised with zeroes.
         _ => Ok(unsafe { status.assume_init() }),
     }
 }

@@ -1,9 +1,13 @@
+//! The descriptor that ends a blocked `poll`.
+//!
+//! Invariant: after `notify` the descriptor is readable until `drain`.
+
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 
-/// A descriptor that one thread makes readable to end another's sleep: an eventfd, which each Hermit has.
+/// A descriptor that one thread makes readable to end another thread's sleep: an eventfd, which every Hermit has.
 #[derive(Debug)]
 pub(crate) struct Notifier(OwnedFd);
 
@@ -11,7 +15,7 @@ impl Notifier {
     pub(crate) fn new() -> io::Result<Notifier> {
         // SAFETY: no memory is passed.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) })?;
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just created, and not owned elsewhere.
         Ok(Notifier(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
@@ -20,7 +24,7 @@ impl Notifier {
         let one = 1u64.to_ne_bytes();
         // SAFETY: 8 bytes, as an eventfd wants them.
         match check(unsafe { libc::write(self.as_raw_fd(), one.as_ptr(), one.len()) }) {
-            // Full of notes: it is readable.
+            // The count is at its maximum, so the eventfd is readable.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
             result => result.map(|_| ()),
         }

@@ -1,5 +1,6 @@
-//! Sockets, by the kernel's own functions: socket2 knows nothing of Hermit, and std has no connection that is made in
-//! the background.
+//! Sockets, by the kernel's functions: socket2 doesn't support Hermit, and std can't connect in the background.
+//!
+//! Invariant: every socket is non-blocking before the caller sees it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::{self, MaybeUninit};
@@ -58,11 +59,11 @@ macro_rules! from_socket {
 
 from_socket!(net::TcpListener, net::TcpStream, net::UdpSocket);
 
-/// An address as the kernel has it.
+/// An address in the kernel's form.
 pub(crate) enum SockAddr {
     V4(libc::sockaddr_in),
     V6(libc::sockaddr_in6),
-    /// Neither of these.
+    /// An address of another family.
     Other,
 }
 
@@ -93,14 +94,14 @@ impl SockAddr {
         }
     }
 
-    /// What `call` writes to the room for an address that it is given, with its result.
+    /// Calls `call` with room for an address, and returns its result with the address that it has written.
     fn filled<T>(
         call: impl FnOnce(*mut libc::sockaddr, *mut libc::socklen_t) -> io::Result<T>,
     ) -> io::Result<(T, SockAddr)> {
         let mut room = MaybeUninit::<libc::sockaddr_storage>::zeroed();
         let mut len = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
         let result = call(room.as_mut_ptr().cast(), &mut len)?;
-        // SAFETY: numbers alone, which were zero at least.
+        // SAFETY: only numbers, initialised with zeroes.
         let family = unsafe { room.assume_init_ref() }.ss_family;
         // SAFETY: there is room for any address, and the family says which it is.
         let addr = unsafe {
@@ -156,22 +157,22 @@ impl SockRef {
     }
 }
 
-/// A socket, non-blocking.
+/// Creates a socket, non-blocking.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { libc::socket(domain.0, kind.0 | libc::SOCK_CLOEXEC, 0) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     non_blocking(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }).map(Socket)
 }
 
-/// A socket that is bound to `addr`, non-blocking.
+/// Creates a socket that is bound to `addr`, non-blocking.
 pub(crate) fn bind(kind: Type, addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(domain_of(addr), kind)?;
     socket.bind(addr)?;
     Ok(socket)
 }
 
-/// A stream socket that connects to `addr`, or has done so; non-blocking.
+/// Creates a stream socket that is connected or connecting to `addr`, non-blocking.
 pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(domain_of(addr), Type::STREAM)?;
     // SAFETY: an address is as long as it says.
@@ -181,12 +182,12 @@ pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     }
 }
 
-/// The next connection, non-blocking, and its peer.
+/// Accepts the next connection, non-blocking, and returns it with its peer.
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     let fd = listener.as_fd().as_raw_fd();
     // SAFETY: there is as much room for an address as stated.
     let (accepted, peer) = SockAddr::filled(|addr, len| unsafe { check(libc::accept(fd, addr, len)) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     let accepted = non_blocking(unsafe { OwnedFd::from_raw_fd(accepted as RawFd) })?;
     Ok((accepted, peer))
 }

@@ -1,13 +1,15 @@
-//! libc's functions. On Linux, the ones on hot paths are shadowed by direct system calls.
+//! libc's functions. On Linux, direct system calls shadow those on hot paths.
 //!
-//! glibc's and musl's wrappers of blocking calls are cancellation points: in a process with more than one thread
-//! each call pays for two atomic operations around it (glibc 2.36: 55-70 ns on one machine, 10-15 on another). Nobody
-//! cancels a Rust thread, so these calls go around the wrapper: on x86-64 by the instruction itself, elsewhere through
-//! `syscall(2)`'s wrapper, which is no cancellation point. The price: what interposes the wrappers (sanitizers,
-//! `LD_PRELOAD` tools) doesn't see the calls; build with `--cfg wakeful_libc_wrappers` to give them back. Miri, which
-//! runs no instruction of the machine, gets them by itself.
+//! Invariant: a shadowing function has the arguments, the contract and the results of libc's function.
+//!
+//! glibc's and musl's wrappers of blocking calls are cancellation points: in a process with more than one thread each
+//! call pays for two atomic operations around it (glibc 2.36: 55-70 ns on one machine, 10-15 on another). Rust
+//! threads are never cancelled, so these calls bypass the wrapper: on x86-64 by the instruction itself, elsewhere
+//! through the wrapper of `syscall(2)`, which is no cancellation point. The price: tools that interpose the wrappers
+//! (sanitizers, `LD_PRELOAD`) don't see the calls; `--cfg wakeful_libc_wrappers` restores the wrappers. Miri, which
+//! can't run the instruction, always uses them.
 
-// A function of this module beats one that comes by a glob.
+// A function of this module takes precedence over this glob import.
 pub(crate) use libc::*;
 
 // An inode's number needs 64 bits, and for 32-bit systems these libcs have two forms of the call.
@@ -26,7 +28,7 @@ pub(crate) use self::without_vectors::{readv, writev};
 mod without_vectors {
     use super::*;
 
-    /// A short read is as good.
+    /// Reads into the first non-empty slice: a short read.
     pub(crate) unsafe fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
         // SAFETY: the caller's promise is that there are `count`.
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
@@ -37,7 +39,7 @@ mod without_vectors {
         }
     }
 
-    /// As [`readv`], a short write.
+    /// Writes the first non-empty slice: a short write.
     pub(crate) unsafe fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
         // SAFETY: the caller's promise is that there are `count`.
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
@@ -49,7 +51,7 @@ mod without_vectors {
     }
 }
 
-// Miri's pairs of sockets are none to its own `send` and `recv`.
+// Miri's `send` and `recv` don't accept its socket pairs.
 #[cfg(miri)]
 #[allow(unused_imports)] // which ones are used depends on the features
 pub(crate) use self::interpreted::{recv, send};
@@ -75,12 +77,12 @@ mod interpreted {
     }
 }
 
-/// Makes functions with the names and arguments of libc's that call the kernel themselves. Their answers are
-/// [checked](super::check) alike.
+/// Defines functions with the names and arguments of libc's that call the kernel directly. [`check`](super::check)
+/// takes their results too.
 ///
 /// The architectures are those on which every kernel that Rust supports has these calls by number, with plain
-/// registers for arguments: 32-bit x86 and s390x got socket calls of their own only in Linux 4.3. Android's libc
-/// has no cancellation, and so nothing to go around.
+/// registers for arguments: 32-bit x86 and s390x got separate socket calls only in Linux 4.3. Android's libc has no
+/// cancellation, and so nothing to bypass.
 macro_rules! direct_calls {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty = $number:ident $(, $extra:expr)*;)*) => {$(
         #[cfg(all(
@@ -118,7 +120,7 @@ direct_calls! {
     fn write(fd: c_int, buf: *const c_void, len: size_t) -> ssize_t = SYS_write;
     fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t = SYS_readv;
     fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t = SYS_writev;
-    // Linux has no numbers for these two on 64 bits: they are the next two without an address.
+    // Linux has no numbers for these two on 64 bits: they are recvfrom and sendto without an address.
     fn recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t = SYS_recvfrom, 0, 0;
     fn send(fd: c_int, buf: *const c_void, len: size_t, flags: c_int) -> ssize_t = SYS_sendto, 0, 0;
     fn recvfrom(
@@ -128,19 +130,19 @@ direct_calls! {
         fd: c_int, buf: *const c_void, len: size_t, flags: c_int, addr: *const sockaddr, addr_len: socklen_t
     ) -> ssize_t = SYS_sendto;
     fn sendmsg(fd: c_int, message: *const msghdr, flags: c_int) -> ssize_t = SYS_sendmsg;
-    // No cancellation point, but registering is hot enough in a server of short connections.
+    // No cancellation point, but registration is on the hot path of a server with short connections.
     fn epoll_ctl(epfd: c_int, what: c_int, fd: c_int, event: *mut epoll_event) -> c_int = SYS_epoll_ctl;
     fn accept4(fd: c_int, addr: *mut sockaddr, addr_len: *mut socklen_t, flags: c_int) -> c_int = SYS_accept4;
 }
 
-// Asked at each registration with poll(2). Elsewhere its structure may differ from libc's.
+// Called at each registration with poll(2). On other architectures the kernel's structure may differ from libc's.
 #[cfg(target_arch = "x86_64")]
 direct_calls! {
     fn fstat(fd: c_int, status: *mut stat) -> c_int = SYS_fstat;
 }
 
 // The oldest architectures have `epoll_wait`, which is 30-40 ns cheaper (15-20 % of a call that finds nothing) than
-// `epoll_pwait` without a signal mask: the kernel looks after the mask all the same.
+// `epoll_pwait` without a signal mask: the kernel handles the mask even if there is none.
 #[cfg(any(target_arch = "x86_64", target_arch = "arm", target_arch = "powerpc64"))]
 direct_calls! {
     fn epoll_wait(epfd: c_int, events: *mut epoll_event, max: c_int, timeout: c_int) -> c_int = SYS_epoll_wait;
@@ -152,7 +154,7 @@ direct_calls! {
         = SYS_epoll_pwait, 0, 0;
 }
 
-/// The kernel's own timespec, the same on every architecture, whatever its libc's `time_t`.
+/// The kernel's timespec, the same on every architecture, whatever libc's `time_t` is.
 #[cfg(all(target_os = "linux", not(any(miri, wakeful_libc_wrappers))))]
 #[repr(C)]
 pub(crate) struct KernelTimespec {
@@ -160,8 +162,8 @@ pub(crate) struct KernelTimespec {
     pub(crate) nanoseconds: i64,
 }
 
-/// epoll_pwait2(2) without a signal mask. By number on every architecture: glibc's wrapper (2.35) is younger than many
-/// systems that have the call.
+/// epoll_pwait2(2) without a signal mask. By number on every architecture: many systems that have the call have a
+/// glibc older than its wrapper (2.35).
 ///
 /// # Safety
 ///
@@ -190,33 +192,34 @@ pub(crate) unsafe fn epoll_pwait2(
     }
 }
 
-/// libc's `syscall`, which moves each argument from one register to another and is called by a pointer.
+/// System calls by libc's `syscall`, which moves each argument from one register to another and is called through a
+/// pointer.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")))]
 mod direct {
-    #[allow(unused_macros)] // where the wrappers are used
+    #[allow(unused_macros)] // unused with the wrappers
     macro_rules! syscall {
         ($($arg:expr),* $(,)?) => {
             libc::syscall($($arg),*)
         };
     }
 
-    #[allow(unused_macros)] // where the wrappers are used
+    #[allow(unused_macros)] // unused with the wrappers
     macro_rules! answer {
         ($answer:expr, $type:ty) => {
             $answer as $type
         };
     }
 
-    /// As libc's functions answer.
-    #[allow(dead_code)] // where the wrappers are used
+    /// The return value of libc's functions.
+    #[allow(dead_code)] // unused with the wrappers
     pub(crate) type Answer<N> = N;
 
-    #[allow(unused_imports)] // where the wrappers are used
+    #[allow(unused_imports)] // unused with the wrappers
     pub(super) use {answer, syscall};
 }
 
-/// The instruction. Where the kernel makes the processor forget where returns go (AMD's SRSO and its like), each
-/// return soon after a system call is mispredicted: the fewer the better.
+/// System calls by the instruction. With mitigations that clear the processor's return predictions (such as AMD's
+/// SRSO), each return shortly after a system call is mispredicted: the fewer the better.
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
 mod direct {
     use std::arch::asm;
@@ -224,7 +227,7 @@ mod direct {
 
     use libc::{c_int, c_long};
 
-    #[allow(unused_macros)] // where the wrappers are used
+    #[allow(unused_macros)] // unused with the wrappers
     macro_rules! syscall {
         ($number:expr, $a:expr, $b:expr $(,)?) => {
             direct::call($number, [$a, $b, 0, 0, 0, 0])
@@ -240,7 +243,7 @@ mod direct {
         };
     }
 
-    #[allow(unused_macros)] // where the wrappers are used
+    #[allow(unused_macros)] // unused with the wrappers
     macro_rules! answer {
         ($answer:expr, $type:ty) => {{
             let answer: c_long = $answer;
@@ -248,11 +251,11 @@ mod direct {
         }};
     }
 
-    #[allow(unused_imports)] // where the wrappers are used
+    #[allow(unused_imports)] // unused with the wrappers
     pub(super) use {answer, syscall};
 
-    /// An error stays the kernel's negative number: `errno` would cost two calls, of which each returns.
-    #[allow(dead_code)] // where the wrappers are used
+    /// An error stays the kernel's negative number: `errno` would cost two calls with their returns.
+    #[allow(dead_code)] // unused with the wrappers
     pub(crate) struct Answer<N> {
         pub(super) answer: c_long,
         pub(super) number: N,
@@ -263,7 +266,7 @@ mod direct {
 
         #[inline]
         fn result(self) -> io::Result<N> {
-            // The last page of addresses is no result of any call.
+            // No call returns an address in the last page.
             if (-4095..0).contains(&self.answer) {
                 Err(error(self.answer))
             } else {
@@ -272,24 +275,24 @@ mod direct {
         }
     }
 
-    // Not inlined, or the compiler makes both results without a branch: a dozen instructions for each call.
-    #[allow(dead_code)] // where the wrappers are used
+    // Not inlined: otherwise the compiler computes both results without a branch, a dozen instructions for each call.
+    #[allow(dead_code)] // unused with the wrappers
     #[cold]
     #[inline(never)]
     fn error(answer: c_long) -> io::Error {
         io::Error::from_raw_os_error(-answer as c_int)
     }
 
-    /// What a call that takes fewer arguments finds in the registers of the others doesn't matter to it.
+    /// Makes a system call. A call that takes fewer arguments ignores the other registers.
     ///
     /// # Safety
     ///
-    /// That of the system call.
-    #[allow(dead_code)] // where the wrappers are used
+    /// The contract of the system call.
+    #[allow(dead_code)] // unused with the wrappers
     #[inline]
     pub(super) unsafe fn call(number: c_long, args: [c_long; 6]) -> c_long {
         let result: c_long;
-        // SAFETY: the kernel's convention: it changes `rax`, `rcx`, `r11` and the memory that the caller lends it.
+        // SAFETY: the kernel's convention: it changes `rax`, `rcx`, `r11` and the memory that the caller lends.
         unsafe {
             asm!(
                 "syscall",

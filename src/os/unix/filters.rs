@@ -1,14 +1,17 @@
-//! kqueue(2)'s filters that only some kernels have. The numbers are NetBSD's own there, and negative elsewhere.
+//! The filters of kqueue(2) that only some kernels have. NetBSD numbers its filters from 0; elsewhere the numbers are
+//! negative.
+//!
+//! Invariant: a filter that the kernel lacks is `None`, and no backend names a kernel.
 
-/// The filter that tells of out-of-band data, and its note.
+/// The filter that reports out-of-band data, and its note.
 #[cfg(any(target_vendor = "apple", target_os = "dragonfly", target_os = "openbsd"))]
 pub(crate) const FILTER_EXCEPT: Option<(i32, u32)> = Some((libc::EVFILT_EXCEPT as i32, libc::NOTE_OOB));
 
-/// The filter that tells of lists of asynchronous file I/O.
+/// The filter that reports lists of asynchronous file I/O.
 #[cfg(target_os = "freebsd")]
 pub(crate) const FILTER_LIO: Option<i32> = Some(libc::EVFILT_LIO as i32);
 
-/// What stands for a filter that the kernel lacks: an item of its name beats a glob.
+/// Fallbacks for kernels without a filter: an item of the same name takes precedence over a glob import.
 #[allow(dead_code)] // a kernel without kqueues has no filters
 mod absent {
     pub(crate) const FILTER_EXCEPT: Option<(i32, u32)> = None;

@@ -1,11 +1,14 @@
 //! Reading and writing descriptors, on Linux without glibc's cancellation points.
+//!
+//! Invariant: one function, one system call.
 
 use std::io;
 use std::os::fd::AsRawFd;
 
 use super::{calls, check};
 
-/// What one call takes: POSIX's `IOV_MAX` on every system that matters. More slices make a short read or write.
+/// The number of slices that one call takes: `IOV_MAX` (POSIX) on the supported systems. More slices make a short
+/// read or write.
 pub(super) const MAX_SLICES: usize = 1024;
 
 #[cfg(feature = "os-ext")]

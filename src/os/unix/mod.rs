@@ -1,4 +1,6 @@
 //! Unix: descriptors and the calls on them.
+//!
+//! Invariant: a call's failure is an `io::Error` of its `errno`, by [`check`] alone.
 
 pub(crate) mod calls;
 mod file;
@@ -29,20 +31,20 @@ pub(crate) use self::{io::*, notifier::pipe};
 #[cfg(feature = "net")]
 pub(crate) use socket2::{Domain, SockRef, Type};
 
-/// The result of a system call.
+/// Returns the result of a system call.
 #[inline]
 pub(crate) fn check<A: Answer>(answer: A) -> std::io::Result<A::Number> {
     answer.result()
 }
 
-/// What a system call answers.
+/// The return value of a system call.
 pub(crate) trait Answer {
     type Number;
 
     fn result(self) -> std::io::Result<Self::Number>;
 }
 
-/// libc's functions answer -1 on failure, and put the error into `errno`.
+/// libc's functions return -1 on failure, and put the error into `errno`.
 impl<N: Copy + PartialEq + From<i8>> Answer for N {
     type Number = N;
 
@@ -55,7 +57,7 @@ impl<N: Copy + PartialEq + From<i8>> Answer for N {
     }
 }
 
-/// What a kernel that kept the registrations itself would answer.
+/// The errors of a kernel that keeps the registrations itself.
 pub(crate) mod errors {
     pub(crate) const NOT_FOUND: i32 = libc::ENOENT;
     pub(crate) const ALREADY_EXISTS: i32 = libc::EEXIST;

@@ -1,19 +1,24 @@
+//! The descriptor that ends a blocked `poll`.
+//!
+//! Invariant: after `notify` the descriptor is readable until `drain`, however many threads notify and however full
+//! it is.
+
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-#[allow(unused_imports)] // not where there is only the socket
+#[allow(unused_imports)] // unused where the socket is the only kind
 use std::os::fd::FromRawFd;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use super::{calls, check};
 
-/// A descriptor that one thread makes readable to end another's sleep: an eventfd, else a pipe, else a datagram socket
-/// that is connected to itself, for systems that have neither. Which it is shows at run time: a sandbox may hide what
-/// the system has. `--cfg mio_unsupported_force_waker_pipe` leaves the eventfd out.
+/// A descriptor that one thread makes readable to end another thread's sleep: an eventfd, else a pipe, else a
+/// datagram socket that is connected to itself, for systems that have neither. Chosen at run time, since a sandbox
+/// may forbid what the system has. `--cfg mio_unsupported_force_waker_pipe` excludes the eventfd.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     kind: Kind,
     reader: OwnedFd,
-    /// Of a pipe; the others are written where they are read.
+    /// The writing end of a pipe; the other kinds have one descriptor for both.
     writer: Option<OwnedFd>,
 }
 
@@ -28,9 +33,9 @@ impl Notifier {
     pub(crate) fn new() -> io::Result<Notifier> {
         match if PIPE_IS_FORCED { Err(io::ErrorKind::Unsupported.into()) } else { eventfd() } {
             Ok(reader) => Ok(Notifier { kind: Kind::EventFd, reader, writer: None }),
-            // Descriptors have run out: a pipe needs two.
+            // Out of descriptors: a pipe needs two.
             Err(e) if have_run_out(&e) => Err(e),
-            // No eventfd: another kernel, or a sandbox that hides it (gVisor's and Gramine's have).
+            // No eventfd: another kernel, or a sandbox that hides it (gVisor and Gramine have done so).
             Err(_) => match Notifier::pipe() {
                 Err(e) if !have_run_out(&e) => {
                     Notifier::datagrams().map_err(|last| if have_run_out(&last) { last } else { e })
@@ -52,10 +57,10 @@ impl Notifier {
         Ok(Notifier { kind: Kind::Datagrams, reader: socket.into(), writer: None })
     }
 
-    /// Makes the descriptor readable, and tells an edge-triggered watcher so.
+    /// Makes the descriptor readable, and causes an edge for an edge-triggered watcher.
     pub(crate) fn notify(&self) -> io::Result<()> {
         match self.write() {
-            // Full: 2^64-2 notes, or a pipe's buffer. An edge needs a write, so make room and write again.
+            // Full: a count of 2^64-2, or a pipe's buffer. An edge needs a write, so drain and write again.
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                 self.drain();
                 self.write()
@@ -68,12 +73,12 @@ impl Notifier {
     pub(crate) fn drain(&self) {
         let mut buf = [0u8; 128];
         loop {
-            // SAFETY: `buf` is ours and as long as stated; the descriptor is open as long as `self`.
+            // SAFETY: `buf` is as long as stated; the descriptor is open as long as `self`.
             let read = unsafe { calls::read(self.as_raw_fd(), buf.as_mut_ptr().cast(), buf.len()) };
             let n = check(read).unwrap_or(-1);
             let is_empty = match self.kind {
                 Kind::EventFd => true,
-                // It may hold more than one buffer.
+                // A pipe can hold more than one buffer.
                 Kind::Pipe => n < buf.len() as isize,
                 Kind::Datagrams => n <= 0,
             };
@@ -104,51 +109,51 @@ impl AsRawFd for Notifier {
     }
 }
 
-/// A descriptor that is open in every program: Rust's runtime opens what of 0, 1 and 2 was closed at its start.
-#[allow(dead_code)] // for a simulated poll
+/// A descriptor that is open in every program: Rust's runtime opens those of 0, 1 and 2 that are closed at its start.
+#[allow(dead_code)] // used by a simulated poll
 pub(crate) const STANDARD_ERROR: BorrowedFd<'static> = {
-    // SAFETY: see above. To close it is as wrong as to close any descriptor of which one isn't the owner.
+    // SAFETY: open, see above. Code that closes it breaks the rule that only the owner closes a descriptor.
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 };
 
-/// Whether the program was built to be woken through a pipe, like mio with the same flag.
+/// Whether the build forces a pipe for wakes, as the same flag does with mio.
 pub(crate) const PIPE_IS_FORCED: bool = cfg!(mio_unsupported_force_waker_pipe);
 
-/// Whether there are no descriptors left.
+/// Returns whether the error is that there are no descriptors left.
 fn have_run_out(e: &io::Error) -> bool {
     matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
 }
 
-/// Whether an edge-triggered kernel takes each write to a notifier for an edge. Else it must be drained in between, as
-/// on illumos (its issues 13436 and 16700), or where nobody has seen it.
-#[allow(dead_code)] // only edge-triggered kernels need to know
+/// Whether each write to a notifier is an edge for an edge-triggered kernel. If not, the notifier must be drained
+/// after each wake: on illumos (its issues 13436 and 16700), and where this was not verified.
+#[allow(dead_code)] // used by edge-triggered backends only
 pub(crate) const EACH_WRITE_IS_AN_EDGE: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos", target_os = "nuttx"))]
 fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// It is there once the program has called `esp_vfs_eventfd_register`. It has no flags: each read empties it, and is
-/// made when it isn't empty.
+/// Works once the program has called `esp_vfs_eventfd_register`. It has no non-blocking mode: each read empties it,
+/// and `drain` reads only when it isn't empty.
 #[cfg(target_os = "espidf")]
 fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { libc::eventfd(0, 0) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A pipe, both ends non-blocking and close-on-exec.
+/// Creates a pipe, both ends non-blocking and close-on-exec.
 #[cfg(not(any(target_os = "espidf", target_os = "horizon")))]
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: `fds` has room for the two descriptors.
     check(unsafe { non_blocking_pipe(&mut fds) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
@@ -165,7 +170,7 @@ unsafe fn non_blocking_pipe(fds: &mut [RawFd; 2]) -> libc::c_int {
     unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) }
 }
 
-/// What stands for what a system lacks: an item of its name beats a glob.
+/// Fallbacks for systems without a call: an item of the same name takes precedence over a glob import.
 #[allow(dead_code)]
 mod absent {
     use super::*;
@@ -178,9 +183,9 @@ mod absent {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Without pipe2 the flags come a moment later: a fork between inherits the descriptors.
+    /// Without pipe2 the flags are set by later calls: a fork in between inherits the descriptors.
     pub(super) unsafe fn non_blocking_pipe(fds: &mut [RawFd; 2]) -> libc::c_int {
-        // SAFETY: `fds` has room for the two descriptors; then these are descriptors that are ours.
+        // SAFETY: `fds` has room for the two descriptors; afterwards they are open and not owned elsewhere.
         unsafe {
             if libc::pipe(fds.as_mut_ptr()) == -1 {
                 return -1;

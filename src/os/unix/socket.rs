@@ -1,4 +1,7 @@
-//! What sockets do often: on Linux without glibc's cancellation points and in the fewest calls.
+//! Sockets: created non-blocking and close-on-exec, and read and written without glibc's cancellation points on
+//! Linux, in the fewest calls.
+//!
+//! Invariant: no call here raises `SIGPIPE`, where the kernel can suppress it.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
@@ -9,7 +12,8 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{calls, check};
 
-/// Writing to a closed connection answers `EPIPE`; where the kernel lacks the flag, the socket was made so.
+/// Writing to a closed connection fails with `EPIPE` and raises no signal. Where the kernel lacks the flag, a socket
+/// option does this.
 #[cfg(not(any(
     target_vendor = "apple",
     target_os = "aix",
@@ -19,7 +23,7 @@ use super::{calls, check};
 )))]
 const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 
-/// The flag that makes a new socket non-blocking. Where the kernel has none it takes another call.
+/// The flag that creates a socket non-blocking. Kernels without it need another call.
 #[cfg(any(
     target_os = "android",
     target_os = "cygwin",
@@ -33,7 +37,7 @@ const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 ))]
 const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
 
-/// What stands for what the kernel lacks: an item of its name beats a glob.
+/// Fallbacks for kernels without a call or a flag: an item of the same name takes precedence over a glob import.
 #[allow(dead_code)]
 mod absent {
     use super::*;
@@ -41,12 +45,12 @@ mod absent {
     pub(super) const NO_SIGNAL: libc::c_int = 0;
     pub(super) const NON_BLOCKING: libc::c_int = 0;
 
-    /// A short write is as good.
+    /// Writes the first non-empty slice: a short write.
     pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         send(socket, bufs.iter().find(|buf| !buf.is_empty()).map_or(&[], |buf| &**buf))
     }
 
-    /// The next connection, non-blocking and close-on-exec, and its peer.
+    /// Accepts the next connection, non-blocking and close-on-exec, and returns it with its peer.
     pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
         let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
         accepted.set_nonblocking(true)?;
@@ -56,14 +60,14 @@ mod absent {
 #[allow(unused_imports)]
 pub(crate) use self::absent::*;
 
-/// A socket, non-blocking and close-on-exec.
+/// Creates a socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(domain, non_blocking(kind), None)?;
     set_non_blocking(&socket)?;
     Ok(socket)
 }
 
-/// Two connected Unix-domain sockets, non-blocking and close-on-exec.
+/// Creates two connected Unix-domain sockets, non-blocking and close-on-exec.
 pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
     let pair = Socket::pair(Domain::UNIX, non_blocking(kind), None)?;
     set_non_blocking(&pair.0)?;
@@ -71,18 +75,18 @@ pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
     Ok(pair)
 }
 
-/// A socket that is bound to `addr`, non-blocking and close-on-exec.
+/// Creates a socket that is bound to `addr`, non-blocking and close-on-exec.
 pub(crate) fn bind(kind: Type, addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(addr.domain(), kind)?;
     socket.bind(addr)?;
     Ok(socket)
 }
 
-/// A stream socket that connects to `addr`, or has done so; non-blocking and close-on-exec.
+/// Creates a stream socket that is connected or connecting to `addr`, non-blocking and close-on-exec.
 pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(addr.domain(), Type::STREAM)?;
     match socket.connect(addr) {
-        // POSIX: in both cases the connection is made in the background.
+        // POSIX: in both cases the attempt continues in the background.
         Err(e) if matches!(e.raw_os_error(), Some(libc::EINPROGRESS | libc::EINTR)) => Ok(socket),
         result => result.map(|()| socket),
     }
@@ -112,7 +116,7 @@ pub(crate) fn recv_vectored(socket: &impl AsRawFd, bufs: &mut [IoSliceMut<'_>]) 
     super::io::read_vectored(socket, bufs)
 }
 
-/// With sendmsg: writev takes no flags. Miri has no sendmsg.
+/// Uses sendmsg, since writev takes no flags. Miri has no sendmsg.
 #[cfg(not(any(miri, target_os = "horizon")))]
 pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
     let fd = socket.as_raw_fd();
@@ -152,7 +156,7 @@ pub(crate) fn send_to(socket: &impl AsRawFd, buf: &[u8], target: SocketAddr) -> 
     check(sent).map(|n| n as usize)
 }
 
-/// The next connection, non-blocking and close-on-exec, and its peer.
+/// Accepts the next connection, non-blocking and close-on-exec, and returns it with its peer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<(OwnedFd, SockAddr)> {
     let fd = listener.as_raw_fd();
@@ -163,7 +167,7 @@ pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<(OwnedFd, SockAddr)>
     unsafe {
         SockAddr::try_init(|addr, len| {
             let accepted = check(calls::accept4(fd, addr.cast(), len, flags))?;
-            // SAFETY: just made, and nobody else's.
+            // SAFETY: just created, and not owned elsewhere.
             Ok(OwnedFd::from_raw_fd(accepted))
         })
     }
@@ -185,7 +189,7 @@ fn recv_from_with(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<(
         let sender = sender.as_mut_ptr().cast();
         check(calls::recvfrom(fd, buf.as_mut_ptr().cast(), buf.len(), flags, sender, &mut len))?
     };
-    // SAFETY: the kernel has written `len` bytes, or as many as there was room for.
+    // SAFETY: the kernel has written `len` bytes, or as many as fit.
     match unsafe { internet_address(sender.as_ptr(), len) } {
         Some(sender) => Ok((received as usize, sender)),
         None => {
@@ -194,7 +198,8 @@ fn recv_from_with(fd: RawFd, buf: &mut [u8], flags: libc::c_int) -> io::Result<(
     }
 }
 
-/// An address as the kernel has written it. socket2's is cleared first, and then moved twice, all 128 bytes of it.
+/// Converts an address that the kernel has written. socket2's type costs more: its 128 bytes are cleared first, and
+/// moved twice.
 ///
 /// # Safety
 ///
@@ -230,7 +235,7 @@ mod tests {
     use super::super::io::MAX_SLICES;
     use super::*;
 
-    /// Does `operation`, and tells whether a SIGPIPE came of it.
+    /// Runs `operation`, and returns whether it raised a SIGPIPE.
     fn signals(operation: impl FnOnce()) -> bool {
         // SAFETY: the sets outlive the calls. Only this thread's mask is changed, and SIGPIPE goes to the thread that
         // caused it.

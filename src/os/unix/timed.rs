@@ -1,7 +1,9 @@
 //! Waiting for descriptors, to the nanosecond where the kernel can.
 //!
-//! Where it counts in milliseconds a timeout is rounded up, since a sleep that ends early would make its caller spin;
-//! one that is too long for the type is cut, since the caller holds the deadline and comes again.
+//! Invariant: a wait is never shorter than its timeout, unless the timeout exceeds the kernel's type.
+//!
+//! Where the kernel counts in milliseconds, a timeout is rounded up, since a sleep that ends early would make the
+//! caller spin. A timeout that is too long for the type is clamped: the caller holds the deadline and waits again.
 
 use std::io;
 use std::time::Duration;
@@ -14,25 +16,25 @@ use super::check;
 #[cfg(target_os = "horizon")]
 pub(crate) type PollFlags = c_int;
 
-/// The flag by which poll(2) tells that the peer has shut down its writing half.
+/// The flag of poll(2) for a peer that has shut down its writing half.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
 pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
 
-/// The flag by which Linux's sockets other than TCP's say that they are writable, beside the common one. A pipe never
-/// has it. Miri doesn't know it.
+/// The flag that a writable socket other than TCP's has on Linux beside the common one. A pipe never has it. Miri
+/// doesn't know it.
 #[cfg(all(not(miri), any(target_os = "linux", target_os = "android")))]
 pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = libc::POLLWRBAND;
 
-/// The flag by which poll(2) tells that a descriptor isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
+/// The flag of poll(2) for a descriptor that isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
 #[cfg(not(target_os = "espidf"))]
 pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
 
-/// The flag by which poll(2) tells of priority data.
+/// The flag of poll(2) for priority data.
 pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
-/// poll(2) tells of errors and hang-ups though nobody asked.
+/// poll(2) reports errors and hang-ups whatever the interest is.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 
-/// poll(2), by ppoll(2). How many descriptors have an answer.
+/// poll(2), by ppoll(2). Returns the number of descriptors with flags.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -43,7 +45,7 @@ pub(crate) const POLL_TELLS_UNASKED: bool = true;
 ))]
 pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
     let timeout = timeout.map(|timeout| libc::timespec {
-        // 68 years fit into every system's type, and the caller holds the deadline.
+        // 68 years fit into the type of every system, and the caller holds the deadline.
         tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: timeout.subsec_nanos() as _,
     });
@@ -54,7 +56,7 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
     Ok(found as usize)
 }
 
-/// What stands for what a kernel lacks: an item of its name beats a glob.
+/// Fallbacks for kernels without a call or a flag: an item of the same name takes precedence over a glob import.
 #[allow(dead_code)]
 mod absent {
     use super::*;
@@ -64,7 +66,7 @@ mod absent {
     pub(crate) const POLL_SOCKET_OUTPUT: super::PollFlags = 0;
     pub(crate) const POLL_INVALID: super::PollFlags = 1 << 7;
 
-    /// poll(2). How many descriptors have an answer.
+    /// poll(2). Returns the number of descriptors with flags.
     pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
         let (count, timeout) = (fds.len() as libc::nfds_t, timeout.map_or(-1, milliseconds));
         // SAFETY: as many entries as stated.
@@ -110,13 +112,13 @@ pub(crate) unsafe fn epoll_wait(
     check(unsafe { super::calls::epoll_wait(epoll, events, count, timeout) })
 }
 
-/// epoll_pwait2(2), since Linux 5.11. Nearly every sleep uses it, since one of 10 ms is asked to be 9.95 ms
-/// ([`TIMER_SLACK`](crate::os::TIMER_SLACK)): it ends 40 to 50 us nearer to its timeout than by `epoll_wait`. A call
-/// that doesn't sleep, and one of whole milliseconds, doesn't use it: it is dearer by an eighth.
+/// epoll_pwait2(2), since Linux 5.11. Nearly every sleep uses it, since a sleep of 10 ms becomes a timeout of 9.95 ms
+/// ([`TIMER_SLACK`](crate::os::TIMER_SLACK)): it ends 40 to 50 us nearer to its timeout than with `epoll_wait`. Calls
+/// that don't sleep, and timeouts of whole milliseconds, use `epoll_wait`, which is cheaper by an eighth.
 ///
-/// Android's seccomp filter ends a process that makes a call which it doesn't know, so there nobody may try. Nor is it
-/// made where the wrappers are asked for: a sanitizer wouldn't see that the kernel writes the events. A sleep is then
-/// rounded up to milliseconds, as on a kernel without the call.
+/// On Android the call is not tried: the seccomp filter kills a process that makes an unknown call. Nor is it used
+/// with `wakeful_libc_wrappers`: a sanitizer wouldn't see that the kernel writes the events. Sleeps are then rounded
+/// up to milliseconds, as on a kernel without the call.
 #[cfg(all(target_os = "linux", not(any(miri, wakeful_libc_wrappers))))]
 mod pwait2 {
     use std::io;
@@ -128,10 +130,10 @@ mod pwait2 {
     use super::super::calls::{self, KernelTimespec};
     use super::check;
 
-    /// The kernel doesn't know the call (`ENOSYS`), or a seccomp filter that doesn't know it refuses it (`EPERM`).
+    /// Whether the kernel lacks the call (`ENOSYS`), or a seccomp filter refuses it (`EPERM`).
     static IS_MISSING: AtomicBool = AtomicBool::new(false);
 
-    /// `None` if there is no such call.
+    /// Returns `None` if the kernel lacks the call.
     ///
     /// # Safety
     ///
@@ -160,7 +162,7 @@ mod pwait2 {
     }
 }
 
-#[allow(dead_code)] // not where the kernel counts in nanoseconds throughout
+#[allow(dead_code)] // unused where every call counts in nanoseconds
 #[inline]
 fn milliseconds(timeout: Duration) -> c_int {
     let rounded_up = timeout.checked_add(Duration::from_nanos(999_999)).unwrap_or(Duration::MAX);

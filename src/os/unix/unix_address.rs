@@ -1,4 +1,6 @@
-//! Unix-domain addresses: between std's type, which has no way in or out, and the kernel's.
+//! Unix-domain addresses: conversions between std's type, whose fields are private, and the kernel's.
+//!
+//! Invariant: an address converted to the kernel and back stays the same.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,17 +10,17 @@ use std::path::Path;
 
 use socket2::SockAddr;
 
-/// The address as the kernel takes it.
+/// Returns the address for the kernel.
 pub(crate) fn to_kernel(addr: &SocketAddr) -> io::Result<SockAddr> {
     match abstract_names::get(addr) {
         Some(name) => SockAddr::unix(OsStr::from_bytes(&[b"\0", name].concat())),
-        // Without a path either it is unnamed, which an empty path stands for.
+        // An address with neither is unnamed, which an empty path stands for.
         None => SockAddr::unix(addr.as_pathname().unwrap_or(Path::new(""))),
     }
 }
 
-/// The address that the kernel gave. What is neither a path nor a name is unnamed: some kernels give no family, or
-/// zeroes.
+/// Returns the address from the kernel. An address without path and name is unnamed: some kernels return no family,
+/// or zeroes.
 pub(crate) fn from_kernel(addr: &SockAddr) -> io::Result<SocketAddr> {
     match addr.as_abstract_namespace() {
         Some(name) => abstract_names::make(name),
@@ -44,7 +46,7 @@ mod abstract_names {
     }
 }
 
-/// Only Linux has such names; elsewhere this stands for them, since a module beats a glob.
+/// Fallbacks for systems without abstract names: an item of the same name takes precedence over a glob import.
 mod absent {
     #[allow(dead_code)]
     pub(super) mod abstract_names {

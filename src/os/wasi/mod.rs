@@ -1,5 +1,7 @@
-//! WASI. The first preview (`wasm32-wasip1`) has calls of its own, and no way to make a socket: who starts the program
-//! gives it the sockets. The second (`wasm32-wasip2`) is used through its libc, which makes descriptors of it.
+//! WASI. The first preview (`wasm32-wasip1`) has its own calls, and can't create sockets: the program's host passes
+//! them. The second (`wasm32-wasip2`) is used through its libc, which makes descriptors of its resources.
+//!
+//! Invariant: an operation that a runtime lacks fails with `Unsupported`.
 
 mod notifier;
 #[cfg(not(target_env = "p2"))]
@@ -19,7 +21,7 @@ pub(crate) use self::vectored::*;
 
 use std::io;
 
-/// A sleep without a timeout and with nothing that could end it. A runtime would answer `EINVAL`, or trap.
+/// The error of a sleep without a timeout that nothing could end. A runtime would fail with `EINVAL`, or trap.
 pub(crate) fn endless_sleep() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,

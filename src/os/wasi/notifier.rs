@@ -1,11 +1,15 @@
+//! The notifier that WASI doesn't need.
+//!
+//! Invariant: it has no descriptor, and no call fails.
+
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// What would end another thread's sleep, if there were such a thing.
+/// Stands for a notifier: it can't end another thread's sleep.
 ///
-/// WASI has no descriptor that a program could make readable for itself. Without threads nobody sleeps while somebody
-/// notifies, so nothing is needed. With threads a sleep is cut into slices, and whoever sleeps finds the change at the
-/// end of one.
+/// WASI has no descriptor that a program can make readable itself. Without threads none is needed: no thread sleeps
+/// while another notifies. With threads a sleep is cut into slices, and the sleeping thread finds the change at the
+/// end of a slice.
 #[derive(Debug)]
 pub(crate) struct Notifier;
 
@@ -22,7 +26,7 @@ impl Notifier {
 }
 
 impl AsRawFd for Notifier {
-    /// A number that no descriptor has, and which is passed over.
+    /// Returns a number that no descriptor has, which the list skips.
     fn as_raw_fd(&self) -> RawFd {
         -1
     }

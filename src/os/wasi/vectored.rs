@@ -1,5 +1,7 @@
-//! Several slices, each by a call of its own. The runtimes and libcs that are known move the first and no more, which
-//! would look as if there were no more to move.
+//! Vectored calls, by one call for each slice. The known runtimes and libcs transfer only the first slice, which
+//! would look like the end of the data.
+//!
+//! Invariant: an error after the first transferred byte is left to the next call.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
@@ -16,7 +18,8 @@ pub(crate) fn send_vectored(socket: &impl AsFd, bufs: &[IoSlice<'_>]) -> io::Res
     one_by_one(bufs, |buf| send(socket, buf).map(|n| (n, n == buf.len())))
 }
 
-/// `moves` tells how much was moved, and whether that was all.
+/// Calls `moves` for each buffer until one is not moved whole. `moves` returns the number of bytes moved, and whether
+/// that was all.
 fn one_by_one<B>(
     bufs: impl Iterator<Item = B>,
     moves: impl Fn(B) -> io::Result<(usize, bool)>,
@@ -30,7 +33,7 @@ fn one_by_one<B>(
                     break;
                 }
             }
-            // What was moved counts; the next call finds the error.
+            // Bytes that were moved are returned; the next call finds the error.
             Err(_) if sum > 0 => break,
             Err(e) => return Err(e),
         }

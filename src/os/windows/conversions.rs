@@ -1,6 +1,10 @@
-/// The raw halves of the conversions between `$Type` and a socket, from the owned halves that it has already.
+//! The raw conversions of sockets and handles.
+//!
+//! Invariant: they are thin wrappers around the owned conversions, here because they have an `unsafe fn`.
+
+/// Implements the raw conversions between `$Type` and a socket by its owned conversions.
 ///
-/// They are made here because `FromRawSocket` has an `unsafe fn`, and nothing above this floor does.
+/// They are here because `FromRawSocket` has an `unsafe fn`, which the floors above don't have.
 #[cfg(feature = "net")]
 macro_rules! raw_socket_conversions {
     ($Type:ident) => {
@@ -23,7 +27,7 @@ macro_rules! raw_socket_conversions {
         #[allow(unsafe_code)]
         impl std::os::windows::io::FromRawSocket for $Type {
             unsafe fn from_raw_socket(socket: std::os::windows::io::RawSocket) -> $Type {
-                // SAFETY: the caller promises that `socket` is open and nobody else's.
+                // SAFETY: the caller promises that `socket` is open and not owned elsewhere.
                 let socket = unsafe { $crate::os::owned_socket(socket) };
                 $Type::from(socket)
             }
@@ -31,7 +35,7 @@ macro_rules! raw_socket_conversions {
     };
 }
 
-/// The same for a handle.
+/// Implements the same conversions for a handle.
 #[cfg(feature = "os-ext")]
 macro_rules! raw_handle_conversions {
     ($Type:ident) => {
@@ -54,7 +58,7 @@ macro_rules! raw_handle_conversions {
         #[allow(unsafe_code)]
         impl std::os::windows::io::FromRawHandle for $Type {
             unsafe fn from_raw_handle(handle: std::os::windows::io::RawHandle) -> $Type {
-                // SAFETY: the caller promises that `handle` is open and nobody else's.
+                // SAFETY: the caller promises that `handle` is open and not owned elsewhere.
                 let handle = unsafe { $crate::os::owned_handle(handle) };
                 $Type::from(handle)
             }
@@ -64,7 +68,7 @@ macro_rules! raw_handle_conversions {
 
 /// # Safety
 ///
-/// `socket` is open and nobody else's.
+/// `socket` is open and not owned elsewhere.
 #[cfg(feature = "net")]
 pub(crate) unsafe fn owned_socket(
     socket: std::os::windows::io::RawSocket,
@@ -75,7 +79,7 @@ pub(crate) unsafe fn owned_socket(
 
 /// # Safety
 ///
-/// `handle` is open and nobody else's.
+/// `handle` is open and not owned elsewhere.
 #[cfg(feature = "os-ext")]
 pub(crate) unsafe fn owned_handle(
     handle: std::os::windows::io::RawHandle,

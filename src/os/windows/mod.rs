@@ -1,4 +1,6 @@
 //! Windows: sockets, handles and the calls on them.
+//!
+//! Invariant: a failed native call becomes the Win32 error of its status.
 
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod conversions;
@@ -33,10 +35,10 @@ use std::os::windows::io::{AsRawSocket, RawSocket};
 
 use windows_sys::Win32::Foundation::{RtlNtStatusToDosError, NTSTATUS};
 
-/// What the kernel calls a source.
+/// The kernel's name for a source.
 pub(crate) type RawIo = RawSocket;
 
-/// Anything that a kernel can watch: a socket here, a descriptor on Unix.
+/// A source that a kernel can watch: a socket here, a descriptor on Unix.
 pub trait AsRawIo {
     #[doc(hidden)]
     fn as_raw_io(&self) -> RawIo;
@@ -48,7 +50,7 @@ impl<T: AsRawSocket> AsRawIo for T {
     }
 }
 
-/// The result of a Win32 call that answers 0 on failure.
+/// Returns the result of a Win32 call that returns 0 on failure.
 pub(crate) fn check(result: i32) -> io::Result<()> {
     if result == 0 {
         Err(io::Error::last_os_error())
@@ -57,13 +59,13 @@ pub(crate) fn check(result: i32) -> io::Result<()> {
     }
 }
 
-/// Whether a native call has failed; warnings, and "pending", are no failures.
+/// Returns whether a native call has failed. Warnings and "pending" are no failures.
 pub(crate) fn is_failure(status: NTSTATUS) -> bool {
     // The two top bits are the severity.
     (status as u32) >> 30 == 3
 }
 
-/// The error that Win32 has for the status of a native call.
+/// Returns the Win32 error for the status of a native call.
 pub(crate) fn status_error(status: NTSTATUS) -> io::Error {
     // SAFETY: no memory is passed.
     io::Error::from_raw_os_error(unsafe { RtlNtStatusToDosError(status) } as i32)

@@ -1,4 +1,6 @@
 //! Overlapped operations on named pipes.
+//!
+//! Invariant: an operation that was started ends through the port, never in the call that starts it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -21,27 +23,27 @@ use windows_sys::Win32::System::Pipes::{
 
 use super::{check, Body, Port, Request, Ticket};
 
-/// The kernel's own buffer in each direction. It holds more if it must.
+/// The kernel's buffer in each direction. It grows if needed.
 const KERNEL_BUFFER: u32 = 64 << 10;
 
-/// For a client's `OpenOptions`: overlapped, and the server may know who we are but not act as us.
+/// For a client's `OpenOptions`: overlapped, and the server may identify the client but not impersonate it.
 pub(crate) const CLIENT_FLAGS: u32 = FILE_FLAG_OVERLAPPED;
 pub(crate) const CLIENT_SECURITY: u32 = SECURITY_IDENTIFICATION;
 
-/// What errors mean to a pipe.
+/// The meaning of an error for a pipe.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PipeError {
     /// The peer has gone.
     Closed,
-    /// The server has thrown the client out, and waits for none yet.
+    /// The server has disconnected the client, and waits for none yet.
     Disconnected,
     /// The server waits for a client.
     Listening,
-    /// The client is there already.
+    /// A client has connected already.
     Connected,
     /// The client has closed its end, and the server hasn't disconnected it.
     Gone,
-    /// Somebody has cancelled the operation, or the thread that began it has ended.
+    /// The operation was cancelled, or the thread that started it has ended.
     Cancelled,
     Other,
 }
@@ -60,7 +62,7 @@ impl PipeError {
     }
 }
 
-/// The server's end of a new pipe: the first of its name, for bytes in both directions, not inheritable.
+/// Creates the server's end of a pipe: the first with its name, for bytes in both directions, not inheritable.
 pub(crate) fn create_pipe(name: &OsStr) -> io::Result<OwnedHandle> {
     let name: Vec<u16> = name.encode_wide().chain(Some(0)).collect();
     // SAFETY: `name` ends with zero and outlives the call; no attributes are passed.
@@ -79,7 +81,7 @@ pub(crate) fn create_pipe(name: &OsStr) -> io::Result<OwnedHandle> {
     if handle == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
@@ -88,13 +90,13 @@ pub(crate) fn disconnect_pipe(handle: BorrowedHandle<'_>) -> io::Result<()> {
     check(unsafe { DisconnectNamedPipe(handle.as_raw_handle()) })
 }
 
-/// What a request of a pipe is about.
+/// The operation of a pipe's request.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Connect,
-    /// Into the whole of the bytes.
+    /// A read into all of the bytes.
     Read,
-    /// From this byte to the last.
+    /// A write from this byte to the last.
     Write(usize),
 }
 
@@ -102,13 +104,13 @@ pub(crate) enum Operation {
 pub(crate) struct Transfer<O> {
     pub(crate) bytes: Vec<u8>,
     operation: Operation,
-    /// To be told of the end. None while the request is at rest, or who keeps it would keep itself.
+    /// Called at the end. `None` while the request is at rest: an owner that stores the request would own itself.
     owner: Option<O>,
 }
 
-/// Who has started an operation.
+/// The code that has started an operation.
 pub(crate) trait Owner: Send + 'static + Sized {
-    /// The operation has ended.
+    /// Called when the operation has ended.
     fn ended(self, operation: Operation, request: Request<Transfer<Self>>);
 }
 
@@ -128,8 +130,8 @@ impl<O: Owner> Body for Transfer<O> {
     }
 }
 
-/// Starts an operation on a handle that is attached to `port`. It has not ended when this returns, even if the
-/// kernel could do it at once: its end comes through the port in any case, or the request comes back here.
+/// Starts an operation on a handle that is attached to `port`. If this returns a ticket, the end arrives through the
+/// port, even if the kernel has completed the operation at once. If it fails, the request is returned.
 pub(crate) fn start<O: Owner>(
     mut request: Request<Transfer<O>>,
     operation: Operation,

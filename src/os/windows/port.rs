@@ -1,4 +1,7 @@
 //! An I/O completion port.
+//!
+//! Invariant: a request that was lent to the kernel comes back here, or is leaked; it is never freed while the kernel
+//! may write to it.
 
 use std::io;
 use std::mem;
@@ -17,34 +20,34 @@ use super::check;
 use super::request::Returned;
 use super::timer::Timer;
 
-/// Where operations that are done come in. Dropping it waits for those under way, but not for ever.
+/// The queue of completed operations. Dropping it waits for those in progress, but not for ever.
 pub(crate) struct Port {
     handle: OwnedHandle,
-    /// How many requests are with the kernel.
+    /// The number of requests that are lent to the kernel.
     lent: AtomicUsize,
-    /// Whether a notification is on its way. One is as good as many, which would take the room of what else comes in.
+    /// Whether a notification is queued. One is enough; more would take the place of other packets.
     is_notified: AtomicBool,
-    /// `None` where the system has no such timer: then timeouts are whole milliseconds.
+    /// `None` where the system has no such timer: timeouts are then whole milliseconds.
     timer: Option<Timer>,
 }
 
-/// What a wait has brought.
+/// A packet that a wait has received.
 pub(crate) enum Packet {
-    /// Somebody has called [`Port::notify`], or the time is over.
+    /// A call of [`Port::notify`], or the end of the timeout.
     Notice,
     Returned(Returned),
 }
 
 impl Port {
     pub(crate) fn new() -> io::Result<Port> {
-        // SAFETY: no memory is passed. The last argument limits how many threads that have waited here may run before a
-        // further wait brings nothing: a thread that has polled once and computes ever since must not count, though
-        // another thread polls now.
+        // SAFETY: no memory is passed. The last argument limits how many threads that have waited here may run before
+        // a further wait receives nothing: a thread that has polled once and computes since then must not delay the
+        // thread that polls now.
         let handle = unsafe { CreateIoCompletionPort(INVALID_HANDLE_VALUE, ptr::null_mut(), 0, u32::MAX) };
         if handle.is_null() {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just created, and not owned elsewhere.
         let handle = unsafe { OwnedHandle::from_raw_handle(handle) };
         Ok(Port {
             handle,
@@ -54,7 +57,7 @@ impl Port {
         })
     }
 
-    /// From now on the handle's operations come in here. It stays so until the handle is closed.
+    /// Directs the completions of the handle's operations to this port, until the handle is closed.
     pub(crate) fn attach(&self, handle: BorrowedHandle<'_>) -> io::Result<()> {
         // SAFETY: no memory is passed, and both handles are open.
         let port =
@@ -65,7 +68,7 @@ impl Port {
         Ok(())
     }
 
-    /// Ends the wait that is under way, or else the next one.
+    /// Ends the wait in progress, or else the next one.
     pub(crate) fn notify(&self) -> io::Result<()> {
         if self.is_notified.swap(true, Ordering::AcqRel) {
             return Ok(());
@@ -98,19 +101,19 @@ impl Port {
     }
 }
 
-/// How long a port waits, when it is dropped, for operations that were cancelled. Sockets and local pipes end at once;
-/// a serial driver or another machine's pipe ends when it likes.
+/// The longest time that the drop of a port waits for cancelled operations. Sockets and local pipes end them at once;
+/// a serial driver or another machine's pipe may take any time.
 const LONGEST_DROP: Duration = Duration::from_secs(1);
 
-/// The owner of what is still under way must have cancelled it. What has not come back after [`LONGEST_DROP`] is
-/// leaked: the kernel may still write to its memory.
+/// The owners of operations in progress must have cancelled them. A request that has not come back after
+/// [`LONGEST_DROP`] is leaked: the kernel may still write to its memory.
 impl Drop for Port {
     fn drop(&mut self) {
         let mut batch = Batch::default();
         let deadline = Instant::now() + LONGEST_DROP;
         while *self.lent.get_mut() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
-            // If the wait fails the port is broken: what it holds can't be got back, and must not be freed either.
+            // If the wait fails, the port is unusable: its requests can't be recovered, and must not be freed either.
             if left.is_zero() || batch.take_from(self, 64, Some(left)).is_err() {
                 return;
             }
@@ -119,18 +122,18 @@ impl Drop for Port {
     }
 }
 
-/// The packets that a wait has brought. Those that nobody takes are dropped with it.
+/// The packets that a wait has received. Packets that were not taken are dropped with the batch.
 #[derive(Default)]
 pub(crate) struct Batch {
     entries: Vec<OVERLAPPED_ENTRY>,
-    /// From the first one that wasn't taken to the last one that is there.
+    /// The range of entries that were not taken yet.
     next: usize,
     end: usize,
-    /// There was room for no more: the port may have others.
+    /// Whether the batch was filled: the port may have more packets.
     is_full: bool,
 }
 
-// SAFETY: the pointers in the entries are requests, which are `Send`, and are its own.
+// SAFETY: the pointers in the entries are requests, which are `Send`, and the batch owns them.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -141,7 +144,8 @@ impl Batch {
         let entry = &self.entries[self.next];
         self.next += 1;
         Some(match NonNull::new(entry.lpOverlapped) {
-            // SAFETY: the kernel has given it back. Only handles on which we alone do I/O are attached to a port.
+            // SAFETY: the kernel has returned it. Handles that are attached to a port have operations of this library
+            // alone.
             Some(overlapped) => Packet::Returned(unsafe { Returned::new(overlapped) }),
             None => Packet::Notice,
         })
@@ -177,8 +181,8 @@ impl Batch {
                 self.is_full = self.end == room;
                 for entry in &self.entries[..self.end] {
                     if entry.lpOverlapped.is_null() {
-                        // Who notifies from here on ends the next wait. Whoever found this one on its way did so before
-                        // what the caller does now, and is seen by it.
+                        // A later notification ends the next wait. A thread that found this one queued did so before
+                        // the caller's next steps, which therefore see its change.
                         port.is_notified.swap(false, Ordering::AcqRel);
                     } else {
                         port.has_got_back();
@@ -198,7 +202,7 @@ impl Drop for Batch {
     }
 }
 
-/// Rounded up, since a wait must not be over early; the longest that isn't forever, if it can't be counted.
+/// Rounds up, since a wait must not end early. A timeout that exceeds the type becomes the longest finite one.
 fn milliseconds(timeout: Option<Duration>) -> u32 {
     match timeout {
         None => INFINITE,
@@ -213,7 +217,7 @@ fn milliseconds(timeout: Option<Duration>) -> u32 {
 mod tests {
     use super::*;
 
-    /// A request that doesn't come back, as of a driver that takes its time to cancel.
+    /// A request that doesn't come back, as with a driver that is slow to cancel.
     #[test]
     fn dropping_a_port_waits_no_longer_than_its_bound() {
         let port = Port::new().unwrap();

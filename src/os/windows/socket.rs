@@ -1,4 +1,6 @@
-//! What sockets do often, in the fewest calls.
+//! Sockets: created non-blocking and not inheritable, read and written in the fewest calls.
+//!
+//! Invariant: reading after a local shutdown is the end of the stream, as on other systems.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
@@ -11,10 +13,10 @@ use windows_sys::Win32::Networking::WinSock::{
     WSAESHUTDOWN, WSAESOCKTNOSUPPORT, WSAEWOULDBLOCK,
 };
 
-/// What one call takes. More slices make a short read or write.
+/// The number of slices that one call takes. More slices make a short read or write.
 const MAX_SLICES: usize = 1024;
 
-/// A socket, non-blocking and not inheritable.
+/// Creates a socket, non-blocking and not inheritable.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind, None).map_err(|e| match e.raw_os_error() {
         Some(WSAEAFNOSUPPORT | WSAESOCKTNOSUPPORT) => {
@@ -26,24 +28,24 @@ pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A socket that is bound to `addr`, non-blocking and not inheritable.
+/// Creates a socket that is bound to `addr`, non-blocking and not inheritable.
 pub(crate) fn bind(kind: Type, addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(addr.domain(), kind)?;
     socket.bind(addr)?;
     Ok(socket)
 }
 
-/// A stream socket that connects to `addr`, or has done so; non-blocking and not inheritable.
+/// Creates a stream socket that is connected or connecting to `addr`, non-blocking and not inheritable.
 pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(addr.domain(), Type::STREAM)?;
     match socket.connect(addr) {
-        // The connection is made in the background.
+        // The attempt continues in the background.
         Err(e) if e.raw_os_error() == Some(WSAEWOULDBLOCK) => Ok(socket),
         result => result.map(|()| socket),
     }
 }
 
-/// The next connection, non-blocking and not inheritable, and its peer.
+/// Accepts the next connection, non-blocking and not inheritable, and returns it with its peer.
 pub(crate) fn accept(listener: &impl AsSocket) -> io::Result<(OwnedSocket, SockAddr)> {
     let (accepted, peer) = SockRef::from(listener).accept()?;
     accepted.set_nonblocking(true)?;
@@ -134,7 +136,7 @@ fn recv_with(socket: BorrowedSocket<'_>, buf: &mut [u8], flags: i32) -> io::Resu
     // SAFETY: `buf` is as long as stated.
     let received = unsafe { WinSock::recv(raw(socket), buf.as_mut_ptr(), length(buf.len()), flags) };
     match moved(received) {
-        // Of our own reading half: elsewhere that is the end of the stream.
+        // A local shutdown of the reading half: on other systems this is the end of the stream.
         Err(e) if e.raw_os_error() == Some(WSAESHUTDOWN) => Ok(0),
         result => result,
     }
@@ -167,12 +169,12 @@ fn raw(socket: BorrowedSocket<'_>) -> SOCKET {
     socket.as_raw_socket() as SOCKET
 }
 
-/// More makes a short read or write.
+/// A longer buffer makes a short read or write.
 fn length(length: usize) -> i32 {
     i32::try_from(length).unwrap_or(i32::MAX)
 }
 
-/// The answer of a call that says `SOCKET_ERROR` on failure.
+/// Returns the result of a call that returns `SOCKET_ERROR` on failure.
 fn moved(result: i32) -> io::Result<usize> {
     if result == SOCKET_ERROR {
         // SAFETY: no memory is passed.

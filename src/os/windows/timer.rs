@@ -1,5 +1,7 @@
-//! A timer that ends a wait on a port to the half millisecond, where the port's own timeout has the clock's tick of
+//! A timer that ends a wait on a port to the half millisecond, where the port's timeout has the clock's resolution of
 //! up to 16 ms.
+//!
+//! Invariant: a packet of the timer carries no memory, and dropping [`Started`] takes it back.
 
 use std::ffi::{c_void, CStr};
 use std::mem;
@@ -13,7 +15,8 @@ use windows_sys::Win32::System::Threading::{
     CreateWaitableTimerExW, SetWaitableTimer, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION, TIMER_ALL_ACCESS,
 };
 
-/// A high-resolution timer (since Windows 10 1803), and what turns its signal into a packet (since Windows 8).
+/// A high-resolution timer (since Windows 10 1803), and the wait completion packet that turns its signal into a
+/// packet of the port (since Windows 8).
 pub(super) struct Timer {
     timer: OwnedHandle,
     packet: OwnedHandle,
@@ -21,7 +24,7 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// `None` where the system lacks a part of it.
+    /// Returns `None` where the system lacks one of the two.
     pub(super) fn new() -> Option<Timer> {
         let calls = Calls::find()?;
         // SAFETY: no memory is passed. Without attributes the handle isn't inheritable.
@@ -36,7 +39,7 @@ impl Timer {
         if timer.is_null() {
             return None;
         }
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just created, and not owned elsewhere.
         let timer = unsafe { OwnedHandle::from_raw_handle(timer) };
         let mut packet = ptr::null_mut();
         const GENERIC_ALL: u32 = 1 << 28;
@@ -44,13 +47,13 @@ impl Timer {
         if unsafe { (calls.create)(&mut packet, GENERIC_ALL, ptr::null()) } != 0 {
             return None;
         }
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just created, and not owned elsewhere.
         let packet = unsafe { OwnedHandle::from_raw_handle(packet) };
         Some(Timer { timer, packet, calls })
     }
 
-    /// Sends a packet without memory to `port` after `limit`, unless what this answers is dropped first. `None` if it
-    /// can't.
+    /// Starts the timer, which sends a packet without memory to `port` after `limit`, unless the result is dropped
+    /// first. Returns `None` if the timer can't be started.
     pub(super) fn start(&self, port: BorrowedHandle<'_>, limit: Duration) -> Option<Started<'_>> {
         // In steps of 100 ns, rounded up; negative means from now.
         let due = -i64::try_from(limit.as_nanos().saturating_add(99) / 100).ok()?;
@@ -76,7 +79,7 @@ impl Timer {
     }
 }
 
-/// The timer runs. Dropping this stops it, and takes back a packet that nobody has taken.
+/// A running timer. Dropping it stops the timer, and takes back a packet that was not received.
 pub(super) struct Started<'a>(&'a Timer);
 
 impl Drop for Started<'_> {
@@ -102,7 +105,7 @@ type Associate = unsafe extern "system" fn(
 ) -> NTSTATUS;
 type Cancel = unsafe extern "system" fn(HANDLE, u8) -> NTSTATUS;
 
-/// Native calls that old systems lack.
+/// The native calls, which old systems lack.
 struct Calls {
     create: Create,
     associate: Associate,

@@ -1,3 +1,8 @@
+//! Named pipes: the source, its registration, `Read` and `Write`.
+//!
+//! Invariant: once registered, a pipe stays tied to one completion port, and keeps it alive until all its operations
+//! have ended.
+
 mod pipe;
 
 use std::ffi::OsStr;
@@ -18,33 +23,32 @@ use crate::windows::raised::Raised;
 
 /// One end of a named pipe.
 ///
-/// Windows can't tell when a pipe is ready; it can only do operations in the background. So this reads ahead into a
-/// buffer of its own, and writes from one: it is readable when there are bytes in the first, and writable when the
-/// second is free. That has consequences:
+/// Windows has no readiness of pipes, only operations in the background. So a `NamedPipe` reads ahead into one buffer
+/// and writes from another: it is readable when the first holds bytes, and writable when the second is free. That has
+/// consequences:
 ///
-/// - Register it before anything else. Until then all operations answer `WouldBlock`; a [`connect`] is begun by the
+/// - Register the pipe first. Until then all operations fail with `WouldBlock`; a [`connect`] starts with the
 ///   registration.
-/// - [`write`](Write::write) takes all that it is given, and the error of what it couldn't deliver is the answer of
-///   the next one. A pipe of messages gets each `write` as one message.
-/// - A read ahead is as large as the largest buffer that a `read` has passed so far, but at least 16 KiB and at most
-///   1 MiB. So the first `read` returns at most 16 KiB, later ones up to 1 MiB.
-/// - In a pipe of messages a message that is longer than the buffer of a `read`, or than what was read ahead, goes on
-///   with the next `read`.
-/// - In a pipe of messages a message of length zero reads as `Ok(0)`, as the end does. The end stays: the next `read`
-///   returns `Ok(0)` again, where after an empty message it fails with `WouldBlock` or returns the next message. The
-///   event of the end says so too ([`is_read_closed`](crate::event::Event::is_read_closed)).
-/// - Once registered, it belongs to that `Poll` for good, even after the `Poll` was dropped: the kernel ties them
-///   together. To `register` it with another fails with `AlreadyExists`.
-/// - Once registered, no overlapped operations may be done on its handle by others, not even after it was given away:
-///   their ends would come to this `Poll`, which takes them for its own.
+/// - [`write`](Write::write) takes the whole buffer. If the delivery fails later, the next `write` fails with its
+///   error. On a pipe of messages each `write` is one message.
+/// - A read ahead is as large as the largest buffer passed to `read` so far, but at least 16 KiB and at most 1 MiB.
+///   So the first `read` returns at most 16 KiB, later ones up to 1 MiB.
+/// - On a pipe of messages, a message that is longer than the buffer of a `read`, or than the read ahead, continues
+///   in the next `read`.
+/// - On a pipe of messages, an empty message reads as `Ok(0)`, as the end does. The end lasts: the next `read`
+///   returns `Ok(0)` again, whereas after an empty message it fails with `WouldBlock` or returns the next message.
+///   The event of the end has [`is_read_closed`](crate::event::Event::is_read_closed) set.
+/// - Once registered, the pipe belongs to that `Poll` for good, even after the `Poll` was dropped: the kernel ties
+///   them together. Registering it with another `Poll` fails with `AlreadyExists`.
+/// - Once registered, other code must not start overlapped operations on the handle, not even after it was converted
+///   into an `OwnedHandle`: their completions would arrive at this `Poll`, which would take them for its own.
 ///
-/// When it is dropped, what it reads is given up, and what it still writes goes on until it is done, as long as the
-/// `Poll` lives.
+/// Dropping the pipe cancels its read. A write in progress continues until it is done, as long as the `Poll` lives.
 ///
-/// When a pipe and its `Poll` have both been dropped, the last of them waits up to one second for operations that it
-/// has cancelled, since the kernel may still write to their buffers. Pipes of the same machine end them at once; a
-/// serial driver or another machine's pipe may take longer. What has not ended by then is leaked: its buffer, and
-/// nothing else.
+/// When a pipe and its `Poll` have both been dropped, the later drop waits up to one second for the cancelled
+/// operations, since the kernel may still write to their buffers. Pipes of the same machine end them at once; a
+/// serial driver or another machine's pipe may take longer. The buffer of an operation that has not ended by then is
+/// leaked, and nothing else.
 ///
 /// Reading from a pipe whose peer has gone returns `Ok(0)`, and writing fails with `BrokenPipe`.
 ///
@@ -83,26 +87,26 @@ use crate::windows::raised::Raised;
 pub struct NamedPipe {
     pipe: Arc<Pipe>,
     registration: Option<Raised>,
-    /// Of the `Poll` that the kernel has tied the handle to. Kept until the end, because operations are under way that
-    /// must come back there.
+    /// The completions of the `Poll` that the kernel has tied the handle to. Kept until the drop, since operations in
+    /// progress complete there.
     home: Option<Arc<Completions>>,
 }
 
 impl NamedPipe {
-    /// Makes a pipe of bytes, and this the server's end of it. `addr` is like `\\.\pipe\name`.
+    /// Creates the server's end of a pipe of bytes. `addr` has the form `\\.\pipe\name`.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied`: the name is in use. Otherwise those of `CreateNamedPipe`.
+    /// `PermissionDenied`: the name is in use. Otherwise any error of `CreateNamedPipe`.
     pub fn new<A: AsRef<OsStr>>(addr: A) -> io::Result<NamedPipe> {
         os::create_pipe(addr.as_ref()).map(NamedPipe::from)
     }
 
-    /// Opens the client's end of a pipe that somebody serves.
+    /// Opens the client's end of a pipe that has a server.
     ///
     /// # Errors
     ///
-    /// `NotFound`: nobody does. `ERROR_PIPE_BUSY` (231): no instance is free now.
+    /// `NotFound`: the pipe has no server. `ERROR_PIPE_BUSY` (231): no instance is free at the moment.
     pub fn open<A: AsRef<OsStr>>(addr: A) -> io::Result<NamedPipe> {
         let file = OpenOptions::new()
             .read(true)
@@ -113,16 +117,17 @@ impl NamedPipe {
         Ok(NamedPipe::from(OwnedHandle::from(file)))
     }
 
-    /// Waits for a client, in the background: `WouldBlock` until there is one, then `Ok`. A writable event tells when
-    /// to call it again.
+    /// Waits for a client in the background: fails with `WouldBlock` until a client has connected, then returns `Ok`.
+    /// A writable event reports when to call it again.
     ///
-    /// A client that has come and gone before this call has connected too: what it wrote can be read, and then the
+    /// A client that has connected and gone before this call counts as connected: its data can be read, and then the
     /// end. So a client that only opens and closes the pipe doesn't end a server's loop.
     ///
     /// # Errors
     ///
-    /// `WouldBlock`: not yet. `ERROR_NO_DATA` (232): the client of the last `connect` has gone; call [`disconnect`]
-    /// first. Otherwise those of `ConnectNamedPipe`; an error that comes later is kept for [`take_error`].
+    /// `WouldBlock`: no client has connected yet. `ERROR_NO_DATA` (232): the client of the last `connect` has gone;
+    /// call [`disconnect`] first. Otherwise any error of `ConnectNamedPipe`. [`take_error`] returns an error that
+    /// occurs later.
     ///
     /// [`disconnect`]: NamedPipe::disconnect
     /// [`take_error`]: NamedPipe::take_error
@@ -130,26 +135,26 @@ impl NamedPipe {
         self.pipe.connect(self.home.as_deref())
     }
 
-    /// The error of a [`connect`](NamedPipe::connect) that failed in the background, once.
+    /// Returns the error of a [`connect`](NamedPipe::connect) that failed in the background, once.
     ///
     /// # Errors
     ///
-    /// None; the result is there for compatibility.
+    /// None; the method returns a result for compatibility.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         Ok(self.pipe.take_connect_error())
     }
 
-    /// Throws the client out, so that another may [`connect`](NamedPipe::connect). What it hasn't read is lost, and so
-    /// is what it has sent and nobody has read.
+    /// Disconnects the client, so that another can [`connect`](NamedPipe::connect). Data that either side has not
+    /// read yet is lost.
     ///
     /// # Errors
     ///
-    /// Those of `DisconnectNamedPipe`.
+    /// Any error of `DisconnectNamedPipe`.
     pub fn disconnect(&self) -> io::Result<()> {
         self.pipe.disconnect()
     }
 
-    /// Whether an operation may be tried, and with what.
+    /// Returns the completions to start an operation with, or `WouldBlock` if none may be tried.
     fn may(&self, direction: Interest) -> io::Result<&Completions> {
         if let Some(raised) = &self.registration {
             raised.operate(direction, || Ok(()))?;
@@ -204,7 +209,7 @@ impl Drop for NamedPipe {
     }
 }
 
-/// A vectored read fills the slices in turn from one read ahead.
+/// A vectored read fills the slices in order from one read ahead.
 impl Read for &NamedPipe {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.read_vectored(&mut [IoSliceMut::new(buf)])
@@ -225,8 +230,8 @@ impl Read for NamedPipe {
     }
 }
 
-/// A vectored write is one write, and one message in a pipe of messages. Nothing can be flushed without waiting for the
-/// peer: `flush` does nothing.
+/// A vectored write is one write, and one message on a pipe of messages. `flush` does nothing: a flush would wait for
+/// the peer.
 impl Write for &NamedPipe {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         self.write_vectored(&[IoSlice::new(buf)])
@@ -241,7 +246,7 @@ impl Write for &NamedPipe {
     }
 }
 
-/// Nothing can be flushed without waiting for the peer: `flush` does nothing.
+/// `flush` does nothing: a flush would wait for the peer.
 impl Write for NamedPipe {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         (&*self).write(buf)
@@ -262,18 +267,19 @@ impl AsHandle for NamedPipe {
     }
 }
 
-/// One end of a pipe, which must have been opened with `FILE_FLAG_OVERLAPPED`.
+/// Wraps one end of a pipe, which must have been opened with `FILE_FLAG_OVERLAPPED`.
 impl From<OwnedHandle> for NamedPipe {
     fn from(handle: OwnedHandle) -> NamedPipe {
         NamedPipe { pipe: Arc::new(Pipe::new(handle)), registration: None, home: None }
     }
 }
 
-/// Best before it was registered: later, what was read ahead is lost, and the handle stays tied to the `Poll`.
+/// Returns the handle. Convert a pipe before it is registered: later, bytes that were read ahead are lost, and the
+/// handle stays tied to the `Poll`.
 ///
 /// # Panics
 ///
-/// If operations are under way and the system has no handle left for a duplicate.
+/// Panics if operations are in progress and the system has no handle left for a duplicate.
 impl From<NamedPipe> for OwnedHandle {
     fn from(source: NamedPipe) -> OwnedHandle {
         let pipe = Arc::clone(&source.pipe);

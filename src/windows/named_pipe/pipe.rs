@@ -1,4 +1,7 @@
-//! The machine behind a pipe: what is under way with the kernel, and what has come of it.
+//! The state machine of a pipe: its operations in progress, and their results.
+//!
+//! Invariant: at most one read, one write and one connect are in progress, and each buffer belongs to the kernel
+//! until its operation has ended.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
@@ -10,8 +13,8 @@ use crate::os::{self, Operation, Owner, PipeError, Request, Ticket, Transfer};
 use crate::readiness::{Interest, Readiness};
 use crate::windows::raised::Raised;
 
-/// What the ends of operations come to. The operations keep it not: so dropping the source closes the handle at once,
-/// and what comes back later finds nobody.
+/// The owner of the operations. The operations hold it weakly, so dropping the source closes the handle at once, and
+/// a later completion finds no owner.
 pub(super) struct Pipe {
     handle: OwnedHandle,
     state: Mutex<State>,
@@ -19,7 +22,7 @@ pub(super) struct Pipe {
 
 #[derive(Default)]
 struct State {
-    /// Where to report.
+    /// The registration to raise events for.
     link: Option<Link>,
     reading: Reading,
     writing: Writing,
@@ -27,7 +30,7 @@ struct State {
     connect_error: Option<io::Error>,
     /// `connect` has returned `Ok` since the last `disconnect`: a client that has gone is that one, and not a new one.
     was_connected: bool,
-    /// Somebody is interested in what arrives, so it is read ahead.
+    /// The program reads or has an interest in readable, so the pipe reads ahead.
     reads: bool,
     /// The size of the caller's largest buffer so far, which the next read ahead may fill.
     caller_size: usize,
@@ -35,7 +38,7 @@ struct State {
 
 struct Link {
     home: Weak<Completions>,
-    /// That of the last registration, which may have ended: then it fits nothing.
+    /// The key of the last registration. If that has ended, the key matches nothing.
     key: RaisedKey,
 }
 
@@ -47,9 +50,9 @@ enum Reading {
     Never,
     Idle(Transfers),
     Pending(Ticket),
-    /// From a client that was thrown out since: what comes of it is nobody's.
+    /// From a client that was disconnected since: its result is discarded.
     Stale(Ticket),
-    /// Bytes from the first to the second place.
+    /// The bytes between the two positions are unread.
     Done(Transfers, usize, usize),
     Failed(Transfers, io::Error),
 }
@@ -60,10 +63,10 @@ enum Writing {
     Never,
     Idle(Transfers),
     Pending(Ticket),
-    /// To a client that was thrown out since: what comes of it is nobody's.
+    /// To a client that was disconnected since: its result is discarded.
     Stale(Ticket),
     Failed(Transfers, io::Error),
-    /// The source was dropped; under this number the operation goes on.
+    /// The source was dropped; the operation continues under this number.
     Orphan(usize),
 }
 
@@ -71,18 +74,18 @@ enum Writing {
 enum Connecting {
     #[default]
     No,
-    /// As soon as there is a `Poll`.
+    /// Starts when the pipe is registered.
     Wanted,
     Pending(Ticket),
-    /// The client came, and may have gone by now: the next call must say so, and not ask again.
+    /// A client has connected, and may have gone by now: the next call returns `Ok` without asking the kernel.
     Done,
 }
 
-/// How much is read ahead at least: what the first read asks for, before a caller's buffer is known.
+/// The minimum of a read ahead: the size of the first, before a caller's buffer is known.
 const READ_SIZE: usize = 16 << 10;
-/// And at most, however large the caller's buffer is.
+/// The maximum, however large the caller's buffer is.
 const MAX_READ_SIZE: usize = 1 << 20;
-/// A write buffer that has grown beyond this is given back.
+/// A write buffer that has grown beyond this is shrunk.
 const KEPT_WRITE_SIZE: usize = 64 << 10;
 
 impl Pipe {
@@ -94,7 +97,7 @@ impl Pipe {
         self.handle
     }
 
-    /// Begins a connect, if none is under way; without a `Poll`, when there is one.
+    /// Starts a connect, if none is in progress; without a `Poll`, defers it to the registration.
     pub(super) fn connect(self: &Arc<Pipe>, home: Option<&Completions>) -> io::Result<()> {
         let mut state = self.lock();
         match state.connecting {
@@ -123,7 +126,7 @@ impl Pipe {
         self.lock().connect_error.take()
     }
 
-    /// Throws the client out, and forgets all that has to do with it.
+    /// Disconnects the client, and discards its operations and their results.
     pub(super) fn disconnect(&self) -> io::Result<()> {
         let mut state = self.lock();
         os::disconnect_pipe(self.as_handle())?;
@@ -144,7 +147,8 @@ impl Pipe {
         Ok(())
     }
 
-    /// A registration has begun or changed: tells what is there already, and asks the kernel for what isn't.
+    /// Called when a registration starts or changes: reports the present readiness, and starts operations for the
+    /// rest.
     pub(super) fn begin(self: &Arc<Pipe>, raised: &Raised, interest: Interest) {
         let Some(home) = &raised.home() else {
             return;
@@ -166,7 +170,7 @@ impl Pipe {
         state.raise(state.readable().union(state.writable()));
     }
 
-    /// Its owner goes: ends what is under way, but for a write.
+    /// Called when the source is dropped: cancels the operations in progress, except a write.
     pub(super) fn abandon(self: &Arc<Pipe>, home: &Completions) {
         let mut state = self.lock();
         if let Reading::Pending(ticket) | Reading::Stale(ticket) = &state.reading {
@@ -215,14 +219,15 @@ impl Pipe {
         }
     }
 
-    /// Reads ahead, if nothing is read or was read already, and tells if that has failed at once.
+    /// Starts a read ahead, unless one is in progress or has ended unread, and reports an immediate failure.
     fn begin_read(self: &Arc<Pipe>, state: &mut State, completions: &Completions) {
         if self.try_begin_read(state, completions) && matches!(state.reading, Reading::Failed(..)) {
             state.raise(state.readable());
         }
     }
 
-    /// Reads ahead from a client that has just come, or that may have: what failed before has nothing to do with it.
+    /// Starts a read ahead from a client that has, or may have, just connected: an earlier failure concerns an
+    /// earlier client.
     fn begin_read_of_new(self: &Arc<Pipe>, state: &mut State, completions: &Completions) {
         if !state.reads {
             return;
@@ -241,7 +246,7 @@ impl Pipe {
         state.raise(state.readable());
     }
 
-    /// Whether there was anything to begin.
+    /// Returns whether there was a read ahead to start.
     fn try_begin_read(self: &Arc<Pipe>, state: &mut State, completions: &Completions) -> bool {
         let mut request = match mem::take(&mut state.reading) {
             Reading::Never => Transfer::request(Vec::new()),
@@ -256,7 +261,7 @@ impl Pipe {
         state.reading = match self.start(request, Operation::Read, completions) {
             Ok(ticket) => Reading::Pending(ticket),
             Err((request, e)) => match PipeError::of(&e) {
-                // When a client is there it is read from.
+                // Reading starts when a client connects.
                 PipeError::Listening => Reading::Idle(request),
                 _ => Reading::Failed(request, e),
             },
@@ -291,7 +296,7 @@ impl Pipe {
                 Ok(from - start)
             }
             Reading::Failed(request, e) => {
-                // To go on would fail at once, and tell of it for ever: the next read does.
+                // A new read ahead would fail at once, and report it for ever: the next `read` starts one.
                 state.reading = Reading::Idle(request);
                 match PipeError::of(&e) {
                     PipeError::Closed => Ok(0),
@@ -305,7 +310,7 @@ impl Pipe {
         }
     }
 
-    /// Writes the slices as one: a pipe of messages gets one message.
+    /// Writes the slices in one write: on a pipe of messages, as one message.
     pub(super) fn write(
         self: &Arc<Pipe>,
         bufs: &[IoSlice<'_>],
@@ -349,7 +354,7 @@ impl Pipe {
         if matches!(state.reading, Reading::Stale(_)) {
             state.reading = Reading::Idle(request);
             if let Some(home) = state.home() {
-                // The next client may be there already.
+                // The next client may have connected already.
                 self.begin_read_of_new(state, &home);
             }
             return;
@@ -358,7 +363,7 @@ impl Pipe {
             Ok(count) => Reading::Done(request, 0, count),
             Err(e) if PipeError::of(&e) == PipeError::Cancelled => {
                 state.reading = Reading::Idle(request);
-                // Not by us, who have gone then.
+                // Cancelled by other code: this source cancels only when it is dropped.
                 if let Some(home) = state.home() {
                     self.begin_read(state, &home);
                 }
@@ -441,7 +446,7 @@ impl AsHandle for Pipe {
 }
 
 impl State {
-    /// The `Poll`, unless the source was dropped.
+    /// Returns the completions of the `Poll`, unless the source was dropped.
     fn home(&self) -> Option<Arc<Completions>> {
         match &self.writing {
             Writing::Orphan(_) => None,
@@ -474,7 +479,7 @@ impl State {
             return;
         };
         if let Some(home) = home.upgrade() {
-            // If it fails the poller is not woken, but finds it when it comes by.
+            // If this fails, the poller is not woken, but finds the event at its next poll.
             let _ = home.raise(*key, readiness);
         }
     }

@@ -1,13 +1,16 @@
+//! The identity of the file behind a descriptor.
+//!
+//! Invariant: a descriptor that is open has an identity, if only one that it shares with others.
+
 use std::io;
 use std::os::fd::RawFd;
 
 use super::super::super::FileKind;
 use super::check;
 
-/// Which file a descriptor stands for: tells a descriptor number from its next life.
+/// The file behind a descriptor: distinguishes a descriptor from a later one with the same number.
 ///
-/// Runtimes give files their inode. Sockets have none, so two of them can't be told apart; but the runtimes that are
-/// known never use a number twice.
+/// Files have their inode. Sockets have none and are indistinguishable, but the known runtimes never reuse a number.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     device: u64,
@@ -15,13 +18,13 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// The identity of what `fd` stands for.
+    /// Returns the identity of the file behind `fd`.
     pub(crate) fn of(fd: RawFd) -> io::Result<FileIdentity> {
-        // SAFETY: no memory is passed. A number that isn't open answers an error.
+        // SAFETY: no memory is passed. The call fails for a number that isn't open.
         FileIdentity::from_answer(unsafe { wasi::fd_filestat_get(number(fd)?) })
     }
 
-    /// A descriptor that may not be asked, or has nothing to answer, can be watched all the same.
+    /// A descriptor whose status is forbidden or missing can be watched all the same.
     fn from_answer(answer: Result<wasi::Filestat, wasi::Errno>) -> io::Result<FileIdentity> {
         match answer {
             Ok(file) => Ok(FileIdentity { device: file.dev, inode: file.ino }),
@@ -30,9 +33,9 @@ impl FileIdentity {
         }
     }
 
-    /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory can't.
+    /// Returns the identity of the file behind `fd`, if it can be watched. Regular files and directories can't.
     pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
-        // SAFETY: no memory is passed. A number that isn't open answers an error.
+        // SAFETY: no memory is passed. The call fails for a number that isn't open.
         let status = check(unsafe { wasi::fd_fdstat_get(number(fd)?) })?;
         if matches!(status.fs_filetype, wasi::FILETYPE_REGULAR_FILE | wasi::FILETYPE_DIRECTORY) {
             return check(Err(wasi::ERRNO_PERM));
@@ -49,9 +52,9 @@ fn number(fd: RawFd) -> io::Result<wasi::Fd> {
 mod tests {
     use super::*;
 
-    /// Or its events would be taken for those of another, and never be told.
+    /// Otherwise its events would count as those of a stale descriptor, and be discarded.
     #[test]
-    fn who_may_not_be_asked_stays_the_same() {
+    fn a_descriptor_without_a_status_keeps_its_identity() {
         let first = FileIdentity::from_answer(Err(wasi::ERRNO_NOTCAPABLE)).unwrap();
         assert_eq!(first, FileIdentity::from_answer(Err(wasi::ERRNO_NOTCAPABLE)).unwrap());
         assert!(FileIdentity::from_answer(Err(wasi::ERRNO_BADF)).is_err());

@@ -1,5 +1,7 @@
-//! This preview makes no sockets. What would make one is here all the same, so that the same program text builds: it
-//! answers `Unsupported`, and the socket that it doesn't make is a type without a value.
+//! The functions that create sockets, which this preview can't: they fail with `Unsupported`, so that the same
+//! program builds.
+//!
+//! Invariant: `Socket` is a type without a value.
 
 use std::io::{self, ErrorKind};
 use std::net::{self, SocketAddr};
@@ -48,7 +50,7 @@ macro_rules! from_no_socket {
 
 from_no_socket!(net::TcpListener, net::TcpStream, net::UdpSocket);
 
-/// An address. The peer's is never told, so it is the one that says nothing.
+/// An address. The runtime never reports the peer's, which is therefore the unspecified one.
 pub(crate) struct SockAddr(SocketAddr);
 
 impl SockAddr {

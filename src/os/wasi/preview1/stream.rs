@@ -1,4 +1,6 @@
-//! Sockets that the program was given, and those that are accepted from them.
+//! Sockets that the host has passed, and connections that they accept.
+//!
+//! Invariant: an accepted connection is non-blocking.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -7,27 +9,27 @@ use super::{check, SockAddr};
 
 pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     let bufs = [wasi::Iovec { buf: buf.as_mut_ptr(), buf_len: buf.len() }];
-    // SAFETY: one slice of ours, as long as stated.
+    // SAFETY: one slice, as long as stated.
     check(unsafe { wasi::fd_read(number(socket), &bufs) })
 }
 
 pub(crate) fn peek(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
     let bufs = [wasi::Iovec { buf: buf.as_mut_ptr(), buf_len: buf.len() }];
-    // SAFETY: one slice of ours, as long as stated.
+    // SAFETY: one slice, as long as stated.
     check(unsafe { wasi::sock_recv(number(socket), &bufs, wasi::RIFLAGS_RECV_PEEK) }).map(|(n, _)| n)
 }
 
 pub(crate) fn send(socket: &impl AsFd, buf: &[u8]) -> io::Result<usize> {
     let bufs = [wasi::Ciovec { buf: buf.as_ptr(), buf_len: buf.len() }];
-    // SAFETY: one slice of ours, as long as stated; it is only read.
+    // SAFETY: one slice, as long as stated, which is only read.
     check(unsafe { wasi::fd_write(number(socket), &bufs) })
 }
 
-/// The next connection, non-blocking.
+/// Accepts the next connection, non-blocking.
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     // SAFETY: no memory is passed.
     let accepted = check(unsafe { wasi::sock_accept(number(listener), wasi::FDFLAGS_NONBLOCK) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just created, and not owned elsewhere.
     Ok((unsafe { OwnedFd::from_raw_fd(accepted as i32) }, SockAddr::UNKNOWN))
 }
 

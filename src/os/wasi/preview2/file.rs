@@ -1,3 +1,7 @@
+//! The identity of the file behind a descriptor.
+//!
+//! Invariant: asking changes nothing.
+
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
@@ -5,8 +9,8 @@ use std::os::fd::RawFd;
 use super::super::super::FileKind;
 use super::{check, errors};
 
-/// Which file a descriptor stands for: tells a descriptor number from its next life, as far as libc can. Sockets have
-/// no number of their own, so of two sockets it can't.
+/// The file behind a descriptor: distinguishes a descriptor from a later one with the same number, as far as libc
+/// can. Sockets have no inode and are indistinguishable.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileIdentity {
     device: u64,
@@ -14,13 +18,13 @@ pub(crate) struct FileIdentity {
 }
 
 impl FileIdentity {
-    /// The identity of what `fd` stands for.
+    /// Returns the identity of the file behind `fd`.
     pub(crate) fn of(fd: RawFd) -> io::Result<FileIdentity> {
         let file = status(fd)?;
         Ok(FileIdentity { device: file.st_dev, inode: file.st_ino })
     }
 
-    /// The identity of what `fd` stands for, if it can be watched: a regular file or a directory can't.
+    /// Returns the identity of the file behind `fd`, if it can be watched. Regular files and directories can't.
     pub(crate) fn of_watchable(fd: RawFd, _has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
         let file = status(fd)?;
         if matches!(file.st_mode & libc::S_IFMT, libc::S_IFREG | libc::S_IFDIR) {
@@ -35,8 +39,8 @@ fn status(fd: RawFd) -> io::Result<libc::stat> {
         return Err(io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR));
     }
     let mut status = MaybeUninit::uninit();
-    // SAFETY: there is room for what is asked. A number that isn't open answers EBADF.
+    // SAFETY: `status` has room for the result. A number that isn't open fails with EBADF.
     check(unsafe { libc::fstat(fd, status.as_mut_ptr()) })?;
-    // SAFETY: it has succeeded, so it has been written.
+    // SAFETY: the call has succeeded, so `status` is initialised.
     Ok(unsafe { status.assume_init() })
 }

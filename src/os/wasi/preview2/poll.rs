@@ -1,7 +1,9 @@
-//! libc's `poll`, made what poll(2) is meant to be.
+//! libc's `poll`, corrected to behave as poll(2).
 //!
-//! libc fails as a whole if one descriptor isn't open or can't be asked about. poll(2) says which it is, and so does
-//! this. Nor does a runtime look at all of a long list.
+//! libc's call fails as a whole if one descriptor isn't open or can't be polled; poll(2) reports which one, and so
+//! does this. And runtimes check only the beginning of a long list.
+//!
+//! Invariant: a descriptor that fails doesn't affect the others.
 
 use std::io;
 use std::mem;
@@ -14,19 +16,19 @@ use super::check;
 
 /// The type of poll(2)'s flags.
 pub(crate) type PollFlags = libc::c_short;
-/// That the peer sends no more isn't told.
+/// WASI has no flag for a peer that has stopped sending.
 pub(crate) const POLL_READ_HANGUP: PollFlags = 0;
-/// A socket's word for writable that a pipe doesn't have: there is none.
+/// WASI has no flag that a writable socket has and a pipe hasn't.
 pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = 0;
-/// There is no priority data.
+/// WASI has no priority data.
 pub(crate) const POLL_PRIORITY: PollFlags = 0;
-/// The flag by which poll(2) tells that a descriptor isn't open.
+/// The flag of poll(2) for a descriptor that isn't open.
 pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
-/// Neither are errors and hang-ups: reading and writing finds them.
+/// Errors and hang-ups aren't reported: reading and writing finds them.
 pub(crate) const POLL_TELLS_UNASKED: bool = false;
 
-/// poll(2). How many descriptors have an answer. A timeout counts in milliseconds, rounded up, unless there is nothing
-/// to wait for.
+/// poll(2). Returns the number of descriptors with flags. A timeout counts in milliseconds, rounded up, unless there
+/// is nothing to wait for.
 pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {
     for fd in fds.iter_mut() {
         fd.revents = 0;
@@ -35,7 +37,7 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
         thread::sleep(timeout.ok_or_else(endless_sleep)?);
         return Ok(0);
     }
-    // A sleep on many may tell of the first alone, so a look comes before it.
+    // A sleep on a long list may report only its beginning, so a check of the whole list precedes it.
     let may_sleep = timeout != Some(Duration::ZERO);
     if fds.len() <= AT_ONCE || (!look(fds)? && may_sleep) {
         call_or_each(fds, timeout)?;
@@ -50,13 +52,13 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
     Ok(found)
 }
 
-/// As many as a runtime surely looks at.
+/// The number of descriptors that a runtime reliably checks.
 ///
-/// wasmtime 46 gives up after 128 streams of connections, each direction of each counted, and if something was found
-/// by then, be it that the time is over, the others are not heard of; in the next call it begins with the same.
+/// wasmtime 46 stops after 128 streams of connections, counting each direction. If it has found something by then,
+/// even that the timeout has elapsed, the others are not reported; the next call begins with the same streams.
 const AT_ONCE: usize = 32;
 
-/// Looks at each of many, without sleeping; whether anything was found.
+/// Checks each descriptor of a long list without sleeping, and returns whether any has flags.
 fn look(fds: &mut [libc::pollfd]) -> io::Result<bool> {
     for fds in fds.chunks_mut(AT_ONCE).filter(|fds| fds.iter().any(|fd| fd.fd >= 0)) {
         call_or_each(fds, Some(Duration::ZERO))?;
@@ -64,7 +66,7 @@ fn look(fds: &mut [libc::pollfd]) -> io::Result<bool> {
     Ok(fds.iter().any(|fd| fd.revents != 0))
 }
 
-/// Whether a connection has failed, which libc knows but doesn't tell. It makes no call for this.
+/// Returns whether a connection has failed, which libc knows but doesn't report. This makes no call to the runtime.
 fn has_error(fd: libc::c_int) -> bool {
     let mut error: libc::c_int = 0;
     let mut len = mem::size_of_val(&error) as libc::socklen_t;
@@ -86,14 +88,14 @@ fn call(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks about each descriptor alone, so that one that can't be asked about spoils it for no other; whether anything
-/// was found.
+/// Polls each descriptor separately, so that a failure affects only its descriptor, and returns whether any has
+/// flags.
 fn call_each(fds: &mut [libc::pollfd]) -> bool {
     for fd in fds.iter_mut().filter(|fd| fd.fd >= 0) {
         if let Err(e) = call(slice::from_mut(fd), Some(Duration::ZERO)) {
             fd.revents = match e.raw_os_error() {
                 Some(libc::EBADF) => libc::POLLNVAL,
-                // A socket that is neither connected nor listens. Linux says that it has hung up, and may be written.
+                // A socket that is neither connected nor listening. Linux reports a hang-up, and writable.
                 Some(libc::ENOTSUP) => libc::POLLHUP | fd.events & libc::POLLOUT,
                 _ => libc::POLLERR,
             };

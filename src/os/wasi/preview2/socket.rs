@@ -1,4 +1,6 @@
 //! Sockets, by socket2 and libc.
+//!
+//! Invariant: every socket is non-blocking before the caller sees it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,19 +11,19 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::check;
 
-/// A socket, non-blocking from the start: not every libc's `fcntl` can make one so.
+/// Creates a socket, non-blocking by its flag: not every libc's `fcntl` can set the mode later.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     Socket::new(domain, Type::from(libc::c_int::from(kind) | libc::SOCK_NONBLOCK), None)
 }
 
-/// A socket that is bound to `addr`, non-blocking.
+/// Creates a socket that is bound to `addr`, non-blocking.
 pub(crate) fn bind(kind: Type, addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(addr.domain(), kind)?;
     socket.bind(addr)?;
     Ok(socket)
 }
 
-/// A stream socket that connects to `addr`, or has done so; non-blocking.
+/// Creates a stream socket that is connected or connecting to `addr`, non-blocking.
 pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     let socket = socket(addr.domain(), Type::STREAM)?;
     match socket.connect(addr) {
@@ -30,14 +32,14 @@ pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     }
 }
 
-/// The next connection, non-blocking, and its peer.
+/// Accepts the next connection, non-blocking, and returns it with its peer.
 pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
     let fd = listener.as_fd().as_raw_fd();
     // SAFETY: `try_init` lends memory that is as long as it states; libc sets the length that it used.
     unsafe {
         SockAddr::try_init(|addr, len| {
             let accepted = check(libc::accept4(fd, addr.cast(), len, libc::SOCK_NONBLOCK))?;
-            // SAFETY: just made, and nobody else's.
+            // SAFETY: just created, and not owned elsewhere.
             Ok(OwnedFd::from_raw_fd(accepted))
         })
     }
@@ -50,7 +52,7 @@ pub(crate) fn recv(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<usize> {
         .map(|n| n as usize)
 }
 
-/// libc can't look at what has arrived without taking it.
+/// libc can't look at received data without consuming it.
 pub(crate) fn peek(_: &impl AsFd, _: &mut [u8]) -> io::Result<usize> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -81,7 +83,7 @@ pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut [u8]) -> io::Result<(usize
     }
 }
 
-/// libc can't look at what has arrived without taking it.
+/// libc can't look at received data without consuming it.
 pub(crate) fn peek_from(_: &impl AsFd, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -96,10 +98,10 @@ pub(crate) fn send_to(socket: &impl AsFd, buf: &[u8], target: SocketAddr) -> io:
     sent.map(|n| n as usize)
 }
 
-/// Sends, and if that would block looks whether it really would.
+/// Sends. On `WouldBlock` it polls the socket, and tries again if it is writable.
 ///
-/// A stream notices only when it is asked about its readiness that what it took before has left; a new one for
-/// datagrams not even that it may be written at all.
+/// Only a poll makes a stream notice that earlier data has left, and a new datagram socket notice that it is
+/// writable.
 fn with_a_look<T>(fd: RawFd, send: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match send() {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
