@@ -491,7 +491,6 @@ const NOT_YET: &[&str] = &[
     "src/guide.rs",
     "src/poll",
     "src/source",
-    "tests",
     "xtask",
 ];
 

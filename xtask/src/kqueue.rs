@@ -49,7 +49,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("unix_source_fd::a_closed_number_does_not_spin", CLOSED),
     ("unix_source_fd::closed_without_a_word", CLOSED),
     ("waker::a_wake_then_a_registration", CLOSED),
-    ("close_states::what_came_before_a_reset_is_told", ERROR),
+    ("close_states::data_before_a_reset_is_reported", ERROR),
     ("connecting::a_refused_connection_is_an_error", ERROR),
     ("udp::a_refused_datagram_is_an_error", ERROR),
     ("udp::after_an_error_the_next_arrival_is_an_event", ERROR),
