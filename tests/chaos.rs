@@ -244,7 +244,7 @@ fn events_without_room_make_the_descriptor_readable_again() {
         // Once only: each call of `as_raw_fd` would notify again.
         let fd = poll.as_raw_fd();
         while told.len() < COUNT {
-            assert!(is_readable(fd), "seed {seed}: told were {told:?}");
+            assert!(is_readable(fd), "seed {seed}: only {told:?}");
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             told.extend(events.iter().map(|event| event.token()));
         }

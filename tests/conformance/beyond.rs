@@ -4,7 +4,7 @@
 use crate::support;
 
 const QUIET: &str = "nothing comes while nothing changes; an event may come without a reason";
-const ONCE: &str = "each change is told by one event, or in one; it may take two, or come again";
+const ONCE: &str = "each change is reported by one event, or in one; it may take two, or be repeated";
 const BLOCKS: &str = "an operation blocks only if it must; it may only pretend to, and an event follows";
 const WHOLE: &str = "whole messages: an operation may move a part";
 const AT_ONCE: &str = "an event is there at once; it may come later, and others first";

@@ -28,7 +28,7 @@ on_every_backend![
     bad_descriptors,
     files_and_directories,
     one_number_with_two_polls,
-    closed_without_a_word,
+    closed_without_deregister,
     a_closed_number_does_not_spin,
     deregistered_and_closed_under_a_sleeper,
     a_duplicate_is_a_source_of_its_own,
@@ -357,7 +357,7 @@ fn one_number_with_two_polls(backend: Backend) {
     one.quiet();
 }
 
-fn closed_without_a_word(backend: Backend) {
+fn closed_without_deregister(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     for round in 0..100 {

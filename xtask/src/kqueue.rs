@@ -47,7 +47,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("threads::a_registration_takes_effect_at_once", CLOSED),
     ("threads::everything_at_once", CLOSED),
     ("unix_source_fd::a_closed_number_does_not_spin", CLOSED),
-    ("unix_source_fd::closed_without_a_word", CLOSED),
+    ("unix_source_fd::closed_without_deregister", CLOSED),
     ("waker::a_wake_then_a_registration", CLOSED),
     ("close_states::data_before_a_reset_is_reported", ERROR),
     ("connecting::a_refused_connection_is_an_error", ERROR),
