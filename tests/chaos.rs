@@ -89,9 +89,9 @@ fn nothing_is_lost() {
     }
 }
 
-/// To move fewer bytes than one could is as good as `WouldBlock`: who stops there hears of the rest.
+/// A short transfer counts as `WouldBlock`: an event follows for the rest.
 #[test]
-fn who_stops_at_a_short_transfer_hears_of_the_rest() {
+fn after_a_short_transfer_an_event_reports_the_rest() {
     const COUNT: usize = 100;
     for &backend in Backend::available() {
         for seed in 0..20 {
@@ -135,10 +135,10 @@ fn vectored_operations_are_short_too() {
     assert!(lengths.contains(&10) && lengths.iter().any(|&length| length < 5), "{lengths:?}");
 }
 
-/// Who sleeps already hears of the event that follows a pretended `WouldBlock` in another thread.
+/// A blocked `poll` returns the event that follows a pretended `WouldBlock` in another thread.
 #[test]
 #[cfg(not(target_family = "wasm"))] // no threads
-fn a_sleeper_hears_of_what_another_thread_was_told() {
+fn a_blocked_poll_gets_the_event_of_another_threads_operation() {
     for &backend in Backend::available() {
         for seed in 0..20 {
             let mut poll = Poll::with_chaos(backend, seed).unwrap();
@@ -160,8 +160,8 @@ fn a_sleeper_hears_of_what_another_thread_was_told() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     thread::sleep(Duration::from_millis(1));
-                    let is_told = (0..200).any(|_| (&one).read(&mut [0]).is_err());
-                    assert!(is_told, "nothing was shaken");
+                    let is_reported = (0..200).any(|_| (&one).read(&mut [0]).is_err());
+                    assert!(is_reported, "nothing was shaken");
                 });
                 poll.poll_until(&mut events, deadline).unwrap();
             });
@@ -187,7 +187,7 @@ fn without_a_poll_nothing_pretends() {
 /// With room for one event, what is held back leaves the kernel its turn.
 #[test]
 #[cfg(not(target_family = "wasm"))] // a connection there needs polls to be made
-fn with_room_for_one_nobody_starves() {
+fn with_room_for_one_no_source_starves() {
     for &backend in Backend::available() {
         let mut poll = Poll::with_chaos(backend, 3).unwrap();
         let mut events = Events::with_capacity(1);
@@ -223,7 +223,7 @@ fn is_readable(fd: RawFd) -> bool {
 /// What had no room when it was due must show too.
 #[cfg(unix)]
 #[test]
-fn who_watches_the_descriptor_comes_again_for_what_had_no_room() {
+fn events_without_room_make_the_descriptor_readable_again() {
     const COUNT: usize = 8;
     let mut held = 0;
     for seed in 0..20 {
@@ -241,10 +241,10 @@ fn who_watches_the_descriptor_comes_again_for_what_had_no_room() {
         let mut told: BTreeSet<Token> = events.iter().map(|event| event.token()).collect();
         held += COUNT - told.len();
         let mut events = Events::with_capacity(1);
-        // Once: that it was asked for again would be told.
+        // Once only: each call of `as_raw_fd` would notify again.
         let fd = poll.as_raw_fd();
         while told.len() < COUNT {
-            assert!(is_readable(fd), "seed {seed}: told were {told:?}");
+            assert!(is_readable(fd), "seed {seed}: only {told:?}");
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             told.extend(events.iter().map(|event| event.token()));
         }
@@ -255,7 +255,7 @@ fn who_watches_the_descriptor_comes_again_for_what_had_no_room() {
 /// What is held back doesn't show on the poll's descriptor: when that is given away, it must.
 #[cfg(unix)]
 #[test]
-fn who_watches_the_descriptor_misses_nothing() {
+fn a_watcher_of_the_descriptor_misses_nothing() {
     let mut held = 0;
     for seed in 0..50 {
         let mut poll = Poll::with_chaos(Backend::default(), seed).unwrap();
@@ -449,26 +449,26 @@ mod windows {
 
     /// A socket that goes takes no event away from a source with the same token.
     #[test]
-    fn who_shares_a_token_keeps_its_event() {
+    fn sources_that_share_a_token_keep_their_events() {
         const SHARED: Token = Token(7);
         for seed in 0..200 {
             let mut poll = Poll::with_chaos(Backend::Iocp, seed).unwrap();
             let mut events = Events::with_capacity(8);
             let (mut socket, _peer) = pair();
             let mut posted = UserSource::new();
-            // First: whoever looks for an owner by the token finds it.
+            // Registered first, so that a search by the token would find this one.
             poll.registry().register(&mut socket, SHARED, Interest::READABLE).unwrap();
             poll.registry().register(&mut posted, SHARED, Interest::READABLE).unwrap();
             posted.poster().post(Interest::READABLE).unwrap();
-            let mut was_told = false;
+            let mut was_reported = false;
             // If it is held back here, it must not be gone with the socket.
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-            was_told |= !events.is_empty();
+            was_reported |= !events.is_empty();
             poll.registry().deregister(&mut socket).unwrap();
             let deadline = Instant::now() + Duration::from_secs(10);
-            while !was_told {
+            while !was_reported {
                 poll.poll_until(&mut events, deadline).unwrap();
-                was_told = events.iter().any(|event| event.token() == SHARED);
+                was_reported = events.iter().any(|event| event.token() == SHARED);
                 assert!(Instant::now() < deadline, "seed {seed}: the event was lost");
             }
         }

@@ -1,4 +1,4 @@
-//! What fails leaves no descriptor open. One test in a process of its own, so that nobody else opens any.
+//! A failed operation leaves no descriptor open. One test in its own process, so that no other test opens any.
 #![cfg(all(target_os = "linux", feature = "net"))]
 
 use std::io;

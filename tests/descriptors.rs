@@ -316,7 +316,7 @@ fn a_registration_that_gets_no_descriptor_changes_nothing() {
     });
 }
 
-/// Who can't accept for want of a descriptor has the connection still when there is one.
+/// A connection that can't be accepted for want of a descriptor stays queued until there is one.
 #[test]
 fn accepting_without_a_descriptor() {
     for_each(|backend| {
@@ -444,8 +444,8 @@ impl Kind {
     }
 }
 
-/// Opens, registers, uses, duplicates and closes in random order, with and without a word. Nothing is lost, nothing
-/// leaks, and nobody is told of what went.
+/// Opens, registers, uses, duplicates and closes in random order, with and without `deregister`. Nothing is lost,
+/// nothing leaks, and no closed source is reported.
 #[test]
 fn any_order_loses_and_leaks_nothing() {
     let mut random = Random::seeded();
@@ -478,7 +478,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
             }
             _ if entries.is_empty() => {}
             2 => {
-                // Without a word, and perhaps with an event on its way.
+                // Without `deregister`, and perhaps with an event queued.
                 let entry = entries.swap_remove(random.below(entries.len()));
                 if random.chance(2) {
                     send(&entry.peer, b"gone");
@@ -494,7 +494,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
                     // SAFETY: the number is open.
                     let duplicate = unsafe { libc::fcntl(entry.kind.fd(), libc::F_DUPFD_CLOEXEC, 0) };
                     assert_ne!(duplicate, -1);
-                    // SAFETY: just made, and nobody else's.
+                    // SAFETY: just created, and not owned elsewhere.
                     duplicates.push(unsafe { OwnedFd::from_raw_fd(duplicate) });
                     send(&entry.peer, b"to the duplicate");
                 }

@@ -206,7 +206,7 @@ fn a_queue_that_cannot_be_accepted(backend: Backend) {
     for _ in 0..3 {
         let e = listener.accept().unwrap_err();
         assert_eq!(e.raw_os_error(), Some(libc::EMFILE));
-        // No event tells again, or a program without descriptors would spin.
+        // No event repeats it, or a program without descriptors would spin.
         poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
         assert!(events.is_empty(), "{events:?}");
     }
@@ -240,7 +240,7 @@ fn no_more_memory(backend: Backend) {
             assert_eq!(one.read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
             poll.registry().reregister(one, Token(1 + index), Interest::READABLE).unwrap();
         }
-        // Who comes gets the room of who goes.
+        // A new registration gets the room of a deregistered one.
         let (mut one, mut other) = pairs.pop().unwrap();
         let token = Token(1 + pairs.len());
         poll.registry().deregister(&mut one).unwrap();
@@ -273,7 +273,7 @@ fn no_more_memory(backend: Backend) {
     assert!(!hoard.is_empty());
 }
 
-/// Datagram sockets whose peer has sent something: ready, and nobody reads.
+/// Datagram sockets whose peer has sent something: ready, and never read.
 fn ready_sockets(count: usize) -> Vec<(UnixDatagram, UnixDatagram)> {
     let pairs = (0..count).map(|_| UnixDatagram::pair().unwrap());
     pairs.inspect(|(_, peer)| assert_eq!(peer.send(b"x").unwrap(), 1)).collect()
@@ -403,7 +403,7 @@ fn all_closed_behind_it(backend: Backend) {
             assert_eq!(e.raw_os_error(), Some(libc::EBADF), "{timeout:?}: {e}");
         }
         for fd in open.into_iter().filter(|&fd| !is_open(fd)) {
-            // SAFETY: no memory is passed, and the number is nobody's.
+            // SAFETY: no memory is passed, and no code owns the number.
             assert_eq!(unsafe { libc::dup2(0, fd) }, fd);
         }
         drop((poll, one, other, waker));
@@ -426,7 +426,7 @@ fn limit(what: libc::__rlimit_resource_t, limit: usize) {
     assert_eq!(unsafe { libc::setrlimit(what, &both) }, 0);
 }
 
-/// Whoever has started this may have left descriptors open anywhere.
+/// Fills the gaps between open descriptors: the parent process may have left descriptors open anywhere.
 fn fill_gaps() {
     let last = (0..1024).rev().find(|&fd| is_open(fd)).unwrap_or(-1);
     while (0..last).any(|fd| !is_open(fd)) {

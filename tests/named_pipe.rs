@@ -89,7 +89,7 @@ impl Tester {
 fn pair(t: &mut Tester, server_interest: Interest, client_interest: Interest) -> (NamedPipe, NamedPipe) {
     let name = new_name();
     let mut server = NamedPipe::new(&name).unwrap();
-    // That it is connected is told to who waits for writable.
+    // The connection is reported as writable.
     t.register(&mut server, SERVER, BOTH);
     assert_eq!(server.connect().unwrap_err().kind(), ErrorKind::WouldBlock);
     let mut client = NamedPipe::open(&name).unwrap();
@@ -155,16 +155,16 @@ fn the_interest_is_honoured() {
     let (mut server, client) = pair(&mut t, READ, WRITE);
     t.until(|| (&client).write(b"hello")).unwrap();
     let deadline = Instant::now() + PATIENCE;
-    let mut was_told = false;
-    while !was_told {
+    let mut was_reported = false;
+    while !was_reported {
         assert!(Instant::now() < deadline);
         for event in t.poll_for(PATIENCE) {
             assert_eq!(event.is_readable(), event.token() == SERVER, "{event:?}");
             assert_eq!(event.is_writable(), event.token() == CLIENT, "{event:?}");
-            was_told |= event.token() == SERVER;
+            was_reported |= event.token() == SERVER;
         }
     }
-    // What is there already is told to who asks anew, with the new token.
+    // A new registration reports the present state, with the new token.
     t.poll.registry().reregister(&mut server, Token(5), WRITE).unwrap();
     let events = t.poll_for(PATIENCE);
     let told: Vec<_> = events.iter().filter(|event| event.token() != CLIENT).collect();
@@ -175,7 +175,7 @@ fn the_interest_is_honoured() {
 }
 
 #[test]
-fn an_event_is_told_once() {
+fn an_event_is_reported_once() {
     let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = pair(&mut t, READ, READ);
@@ -210,7 +210,7 @@ fn wrong_use() {
 }
 
 #[test]
-fn after_deregistration_nothing_is_told() {
+fn after_deregistration_nothing_is_reported() {
     let _turn = turn();
     let mut t = Tester::new();
     let (mut server, client) = pair(&mut t, BOTH, BOTH);
@@ -241,7 +241,7 @@ fn a_client_that_has_gone_is_the_end_and_the_next_can_connect() {
         assert_eq!(t.read_exactly(&server, 1000), [round; 1000]);
         assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
         assert_eq!((&server).read(&mut [0; 4]).unwrap(), 0, "the end stays");
-        assert_kind(t.until(|| (&server).write(b"anybody?")), ErrorKind::BrokenPipe);
+        assert_kind(t.until(|| (&server).write(b"question")), ErrorKind::BrokenPipe);
         server.disconnect().unwrap();
     }
 }
@@ -324,7 +324,7 @@ fn clients_that_have_gone_before_connect_end_no_server_loop() {
             t.poll.registry().reregister(&mut server, SERVER, BOTH).unwrap();
             assert_eq!(t.read_exactly(&server, bytes.len()), bytes);
             assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
-            assert_kind((&server).write(b"anybody?"), ErrorKind::BrokenPipe);
+            assert_kind((&server).write(b"question"), ErrorKind::BrokenPipe);
             // It has been reported, and is no new client.
             assert_eq!(server.connect().unwrap_err().raw_os_error(), Some(ERROR_NO_DATA as i32));
             assert!(server.take_error().unwrap().is_none());
@@ -497,7 +497,7 @@ fn a_peer_sees_the_end_at_once() {
     let _turn = turn();
     let mut t = Tester::new();
     let (server, mut client) = with_a_strangers_client(&mut t);
-    // A read is under way, and nobody polls any more.
+    // A read is in progress, and no thread polls any more.
     drop(server);
     assert!(matches!(client.read(&mut [0; 4]), Ok(0)));
 }
@@ -506,7 +506,7 @@ fn a_peer_sees_the_end_at_once() {
 fn message_pair(t: &mut Tester) -> (NamedPipe, NamedPipe) {
     let name = new_name();
     let wide: Vec<u16> = OsStr::new(&name).encode_wide().chain(Some(0)).collect();
-    // SAFETY: the name ends with zero; the handle is new and nobody else's.
+    // SAFETY: the name ends with zero; the handle is new and not owned elsewhere.
     let server = unsafe {
         let handle = CreateNamedPipeW(
             wide.as_ptr(),
@@ -607,7 +607,7 @@ fn a_poll_dropped_with_operations_under_way_leaks_nothing() {
         let half = pipes.split_off(10);
         drop(half);
         drop(t);
-        // Nobody polls any more, and the others still go cleanly.
+        // No thread polls any more, and the others still end cleanly.
         drop(pipes);
         drop(waiting);
     });
@@ -645,14 +645,14 @@ fn a_pipe_that_outlives_its_poll_keeps_only_the_port() {
         let left = handle_count();
         assert!(left < before, "polls of the sockets are under way: {left} handles of {before}");
 
-        // What had come before can be read; what comes later is nobody's.
+        // Bytes that arrived before can be read; later ones are discarded.
         assert_eq!((&server).read(&mut [0; 8]).unwrap(), 5);
         assert_kind((&server).read(&mut [0; 8]), ErrorKind::WouldBlock);
         let mut late = Poll::new().unwrap();
         assert_kind(late.registry().register(&mut server, CLIENT, BOTH), ErrorKind::AlreadyExists);
         assert_kind(late.registry().deregister(&mut server), ErrorKind::NotFound);
         late.poll(&mut Events::with_capacity(1), Some(Duration::ZERO)).unwrap();
-        // A write that the client doesn't take is given up with its owner: nobody would hear of its end.
+        // A write that the client doesn't read is cancelled with its source: no code would learn of its end.
         (&server).write_all(&[1; 1 << 20]).unwrap();
         drop_soon(server);
         drop(client);

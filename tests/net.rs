@@ -29,7 +29,7 @@ fn tcp_port_can_be_bound_again_at_once() {
     let addr = listener.local_addr().unwrap();
     let client = TcpStream::connect(addr).unwrap();
     let (server, _) = until_ready(|| listener.accept());
-    // Who closes first keeps the port for a while (TIME_WAIT).
+    // The side that closes first keeps the port for a while (TIME_WAIT).
     drop(server);
     drop(client);
     drop(listener);
@@ -46,10 +46,10 @@ fn tcp_port_in_use() {
 #[test]
 fn tcp_connection_refused() {
     let listener = TcpListener::bind(localhost()).unwrap();
-    let nobody = listener.local_addr().unwrap();
+    let unused = listener.local_addr().unwrap();
     drop(listener);
     // Either at once or in the background.
-    let error = match TcpStream::connect(nobody) {
+    let error = match TcpStream::connect(unused) {
         Ok(stream) => until_ready(|| stream.take_error()?.ok_or_else(|| ErrorKind::WouldBlock.into())),
         Err(error) => error,
     };
@@ -123,13 +123,13 @@ fn tcp_options() {
 }
 
 #[test]
-fn udp_to_anybody() {
+fn udp_to_any_peer() {
     let (one, other) = (udp(), udp());
     let mut buf = [0; 8];
     assert_would_block(other.recv_from(&mut buf));
     assert_would_block(other.peek_from(&mut buf));
     assert_eq!(other.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-    assert!(one.send(b"to whom?").is_err());
+    assert!(one.send(b"no peer?").is_err());
 
     assert_eq!(one.send_to(b"hello", other.local_addr().unwrap()).unwrap(), 5);
     let from = one.local_addr().unwrap();
@@ -256,7 +256,7 @@ fn udp() -> UdpSocket {
     UdpSocket::bind(localhost()).unwrap()
 }
 
-/// A client, its server, and the client's address as `accept` told it.
+/// A client, its server, and the client's address from `accept`.
 fn tcp_pair() -> (TcpStream, TcpStream, SocketAddr) {
     let listener = TcpListener::bind(localhost()).unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

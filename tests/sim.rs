@@ -4,19 +4,19 @@
 //!
 //! | promise | test |
 //! |---|---|
-//! | 1. edges, none lost | `each_change_is_told` |
-//! | 2. what exists is told | `what_exists_is_told_by_registration` |
+//! | 1. edges, none lost | `each_change_is_reported` |
+//! | 2. present readiness | `a_registration_reports_the_present_state` |
 //! | 3. nothing after deregistration | `nothing_comes_after_a_deregistration` |
 //! | 4. every token | `every_token_is_legal` |
 //! | 5. wrong use | `wrong_use_is_an_error`, `worlds_and_kernels_do_not_mix` |
 //! | 6. what can't be watched | `worlds_and_kernels_do_not_mix`: sources have no descriptors |
-//! | 7. directions | `nobody_is_told_what_nobody_asked` |
-//! | 8. room | `with_room_for_one_nobody_starves` |
+//! | 7. directions | `only_the_interest_is_reported` |
+//! | 8. room | `with_room_for_one_no_source_starves` |
 //! | 9. time | `time_moves_in_poll_alone_and_costs_nothing`, `any_timeout_is_legal` |
 //! | 10. `Interrupted` | `a_sleep_may_be_interrupted_and_loses_nothing` |
 //! | 11. other threads | `another_thread_can_register` |
 //! | 12. wakers | `another_thread_can_wake` |
-//! | 13. dropping | `who_is_dropped_closes_and_is_forgotten`, `a_source_of_a_dropped_poll_is_free` |
+//! | 13. dropping | `a_dropped_source_closes_and_is_forgotten`, `a_source_of_a_dropped_poll_is_free` |
 //! | 14, 15. descriptors | there are none |
 //! | 16. nesting | `its_descriptor_shows_a_wake` |
 //! | 17. allocations | not promised: what is sent lies in memory |
@@ -126,7 +126,7 @@ fn any_timeout_is_legal() {
 }
 
 #[test]
-fn who_sleeps_for_ever_is_told() {
+fn an_endless_sleep_is_an_error() {
     let sim = Sim::with_faults(1, Faults::NONE);
     let mut poll = sim.poll();
     let (mut one, _other) = sim.stream_pair();
@@ -154,7 +154,7 @@ fn another_thread_can_wake() {
 }
 
 #[test]
-fn a_reset_is_told_once_to_both() {
+fn a_reset_is_reported_once_at_both_ends() {
     let sim = Sim::with_faults(1, Faults::NONE);
     let (mut one, mut other) = sim.stream_pair();
     one.write_all(b"lost").unwrap();
@@ -186,7 +186,7 @@ fn connections_break_if_it_is_asked_for() {
     assert!(with_ends.iter().any(|(sent, read)| !sent && read.is_ok_and(|n| n > 0 && n < 20)));
 }
 
-/// Not only under the hands of who uses it.
+/// Not only during an operation.
 #[test]
 fn an_idle_connection_breaks_too() {
     for (faults, ends) in [
@@ -246,8 +246,8 @@ fn in_time<T>(call: impl FnOnce() -> T) -> T {
     call()
 }
 
-/// Runs a part of the contract in many worlds: in those that do everything, in those where each event has a reason (one
-/// without comes to the help of who waits for a lost one), and in those that do nothing (delays let others come first).
+/// Runs a part of the contract in many worlds: in those that do everything, in those where each event has a reason (a
+/// spurious event could hide a lost one), and in those without faults (delays let other events come first).
 fn in_many_worlds(check: impl Fn(&Sim, &mut Poll)) {
     let all = Faults::default();
     for faults in [all.clone(), Faults { spurious: 0, ..all }, Faults::NONE] {
@@ -298,7 +298,7 @@ fn send(mut to: impl Write, bytes: &[u8]) {
 }
 
 #[test]
-fn each_change_is_told() {
+fn each_change_is_reported() {
     in_many_worlds(|sim, poll| {
         let (mut one, other) = sim.stream_pair();
         poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
@@ -316,7 +316,7 @@ fn each_change_is_told() {
 }
 
 #[test]
-fn what_exists_is_told_by_registration() {
+fn a_registration_reports_the_present_state() {
     in_many_worlds(|sim, poll| {
         let (mut one, other) = sim.stream_pair();
         send(&other, b"early");
@@ -376,7 +376,7 @@ fn wrong_use_is_an_error() {
 }
 
 #[test]
-fn nobody_is_told_what_nobody_asked() {
+fn only_the_interest_is_reported() {
     in_many_worlds(|sim, poll| {
         let (mut one, mut other) = sim.stream_pair();
         poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
@@ -395,7 +395,7 @@ fn nobody_is_told_what_nobody_asked() {
 }
 
 #[test]
-fn with_room_for_one_nobody_starves() {
+fn with_room_for_one_no_source_starves() {
     in_many_worlds(|sim, poll| {
         let mut pairs: Vec<_> = (0..20).map(|_| sim.stream_pair()).collect();
         for (token, (one, other)) in pairs.iter_mut().enumerate() {
@@ -439,7 +439,7 @@ fn a_sleep_may_be_interrupted_and_loses_nothing() {
 fn another_thread_can_register() {
     let sim = Sim::with_faults(1, Faults::NONE);
     let mut poll = sim.poll();
-    // Somebody may come to the help of who sleeps.
+    // Another thread may wake the sleeper.
     let waker = Waker::new(poll.registry(), Token(9)).unwrap();
     let (mut one, _other) = sim.stream_pair();
     let registry = poll.registry().try_clone().unwrap();
@@ -458,7 +458,7 @@ fn another_thread_can_register() {
 }
 
 #[test]
-fn who_is_dropped_closes_and_is_forgotten() {
+fn a_dropped_source_closes_and_is_forgotten() {
     in_many_worlds(|sim, poll| {
         let (mut one, mut other) = sim.stream_pair();
         poll.registry().register(&mut one, Token(1), BOTH).unwrap();

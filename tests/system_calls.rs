@@ -366,7 +366,7 @@ fn without_epoll_pwait2_timeouts_are_not_early_and_it_is_tried_once() {
 /// Not in whole milliseconds, which epoll has another call for.
 const WOKEN_TIMEOUT: Duration = Duration::from_nanos(100_100_000);
 
-/// The kernel is told of a wake whose waker has gone since.
+/// The wake of a waker that is dropped before the `poll` ends the kernel's sleep, and `poll` sleeps on.
 fn woken_for_nothing(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
@@ -470,8 +470,8 @@ fn what_has_hung_up_does_not_spin() {
     });
 }
 
-/// All that a notifier is for: a wake and a registration end another thread's sleep, a wake before a poll is kept, and
-/// thousands of wakes that nobody hears of fill nothing.
+/// All that a notifier is for: a wake and a registration end another thread's sleep, a wake before a poll is kept,
+/// and thousands of unread wakes fill nothing.
 fn notified(backend: Backend) {
     mark();
     let mut t = Tester::new(backend);

@@ -490,7 +490,6 @@ const NOT_YET: &[&str] = &[
     "src/engine",
     "src/poll",
     "src/source",
-    "tests",
     "xtask",
 ];
 

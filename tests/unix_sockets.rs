@@ -123,7 +123,7 @@ fn unix_paths_that_are_no_addresses() {
 }
 
 #[test]
-fn unix_nobody_there() {
+fn unix_without_a_peer() {
     let path = TempPath::new();
     assert_eq!(UnixStream::connect(&path).unwrap_err().kind(), ErrorKind::NotFound);
     let listener = UnixListener::bind(&path).unwrap();
@@ -148,13 +148,13 @@ fn unix_datagrams() {
     assert_eq!((n, from.as_pathname()), (5, Some(path.as_ref())));
 
     assert_eq!(one.peer_addr().unwrap_err().kind(), ErrorKind::NotConnected);
-    assert_eq!(one.send(b"to whom?").unwrap_err().kind(), ErrorKind::NotConnected);
+    assert_eq!(one.send(b"no peer?").unwrap_err().kind(), ErrorKind::NotConnected);
     one.connect(&other_path).unwrap();
     assert_eq!(one.peer_addr().unwrap().as_pathname(), Some(other_path.as_ref()));
     assert_eq!(one.send(b"again").unwrap(), 5);
     assert_eq!(until_ready(|| other.recv(&mut buf)), 5);
 
-    UnixDatagram::unbound().unwrap().send_to(b"who?", &other_path).unwrap();
+    UnixDatagram::unbound().unwrap().send_to(b"hey!", &other_path).unwrap();
     assert!(until_ready(|| other.recv_from(&mut buf)).1.is_unnamed());
     assert!(one.take_error().unwrap().is_none());
 
@@ -247,7 +247,7 @@ mod linux {
         let (one, other_path) = (UnixDatagram::bind(&path).unwrap(), TempPath::new());
         let _other = UnixDatagram::bind(&other_path).unwrap();
         one.connect(&other_path).unwrap();
-        let refused = UnixDatagram::unbound().unwrap().send_to(b"who?", &path).unwrap_err();
+        let refused = UnixDatagram::unbound().unwrap().send_to(b"hey!", &path).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
     }
 

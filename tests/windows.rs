@@ -2,7 +2,7 @@
 //!
 //! | hazard | test |
 //! |---|---|
-//! | a completion after `deregister` tells a stale token | `changes_under_way_deliver_no_stale_token`; `named_pipe::after_deregistration_nothing_is_told` |
+//! | a completion after `deregister` reports a stale token | `changes_under_way_deliver_no_stale_token`; `named_pipe::after_deregistration_nothing_is_reported` |
 //! | an operation that fails after it was pending is freed twice | `operations_that_fail_while_pending_come_back_once` |
 //! | a message longer than the buffer (`ERROR_MORE_DATA`) | `named_pipe::messages_longer_than_any_buffer_lose_nothing` |
 //! | an operation ends before its starter has taken note of it | `changes_under_way_deliver_no_stale_token`, `named_pipe::soak` |
@@ -11,10 +11,10 @@
 //! | peek, accept and datagrams arm nothing | in `conformance` `edges::a_peek_that_blocks_arms`, `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read` |
 //! | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
 //! | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
-//! | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `whatever_is_asked_for_says_something`, and that nothing is asked in vain, which no event shows: `the_end_is_told_once_though_nothing_is_armed` |
+//! | a reset or an urgent byte without a meaning spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library the unit tests of `src/backend/logic` |
 //! | sockets with a layered service provider | in the library `a_layer_is_looked_through`: none can be installed here |
 //! | handles are inherited | `no_handle_is_inheritable` |
-//! | a connection that fails isn't told | `a_refused_connection_is_told` |
+//! | a failed connection isn't reported | `a_refused_connection_is_reported` |
 #![cfg(all(windows, feature = "net", feature = "os-ext"))]
 
 use std::collections::HashSet;
@@ -128,9 +128,9 @@ fn a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing() {
     assert_eq!(handle_count(), before);
 }
 
-/// Nobody tells of the operations of a raw socket: after an event it must be looked at before the next sleep.
+/// The library doesn't see the operations of a raw socket: after an event it must be checked before the next sleep.
 #[test]
-fn a_raw_socket_that_was_read_and_has_more_is_told() {
+fn a_raw_socket_that_was_read_and_has_more_is_reported() {
     let _turn = turn();
     let mut t = Tester::new();
     let (socket, peer) = tcp_pair();
@@ -189,16 +189,16 @@ enum Doubt {
     BlockedInAnUnknownDirection,
 }
 
-/// The network refuses a datagram while a poll is pending, and then the answer is doubted. The error is told all the
-/// same: the kernel may say it only once.
+/// The network refuses a datagram while a poll is pending, and the reported state is then checked again. The error is
+/// reported all the same: the kernel may return it only once.
 #[test]
-fn an_error_is_told_though_the_answer_is_doubtful() {
+fn an_error_is_reported_though_the_state_is_doubtful() {
     let _turn = turn();
     for doubt in [Doubt::Reregistered, Doubt::Blocked, Doubt::BlockedInAnUnknownDirection] {
         let mut t = Tester::new();
-        let nobody = UdpSocket::bind(localhost()).unwrap().local_addr().unwrap();
+        let unused = UdpSocket::bind(localhost()).unwrap().local_addr().unwrap();
         let mut socket = UdpSocket::bind(localhost()).unwrap();
-        socket.connect(nobody).unwrap();
+        socket.connect(unused).unwrap();
         t.poll.registry().register(&mut socket, A, READ).unwrap();
         assert!(t.poll_for(Duration::ZERO).is_empty());
         let blocked = || Err::<(), _>(io::Error::from(ErrorKind::WouldBlock));
@@ -206,7 +206,7 @@ fn an_error_is_told_though_the_answer_is_doubtful() {
             // Before the datagram, which is no reason to doubt what comes after it.
             assert_eq!(socket.recv(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
         }
-        socket.send(b"anybody?").unwrap();
+        socket.send(b"question").unwrap();
         thread::sleep(Duration::from_millis(20));
         match doubt {
             Doubt::Reregistered => t.poll.registry().reregister(&mut socket, A, READ).unwrap(),
@@ -295,8 +295,8 @@ fn a_new_socket_with_an_old_number_registers() {
     }
 }
 
-/// While another thread sleeps: the packets that tell of the old socket, and of others, may be taken by either. For
-/// readable alone: with both, Wine 8's server ends by an assertion of its own (`set_fd_events`), whatever is registered.
+/// While another thread sleeps: either thread may take the packets of the old socket, and of others. For readable
+/// alone: with both, Wine 8's server ends by an assertion of its own (`set_fd_events`), whatever is registered.
 #[test]
 fn a_new_socket_with_an_old_number_registers_beside_a_sleeper() {
     const ROUNDS: usize = 200;
@@ -397,7 +397,7 @@ fn two_polls_of_one_connection_both_hear() {
     }
 }
 
-/// An urgent byte that nobody takes.
+/// An urgent byte that is never read.
 #[test]
 fn an_urgent_byte_does_not_spin() {
     let _turn = turn();
@@ -417,7 +417,7 @@ fn an_urgent_byte_does_not_spin() {
     t.expect(A);
 }
 
-/// A reset that nobody takes.
+/// A reset that is never read.
 #[test]
 fn a_reset_does_not_spin() {
     let _turn = turn();
@@ -434,7 +434,7 @@ fn a_reset_does_not_spin() {
             t.poll.poll_until(&mut t.events, deadline).unwrap();
             count += t.events.len();
         }
-        // A hang-up is looked at again, at pauses, and told again only if it has changed.
+        // A hang-up is checked again at intervals, and reported again only if it has changed.
         assert!(count < 3, "{interest:?}: {count} events");
     }
 }
@@ -521,7 +521,7 @@ fn a_raw_socket_loses_no_event() {
     for _ in 0..50 {
         (&peer).write_all(b"x").unwrap();
         assert!(t.expect(A).is_readable());
-        // It goes past the library: nobody tells the poll.
+        // It bypasses the library, so the poll doesn't learn of it.
         assert_eq!(drain(&SockRef::from(&a)), 1);
     }
     t.poll.registry().reregister(&mut SourceSocket(&raw), B, BOTH).unwrap();
@@ -548,14 +548,14 @@ fn drain(socket: &SockRef<'_>) -> usize {
     }
 }
 
-/// That there is no listener is told, soon, and to a reader too.
+/// A missing listener is reported soon, and to a reader too.
 #[test]
-fn a_refused_connection_is_told() {
+fn a_refused_connection_is_reported() {
     let _turn = turn();
     for interest in [READ, Interest::WRITABLE, BOTH] {
         let mut t = Tester::new();
-        let nobody: SocketAddr = TcpListener::bind(localhost()).unwrap().local_addr().unwrap();
-        let mut client = match TcpStream::connect(nobody) {
+        let unused: SocketAddr = TcpListener::bind(localhost()).unwrap().local_addr().unwrap();
+        let mut client = match TcpStream::connect(unused) {
             Ok(client) => client,
             Err(e) => {
                 assert_eq!(e.kind(), ErrorKind::ConnectionRefused);
@@ -681,9 +681,9 @@ fn a_users_own_event_outlives_its_poll() {
     }
 }
 
-/// Whoever is always ready, be it in the kernel or by the program, leaves a turn to the others.
+/// A source that is always ready, by the kernel or by the program, leaves the others their turn.
 #[test]
-fn nobody_starves_when_there_is_room_for_one() {
+fn no_source_starves_when_there_is_room_for_one() {
     let _turn = turn();
     let mut t = Tester { poll: Poll::new().unwrap(), events: Events::with_capacity(1) };
     let (mut socket, peer) = tcp_pair();

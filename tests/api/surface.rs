@@ -21,7 +21,7 @@ fn is_plain<T: Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 #[allow(dead_code)] // without `net` and `os-ext` there is none
 fn is_source<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
-/// A source that somebody has written for mio.
+/// A source that is written for mio.
 #[derive(Debug)]
 struct OwnSource;
 

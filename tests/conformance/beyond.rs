@@ -4,7 +4,7 @@
 use crate::support;
 
 const QUIET: &str = "nothing comes while nothing changes; an event may come without a reason";
-const ONCE: &str = "each change is told by one event, or in one; it may take two, or come again";
+const ONCE: &str = "each change is reported by one event, or in one; it may take two, or be repeated";
 const BLOCKS: &str = "an operation blocks only if it must; it may only pretend to, and an event follows";
 const WHOLE: &str = "whole messages: an operation may move a part";
 const AT_ONCE: &str = "an event is there at once; it may come later, and others first";
@@ -98,7 +98,7 @@ const BEYOND: &[Beyond] = &[
     Beyond { file: "unix_signals", reason: AT_ONCE, tests: &["a_signal_loses_no_event"] },
     Beyond { file: "unix_signals", reason: QUIET, tests: &["signals_without_end"] },
     Beyond { file: "unix_source_fd", reason: AT_ONCE, tests: &["little_room_hides_nothing_from_the_next_poll"] },
-    Beyond { file: "unix_source_fd", reason: ONCE, tests: &["a_crowd_that_is_ready_starves_nobody"] },
+    Beyond { file: "unix_source_fd", reason: ONCE, tests: &["a_ready_crowd_starves_no_source"] },
     Beyond { file: "unix_streams", reason: ONCE, tests: &["one_event_for_one_change"] },
     Beyond {
         file: "unix_streams",

@@ -1,4 +1,4 @@
-//! Promise 7: what each backend can tell of closed halves and errors. The table is in `PLATFORMS.md`.
+//! Promise 7: the flags of closed halves and errors on each backend. The table is in `PLATFORMS.md`.
 //!
 //! A test shows every row that isn't as expected; `cargo test close_states -- --nocapture` shows all.
 
@@ -15,16 +15,16 @@ use wakeful::{Backend, Interest};
 use crate::connecting::refusing_tcp;
 use crate::support::*;
 
-on_every_backend![the_matrix, what_came_before_a_reset_is_told];
+on_every_backend![the_matrix, data_before_a_reset_is_reported];
 
 type Flag = fn(&Event) -> bool;
 type Row = (&'static str, State, [&'static str; 3]);
 type State = fn() -> (Box<dyn Source>, Box<dyn Any>);
 
-/// A peer that sends no more has not hung up, and what this end has shut down itself is not the peer's end: who takes
-/// either for the end of all closes too early, or spins.
+/// A peer that has stopped sending has not hung up, and a local shutdown is not the peer's end: a program that takes
+/// either for the end of the connection closes too early, or spins.
 ///
-/// What there is, how it is made, and what is told of it to one who asks for readable, for writable, for both.
+/// The state, how it is made, and its flags with an interest in readable, in writable, and in both.
 ///
 /// R readable, W writable, E error, r read closed, w write closed.
 const SOCKETS: &[Row] = &[
@@ -42,7 +42,7 @@ const SOCKETS: &[Row] = &[
     ("UDP, datagram refused", udp_refused, ["RWEw", "WE", "WE"]),
 ];
 
-/// What another backend tells beyond the matrix, which is epoll's.
+/// The differences of another backend from the matrix, which is epoll's.
 fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<&'static str> {
     if backend == Backend::Kqueue {
         return kqueue_difference(name, interest);
@@ -59,8 +59,7 @@ fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<
     }
 }
 
-/// Windows' kernel tells a program nothing of what that has shut down itself, and Winsock tells of a refused datagram
-/// whoever receives next.
+/// The kernel of Windows doesn't report a local shutdown, and Winsock reports a refused datagram to the next receive.
 fn iocp_difference(name: &str, interest: Interest) -> Option<&'static str> {
     let open = if interest.is_writable() { "W" } else { "-" };
     match name {
@@ -130,8 +129,8 @@ fn the_matrix(backend: Backend) {
                 continue;
             }
             let expected = known_difference(backend, name, interest).unwrap_or(expected);
-            // On a machine that has no time for anybody an error comes late. Once something is wrong, all needn't be
-            // waited for that long.
+            // On a busy machine an error arrives late. After a first difference there is no need to wait that long
+            // for the rest.
             let patience = if wrong.is_empty() { PATIENCE } else { PATIENCE / 20 };
             let found = observe(backend, *state, interest, expected, patience);
             if found != expected {
@@ -144,7 +143,7 @@ fn the_matrix(backend: Backend) {
     assert!(wrong.is_empty(), "{backend}:\n{}", wrong.join("\n"));
 }
 
-/// What is told at registration, once the network has done its part: patience is for that alone.
+/// The flags at registration, after the network has done its part: the patience is for the network.
 fn observe(backend: Backend, state: State, interest: Interest, expected: &str, patience: Duration) -> String {
     let mut t = Tester::new(backend);
     let (mut source, _keep) = state();
@@ -186,7 +185,7 @@ fn made(source: impl Source + 'static, keep: impl Any) -> (Box<dyn Source>, Box<
 
 /// That writing has ended may be known first (a kqueue has a filter for each direction). It must not look like the end
 /// of what can be read.
-fn what_came_before_a_reset_is_told(backend: Backend) {
+fn data_before_a_reset_is_reported(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();
     t.register(&mut a, A, BOTH);
@@ -273,10 +272,10 @@ fn tcp_unconnected() -> (Box<dyn Source>, Box<dyn Any>) {
 }
 
 fn udp_refused() -> (Box<dyn Source>, Box<dyn Any>) {
-    let (keep, nobody) = refusing_udp();
+    let (keep, unused) = refusing_udp();
     let (a, _) = udp();
-    a.connect(nobody).unwrap();
-    a.send(b"anybody?").unwrap();
+    a.connect(unused).unwrap();
+    a.send(b"question").unwrap();
     made(a, keep)
 }
 
@@ -352,8 +351,8 @@ mod special {
     }
 }
 
-/// Linux queues the completion of a transfer with `MSG_ZEROCOPY` as an error of the socket. An error without anything to
-/// read is what the writer of a pipe sees when the reader has gone, so epoll can't tell the two apart.
+/// Linux queues the completion of a transfer with `MSG_ZEROCOPY` as an error of the socket. An error without readable
+/// is also what the writer of a pipe gets when the reader has gone, so epoll doesn't distinguish the two.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub mod zero_copy {
     use std::any::Any;

@@ -34,18 +34,19 @@ fn a_connection_is_writable(backend: Backend) {
     }
 }
 
-/// A port that refuses connections for as long as the socket is kept. Nobody listens at it, and nobody else gets it.
+/// A port that refuses connections for as long as the socket is kept: the socket doesn't listen, and no other can
+/// have the port.
 #[cfg(not(target_family = "wasm"))]
 #[track_caller]
 pub fn refusing_tcp() -> (Option<socket2::Socket>, SocketAddr) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     socket.bind(&any_port().into()).expect("bind");
     let addr = socket.local_addr().unwrap().as_socket().unwrap();
-    // Other kernels may say nothing at all where somebody is who doesn't listen.
+    // Other kernels may not answer at all if a bound socket doesn't listen.
     (cfg!(any(target_os = "linux", target_os = "android")).then_some(socket), addr)
 }
 
-/// A port that nobody listens at: its libc gives no socket away that doesn't listen.
+/// A port whose listener is dropped at once: this libc has no bound sockets that don't listen.
 #[cfg(target_family = "wasm")]
 fn refusing_tcp() -> ((), SocketAddr) {
     ((), std::net::TcpListener::bind(any_port()).unwrap().local_addr().unwrap())
@@ -57,9 +58,9 @@ fn a_refused_connection_is_an_error(backend: Backend) {
     }
     for interest in [READ, WRITE, BOTH] {
         let mut t = Tester::new(backend);
-        let (_keep, nobody) = refusing_tcp();
+        let (_keep, unused) = refusing_tcp();
         // Some systems refuse at once.
-        let Ok(mut client) = TcpStream::connect(nobody) else { continue };
+        let Ok(mut client) = TcpStream::connect(unused) else { continue };
         t.register(&mut client, A, interest);
         let events = t.expect(&[want(A, interest)]);
         assert!(events.iter().all(wakeful::event::Event::is_error), "{events:?}");

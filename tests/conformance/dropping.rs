@@ -1,5 +1,5 @@
-//! Promise 13: a source that is dropped while registered leaks nothing, closes its connection at once, and gives no
-//! event to whoever gets its number next.
+//! Promise 13: a source that is dropped while registered leaks nothing, closes its connection at once, and causes no
+//! event for the next source with its number.
 
 use std::io::{ErrorKind, Read};
 
@@ -87,7 +87,7 @@ fn a_source_of_a_dropped_poll_is_free(backend: Backend) {
         for round in 0..3 {
             let mut t = Tester::new(backend);
             t.register(&mut a, A, BOTH);
-            // Whatever state the dead poll leaves: never polled, told, or used up.
+            // In each state that the dropped poll can leave: never polled, reported, or drained.
             if round > 0 {
                 t.expect(&[want(A, WRITE)]);
             }

@@ -20,7 +20,7 @@ on_every_backend![each_kind_is_answered_as_by_epoll];
 /// A kind, what is asked for, what epoll answers, and what the backend does. `None` is that it can be watched.
 type Difference = (Backend, &'static str, Interest, Option<i32>, Option<i32>);
 
-/// Nothing but a level can be had of poll(2), and these are always ready, whether they can tell of changes or not.
+/// poll(2) reports levels only, and these files are always ready, even those that report changes to epoll.
 const DIFFERENCES: &[Difference] = &[
     (Backend::PosixPoll, "/dev/null", READ, Some(libc::EPERM), None),
     (Backend::PosixPoll, "/dev/null", Interest::PRIORITY, Some(libc::EPERM), None),

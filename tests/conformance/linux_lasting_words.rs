@@ -143,11 +143,11 @@ fn until_it_blocks<T>(mut operation: impl FnMut() -> io::Result<T>) {
 
 /// A socket that has sent to a port where nothing listens, with the error in its queue.
 fn refused() -> Made<UdpSocket> {
-    let (keep, nobody) = refusing_udp();
+    let (keep, unused) = refusing_udp();
     let (a, _) = udp();
     set(&a, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
-    a.connect(nobody).unwrap();
-    a.send(b"anybody?").unwrap();
+    a.connect(unused).unwrap();
+    a.send(b"question").unwrap();
     (a, Box::new(keep))
 }
 
@@ -176,7 +176,7 @@ fn data_beside_an_unread_error(backend: Backend) {
     let (mut a, to_a) = udp();
     set(&a, libc::IPPROTO_IP, libc::IP_RECVERR, 1);
     a.connect(to_peer).unwrap();
-    patiently(|| a.send(b"anybody?")).unwrap();
+    patiently(|| a.send(b"question")).unwrap();
     t.register(&mut a, A, READ);
     let peer = peer.unwrap();
     peer.connect(to_a).unwrap();
@@ -213,7 +213,7 @@ fn an_error_queue_that_is_read(backend: Backend) {
                     until_it_blocks(|| read(libc::MSG_ERRQUEUE).map(|_| entries.set(entries.get() + 1)));
                 }
                 assert_eq!(entries.get(), 1);
-                patiently(|| a.send(b"anybody?")).unwrap();
+                patiently(|| a.send(b"question")).unwrap();
             }
         }
     }

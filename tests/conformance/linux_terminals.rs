@@ -14,7 +14,7 @@ on_every_backend![keys_come_by_the_line, the_terminal_has_gone];
 
 /// A terminal, and the end at which its user sits.
 pub fn terminal() -> (File, File) {
-    // SAFETY: no memory is passed; what is made is nobody else's.
+    // SAFETY: no memory is passed; the new descriptor is not owned elsewhere.
     let user = unsafe {
         let user = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
         assert!(user != -1 && libc::grantpt(user) == 0 && libc::unlockpt(user) == 0);

@@ -70,7 +70,7 @@ mod support;
 
 mod beyond;
 mod capacity;
-#[cfg(not(target_family = "wasm"))] // sockets there come from outside, or tell less: `PLATFORMS.md`
+#[cfg(not(target_family = "wasm"))] // sockets there come from outside, or report less: `PLATFORMS.md`
 mod close_states;
 mod connecting;
 mod deregistration;

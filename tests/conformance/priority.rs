@@ -5,7 +5,7 @@ use wakeful::{Backend, Interest};
 
 use crate::support::*;
 
-on_every_backend![an_out_of_band_byte, beside_ordinary_data, nobody_asked_for_it];
+on_every_backend![an_out_of_band_byte, beside_ordinary_data, without_an_interest_in_it];
 
 const PRIORITY: Interest = Interest::PRIORITY;
 
@@ -29,7 +29,7 @@ fn an_out_of_band_byte(backend: Backend) {
     t.quiet();
     send_urgent(&b, b'!');
     let events = t.expect(&[want(A, PRIORITY)]);
-    // Whoever knows no priority is told all the same: it counts as readable.
+    // A backend without priority reports it all the same, as readable.
     assert!(events.iter().all(Event::is_readable), "{events:?}");
     assert_eq!(receive_urgent(&a).unwrap(), b'!');
     t.quiet();
@@ -53,7 +53,7 @@ fn beside_ordinary_data(backend: Backend) {
     }
 }
 
-fn nobody_asked_for_it(backend: Backend) {
+fn without_an_interest_in_it(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();
     t.register(&mut a, A, READ);

@@ -92,7 +92,7 @@ fn a_closed_source_is_reported_at_registration(backend: Backend) {
     t.expect(&[want(C, READ)]);
 }
 
-/// Each time with another token: what the kernel keeps of the one before is not told.
+/// With another token each time: no event of an earlier token is reported, whatever the kernel has queued.
 fn register_again_after_deregister(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();

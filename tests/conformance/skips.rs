@@ -27,7 +27,7 @@ pub const ALLOWED: &[Allowed] = &[
     Allowed {
         backend: Backend::Epoll,
         name: "direction_of_a_lone_error",
-        reason: "epoll tells of an error without saying what was asked: it counts for both directions",
+        reason: "epoll reports an error without the interest: it counts for both directions",
         test: crate::udp::an_error_in_the_asked_direction,
     },
     Allowed {
@@ -48,8 +48,7 @@ pub const ALLOWED: &[Allowed] = &[
     Allowed {
         backend: Backend::PosixPoll,
         name: "error_of_a_datagram",
-        reason:
-            "an error that the network sends back is told as readable, and known only to who receives then",
+        reason: "an error that the network returns is reported as readable, and only a receive finds it",
         test: crate::udp::a_refused_datagram_is_an_error,
     },
 ];
@@ -57,13 +56,13 @@ pub const ALLOWED: &[Allowed] = &[
 pub const ALLOWED: &[Allowed] = &[Allowed {
     backend: Backend::Wasi,
     name: "making_sockets",
-    reason: "WASI's first preview makes no sockets: it has those that the runtime was told to open",
+    reason: "WASI's first preview can't create sockets: it has those that the runtime opens for it",
     test: crate::udp::a_connected_pair,
 }];
 #[cfg(windows)]
 pub const ALLOWED: &[Allowed] = {
     const REASON: &str =
-        "Winsock tells a refused datagram to the next receiver, as a reset, and to nobody else";
+        "Winsock reports a refused datagram to the next receive, as a reset, and in no other way";
     let name = "refused_datagram";
     &[
         Allowed {

@@ -23,7 +23,7 @@ on_every_backend![
     a_dropped_source_closes_at_once,
     a_deregistered_token_is_never_seen_again,
     registrations_do_not_restart_a_timeout,
-    wakes_of_nobody_do_not_restart_a_timeout,
+    wakes_of_dropped_wakers_do_not_restart_a_timeout,
     epolls_mark_as_a_token_under_wakes,
     a_poll_that_is_dropped_meanwhile,
     everything_at_once,
@@ -274,7 +274,7 @@ fn a_dropped_source_closes_at_once(backend: Backend) {
     }
 }
 
-/// Promise 3 with no help but happens-before: what a thread was told to be gone before `poll` is gone.
+/// Promise 3 by happens-before alone: a source that another thread has deregistered before `poll` is gone.
 fn a_deregistered_token_is_never_seen_again(backend: Backend) {
     let mut t = Tester::with_capacity(backend, 4);
     let registry = t.registry().try_clone().unwrap();
@@ -357,7 +357,7 @@ fn registrations_do_not_restart_a_timeout(backend: Backend) {
     disturbed(&mut t, || assert_eq!(drain(&c), b""));
 }
 
-fn wakes_of_nobody_do_not_restart_a_timeout(backend: Backend) {
+fn wakes_of_dropped_wakers_do_not_restart_a_timeout(backend: Backend) {
     let mut t = Tester::new(backend);
     let registry = t.registry().try_clone().unwrap();
     disturbed(&mut t, || {
@@ -414,7 +414,7 @@ fn epolls_mark_as_a_token_under_wakes(backend: Backend) {
                 }
             }
             // A wake that was on its way at the very moment of registration.
-            assert!(spurious <= 1, "{spurious} events of nobody");
+            assert!(spurious <= 1, "{spurious} spurious events");
         });
     }
 }

@@ -12,7 +12,7 @@ on_every_backend![
     never_early_without_a_source,
     zero_does_not_sleep,
     a_deadline_that_is_past_does_not_sleep,
-    a_wake_of_nobody_does_not_end_it,
+    a_wake_of_a_dropped_waker_does_not_end_it,
     any_duration_is_legal,
     fifty_microseconds,
 ];
@@ -111,7 +111,7 @@ fn a_deadline_that_is_past_does_not_sleep(backend: Backend) {
     assert_eq!(t.events.len(), 1);
 }
 
-fn a_wake_of_nobody_does_not_end_it(backend: Backend) {
+fn a_wake_of_a_dropped_waker_does_not_end_it(backend: Backend) {
     let mut t = Tester::new(backend);
     for timeout in SOME {
         let waker = Waker::new(t.registry(), WAKE).unwrap();

@@ -74,7 +74,8 @@ fn every_token_by_reregistration(backend: Backend) {
     }
 }
 
-/// Events and wakes, apart and together. Wakes go through the kernel also: somebody might sleep on the descriptor.
+/// Events and wakes, separately and together. Wakes go through the kernel too, since a thread may sleep on the
+/// descriptor.
 fn beside_wakes(
     t: &mut Tester,
     a: &wakeful::net::TcpStream,

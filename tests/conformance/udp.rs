@@ -92,7 +92,7 @@ fn an_empty_datagram_is_an_event(backend: Backend) {
     assert_eq!(patiently(|| a.recv_from(&mut [0; 4])).unwrap().0, 0);
 }
 
-/// Polls until an error of A's is told; the kernel may tell before that there is room.
+/// Polls until an error of A is reported; the kernel may report writable before.
 fn expect_error(t: &mut Tester, needs: wakeful::Interest) -> Vec<Event> {
     let mut events = t.expect(&[want(A, needs).or(BOTH)]);
     while !events.iter().any(Event::is_error) {
@@ -114,13 +114,13 @@ pub fn a_refused_datagram_is_an_error(backend: Backend) {
     for interest in [READ, BOTH] {
         let mut t = Tester::new(backend);
         let (mut a, _) = udp();
-        let (_keep, nobody) = refusing_udp();
-        a.connect(nobody).unwrap();
+        let (_keep, unused) = refusing_udp();
+        a.connect(unused).unwrap();
         t.register(&mut a, A, interest);
         if interest.is_writable() {
             t.expect(&[want(A, WRITE)]);
         }
-        patiently(|| a.send(b"anybody?")).unwrap();
+        patiently(|| a.send(b"question")).unwrap();
         let needs = if interest == READ { READ } else { WRITE };
         expect_error(&mut t, needs);
         let error = a.take_error().unwrap().expect("an error");
@@ -129,7 +129,7 @@ pub fn a_refused_datagram_is_an_error(backend: Backend) {
     }
 }
 
-/// Who asked for readable alone is told no writable, even of an error.
+/// With an interest in readable alone, an error doesn't set writable.
 pub fn an_error_in_the_asked_direction(backend: Backend) {
     if !makes_sockets(backend) {
         return;
@@ -139,21 +139,21 @@ pub fn an_error_in_the_asked_direction(backend: Backend) {
     }
     let mut t = Tester::new(backend);
     let (mut a, _) = udp();
-    let (_keep, nobody) = refusing_udp();
-    a.connect(nobody).unwrap();
+    let (_keep, unused) = refusing_udp();
+    a.connect(unused).unwrap();
     t.register(&mut a, A, READ);
-    patiently(|| a.send(b"anybody?")).unwrap();
+    patiently(|| a.send(b"question")).unwrap();
     t.expect(&[want(A, READ)]);
 }
 
-/// Who has refused so far sends a datagram.
+/// The peer that has refused datagrams so far sends one.
 fn send_after_all(peer: Option<UdpSocket>, to: SocketAddr) {
-    let peer = peer.expect("who refuses keeps the port");
+    let peer = peer.expect("the refusing socket keeps the port");
     peer.connect(to).unwrap();
     patiently(|| peer.send(b"here")).unwrap();
 }
 
-/// A reader who is told of an error, and has taken it, waits for datagrams still.
+/// After an error was reported and taken, the reader still gets events for datagrams.
 pub fn after_an_error_the_next_arrival_is_an_event(backend: Backend) {
     if !makes_sockets(backend) {
         return;
@@ -175,7 +175,7 @@ pub fn after_an_error_the_next_arrival_is_an_event(backend: Backend) {
                 t.expect(&[want(A, WRITE)]);
             }
             assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
-            patiently(|| a.send(b"anybody?")).unwrap();
+            patiently(|| a.send(b"question")).unwrap();
             expect_error(&mut t, if interest == READ { READ } else { WRITE });
             if takes_error {
                 assert!(a.take_error().unwrap().is_some());
@@ -190,8 +190,8 @@ pub fn after_an_error_the_next_arrival_is_an_event(backend: Backend) {
     }
 }
 
-/// An error is there when the socket is registered. It is told to the writer alone, or to both; the reader waits for
-/// datagrams still, though nobody has read.
+/// The error precedes the registration. It is reported as writable alone, or as both; the reader still gets events
+/// for datagrams, although no read has blocked.
 pub fn an_error_does_not_silence_the_reader(backend: Backend) {
     if !makes_sockets(backend) {
         return;
@@ -206,12 +206,12 @@ pub fn an_error_does_not_silence_the_reader(backend: Backend) {
     let (mut a, to_a) = udp();
     let (peer, to_peer) = refusing_udp();
     a.connect(to_peer).unwrap();
-    patiently(|| a.send(b"anybody?")).unwrap();
+    patiently(|| a.send(b"question")).unwrap();
     t.register(&mut a, A, BOTH);
     let events = expect_error(&mut t, WRITE);
-    let was_told = events.iter().any(Event::is_readable);
+    let was_reported = events.iter().any(Event::is_readable);
     assert!(a.take_error().unwrap().is_some());
-    if was_told {
+    if was_reported {
         assert_kind(a.recv(&mut [0; 4]), ErrorKind::WouldBlock);
     }
     send_after_all(peer, to_a);
@@ -239,14 +239,14 @@ pub fn errors_one_after_another(backend: Backend) {
         for take in takes {
             let mut t = Tester::new(backend);
             let (mut a, _) = udp();
-            let (_keep, nobody) = refusing_udp();
-            a.connect(nobody).unwrap();
+            let (_keep, unused) = refusing_udp();
+            a.connect(unused).unwrap();
             t.register(&mut a, A, interest);
             if interest.is_writable() {
                 t.expect(&[want(A, WRITE)]);
             }
             for round in 0..5 {
-                patiently(|| a.send(b"anybody?")).unwrap();
+                patiently(|| a.send(b"question")).unwrap();
                 // epoll says an error without a direction as both, and takes it for the end of a pipe if only readable
                 // was asked for.
                 let events = expect_error(&mut t, if interest == READ { READ } else { WRITE });

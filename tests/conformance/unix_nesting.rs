@@ -139,7 +139,7 @@ fn what_found_no_room_keeps_it_readable(backend: Backend) {
     assert!(!is_readable(fd.as_fd()));
 }
 
-/// A notification that nobody needs any more must not take the room of an event.
+/// A stale notification must not take the place of an event.
 fn a_zero_timeout_finds_what_is_ready(backend: Backend) {
     let mut t = Tester::with_capacity(backend, 1);
     let waker = Waker::new(t.registry(), WAKE).unwrap();

@@ -68,7 +68,7 @@ fn the_reader_has_gone(backend: Backend) {
     fill(&sender);
     t.register(&mut sender, A, WRITE);
     t.quiet();
-    // Some room, and nobody who would ever make more.
+    // Some room, and no reader that would make more.
     read_exactly(&receiver, 64 << 10);
     drop(receiver);
     let events = t.expect(&[want(A, WRITE)]);
@@ -130,7 +130,7 @@ fn a_writer_of_a_fifo_comes_back(backend: Backend) {
     for _ in 0..5 {
         let mut writer = fifo.writer();
         writer.write_all(b"one").unwrap();
-        // That the last writer has gone may be told again with the news.
+        // The event may repeat that the last writer has gone.
         t.until_read(&reader, b"one");
         writer.write_all(b"two").unwrap();
         t.until_read(&reader, b"two");
@@ -205,7 +205,7 @@ fn a_reader_of_a_fifo_comes_back(backend: Backend) {
     t.expect(&[want(A, WRITE)]);
     fill(&writer);
     drop(reader);
-    // Nobody can read it any more.
+    // The pipe has no reader any more.
     t.expect(&[want(A, WRITE).or(READ)]);
     assert_kind(writer.write(b"x"), ErrorKind::BrokenPipe);
     let reader = fifo.reader();

@@ -346,8 +346,8 @@ impl Tester {
             match self.poll.poll_until(&mut self.events, deadline) {
                 Err(e) => assert_eq!(e.kind(), ErrorKind::Interrupted),
                 Ok(()) => {
-                    let is_told = self.events.iter().any(|event| event.token() == token);
-                    let bytes = if is_told { drain(from) } else { Vec::new() };
+                    let is_reported = self.events.iter().any(|event| event.token() == token);
+                    let bytes = if is_reported { drain(from) } else { Vec::new() };
                     if !bytes.is_empty() {
                         return bytes;
                     }

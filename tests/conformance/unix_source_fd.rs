@@ -21,14 +21,14 @@ on_every_backend![
     little_room_hides_nothing_from_the_next_poll,
     raw_writes_lose_nothing,
     not_read_does_not_spin,
-    a_crowd_that_is_ready_starves_nobody,
-    a_crowd_starves_nobody_of_a_slow_program,
+    a_ready_crowd_starves_no_source,
+    a_crowd_starves_no_source_of_a_slow_program,
     the_errors_of_its_contract,
     a_second_registration_repeats_no_event,
     bad_descriptors,
     files_and_directories,
     one_number_with_two_polls,
-    closed_without_a_word,
+    closed_without_deregister,
     a_closed_number_does_not_spin,
     deregistered_and_closed_under_a_sleeper,
     a_duplicate_is_a_source_of_its_own,
@@ -53,7 +53,7 @@ fn raw_reads_lose_nothing(backend: Backend) {
         assert_eq!(raw_drain(&a), 1);
     }
     t.quiet();
-    // Refilled before anybody looked.
+    // Refilled before the next poll.
     for _ in 0..30 {
         send(&b, b"x");
         t.expect(&[want(A, READ)]);
@@ -148,7 +148,7 @@ fn drained_and_refilled_while_asleep(backend: Backend) {
     }
 }
 
-/// What is unread and told again may take all the room of a poll; the next one has room for what is new.
+/// Repeated events of unread sources may fill one poll; the next one has room for new events.
 fn little_room_hides_nothing_from_the_next_poll(backend: Backend) {
     let mut t = Tester::new(backend);
     let (unread, unread_peer) = pair();
@@ -162,14 +162,14 @@ fn little_room_hides_nothing_from_the_next_poll(backend: Backend) {
     for _ in 0..20 {
         raw_drain(&a);
         send(&b, b"x");
-        // It may look as if nobody had read: then it is told after a pause, like what nobody has read.
+        // This may look like an unread source, which is reported after a pause.
         if t.poll_now().iter().any(|event| event.token() == A) {
             continue;
         }
         std::thread::sleep(Duration::from_millis(20));
         t.poll.poll(&mut narrow, Some(Duration::ZERO)).unwrap();
-        let was_told = narrow.iter().any(|event| event.token() == A);
-        assert!(was_told || t.poll_now().iter().any(|event| event.token() == A), "{backend}");
+        let was_reported = narrow.iter().any(|event| event.token() == A);
+        assert!(was_reported || t.poll_now().iter().any(|event| event.token() == A), "{backend}");
     }
 }
 
@@ -186,7 +186,7 @@ fn raw_writes_lose_nothing(backend: Backend) {
     t.expect(&[want(A, WRITE)]);
 }
 
-/// A descriptor that nobody reads: on a kernel that answers levels its event is repeated, but not without pause.
+/// A descriptor that is never read: on a kernel that reports levels its event is repeated, but with pauses.
 fn not_read_does_not_spin(backend: Backend) {
     let mut t = Tester::new(backend);
     let (a, b) = pair();
@@ -205,7 +205,7 @@ fn not_read_does_not_spin(backend: Backend) {
 }
 
 /// Promise 8, for those whose readiness the kernel repeats.
-fn a_crowd_that_is_ready_starves_nobody(backend: Backend) {
+fn a_ready_crowd_starves_no_source(backend: Backend) {
     const CROWD: usize = 300;
     let mut t = Tester::with_capacity(backend, 1);
     let crowd: Vec<_> = (0..CROWD).map(|_| pair()).collect();
@@ -240,7 +240,7 @@ fn a_crowd_that_is_ready_starves_nobody(backend: Backend) {
 }
 
 /// Promise 8, where each poll finds all of them due again.
-fn a_crowd_starves_nobody_of_a_slow_program(backend: Backend) {
+fn a_crowd_starves_no_source_of_a_slow_program(backend: Backend) {
     const CROWD: usize = 5;
     let mut t = Tester::with_capacity(backend, 1);
     let crowd: Vec<_> = (0..CROWD).map(|_| pair()).collect();
@@ -357,7 +357,7 @@ fn one_number_with_two_polls(backend: Backend) {
     one.quiet();
 }
 
-fn closed_without_a_word(backend: Backend) {
+fn closed_without_deregister(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     for round in 0..100 {
@@ -368,7 +368,7 @@ fn closed_without_a_word(backend: Backend) {
             t.expect(&[want(A, WRITE)]);
         }
         close(fd);
-        // The number gets a new owner, who is ready in every way.
+        // The number gets a new owner, which is ready in both directions.
         let (mut c, d) = pair();
         send(&d, b"x");
         waker.wake().unwrap();
@@ -391,8 +391,7 @@ fn closed_without_a_word(backend: Backend) {
 fn a_closed_number_does_not_spin(backend: Backend) {
     let mut t = Tester::new(backend);
     let (a, _b) = pair();
-    // A number that nobody takes meanwhile.
-    // SAFETY: no memory is passed.
+    // A number that no other descriptor gets meanwhile. SAFETY: no memory is passed.
     let fd = unsafe { libc::fcntl(a.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 900) };
     assert!(fd >= 900);
     drop(a);

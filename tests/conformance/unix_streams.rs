@@ -35,7 +35,7 @@ fn a_full_stream_is_quiet_until_there_is_room(backend: Backend) {
     }
 }
 
-/// The change comes right after the hang-up was told, before anything has looked at it again.
+/// The change comes right after the hang-up was reported, before it is checked again.
 fn room_after_a_hang_up_is_reported(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = UnixStream::pair().unwrap();
@@ -45,7 +45,7 @@ fn room_after_a_hang_up_is_reported(backend: Backend) {
     let also = if backend == Backend::Kqueue { WRITE } else { READ };
     let events = t.expect(&[want(A, READ).or(also)]);
     if events.iter().any(|event| event.is_writable()) {
-        // A kqueue tells that the writing half has ended, full as it is: a write fails at once.
+        // A kqueue reports the end of the writing half although its buffer is full: a write fails at once.
         return;
     }
     read_on(&b);

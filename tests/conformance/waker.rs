@@ -1,4 +1,4 @@
-//! Promise 12: a wake is never lost, whoever wakes, whenever, and however many wakers there are.
+//! Promise 12: a wake is never lost, from any thread, at any time, with any number of wakers.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn a_wake_before_the_poll(backend: Backend) {
     t.quiet();
 }
 
-/// Also where the kernel tells of nothing but a change from 0 to 1 (illumos 13436): nobody reads the wakes.
+/// Also where the kernel reports only a change from 0 to 1 (illumos 13436): the wakes are not read in between.
 fn a_wake_wakes_each_time(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();

@@ -24,7 +24,7 @@ on_every_backend![
     what_is_not_there_says_so,
 ];
 
-/// Who would hang for ever is told so.
+/// A sleep that would hang for ever is an error.
 fn a_sleep_that_nothing_could_end(backend: Backend) {
     let mut t = Tester::new(backend);
     assert_kind(t.poll.poll(&mut t.events, None), ErrorKind::InvalidInput);
@@ -53,7 +53,7 @@ fn a_sleep_without_sources(backend: Backend) {
     assert!(start.elapsed() >= Duration::from_millis(30));
 }
 
-/// Nobody tells of its operations.
+/// The library doesn't see its operations.
 fn a_raw_descriptor(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = std_tcp_pair();
@@ -114,7 +114,8 @@ fn a_source_without_its_descriptor_has_an_error(backend: Backend) {
     }
 }
 
-/// The second preview tells of the end as readable alone, and so do runtimes of the first until both halves are closed.
+/// The second preview reports the end as readable alone, and so do runtimes of the first until both halves are
+/// closed.
 fn a_hang_up_is_the_end_of_reading(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();

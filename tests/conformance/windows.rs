@@ -138,7 +138,7 @@ pub fn short_timeouts_between_wakes(backend: Backend) {
                 t.expect(&[want(WAKE, READ)]);
             }
             thread.join().unwrap();
-            // Each wake is told once.
+            // Each wake is reported once.
             t.quiet();
         }
     });

@@ -1,6 +1,6 @@
 //! The system calls of the library, and the errors that the kernel documents for them.
 
-/// A system call, told apart by what it's used for, and the errors that it is made to fail with.
+/// A system call, distinguished by its purpose, and the errors that are injected.
 pub struct Call {
     /// As in the table: the system call, and what for.
     pub name: &'static str,

@@ -19,7 +19,7 @@ use super::scenario::{steps, Step, World};
 
 /// How often a step is tried before another thread does it.
 const TRIES: usize = 3;
-/// What a traced thread is told by a call that is used for nothing else.
+/// The result of a call that has no other use, by which a thread knows that it is traced.
 const TRACED: libc::c_long = 42;
 
 /// Runs the steps, from the step `from` on with `faults` (as strace's `-e inject=` has them), and answers what went wrong

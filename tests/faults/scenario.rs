@@ -115,7 +115,7 @@ impl World {
     }
 
     fn poll(&mut self) -> &mut (Poll, Events) {
-        self.poll.as_mut().expect("a poll that nobody sleeps in")
+        self.poll.as_mut().expect("a poll without a sleeping thread")
     }
 }
 
@@ -477,7 +477,7 @@ impl Steps {
     /// Lets another thread sleep in the poll.
     fn asleep(&mut self) {
         self.step("", |w| {
-            let (mut poll, mut events) = w.poll.take().expect("a poll that nobody sleeps in");
+            let (mut poll, mut events) = w.poll.take().expect("a poll without a sleeping thread");
             let id = Arc::new(AtomicI32::new(0));
             let its = Arc::clone(&id);
             w.sleeper = Some(thread::spawn(move || {

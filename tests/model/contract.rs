@@ -21,7 +21,7 @@ pub enum Is {
 /// What a backend promises beyond the contract, or short of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
-    /// Events tell the truth, and come with the next `poll`.
+    /// Events are exact, and come with the next `poll`.
     pub exact: bool,
     /// Events are not repeated without a reason.
     pub terse: bool,
@@ -31,11 +31,11 @@ pub struct Rules {
     pub ends_in_both_directions: bool,
     /// A closed descriptor with an open duplicate goes on giving events (`PLATFORMS.md`, 13).
     pub duplicates_live: bool,
-    /// What was closed while registered, without a word that could be heard, goes on for a moment.
+    /// A source that was closed while registered, unseen by the backend, is reported for a moment more.
     pub raw_lives: bool,
     /// A raw descriptor may be closed while it is registered: its number may be used again at once.
     pub raw_may_vanish: bool,
-    /// That somebody has shut down his own reading half is told to himself (`PLATFORMS.md`, 7).
+    /// A local shutdown of the reading half is reported (`PLATFORMS.md`, 7).
     pub tells_own_shutdown: bool,
     /// What was sent may stay with the sender's kernel for seconds: if the buffers of both ends of a TCP connection are
     /// full, the news that one has room again is lost with the data that it comes with, and is only sent once more.
@@ -62,7 +62,7 @@ pub struct Contract {
     registered: BTreeMap<usize, Registration>,
     /// By token: whether it has a wake to report.
     wakers: BTreeMap<usize, bool>,
-    /// Tokens that may come although they are nobody's.
+    /// Tokens that may come although no registration has them.
     limbo: BTreeSet<usize>,
     tells_own_shutdown: bool,
     holds_back: bool,
@@ -75,7 +75,7 @@ struct Pair {
     channels: [Channel; 2],
     /// How many descriptors stand for each end.
     handles: [usize; 2],
-    /// Somebody has shut down or closed something.
+    /// A half was shut down or closed.
     is_hurt: bool,
 }
 
@@ -107,9 +107,9 @@ impl Channel {
 struct Registration {
     end: End,
     asks: [bool; 2],
-    /// The next readiness must be told.
+    /// The next readiness must be reported.
     armed: [bool; 2],
-    /// The end of what can be read was told: behind a short read is that, and it need not be told again.
+    /// The end of the data was reported: it is behind a short read, and need not be reported again.
     end_told: bool,
     /// Events since something last happened to the pair.
     repeated: usize,
@@ -265,12 +265,12 @@ impl Contract {
         is_last
     }
 
-    /// Whether a direction of this end must be told as soon as it is ready.
+    /// Whether a direction of this end must be reported as soon as it is ready.
     pub fn awaits(&self, end: End, direction: usize) -> bool {
         self.registered.values().any(|found| found.end == end && found.armed[direction])
     }
 
-    /// Whether somebody has shut down or closed something.
+    /// Whether a half was shut down or closed.
     pub fn is_hurt(&self, end: End) -> bool {
         self.pairs.get(&(end / 2)).map_or(true, |pair| pair.is_hurt)
     }
@@ -300,7 +300,7 @@ impl Contract {
         }
     }
 
-    /// What must be told.
+    /// The events that must come.
     pub fn owed(&self) -> Vec<(usize, usize)> {
         let mut owed = Vec::new();
         for (&token, registration) in &self.registered {
@@ -314,7 +314,7 @@ impl Contract {
         owed
     }
 
-    /// What must be told by the next `poll` that has room for it.
+    /// The events that must come with the next `poll` that has room.
     pub fn owed_at_once(&self, rules: Rules) -> Vec<(usize, usize)> {
         let mut owed = self.owed();
         owed.retain(|(token, _)| {
@@ -331,7 +331,7 @@ impl Contract {
         owed
     }
 
-    /// Judges what a `poll` has told.
+    /// Judges the events of a `poll`.
     pub fn told(&mut self, events: &[Told], rules: Rules) -> Result<(), String> {
         for event in events {
             self.judge(event, rules)?;
@@ -358,12 +358,12 @@ impl Contract {
         }
         if let Some(&woken) = self.wakers.get(&event.token) {
             if !woken {
-                return Err(format!("nobody has woken: {event:?}"));
+                return Err(format!("a wake without a waker: {event:?}"));
             }
             return Ok(());
         }
         let Some(registration) = self.registered.get(&event.token) else {
-            return Err(format!("a token that is nobody's: {event:?}"));
+            return Err(format!("a token without a registration: {event:?}"));
         };
         let Some(pair) = self.pairs.get(&(registration.end / 2)) else {
             return Err(format!("its source has gone: {event:?}"));
@@ -374,7 +374,7 @@ impl Contract {
             }
             let may_come = pair.is_hurt && rules.ends_in_both_directions;
             if !registration.asks[direction] && !may_come {
-                return Err(format!("nobody asked for {}: {event:?}", NAMES[direction]));
+                return Err(format!("no interest in {}: {event:?}", NAMES[direction]));
             }
             if rules.exact && !pair.is_hurt && self.is(registration.end, direction) == Is::Not {
                 return Err(format!("it is not {}: {event:?}", NAMES[direction]));
@@ -391,7 +391,7 @@ impl Contract {
             _ => 3,
         };
         if rules.terse && registration.repeated >= most {
-            return Err(format!("told again and again: {event:?}"));
+            return Err(format!("repeated too often: {event:?}"));
         }
         Ok(())
     }
@@ -427,7 +427,8 @@ fn is_stream(kind: Kind) -> bool {
     !matches!(kind, Kind::Datagram | Kind::Udp)
 }
 
-/// Whether a short read or write counts as used up. Nobody counts the bytes that pass through `try_io_with`.
+/// Whether a short read or write counts as used up. The library doesn't count the bytes that pass through
+/// `try_io_with`.
 fn tells_of_short(kind: Kind) -> bool {
     is_stream(kind) && kind != Kind::Wrapped
 }

@@ -16,7 +16,8 @@ pub struct Kernel(pub Backend);
 impl Ground for Kernel {
     fn rules(&self) -> Rules {
         Rules {
-            // Windows' kernel tells of a socket in the background: later, or of what was read since.
+            // The kernel of Windows updates a socket's state in the background: late, or with data that was read
+            // since.
             exact: !cfg!(windows),
             terse: true,
             raw_is_late: matches!(self.0, Backend::PosixPoll | Backend::Iocp),

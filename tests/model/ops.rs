@@ -17,7 +17,7 @@ pub enum Op {
     Drain(usize),
     Shutdown(usize, Half),
     Close(usize),
-    /// Closes without a word to the `Poll`, though it be registered.
+    /// Closes without `deregister`, even if it is registered.
     Vanish(usize),
     Duplicate(usize),
     CloseDuplicate(usize),

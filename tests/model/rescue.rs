@@ -1,9 +1,9 @@
 //! How long is too long, also on a machine that has no time; and what ends a `poll` without a timeout that should have
 //! ended by itself.
 //!
-//! That an event has not come after two seconds proves nothing if nobody was let run in them. So steps are counted as
-//! well, each a moment's sleep of a thread and a datagram through the kernel: what is owed must have come after so many
-//! of them. Where there is time, that many are over before the two seconds are.
+//! An event that is missing after two seconds proves nothing if the machine ran no thread meanwhile. So steps are
+//! counted as well, each a moment's sleep of a thread and a datagram through the kernel: an event that is due must
+//! have come after that many of them. Where there is time, that many are over before the two seconds are.
 
 use std::cell::Cell;
 use std::net::UdpSocket;

@@ -156,7 +156,7 @@ impl Server {
     }
 
     fn end(mut self) -> Samples {
-        // That is how it is told.
+        // The end of its input ends the server.
         drop(self.child.stdin.take());
         let status = self.child.wait().expect("the server's end");
         self.reader.join().unwrap();

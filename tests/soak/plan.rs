@@ -3,11 +3,11 @@
 /// How a connection ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client has sent all and shuts its half down; it hears the rest, and then the end.
+    /// The client has sent all and shuts its half down; it receives the rest, and then the end.
     ClientShutsDown,
     /// The server shuts its half down at half-time; it goes on to listen.
     ServerShutsDown,
-    /// One of them is gone without a word, which resets the connection.
+    /// One side closes abruptly, which resets the connection.
     ClientVanishes,
     ServerVanishes,
     /// The client closes it and leaves something unread, which resets it too.
@@ -22,7 +22,7 @@ pub const ENDS: [End; 5] = [
     End::ClientLeavesUnread,
 ];
 
-/// Bytes that tell the server the number.
+/// The bytes that carry the number to the server.
 pub const HEADER: usize = 8;
 
 #[derive(Copy, Clone, Debug)]

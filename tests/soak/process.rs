@@ -159,7 +159,7 @@ impl Samples {
     ///   have ended since;
     /// - bytes on the heap or in memory, by more than the slack. So a table shows that grows beyond its spare room.
     ///
-    /// Who counts connections has checked at each sample that there are as many descriptors, and no other.
+    /// Each sample has checked already that there are as many descriptors as connections, and no other.
     pub fn judged(&self, connections: usize) -> String {
         assert!(self.has_first() && self.has_later(), "too short to see anything: {self:?}");
         let (last, first, later) = (self.last.unwrap_or_default(), &self.first, &self.later);

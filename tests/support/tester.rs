@@ -41,7 +41,7 @@ pub const fn rounds(usual: usize) -> usize {
     }
 }
 
-/// After so many times nobody only pretends to block.
+/// After this many times a `WouldBlock` is no pretence.
 const PRETENCES: usize = 30;
 
 /// A poll that knows what it waits for.
@@ -52,7 +52,7 @@ pub struct Tester {
     tokens: RefCell<BTreeMap<usize, (Token, Interest)>>,
     /// Those that must not come any more, in whatever way the poll is shaken.
     gone: RefCell<BTreeSet<Token>>,
-    /// Who was told as readable once though nothing had come.
+    /// The tokens that were reported as readable once without data.
     excused: RefCell<BTreeSet<Token>>,
 }
 
@@ -238,7 +238,7 @@ fn is_met(want: &Want, all: &[Event]) -> bool {
 #[track_caller]
 fn check(wants: &[Want], event: &Event) {
     let Some(want) = wants.iter().find(|want| want.token == event.token()) else {
-        panic!("an event with a token that nobody waits for: {event:?}; wanted: {wants:?}");
+        panic!("an event with an unexpected token: {event:?}; wanted: {wants:?}");
     };
     assert_sane(event, want.allows);
 }
@@ -248,8 +248,8 @@ fn check(wants: &[Want], event: &Event) {
 pub fn assert_sane(event: &Event, allows: Interest) {
     assert!(event.is_readable() || event.is_writable(), "an event that says nothing: {event:?}");
     let readable = allows.is_readable() || allows.is_priority();
-    assert!(readable || !event.is_readable(), "a readable event nobody asked for: {event:?}");
-    assert!(allows.is_writable() || !event.is_writable(), "a writable event nobody asked for: {event:?}");
+    assert!(readable || !event.is_readable(), "readable without the interest: {event:?}");
+    assert!(allows.is_writable() || !event.is_writable(), "writable without the interest: {event:?}");
 }
 
 #[track_caller]
@@ -272,14 +272,14 @@ pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = std::net::TcpListener::bind(any_port()).expect("bind");
     let one = std::net::TcpStream::connect(listener.local_addr().unwrap()).expect("connect");
     let (other, peer) = listener.accept().expect("accept");
-    assert_eq!(peer, one.local_addr().unwrap(), "somebody else's connection");
+    assert_eq!(peer, one.local_addr().unwrap(), "another connection");
     one.set_nodelay(true).unwrap();
     other.set_nodelay(true).unwrap();
     (one, other)
 }
 
-/// Two ends of a TCP connection, blocking. There are no sockets but those that come from outside, so the ends are
-/// connections that whoever runs the tests has made and passes on to each other (`xtask/src/wasi/bridge.rs`).
+/// Two ends of a TCP connection, blocking. The only sockets come from outside, so the ends are connections that the
+/// test runner has made and forwards to each other (`xtask/src/wasi/bridge.rs`).
 #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
 #[track_caller]
 pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
@@ -360,8 +360,8 @@ pub fn udp() -> (UdpSocket, SocketAddr) {
     (socket, addr)
 }
 
-/// A port that refuses datagrams for as long as the socket is kept. It hears nobody but itself, and keeps the port: one
-/// that were merely free may be somebody else's by the time that a datagram gets there.
+/// A port that refuses datagrams for as long as the socket is kept. It is connected to itself, and keeps the port: a
+/// port that is merely free may be taken by the time that a datagram arrives.
 #[track_caller]
 pub fn refusing_udp() -> (Option<UdpSocket>, SocketAddr) {
     let (socket, addr) = udp();
@@ -396,8 +396,8 @@ pub fn settle() {
     }
 }
 
-/// Does what would block only because the system hasn't noticed yet that it wouldn't: WASI's runtimes learn in the
-/// background that a new socket may be written. Nor does who only pretends do so for long.
+/// Retries an operation that may block only because the system is late: WASI's runtimes learn in the background that
+/// a new socket is writable. Chaos doesn't pretend for long either.
 pub fn patiently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -570,7 +570,7 @@ pub mod unix {
         }
     }
 
-    /// Whether anybody who sleeps on `fd` would be told that it is readable.
+    /// Returns whether a thread that sleeps on `fd` would find it readable.
     pub fn is_readable(fd: BorrowedFd<'_>) -> bool {
         becomes_readable(fd, Duration::ZERO)
     }

@@ -67,8 +67,8 @@ const PROGRAMS: [Program; 3] = [
         without: &[
             "a_sleep_may_be_interrupted_and_loses_nothing",
             "connections_break_if_it_is_asked_for",
-            "nobody_is_told_what_nobody_asked",
-            "with_room_for_one_nobody_starves",
+            "only_the_interest_is_reported",
+            "with_room_for_one_no_source_starves",
         ],
         lacking: &[Lacking {
             test: "a_test_that_panics_prints_the_seed",

@@ -136,7 +136,7 @@ impl World<'_> {
                 if is_stream {
                     let good = buf[..n].iter().zip(open.received..).all(|(&byte, at)| byte == byte_at(at));
                     if !good {
-                        return Err("bytes that nobody sent".into());
+                        return Err("bytes that were not sent".into());
                     }
                     open.received += n as u64;
                 }

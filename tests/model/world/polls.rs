@@ -76,7 +76,7 @@ impl World<'_> {
                 !told.iter().any(|event| event.token == *token && event.directions[*direction])
             };
             if let Some(missing) = owed.iter().find(is_missing) {
-                return Err(format!("{missing:?} was due, and there was room; told was {told:?}"));
+                return Err(format!("{missing:?} was due, and there was room; the events were {told:?}"));
             }
         }
         self.contract.told(&told, self.rules)?;
@@ -114,13 +114,13 @@ impl World<'_> {
         let writer = thread::spawn(move || {
             thread::sleep(Duration::from_micros(100));
             let result = source.write(&[byte_at(position)]);
-            // A pipe of Windows' that isn't registered yet, or whose last write nobody knows to be done, takes nothing.
-            // Then nobody owes the poller an event.
+            // A Windows pipe that isn't registered yet, or whose last write is not known to be done, takes nothing.
+            // Then no event is due.
             let woken = if matches!(result, Ok(1)) { Ok(()) } else { waker.wake() };
-            // Without its waker a wake would not be told.
+            // Dropping the waker would lose the wake.
             (source, result, woken.map(|()| waker))
         });
-        // What it is told of as soon as it is there, and nothing keeps from being there.
+        // The event is due as soon as the byte arrives, and nothing keeps the byte from arriving.
         let is_clear = self.contract.is(id, WRITE_DIRECTION) == Is::Ready && !self.contract.is_hurt(id);
         let must_come = is_clear && self.contract.awaits(peer, READ_DIRECTION);
         let polled = self.poll_beside_thread(must_come);
