@@ -1,13 +1,7 @@
 //! Making command lines, and running what ends soon.
 
+use crate::prelude::*;
 use std::ffi::OsStr;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::{env, fmt, fs};
-
-use anyhow::{bail, Context, Result};
-
-use crate::workspace;
 
 /// The cargo that runs this, in the repository's root.
 pub fn cargo<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Result<Command> {

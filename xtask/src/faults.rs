@@ -1,11 +1,6 @@
 //! `cargo xtask faults`: every system call of the library is made to fail, and the table of what comes of it.
 
-use anyhow::{bail, Result};
-
-use crate::command::{cargo, need};
-use crate::job::Job;
-use crate::workspace;
-use crate::Task;
+use crate::prelude::*;
 
 /// Make every system call fail, and compare what comes of it with docs/faults.md: needs strace
 #[derive(clap::Args)]

@@ -1,17 +1,6 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, each for as long as there is time.
 
-use std::env;
-use std::fs;
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Result};
-
-use crate::command::cargo;
-use crate::job::Job;
-use crate::rustup;
-use crate::workspace;
-use crate::Task;
+use crate::prelude::*;
 
 const TARGETS: [&str; 4] = ["watch", "knotes", "event_words", "model"];
 const VERSION: &str = "0.13.2";

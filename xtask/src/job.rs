@@ -1,16 +1,9 @@
 //! Running what may take long, print much, or hang.
 
-use std::fmt;
+use crate::prelude::*;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result};
-
-use crate::command::{read_lossy, start_failed};
+use std::process::{Child, ExitStatus};
 
 /// A program whose output goes to a file, and which is killed with its children if it takes too long.
 pub struct Job {

@@ -1,19 +1,10 @@
 //! `cargo xtask kernels`: the conformance suite on real Linux kernels of other versions, as a static program that is all
 //! there is beside busybox, in a machine that qemu emulates.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::capture;
-use crate::job::Job;
-use crate::libtest::{Outcome, Output};
+use crate::prelude::*;
 use crate::sysroot::{Std, Toolchain};
-use crate::targets::{conformance, executable, list::MUSL};
-use crate::{workspace, Task};
+use crate::targets::list::MUSL;
+use crate::targets::{conformance, executable};
 
 /// Run the conformance suite on other Linux kernels, under qemu
 ///

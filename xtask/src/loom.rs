@@ -1,12 +1,6 @@
 //! `cargo xtask loom`: the model tests, each run once for every order that its threads can take.
 
-use anyhow::{bail, Result};
-
-use crate::command::{cargo, rustflags};
-use crate::job::Job;
-use crate::libtest::Output;
-use crate::workspace;
-use crate::Task;
+use crate::prelude::*;
 
 /// Model-check with loom the waker, and what happens to registrations while a thread polls
 ///

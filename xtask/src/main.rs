@@ -15,6 +15,7 @@ mod loom;
 mod miri;
 mod model;
 mod packages;
+mod prelude;
 mod rustup;
 mod sanitize;
 mod shake;

@@ -1,15 +1,7 @@
 //! `cargo xtask miri`: the pure parts, the simulation, and the suite on epoll, in an interpreter that sees undefined
 //! behaviour.
 
-use std::env;
-use std::thread;
-
-use anyhow::{bail, Result};
-
-use crate::command::cargo_of;
-use crate::job::{Ended, Job};
-use crate::libtest::{listed, Outcome, Output};
-use crate::{rustup, workspace, Task};
+use crate::prelude::*;
 
 /// Interpret tests with Miri, which sees undefined behaviour: needs a nightly toolchain of rustup's
 ///

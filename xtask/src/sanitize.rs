@@ -1,16 +1,6 @@
 //! `cargo xtask sanitize`: the test suite under the sanitizers.
 
-use std::env;
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::Result;
-
-use crate::command::rustflags;
-use crate::job::Job;
-use crate::rustup;
-use crate::workspace;
-use crate::Task;
+use crate::prelude::*;
 
 /// Run the tests under the address, the thread and the memory sanitizer: needs a nightly toolchain of rustup's
 ///

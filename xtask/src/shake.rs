@@ -2,16 +2,8 @@
 //!
 //! Also what rustdoc runs each documentation test by: `ci/examples.rs`.
 
+use crate::prelude::*;
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::job::{Ended, Job};
-use crate::{workspace, Task};
 
 /// Run a program that uses wakeful once for each seed of `WAKEFUL_CHAOS`, until it fails or hangs
 #[derive(clap::Args)]

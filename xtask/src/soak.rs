@@ -1,14 +1,8 @@
 //! `cargo xtask soak`: many connections for a long time, and nothing may grow.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
+use crate::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::command::{cargo, start_failed};
-use crate::Task;
+use std::io::{BufRead, BufReader};
 
 /// Let many connections come, talk, half-close and vanish, check every byte, and fail if the server ever holds fewer
 /// than were asked for, or if descriptors or memory grow

@@ -4,17 +4,8 @@
 //! Needs Debian's packages rustc-web, cargo-web, rust-web-src, rust-web-llvm and rust-web-clippy. They lie beside rustup's
 //! and change nothing for its users.
 
+use crate::prelude::*;
 use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{capture, rustflags};
-use crate::job::Job;
-use crate::packages;
-use crate::workspace;
 
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy"];
 const COMPILER: &str = "/usr/bin/rustc";

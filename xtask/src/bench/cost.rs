@@ -1,15 +1,7 @@
 //! W7: what a library costs before the program runs: time to build it, crates, bytes.
 
-use std::collections::BTreeSet;
-use std::fs;
+use crate::prelude::*;
 use std::io::Write;
-use std::path::Path;
-use std::time::Instant;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{capture, cargo};
-use crate::workspace;
 
 const LIBRARIES: [&str; 3] = ["mio", "wakeful", "polling"];
 

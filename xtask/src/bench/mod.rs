@@ -9,17 +9,11 @@ mod programs;
 mod samples;
 mod table;
 
-use std::fs::{self, File};
-use std::process::Stdio;
-
-use anyhow::{bail, Context, Result};
-
+use crate::prelude::*;
 use machine::Machine;
 use programs::Programs;
 use samples::Samples;
-
-use crate::command::{read_lossy, start_failed};
-use crate::{workspace, Task};
+use std::fs::{self, File};
 
 /// Measure wakeful beside its peers: a table here, a report with charts and the raw numbers below target/bench
 #[derive(clap::Args)]

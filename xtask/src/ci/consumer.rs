@@ -1,14 +1,6 @@
 //! A project of its own that uses the library, as a user's does. Everything is below the build folder.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, Result};
-
-use crate::command::{cargo, cargo_of};
-use crate::workspace;
+use crate::prelude::*;
 
 pub struct Consumer {
     folder: PathBuf,

@@ -1,11 +1,8 @@
 //! Each combination of features builds without a warning.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::Runner;
-use crate::command::{capture, cargo, rustflags};
-use crate::workspace;
+use crate::prelude::*;
+use serde_json::Value;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
     let combinations = every()?;

@@ -10,19 +10,9 @@ mod package;
 mod patch;
 mod steps;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::prelude::*;
 use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{anyhow, bail, Result};
-
 use steps::{Step, STEPS};
-
-use crate::command::{capture, Shown};
-use crate::job::Job;
-use crate::{workspace, Task};
 
 /// Run all checks, and sum them up
 #[derive(clap::Args)]

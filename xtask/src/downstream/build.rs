@@ -1,14 +1,8 @@
 //! Building the test executables of a copy.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-use anyhow::{bail, Result};
-use serde_json::Value;
-
 use super::checkout::Checkout;
-use crate::command::{read_lossy, rustflags};
-use crate::job::Job;
+use crate::prelude::*;
+use serde_json::Value;
 
 /// One of the crate's test targets, built.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

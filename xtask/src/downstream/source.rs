@@ -1,15 +1,9 @@
 //! Getting a published crate's source, without knowing where a registry is: cargo does.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::crates::Published;
-use crate::command::{capture, cargo};
+use crate::prelude::*;
+use serde_json::Value;
+use std::ffi::OsString;
 
 /// Where cargo has unpacked the crate. `scratch` is a folder for a package that asks for it.
 pub fn locate(published: &Published, scratch: &Path) -> Result<PathBuf> {

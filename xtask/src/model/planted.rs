@@ -1,15 +1,7 @@
 //! Bugs that are planted in a copy of the library, one at a time: each must be found within a minute.
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::cargo;
 use crate::downstream::source::{mirror, write_if_new};
-use crate::job::Job;
-use crate::workspace;
+use crate::prelude::*;
 
 /// An edit of the library's source that makes a bug of it.
 struct Plant {

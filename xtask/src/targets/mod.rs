@@ -3,20 +3,10 @@
 pub mod list;
 mod zig;
 
-use std::process::Command;
-use std::time::{Duration, Instant};
-
-use anyhow::{bail, Context, Result};
-
-use list::{Linker, Proof, Runner, Target, TARGETS};
-
 use crate::ci::features;
-use crate::command::{rustflags, Shown};
-use crate::job::Job;
-use crate::libtest::{Outcome, Output};
-use crate::packages;
+use crate::prelude::*;
 use crate::sysroot::{build_folder, Std, Toolchain};
-use crate::Task;
+use list::{Linker, Proof, Runner, Target, TARGETS};
 
 /// Type-check the library for every target, link what can be linked, run what can be run
 #[derive(clap::Args)]

@@ -4,12 +4,11 @@
 //! other, and what arrives on one is passed on to the other, ends included: for the program they are the two ends of
 //! one connection. With the first byte the program says that it has taken both, and the next two are made.
 
+use crate::prelude::*;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 pub struct Bridge {
     is_over: Arc<AtomicBool>,

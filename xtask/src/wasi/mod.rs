@@ -5,16 +5,10 @@ mod echo;
 mod runtime;
 mod suite;
 
-use std::path::PathBuf;
-
-use anyhow::{bail, Context, Result};
+use self::runtime::Runtime;
+use crate::prelude::*;
 use clap::ValueEnum;
 use serde_json::Value;
-
-use self::runtime::Runtime;
-use crate::command::{cargo, read_lossy};
-use crate::job::Job;
-use crate::{packages, rustup, workspace, Task};
 
 /// Run the tests and the echo example as WebAssembly, in a runtime of each WASI preview
 #[derive(clap::Args)]

@@ -3,20 +3,8 @@
 mod ten;
 mod tokio;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{capture, cargo};
-use crate::job::Job;
-use crate::packages;
-use crate::rustup;
+use crate::prelude::*;
 use crate::sysroot::{Std, Toolchain};
-use crate::workspace;
-use crate::Task;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
