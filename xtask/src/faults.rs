@@ -2,7 +2,7 @@
 
 use crate::prelude::*;
 
-/// Make every system call fail, and compare what comes of it with docs/faults.md: needs strace
+/// Make every system call fail, and compare the outcome with docs/faults.md: needs strace
 #[derive(clap::Args)]
 pub struct Faults {
     /// Write docs/faults.md instead of comparing

@@ -30,10 +30,7 @@ impl Task for Fuzz {
             println!("   installing cargo-fuzz {VERSION} below {}", tools.display());
             let mut install = cargo(["install", "cargo-fuzz", "--version", VERSION, "--locked"])?;
             install.arg("--root").arg(&tools);
-            let ended = Job::new(install, logs.join("install.log")).run()?;
-            if !ended.success() {
-                bail!("cargo-fuzz can't be installed: {ended}\n{}", ended.output()?.trim_end());
-            }
+            Job::new(install, logs.join("install.log")).succeed().context("cargo-fuzz can't be installed")?;
         }
         let mut is_good = true;
         for target in TARGETS.iter().filter(|target| self.wants(target)) {

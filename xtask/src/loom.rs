@@ -2,7 +2,7 @@
 
 use crate::prelude::*;
 
-/// Model-check with loom the waker, and what happens to registrations while a thread polls
+/// Model-check with loom the waker, and registrations while a thread polls
 ///
 /// Each model is a few threads with a few steps each. It is run once for every order of the steps in which no thread is
 /// interrupted more often than stated, and for every value that the memory model lets a load answer.

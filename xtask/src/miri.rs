@@ -3,7 +3,7 @@
 
 use crate::prelude::*;
 
-/// Interpret tests with Miri, which sees undefined behaviour: needs a nightly toolchain of rustup's
+/// Interpret tests with Miri, which sees undefined behaviour
 ///
 /// What Miri can't do is on a list, one test and one reason each: such a test must stop with that reason.
 #[derive(clap::Args)]

@@ -2,9 +2,9 @@
 
 use crate::prelude::*;
 
-/// Run the tests under the address, the thread and the memory sanitizer: needs a nightly toolchain of rustup's
+/// Run the tests under the address, the thread and the memory sanitizer
 ///
-/// The calls go through libc's wrappers, which the sanitizers know.
+/// Needs a nightly toolchain of rustup's. The calls go through libc's wrappers, which the sanitizers know.
 #[derive(clap::Args)]
 pub struct Sanitize {
     /// Only these

@@ -5,7 +5,7 @@
 use crate::prelude::*;
 use std::ffi::{OsStr, OsString};
 
-/// Run a program that uses wakeful once for each seed of `WAKEFUL_CHAOS`, until it fails or hangs
+/// Run a program with each seed of `WAKEFUL_CHAOS`, until it fails or hangs
 #[derive(clap::Args)]
 pub struct Shake {
     /// How many seeds: 1, 2, 3, and so on
@@ -73,7 +73,7 @@ impl Run<'_> {
         let log = self.log()?;
         let ended = Job::new(command, &log).limit(self.limit).run()?;
         let output = ended.output()?;
-        fs::remove_file(&log).with_context(|| format!("can't remove {}", log.display()))?;
+        fs::remove_file(&log)?;
         Ok((ended, output))
     }
 

@@ -4,8 +4,10 @@ use crate::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufRead, BufReader};
 
-/// Let many connections come, talk, half-close and vanish, check every byte, and fail if the server ever holds fewer
-/// than were asked for, or if descriptors or memory grow
+/// Serve many connections for a long time: no byte is wrong, and nothing grows
+///
+/// The connections come, talk, half-close and vanish. The run fails if the server ever holds fewer than were asked for,
+/// or if descriptors or memory grow.
 #[derive(clap::Args)]
 pub struct Soak {
     /// How many connections the server holds, at least, at any time

@@ -59,11 +59,19 @@ fn home() -> Option<PathBuf> {
     env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
+/// Makes the folder, or empties it.
+pub fn fresh(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
 /// Does this while no other process holds the lock on the file, which is made. It ends with the process, however that
 /// ends.
 pub fn locked<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
     path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    let file = fs::File::create(path).with_context(|| format!("can't create {}", path.display()))?;
+    let file = fs::File::create(path)?;
     let mut lock = fd_lock::RwLock::new(file);
     if lock.try_write().is_err() {
         eprintln!("waiting for another run, which has locked {}", path.display());

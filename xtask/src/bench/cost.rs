@@ -46,7 +46,7 @@ pub fn measure(wants: impl Fn(&str) -> bool, quick: bool, mut out: impl Write) -
 
 fn cold_build(folder: &Path, library: &str, profile: &str) -> Result<f64> {
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+        fs::remove_dir_all(folder)?;
     }
     let mut build = cargo(["build", "--locked", "--quiet", "--profile", profile, "--package"])?;
     build.arg(format!("hello-{library}")).arg("--target-dir").arg(folder);

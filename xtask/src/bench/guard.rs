@@ -27,7 +27,7 @@ pub fn guard(accept: bool) -> Result<bool> {
     let path = workspace::root()?.join("bench/guard/figures.txt");
     let now = counter.count_all()?;
     if accept {
-        fs::write(&path, write(&now)).with_context(|| format!("can't write {}", path.display()))?;
+        fs::write(&path, write(&now))?;
         println!("{}", path.display());
         return Ok(true);
     }

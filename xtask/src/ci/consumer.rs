@@ -15,10 +15,8 @@ impl Consumer {
     pub fn new(name: &str, manifest: &str, main: &str) -> Result<Consumer> {
         let consumers = workspace::target("consumers")?;
         let folder = consumers.join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder.join("src"))?;
+        workspace::fresh(&folder)?;
+        fs::create_dir(folder.join("src"))?;
         let consumer = Consumer { folder, target: consumers.join("target") };
         consumer.write("Cargo.toml", &format!("{HEAD}\n{manifest}"))?;
         consumer.write("src/main.rs", main)?;
@@ -32,8 +30,7 @@ impl Consumer {
     }
 
     fn write(&self, file: &str, text: &str) -> Result<()> {
-        let path = self.folder.join(file);
-        fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
+        Ok(fs::write(self.folder.join(file), text)?)
     }
 
     /// Our cargo, in the project.
@@ -56,7 +53,7 @@ impl Consumer {
     /// The packages that cargo has locked, without the project itself.
     pub fn locked(&self) -> Result<BTreeSet<String>> {
         let path = self.folder.join("Cargo.lock");
-        let lock = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+        let lock = fs::read_to_string(&path)?;
         Ok(names(&lock))
     }
 }

@@ -4,7 +4,6 @@
 use super::Runner;
 use crate::prelude::*;
 use crate::shake::{Run, SEEDS};
-use serde_json::Value;
 use std::ffi::OsString;
 
 const BACKENDS: [&str; 2] = ["epoll", "posix_poll"];
@@ -48,9 +47,8 @@ fn documentation(runner: &mut Runner) -> Result<String> {
 fn build(runner: &mut Runner) -> Result<Vec<(String, String)>> {
     let mut command = cargo(["build", "--examples", "--package", "wakeful", "--all-features"])?;
     command.arg("--message-format=json-render-diagnostics");
-    let messages = runner.read(command)?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let built: Vec<_> = messages
+    let printed = runner.read(command)?;
+    let built: Vec<_> = messages(&printed)
         .filter(|message| message["target"]["kind"][0] == "example")
         .filter_map(|message| {
             let name = message["target"]["name"].as_str()?;

@@ -31,11 +31,9 @@ pub fn all() -> Result<Vec<String>> {
 
 /// What cargo knows of the library.
 pub fn package() -> Result<Value> {
-    let metadata = capture(cargo(["metadata", "--format-version", "1", "--no-deps"])?)?;
-    let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
-    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
-    let package = packages.iter().find(|package| package["name"] == "wakeful");
-    package.cloned().context("cargo doesn't know the package wakeful")
+    let packages = packages_of(cargo(["metadata", "--no-deps"])?)?;
+    let package = packages.into_iter().find(|package| package["name"] == "wakeful");
+    package.context("cargo doesn't know the package wakeful")
 }
 
 fn combinations(features: &[String]) -> Vec<Vec<String>> {

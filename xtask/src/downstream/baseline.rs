@@ -20,7 +20,7 @@ impl Baseline {
         rustc.arg("-V");
         let lock_file = lock_file(home);
         let lock = fs::read(&lock_file);
-        let lock = lock.with_context(|| format!("can't read {}", lock_file.display()))?;
+        let lock = lock?;
         let mut hasher = DefaultHasher::new();
         lock.hash(&mut hasher);
         let key = format!(

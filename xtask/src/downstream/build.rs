@@ -48,10 +48,9 @@ pub fn build(checkout: &Checkout, only: Option<&[String]>) -> Result<Built> {
 }
 
 /// Reads cargo's messages, one JSON value a line.
-fn read(messages: &str) -> Built {
+fn read(printed: &str) -> Built {
     let mut built = Built::default();
-    for line in messages.lines() {
-        let message: Value = serde_json::from_str(line).unwrap_or(Value::Null);
+    for message in messages(printed) {
         match message["reason"].as_str() {
             Some("compiler-artifact") => {
                 let path = message["executable"].as_str();

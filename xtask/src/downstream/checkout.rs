@@ -81,7 +81,7 @@ impl Checkout {
                 bail!("{} is missing: the copy with the real mio makes it", shared.display());
             }
             if own.exists() {
-                fs::remove_file(&own).with_context(|| format!("can't remove {}", own.display()))?;
+                fs::remove_file(&own)?;
             }
             capture(self.cargo(&["generate-lockfile"])?)?;
             capture(self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
@@ -98,10 +98,9 @@ impl Checkout {
     }
 
     fn check_mio(&self) -> Result<()> {
-        let mut metadata = self.cargo(&["metadata", "--format-version", "1"])?;
-        metadata.args(["--filter-platform", &host()?]).args(self.features());
-        let metadata: Value = serde_json::from_str(&capture(metadata)?)?;
-        let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut metadata = self.cargo(&["metadata", "--filter-platform", &host()?])?;
+        metadata.args(self.features());
+        let packages = packages_of(metadata)?;
         // Other lines of mio are other crates to cargo, which signal-hook-mio also tests itself with.
         let is_mio_1 = |package: &&Value| {
             package["name"] == "mio"

@@ -139,7 +139,7 @@ fn copy(tree: &Path) -> Result<()> {
     let manifests = ["Cargo.toml", "Cargo.lock", "compat/mio/Cargo.toml", "xtask/Cargo.toml"];
     // The documentation is part of the library.
     for file in manifests.into_iter().chain(["README.md", "PLATFORMS.md"]) {
-        let content = fs::read(root.join(file)).with_context(|| format!("can't read {file}"))?;
+        let content = fs::read(root.join(file))?;
         write_if_new(&tree.join(file), &content)?;
     }
     Ok(())

@@ -145,14 +145,8 @@ pub fn conformance(toolchain: &Toolchain, triple: &str, runner: &Runner) -> Resu
 }
 
 fn run_one(command: Command, triple: &str, what: &str) -> Result<String> {
-    let shown = Shown(&command).to_string();
     let log = build_folder()?.join("logs").join(format!("{triple}.{what}.log"));
-    let ended = Job::new(command, log).limit(Duration::from_secs(30 * 60)).run()?;
-    let output = ended.output()?;
-    if !ended.success() {
-        bail!("{}\n`{shown}`: {ended}", output.trim_end());
-    }
-    Ok(output)
+    Job::new(command, log).limit(Duration::from_secs(30 * 60)).succeed()
 }
 
 fn sum_up(rows: &[Row]) -> bool {

@@ -77,11 +77,8 @@ impl Runtime {
     }
 
     fn do_install(&self, command: Command, name: &str) -> Result<()> {
-        let ended = Job::new(command, self.tools.join(format!("{name}.log"))).run()?;
-        if !ended.success() {
-            bail!("can't install {name}: {ended}\n{}", ended.output()?.trim_end());
-        }
-        Ok(())
+        let job = Job::new(command, self.tools.join(format!("{name}.log")));
+        job.succeed().with_context(|| format!("can't install {name}")).map(drop)
     }
 }
 

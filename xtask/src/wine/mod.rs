@@ -144,7 +144,7 @@ struct Prefix {
 impl Prefix {
     fn new(compiler: Compiler) -> Result<Prefix> {
         let folder = workspace::cache("wine")?;
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         let prefix = Prefix { folder: folder.join("prefix"), compiler, runner: "wine".into() };
         let system = prefix.folder.join("drive_c/windows/system32");
         if !system.join("kernel32.dll").exists() {
@@ -214,7 +214,7 @@ fn stand_in(folder: &Path, system: &Path) -> Result<()> {
         __declspec(dllexport) BOOL WINAPI ProcessPrng(BYTE *bytes, SIZE_T size) {\n\
             return SystemFunction036(bytes, (ULONG)size);\n\
         }\n";
-    fs::write(&source, text).with_context(|| format!("can't write {}", source.display()))?;
+    fs::write(&source, text)?;
     let mut compile = Command::new(LINKER);
     compile.args(["-O1", "-shared", "-o"]).arg(&library).arg(&source).arg("-ladvapi32");
     capture(compile)?;

@@ -10,7 +10,7 @@ pub fn runner() -> Result<PathBuf> {
     if !folder.join("usr/bin/wine").exists() {
         packages::need(&[("debootstrap", &["debootstrap"])])?;
         println!("making {}", folder.display());
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         // The system's own mirror.
         let text = r#"mirror=$(apt-get indextargets --format '$(SITE)' | grep -v -e security -e backports | head -n 1)
             exec debootstrap --variant=minbase --include=wine,wine64 trixie "$1" "$mirror""#;
