@@ -23,15 +23,15 @@ pub const STEPS: &[Step] = &[
     quick("format", format),
     quick("clippy", clippy),
     quick("doc", doc),
-    quick("features", features::check),
+    step("features", features::check),
     quick("dependencies", dependencies::check),
     quick("package", package::check),
-    quick("patch", patch::check),
+    step("patch", patch::check),
     quick("test", test),
     step("test-release", test_release),
     step("mio-flags", mio_flags),
     quick("chaos", chaos),
-    quick("examples", examples::check),
+    step("examples", examples::check),
     // Random programs, shortly.
     step("model", |runner| task(runner, "model --seconds 10", "model: ")),
     // Every system call made to fail, whenever it is made.
@@ -39,8 +39,8 @@ pub const STEPS: &[Step] = &[
     // Few connections for some seconds.
     step("soak", |runner| task(runner, "soak --connections 300 --minutes 0.05", "memory ")),
     // What the hot operations cost, counted and not timed.
-    quick("guard", |runner| task(runner, "bench --guard", "")),
-    quick("loom", |runner| task(runner, "loom", "test result: ")),
+    step("guard", |runner| task(runner, "bench --guard", "")),
+    step("loom", |runner| task(runner, "loom", "test result: ")),
     // What a program that is tested with Miri reaches.
     step("miri", |runner| task(runner, "miri", "miri: ")),
     step("msrv", msrv::check),
