@@ -187,6 +187,6 @@ mod tests {
             }
             calls += 1;
         }
-        assert_eq!(calls, 5, "a command that is written otherwise isn't looked at");
+        assert_eq!(calls, 11, "a command that is written otherwise isn't looked at");
     }
 }
