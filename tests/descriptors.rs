@@ -9,12 +9,13 @@ use std::io::{ErrorKind, Read};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use fastrand::Rng;
 use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use wakeful::unix::{pipe, SourceFd};
 use wakeful::{Backend, IoSource, Poll, Token, Waker};
 
 mod support;
-use support::unix::{is_close_on_exec, Directory};
+use support::unix::is_close_on_exec;
 use support::*;
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -67,7 +68,7 @@ fn a_waker_is_what_it_was_built_with() {
 
 /// One of everything that has a descriptor, registered.
 fn everything(backend: Backend) -> Box<dyn std::any::Any> {
-    let directory = Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     let _ = t.poll.as_fd();
@@ -138,7 +139,7 @@ fn all_are_non_blocking() {
 #[test]
 fn errors_leak_nothing() {
     for_each(|backend| {
-        let directory = Directory::new();
+        let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("nothing/here");
         let taken = directory.path().join("taken");
         let _taken = UnixListener::bind(&taken).unwrap();
@@ -389,8 +390,8 @@ struct Entry {
 }
 
 impl Kind {
-    fn random(random: &mut Random, stream: std::os::unix::net::UnixStream) -> Kind {
-        match random.below(3) {
+    fn random(random: &mut Rng, stream: std::os::unix::net::UnixStream) -> Kind {
+        match random.usize(..3) {
             0 => Kind::Stream(UnixStream::from_std(stream)),
             1 => Kind::Wrapped(IoSource::new(stream)),
             _ => Kind::Raw(stream.into()),
@@ -448,14 +449,14 @@ impl Kind {
 /// nothing leaks, and no closed source is reported.
 #[test]
 fn any_order_loses_and_leaks_nothing() {
-    let mut random = Random::seeded();
+    let mut random = seeded();
     for_each(|backend| {
         leaks_nothing(|| random_order(backend, &mut random, 4000));
     });
 }
 
-fn random_order(backend: Backend, random: &mut Random, steps: usize) {
-    let mut t = Tester::with_capacity(backend, 1 + random.below(8));
+fn random_order(backend: Backend, random: &mut Rng, steps: usize) {
+    let mut t = Tester::with_capacity(backend, 1 + random.usize(..8));
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     let mut entries: Vec<Entry> = Vec::new();
     // Of sources that were deregistered before they went, so that they keep nothing alive.
@@ -466,7 +467,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
         Token(next_token)
     };
     for _ in 0..steps {
-        match random.below(12) {
+        match random.usize(..12) {
             0 | 1 if entries.len() < 20 => {
                 let (stream, peer) = std::os::unix::net::UnixStream::pair().unwrap();
                 stream.set_nonblocking(true).unwrap();
@@ -479,18 +480,18 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
             _ if entries.is_empty() => {}
             2 => {
                 // Without `deregister`, and perhaps with an event queued.
-                let entry = entries.swap_remove(random.below(entries.len()));
-                if random.chance(2) {
+                let entry = entries.swap_remove(random.usize(..entries.len()));
+                if random.usize(..2) == 0 {
                     send(&entry.peer, b"gone");
                 }
                 drop(entry);
             }
             3 => {
-                let mut entry = entries.swap_remove(random.below(entries.len()));
+                let mut entry = entries.swap_remove(random.usize(..entries.len()));
                 if entry.is_registered {
                     entry.kind.deregister(&t);
                 }
-                if random.chance(2) {
+                if random.usize(..2) == 0 {
                     // SAFETY: the number is open.
                     let duplicate = unsafe { libc::fcntl(entry.kind.fd(), libc::F_DUPFD_CLOEXEC, 0) };
                     assert_ne!(duplicate, -1);
@@ -501,7 +502,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
             }
             4 => {
                 // The number lives on as another kind of source.
-                let index = random.below(entries.len());
+                let index = random.usize(..entries.len());
                 let Entry { mut kind, peer, token: _, is_registered } = entries.swap_remove(index);
                 if is_registered {
                     kind.deregister(&t);
@@ -522,7 +523,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
                 entries.push(entry);
             }
             5 | 6 => {
-                let index = random.below(entries.len());
+                let index = random.usize(..entries.len());
                 let entry = &mut entries[index];
                 entry.token = token();
                 if entry.is_registered {
@@ -533,7 +534,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
                 }
             }
             7 => {
-                let index = random.below(entries.len());
+                let index = random.usize(..entries.len());
                 let entry = &mut entries[index];
                 if entry.is_registered {
                     entry.kind.deregister(&t);
@@ -551,7 +552,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
                 }
             }
             _ => {
-                let index = random.below(entries.len());
+                let index = random.usize(..entries.len());
                 entries[index].kind.drain();
                 send(&entries[index].peer, b"x");
                 if entries[index].is_registered {

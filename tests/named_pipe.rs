@@ -24,6 +24,7 @@ use windows_sys::Win32::System::Pipes::{
 
 mod support;
 use support::handles::{handle_count, leaks_no_handle, turn};
+use support::seeded;
 
 const READ: Interest = Interest::READABLE;
 const WRITE: Interest = Interest::WRITABLE;
@@ -399,7 +400,7 @@ fn a_server_loop_survives_clients_that_come_and_go() {
     t.register(&mut server, SERVER, BOTH);
     let server_name = name.clone();
     let clients = thread::spawn(move || {
-        let mut random = Random::seeded();
+        let mut random = seeded();
         for number in 0..CLIENTS {
             let mut client = loop {
                 match File::options().read(true).write(true).open(&name) {
@@ -411,8 +412,8 @@ fn a_server_loop_survives_clients_that_come_and_go() {
             if number % 3 != 0 {
                 client.write_all(&vec![1; number]).unwrap();
             }
-            if random.below(2) == 0 {
-                thread::sleep(Duration::from_micros(random.below(1000) as u64));
+            if random.usize(..2) == 0 {
+                thread::sleep(Duration::from_micros(random.usize(..1000) as u64));
             }
         }
     });
@@ -727,39 +728,12 @@ fn a_sleeping_poller_hears_of_a_pipe_used_by_another_thread() {
     thread.join().unwrap();
 }
 
-struct Random(u64);
-
-impl Random {
-    fn seeded() -> Random {
-        let seed = match std::env::var("WAKEFUL_SEED") {
-            Ok(seed) => seed.parse().expect("WAKEFUL_SEED is a number"),
-            Err(_) => {
-                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-                now.as_nanos() as u64
-            }
-        };
-        println!("WAKEFUL_SEED={seed}");
-        Random(seed | 1)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        ((self.next() >> 20) % limit as u64) as usize
-    }
-}
-
 /// A thousand pipes, a few at a time, with messages of 1 byte to 1 MiB in both directions, dropped at random moments.
 #[test]
 fn soak() {
     const PIPES: usize = 1000;
     let _turn = turn();
-    let mut random = Random::seeded();
+    let mut random = seeded();
     let mut t = Tester::new();
     drop(pair(&mut t, BOTH, BOTH));
     t.poll_for(Duration::from_millis(20));
@@ -767,19 +741,19 @@ fn soak() {
     let mut sum = 0;
     for number in 0..PIPES {
         let (server, client) = pair(&mut t, BOTH, BOTH);
-        for _ in 0..random.below(4) {
-            let limit = 1 << random.below(21);
-            let size = 1 + random.below(limit);
+        for _ in 0..random.usize(..4) {
+            let limit = 1 << random.usize(..21);
+            let size = 1 + random.usize(..limit);
             let message: Vec<u8> = (0..size).map(|n| (n + number) as u8).collect();
-            let (from, to) = if random.below(2) == 0 { (&server, &client) } else { (&client, &server) };
+            let (from, to) = if random.usize(..2) == 0 { (&server, &client) } else { (&client, &server) };
             t.until(|| (&*from).write(&message)).unwrap();
-            if random.below(8) == 0 {
+            if random.usize(..8) == 0 {
                 break; // with the message under way
             }
             assert_eq!(t.read_exactly(to, size), message);
             sum += size;
         }
-        match random.below(3) {
+        match random.usize(..3) {
             0 => drop((server, client)),
             1 => drop((client, server)),
             _ => {

@@ -72,7 +72,7 @@ const UNFINISHED: &str = " <unfinished ...>";
 /// The calls between the marks, each with its thread, and the thread that set the marks.
 #[track_caller]
 fn trace_all(scenario: &str, backend: Backend, extra: &[&str]) -> (String, Vec<(String, String)>) {
-    let directory = support::unix::Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("log");
     let output = Command::new("strace")
         .args(["-f", "-qq", "-o"])

@@ -7,7 +7,6 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::{self as std_net, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 
@@ -281,25 +280,21 @@ fn assert_invalid<T: std::fmt::Debug>(result: io::Result<T>) {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-/// A path that nothing has, and that nothing has afterwards.
-struct TempPath(PathBuf);
+/// A path that nothing has, in a folder that goes with this.
+struct TempPath {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
 
 impl TempPath {
     fn new() -> TempPath {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("wakeful-net-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        TempPath(std::env::temp_dir().join(name))
+        let folder = tempfile::tempdir().unwrap();
+        TempPath { path: folder.path().join("socket"), _folder: folder }
     }
 }
 
 impl AsRef<Path> for TempPath {
     fn as_ref(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempPath {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        &self.path
     }
 }

@@ -33,7 +33,7 @@ libfuzzer_sys::fuzz_target!(init: unsafe { libc::signal(libc::SIGPIPE, libc::SIG
         .take(200)
         .map(|seed| {
             let seed = u64::from_le_bytes(seed.try_into().expect("eight bytes"));
-            ops::Op::random(&mut support::Random::new(seed))
+            ops::Op::random(&mut fastrand::Rng::with_seed(seed))
         })
         .collect();
     let seed = bytes.first().copied().unwrap_or(0).into();

@@ -94,14 +94,14 @@ fn a_half_read_source_is_quiet_or_tells_of_news(backend: Backend) {
 }
 
 fn an_echo_loses_nothing(backend: Backend) {
-    let mut random = Random::seeded();
+    let mut random = seeded();
     let mut t = Tester::new(backend);
     let (mut a, mut b) = tcp_pair();
     t.register(&mut a, A, BOTH);
     t.register(&mut b, B, READ);
     t.expect(&[want(A, WRITE)]);
     for _ in 0..rounds(1500) {
-        let bytes: Vec<u8> = (0..1 + random.below(300)).map(|_| random.next() as u8).collect();
+        let bytes: Vec<u8> = (0..1 + random.usize(..300)).map(|_| random.u8(..)).collect();
         send(&a, &bytes);
         let mut arrived = Vec::new();
         while arrived.len() < bytes.len() {
@@ -115,7 +115,7 @@ fn an_echo_loses_nothing(backend: Backend) {
             t.expect(&[want(A, READ).or(WRITE)]);
             back += drain(&a).len();
         }
-        if random.chance(10) {
+        if random.usize(..10) == 0 {
             t.quiet();
         }
     }

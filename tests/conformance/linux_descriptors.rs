@@ -12,7 +12,6 @@ use wakeful::unix::{pipe, SourceFd};
 use wakeful::{Backend, Interest, IoSource, Poll};
 
 use crate::linux_terminals::terminal;
-use crate::support::unix::Directory;
 use crate::support::*;
 
 on_every_backend![each_kind_is_answered_as_by_epoll];
@@ -37,7 +36,7 @@ const DIFFERENCES: &[Difference] = &[
 ];
 
 fn each_kind_is_answered_as_by_epoll(backend: Backend) {
-    let folder = Directory::new();
+    let folder = tempfile::tempdir().unwrap();
     let mut wrong = Vec::new();
     let mut found_differences = Vec::new();
     for (name, fd) in kinds(&folder) {
@@ -82,7 +81,7 @@ fn made(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-fn kinds(folder: &Directory) -> Vec<(&'static str, OwnedFd)> {
+fn kinds(folder: &tempfile::TempDir) -> Vec<(&'static str, OwnedFd)> {
     let open = |path: &str| -> OwnedFd { File::open(path).unwrap().into() };
     let path = |path: &std::path::Path| -> OwnedFd {
         let path = CString::new(path.as_os_str().as_bytes()).unwrap();

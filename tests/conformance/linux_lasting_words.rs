@@ -20,7 +20,6 @@ use wakeful::unix::{pipe, SourceFd};
 use wakeful::{Backend, Interest, IoSource, Registry, Token};
 
 use crate::linux_terminals::terminal;
-use crate::support::unix::Directory;
 use crate::support::*;
 
 on_every_backend![
@@ -355,7 +354,7 @@ fn a_terminal_that_has_gone_and_is_full(backend: Backend) {
 
 /// The kernel says that a socket has room to send. The one that it sends to has none.
 fn a_full_queue_of_another(backend: Backend) {
-    let folder = Directory::new();
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("full");
     let _full = UnixDatagram::bind(&path).unwrap();
     let make = || (UnixDatagram::unbound().unwrap(), Box::new(()) as Box<dyn std::any::Any>);

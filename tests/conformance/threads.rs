@@ -7,6 +7,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use wakeful::net::TcpStream;
 use wakeful::{Backend, Interest, Token, Waker};
 
@@ -68,12 +69,12 @@ fn a_wake_ends_a_sleep(backend: Backend) {
     const ROUNDS: usize = 3000;
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = Random::new(1);
+            let mut random = Rng::with_seed(1);
             for round in 0..ROUNDS {
-                for _ in 0..random.below(200) {
+                for _ in 0..random.usize(..200) {
                     std::hint::spin_loop();
                 }
-                if random.chance(50) {
+                if random.usize(..50) == 0 {
                     thread::sleep(Duration::from_micros(100));
                 }
                 waker.wake().unwrap();
@@ -102,12 +103,12 @@ fn wakes_from_many_threads(backend: Backend) {
             let (registry, asked, seen, left, last) = (&registry, &asked, &seen, &left, &last);
             scope.spawn(move || {
                 let waker = Waker::new(registry, Token(index)).unwrap();
-                let mut random = Random::new(index as u64);
+                let mut random = Rng::with_seed(index as u64);
                 for wake in 1..=WAKES {
                     asked[index].store(wake, Ordering::Release);
                     waker.wake().unwrap();
                     // Sometimes wakes follow each other, sometimes each is waited for.
-                    if random.chance(2) || wake == WAKES {
+                    if random.usize(..2) == 0 || wake == WAKES {
                         wait_until("its wake", || seen[index].load(Ordering::Acquire) >= wake);
                     }
                 }
@@ -283,18 +284,18 @@ fn a_deregistered_token_is_never_seen_again(backend: Backend) {
     let waker = Waker::new(t.registry(), Token(0)).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut random = Random::new(3);
+            let mut random = Rng::with_seed(3);
             let deadline = Instant::now() + Duration::from_millis(600);
             let (mut a, b) = tcp_pair();
             for token in 1.. {
                 registry.register(&mut a, Token(token), BOTH).unwrap();
-                if random.chance(3) {
+                if random.usize(..3) == 0 {
                     send(&b, b"x");
                 }
-                for _ in 0..random.below(300) {
+                for _ in 0..random.usize(..300) {
                     std::hint::spin_loop();
                 }
-                if random.chance(3) {
+                if random.usize(..3) == 0 {
                     read_on(&a);
                 }
                 registry.deregister(&mut a).unwrap();
@@ -423,7 +424,7 @@ fn epolls_mark_as_a_token_under_wakes(backend: Backend) {
 /// that is sent arrives at the poller, and no token of the past does.
 fn everything_at_once(backend: Backend) {
     const THREADS: usize = 4;
-    let seed = Random::seeded().next();
+    let seed = seeded().u64(..);
     let mut t = Tester::with_capacity(backend, 8);
     let registry = t.registry().try_clone().unwrap();
     let deadline = Instant::now() + Duration::from_millis(1200);
@@ -435,7 +436,7 @@ fn everything_at_once(backend: Backend) {
         for thread in 0..THREADS {
             let (registry, seen, left, waker) = (&registry, &seen, &left, &waker);
             scope.spawn(move || {
-                let mut random = Random::new(seed ^ thread as u64);
+                let mut random = Rng::with_seed(seed ^ thread as u64);
                 let mut next = thread;
                 let mut token = || {
                     next += THREADS;
@@ -447,8 +448,8 @@ fn everything_at_once(backend: Backend) {
                     let (mut a, b): (TcpStream, TcpStream) = tcp_pair();
                     let mut name = token();
                     registry.register(&mut a, name, READ).unwrap();
-                    for _ in 0..random.below(30) {
-                        match random.below(6) {
+                    for _ in 0..random.usize(..30) {
+                        match random.usize(..6) {
                             0 => {
                                 name = token();
                                 registry.reregister(&mut a, name, READ).unwrap();
@@ -477,7 +478,7 @@ fn everything_at_once(backend: Backend) {
                         // too low: only drained sources count on.
                         drain(&a);
                     }
-                    if random.chance(2) {
+                    if random.usize(..2) == 0 {
                         registry.deregister(&mut a).unwrap();
                     }
                 }

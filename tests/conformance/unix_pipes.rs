@@ -12,7 +12,7 @@ use wakeful::event::Event;
 use wakeful::unix::{pipe, SourceFd};
 use wakeful::Backend;
 
-use crate::support::unix::{raw_drain, Directory};
+use crate::support::unix::raw_drain;
 use crate::support::*;
 
 on_every_backend![
@@ -94,12 +94,12 @@ fn the_reader_of_a_full_pipe_has_gone(backend: Backend) {
 
 struct Fifo {
     path: PathBuf,
-    _directory: Directory,
+    _directory: tempfile::TempDir,
 }
 
 impl Fifo {
     fn new() -> Fifo {
-        let directory = Directory::new();
+        let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fifo");
         let name = CString::new(path.as_os_str().as_bytes()).unwrap();
         // SAFETY: `name` is a C string.

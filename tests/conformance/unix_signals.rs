@@ -7,6 +7,7 @@ use std::sync::Once;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use wakeful::net::TcpStream;
 use wakeful::{Backend, Token, Waker};
 
@@ -369,11 +370,11 @@ fn others_work_under_signals_without_end(backend: Backend) {
     let wakes = Token(2 * ROUNDS);
     let waker = Waker::new(t.registry(), wakes).unwrap();
     let target = Target::this();
-    let mut random = Random::new(1);
+    let mut random = Rng::with_seed(1);
     let mut signal = move || {
         target.interrupt();
         // Time to get into the handler, out of the call, or into the next one.
-        for _ in 0..random.below(3000) {
+        for _ in 0..random.usize(..3000) {
             std::hint::spin_loop();
         }
     };

@@ -10,7 +10,7 @@ use wakeful::unix::SourceFd;
 use wakeful::{Backend, Events, IoSource, Token, Waker};
 
 use crate::skips::skip;
-use crate::support::unix::{close, raw_drain, read, Directory};
+use crate::support::unix::{close, raw_drain, read};
 use crate::support::*;
 use crate::threads::while_asleep;
 
@@ -69,7 +69,7 @@ fn raw_reads_lose_nothing(backend: Backend) {
 
 fn drained_and_refilled_in_any_rhythm(backend: Backend) {
     const COUNT: usize = 6;
-    let mut random = Random::seeded();
+    let mut random = seeded();
     let mut t = Tester::with_capacity(backend, 4);
     let pairs: Vec<_> = (0..COUNT).map(|_| pair()).collect();
     for (index, (a, _)) in pairs.iter().enumerate() {
@@ -80,11 +80,11 @@ fn drained_and_refilled_in_any_rhythm(backend: Backend) {
     let mut news = [false; COUNT];
     let mut waiting = [0; COUNT];
     for _ in 0..4000 {
-        let index = random.below(COUNT);
+        let index = random.usize(..COUNT);
         let (a, b) = &pairs[index];
-        match random.below(8) {
+        match random.usize(..8) {
             0..=2 => {
-                let count = 1 + random.below(20);
+                let count = 1 + random.usize(..20);
                 send(b, &vec![1; count]);
                 waiting[index] += count;
                 news[index] = true;
@@ -107,7 +107,7 @@ fn drained_and_refilled_in_any_rhythm(backend: Backend) {
                     }
                 }
             }
-            _ if random.chance(20) => {
+            _ if random.usize(..20) == 0 => {
                 let deadline = Instant::now() + PATIENCE;
                 while news.contains(&true) {
                     assert!(Instant::now() < deadline, "lost: {news:?} {waiting:?}");
@@ -322,7 +322,7 @@ pub fn files_and_directories(backend: Backend) {
         return skip(backend, "regular_files");
     }
     let mut t = Tester::new(backend);
-    let directory = Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let file = std::fs::File::create(directory.path().join("file")).unwrap();
     let directory = std::fs::File::open(directory.path()).unwrap();
     for file in [file, directory] {

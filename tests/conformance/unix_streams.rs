@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use wakeful::net::{UnixDatagram, UnixListener, UnixStream};
 use wakeful::Backend;
 
-use crate::support::unix::Directory;
 use crate::support::*;
 
 on_every_backend![
@@ -88,7 +87,7 @@ fn one_event_for_one_change(backend: Backend) {
 
 fn a_listener_of_the_file_system(backend: Backend) {
     let mut t = Tester::new(backend);
-    let directory = Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let mut listener = UnixListener::bind(&path).unwrap();
     t.register(&mut listener, A, READ);
@@ -107,7 +106,7 @@ fn a_listener_of_the_file_system(backend: Backend) {
 /// mio#1817: a peer without a name.
 fn an_unnamed_peer(backend: Backend) {
     let mut t = Tester::new(backend);
-    let directory = Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let mut listener = UnixListener::bind(&path).unwrap();
     t.register(&mut listener, A, READ);
@@ -146,7 +145,7 @@ fn datagrams(backend: Backend) {
 
 fn datagrams_of_the_file_system(backend: Backend) {
     let mut t = Tester::new(backend);
-    let directory = Directory::new();
+    let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     let mut a = UnixDatagram::bind(&path).unwrap();
     let b = UnixDatagram::unbound().unwrap();

@@ -72,8 +72,8 @@ fn pipe_name(of: &str) -> String {
 }
 
 pub fn unix_domain_sockets(backend: Backend) {
-    let path = std::env::temp_dir().join(format!("wakeful-{}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
     let addr = SocketAddr::from_pathname(&path).unwrap();
     assert_eq!(addr.as_pathname(), Some(path.as_path()));
     assert!(!addr.is_unnamed());
@@ -111,7 +111,6 @@ pub fn unix_domain_sockets(backend: Backend) {
     t.expect(&[want(C, READ)]);
     assert_eq!(server.read(&mut [0; 4]).unwrap(), 0);
     drop(listener);
-    std::fs::remove_file(&path).unwrap();
 }
 
 /// The timer that keeps a short timeout ends no later sleep, and a wake that comes first is not lost on it.

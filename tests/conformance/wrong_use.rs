@@ -105,7 +105,6 @@ fn any_source(backend: Backend) {
     check(&mut (Box::new(udp().0) as Box<dyn wakeful::event::Source>));
     #[cfg(unix)]
     {
-        use crate::support::unix::Directory;
         use wakeful::net::{UnixDatagram, UnixStream};
         let pair = UnixStream::pair().unwrap();
         let mut one = pair.0;
@@ -115,7 +114,7 @@ fn any_source(backend: Backend) {
         let (mut sender, mut receiver) = wakeful::unix::pipe::new().unwrap();
         check(&mut sender);
         check(&mut receiver);
-        let directory = Directory::new();
+        let directory = tempfile::tempdir().unwrap();
         let mut listener = wakeful::net::UnixListener::bind(directory.path().join("socket")).unwrap();
         check(&mut listener);
     }

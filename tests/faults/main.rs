@@ -233,7 +233,7 @@ fn run(
     inject: Option<&str>,
     leaks: usize,
 ) -> Result<(String, Seen), String> {
-    let folder = support::unix::Directory::new();
+    let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let mut case = vec![backend.to_string(), log.display().to_string(), leaks.to_string(), from.to_string()];
     case.extend(stand.faults.iter().map(|fault| fault.to_string()));

@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 
 use wakeful::Backend;
 
+use fastrand::Rng;
 use grounds::{Chaotic, Kernel};
 use ops::Op;
-use support::Random;
 use world::Ground;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -92,7 +92,7 @@ fn check<G: Ground>(name: &str, ground: impl Fn(u64) -> G) {
         }
         let seed = first.wrapping_add(sequences);
         rescue::SEED.with(|current| current.set(seed));
-        let ops = Op::sequence(&mut Random::new(seed));
+        let ops = Op::sequence(&mut Rng::with_seed(seed));
         if let Err(fault) = world::run(&ground(seed), &ops) {
             let took = start.elapsed();
             let (ops, fault) = shrink::shortest(ops, fault, |ops| world::run(&ground(seed), ops).err());

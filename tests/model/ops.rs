@@ -1,6 +1,6 @@
 //! What a run does: operations that fit any state, so that any part of a sequence is a sequence.
 
-use crate::support::Random;
+use fastrand::Rng;
 
 /// One step. Places and numbers are taken modulo what is there; a step that fits nothing does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +72,10 @@ pub enum Timeout {
 }
 
 impl Op {
-    pub fn random(random: &mut Random) -> Op {
-        let place = random.below(64);
-        match random.below(100) {
-            0..=5 => Op::Open(match random.below(9) {
+    pub fn random(random: &mut Rng) -> Op {
+        let place = random.usize(..64);
+        match random.usize(..100) {
+            0..=5 => Op::Open(match random.usize(..9) {
                 0..=2 => Kind::Stream,
                 3 => Kind::Pipe,
                 4 => Kind::Datagram,
@@ -87,13 +87,13 @@ impl Op {
             17..=20 => Op::Reregister(place, asks(random)),
             21..=23 => Op::Deregister(place),
             24 => Op::OtherPoll(place),
-            25..=36 => Op::Write(place, 1 + random.below(40)),
+            25..=36 => Op::Write(place, 1 + random.usize(..40)),
             37..=39 => Op::Fill(place),
-            40..=47 => Op::Read(place, 1 + random.below(60)),
+            40..=47 => Op::Read(place, 1 + random.usize(..60)),
             48..=57 => Op::Drain(place),
             58..=59 => Op::Shutdown(
                 place,
-                match random.below(3) {
+                match random.usize(..3) {
                     0 => Half::Read,
                     1 => Half::Write,
                     _ => Half::Both,
@@ -104,12 +104,12 @@ impl Op {
             63 => Op::Duplicate(place),
             64 => Op::CloseDuplicate(place),
             65 => Op::NewWaker,
-            66 => match random.below(3) {
+            66 => match random.usize(..3) {
                 0 => Op::DropWaker(place),
                 _ => Op::NewWaker,
             },
             67..=70 => Op::Wake(place),
-            71 => match random.below(10) {
+            71 => match random.usize(..10) {
                 0 => Op::WakeFromThread(place),
                 1 => Op::PollWhileWriting(place),
                 2 => Op::PollWhileWaking(place),
@@ -118,29 +118,29 @@ impl Op {
                 _ => Op::Wake(place),
             },
             _ => Op::Poll(
-                match random.below(100) {
+                match random.usize(..100) {
                     0..=69 => Timeout::Zero,
-                    70 => Timeout::Microseconds(1 + random.below(300) as u64),
+                    70 => Timeout::Microseconds(1 + random.usize(..300) as u64),
                     71..=84 => Timeout::Long,
                     _ => Timeout::Never,
                 },
-                match random.below(4) {
+                match random.usize(..4) {
                     0 => 1,
-                    1 => 1 + random.below(3),
+                    1 => 1 + random.usize(..3),
                     _ => 64,
                 },
             ),
         }
     }
 
-    pub fn sequence(random: &mut Random) -> Vec<Op> {
-        let count = 20 + random.below(200);
+    pub fn sequence(random: &mut Rng) -> Vec<Op> {
+        let count = 20 + random.usize(..200);
         (0..count).map(|_| Op::random(random)).collect()
     }
 }
 
-fn asks(random: &mut Random) -> Asks {
-    match random.below(3) {
+fn asks(random: &mut Rng) -> Asks {
+    match random.usize(..3) {
         0 => Asks::Read,
         1 => Asks::Write,
         _ => Asks::Both,

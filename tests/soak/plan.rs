@@ -84,10 +84,7 @@ impl Plan {
     }
 }
 
-/// Splitmix64.
+/// A number by another, each time the same.
 pub fn mix(seed: u64) -> u64 {
-    let mut word = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ word >> 31
+    fastrand::Rng::with_seed(seed).u64(..)
 }

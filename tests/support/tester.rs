@@ -497,47 +497,6 @@ pub fn count_tokens<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap
     counts
 }
 
-/// A small generator (xorshift64*), for tests that say their seed: `WAKEFUL_SEED` repeats one.
-pub struct Random(u64);
-
-impl Random {
-    pub fn seeded() -> Random {
-        let seed = match std::env::var("WAKEFUL_SEED") {
-            Ok(seed) => seed.parse().expect("WAKEFUL_SEED is a number"),
-            Err(_) => {
-                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-                now.as_nanos() as u64
-            }
-        };
-        // The test harness shows it when the test fails.
-        println!("WAKEFUL_SEED={seed}");
-        Random::new(seed)
-    }
-
-    pub fn new(seed: u64) -> Random {
-        // Neighbouring seeds must not give neighbouring numbers.
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        random.next();
-        random
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// One of `0..limit`.
-    pub fn below(&mut self, limit: usize) -> usize {
-        ((self.next() >> 33) as usize) % limit
-    }
-
-    pub fn chance(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-}
-
 /// The system's count of a thread's and a process's affairs, where it has one.
 #[cfg(unix)]
 pub mod unix {
@@ -546,29 +505,6 @@ pub mod unix {
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
-
-    /// A new directory, which goes with this.
-    pub struct Directory(PathBuf);
-
-    impl Directory {
-        pub fn new() -> Directory {
-            static NEXT: AtomicUsize = AtomicUsize::new(0);
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("wakeful-{}-{number}", std::process::id()));
-            std::fs::create_dir(&path).expect("a new directory");
-            Directory(path)
-        }
-
-        pub fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
 
     /// Returns whether a thread that sleeps on `fd` would find it readable.
     pub fn is_readable(fd: BorrowedFd<'_>) -> bool {

@@ -1,13 +1,8 @@
 //! Making command lines, and running what ends soon.
 
+use crate::prelude::*;
+use serde_json::Value;
 use std::ffi::OsStr;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::{env, fmt, fs};
-
-use anyhow::{bail, Context, Result};
-
-use crate::workspace;
 
 /// The cargo that runs this, in the repository's root.
 pub fn cargo<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Result<Command> {
@@ -63,6 +58,18 @@ pub fn capture(mut command: Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// What cargo says of its build, with `--message-format=json`: one JSON value a line.
+pub fn messages(printed: &str) -> impl Iterator<Item = Value> + '_ {
+    printed.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
+/// The packages that a `cargo metadata` names.
+pub fn packages_of(mut metadata: Command) -> Result<Vec<Value>> {
+    metadata.args(["--format-version", "1"]);
+    let mut metadata: Value = serde_json::from_str(&capture(metadata)?)?;
+    Ok(serde_json::from_value(metadata["packages"].take())?)
+}
+
 /// A command as a person would type it.
 pub struct Shown<'a>(pub &'a Command);
 
@@ -79,7 +86,7 @@ impl fmt::Display for Shown<'_> {
 
 /// A file that may hold anything that a program printed.
 pub fn read_lossy(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let bytes = fs::read(path)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 

@@ -1,13 +1,8 @@
 //! `cargo xtask faults`: every system call of the library is made to fail, and the table of what comes of it.
 
-use anyhow::{bail, Result};
+use crate::prelude::*;
 
-use crate::command::{cargo, need};
-use crate::job::Job;
-use crate::workspace;
-use crate::Task;
-
-/// Make every system call fail, and compare what comes of it with docs/faults.md: needs strace
+/// Make every system call fail, and compare the outcome with docs/faults.md: needs strace
 #[derive(clap::Args)]
 pub struct Faults {
     /// Write docs/faults.md instead of comparing

@@ -1,17 +1,6 @@
 //! `cargo xtask fuzz`: the targets of `fuzz/`, each for as long as there is time.
 
-use std::env;
-use std::fs;
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Result};
-
-use crate::command::cargo;
-use crate::job::Job;
-use crate::rustup;
-use crate::workspace;
-use crate::Task;
+use crate::prelude::*;
 
 const TARGETS: [&str; 4] = ["watch", "knotes", "event_words", "model"];
 const VERSION: &str = "0.13.2";
@@ -41,10 +30,7 @@ impl Task for Fuzz {
             println!("   installing cargo-fuzz {VERSION} below {}", tools.display());
             let mut install = cargo(["install", "cargo-fuzz", "--version", VERSION, "--locked"])?;
             install.arg("--root").arg(&tools);
-            let ended = Job::new(install, logs.join("install.log")).run()?;
-            if !ended.success() {
-                bail!("cargo-fuzz can't be installed: {ended}\n{}", ended.output()?.trim_end());
-            }
+            Job::new(install, logs.join("install.log")).succeed().context("cargo-fuzz can't be installed")?;
         }
         let mut is_good = true;
         for target in TARGETS.iter().filter(|target| self.wants(target)) {

@@ -1,16 +1,9 @@
 //! Running what may take long, print much, or hang.
 
-use std::fmt;
-use std::fs::{self, File};
+use crate::prelude::*;
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result};
-
-use crate::command::{read_lossy, start_failed};
+use std::process::{Child, ExitStatus};
 
 /// A program whose output goes to a file, and which is killed with its children if it takes too long.
 pub struct Job {
@@ -61,7 +54,7 @@ impl Job {
         self.command.stdin(Stdio::null()).stdout(log).stderr(error_log);
         let in_group = start_group(&mut self.command);
 
-        let mut echo = if self.echo { Some(open(&self.log)?) } else { None };
+        let mut echo = if self.echo { Some(fs::File::open(&self.log)?) } else { None };
         let mut used_epoll = false;
         let start = Instant::now();
         let mut child = self.command.spawn().with_context(|| start_failed(&self.command))?;
@@ -82,6 +75,19 @@ impl Job {
         };
         kill(&mut child, status.is_some(), in_group)?;
         Ok(Ended { status, limit: self.limit, log: self.log, used_epoll })
+    }
+}
+
+impl Job {
+    /// What it printed, if it succeeds. If not, that is in the error.
+    pub fn succeed(self) -> Result<String> {
+        let shown = Shown(&self.command).to_string();
+        let ended = self.run()?;
+        let output = ended.output()?;
+        match ended.success() {
+            true => Ok(output),
+            false => bail!("{}\n`{shown}`: {ended}", output.trim_end()),
+        }
     }
 }
 
@@ -168,9 +174,9 @@ fn has_epoll(process: u32) -> bool {
     targets.any(|target| target == Path::new("anon_inode:[eventpoll]"))
 }
 
-fn show_new(log: &mut File) -> Result<()> {
+fn show_new(log: &mut fs::File) -> Result<()> {
     let mut new = Vec::new();
-    log.read_to_end(&mut new).context("can't read the log")?;
+    log.read_to_end(&mut new)?;
     // Nobody may be reading us any more, which is no reason to stop the work.
     let _ = io::stdout().write_all(&new).and_then(|()| io::stdout().flush());
     Ok(())
@@ -178,48 +184,43 @@ fn show_new(log: &mut File) -> Result<()> {
 
 fn create(path: &Path) -> Result<File> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(folder)?;
     }
     // Emptied first, then opened to append: standard output and error of one log must not overwrite each other.
-    File::create(path).with_context(|| format!("can't write {}", path.display()))?;
-    let append = File::options().append(true).open(path);
-    append.with_context(|| format!("can't write {}", path.display()))
-}
-
-fn open(path: &Path) -> Result<File> {
-    File::open(path).with_context(|| format!("can't read {}", path.display()))
+    fs::File::create(path)?;
+    Ok(fs::File::options().append(true).open(path)?.into_parts().0)
 }
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::env;
-
     use super::*;
 
-    fn shell(script: &str, limit: Duration) -> Ended {
+    fn shell(script: &str, limit: Duration) -> (Ended, String) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        let name = format!("xtask-command-{}-{:?}.log", std::process::id(), thread::current().id());
-        Job::new(command, env::temp_dir().join(name)).limit(limit).run().unwrap()
+        let folder = tempfile::tempdir().unwrap();
+        let ended = Job::new(command, folder.path().join("log")).limit(limit).run().unwrap();
+        let output = ended.output().unwrap();
+        (ended, output)
     }
 
     #[test]
     fn a_job_tells_how_it_ended_and_keeps_what_it_printed() {
-        let ended = shell("echo out; echo err >&2; exit 3", Duration::from_secs(60));
+        let (ended, output) = shell("echo out; echo err >&2; exit 3", Duration::from_secs(60));
         assert!(!ended.success() && !ended.hung());
-        assert_eq!(ended.output().unwrap(), "out\nerr\n");
+        assert_eq!(output, "out\nerr\n");
     }
 
     #[test]
     fn a_job_is_killed_at_its_limit() {
-        let ended = shell("echo before; sleep 600", Duration::from_millis(200));
+        let (ended, output) = shell("echo before; sleep 600", Duration::from_millis(200));
         assert!(ended.hung());
-        assert_eq!(ended.output().unwrap(), "before\n");
+        assert_eq!(output, "before\n");
     }
 
     #[test]
     fn a_child_left_behind_does_not_keep_a_job_waiting() {
-        let ended = shell("sleep 600 & echo done", Duration::from_secs(300));
+        let (ended, _) = shell("sleep 600 & echo done", Duration::from_secs(300));
         assert!(ended.success());
     }
 }

@@ -1,19 +1,10 @@
 //! `cargo xtask kernels`: the conformance suite on real Linux kernels of other versions, as a static program that is all
 //! there is beside busybox, in a machine that qemu emulates.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::capture;
-use crate::job::Job;
-use crate::libtest::{Outcome, Output};
+use crate::prelude::*;
 use crate::sysroot::{Std, Toolchain};
-use crate::targets::{conformance, executable, list::MUSL};
-use crate::{workspace, Task};
+use crate::targets::list::MUSL;
+use crate::targets::{conformance, executable};
 
 /// Run the conformance suite on other Linux kernels, under qemu
 ///
@@ -51,11 +42,7 @@ impl Task for Kernels {
         let mut build = conformance(&toolchain, TRIPLE, &MUSL)?;
         build.arg("--no-run");
         let logs = workspace::target("kernels")?;
-        let built = Job::new(build, logs.join("build.log")).run()?;
-        let printed = built.output()?;
-        if !built.success() {
-            bail!("{}", printed.trim_end());
-        }
+        let printed = Job::new(build, logs.join("build.log")).succeed()?;
         let program = workspace::root()?.join(executable(&printed)?);
 
         let mut good = true;
@@ -88,10 +75,7 @@ impl Kernel {
         let image = self.image()?;
         let folder = logs.join(self.version);
         let root = folder.join("root");
-        if root.exists() {
-            fs::remove_dir_all(&root)?;
-        }
-        fs::create_dir_all(&root)?;
+        workspace::fresh(&root)?;
         fs::copy(program, root.join("program")).context("can't copy the program")?;
         fs::copy("/bin/busybox", root.join("busybox")).context("no busybox-static")?;
         // What tests write to the error output would stand in the middle of a result's line.

@@ -1,15 +1,6 @@
 //! `cargo xtask kqueue`: the kqueue backend on Linux, on an installed libkqueue.
 
-use std::collections::BTreeMap;
-use std::env;
-use std::process::{Command, Stdio};
-
-use anyhow::{bail, Result};
-
-use crate::command::{cargo, rustflags};
-use crate::job::Job;
-use crate::libtest::{Outcome, Output};
-use crate::{workspace, Task};
+use crate::prelude::*;
 
 /// What every test has in its name that is for the kqueue backend.
 const ALL: &str = "kqueue";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// What became of one test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Outcome {
     Passed,
     Failed,

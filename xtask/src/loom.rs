@@ -1,14 +1,8 @@
 //! `cargo xtask loom`: the model tests, each run once for every order that its threads can take.
 
-use anyhow::{bail, Result};
+use crate::prelude::*;
 
-use crate::command::{cargo, rustflags};
-use crate::job::Job;
-use crate::libtest::Output;
-use crate::workspace;
-use crate::Task;
-
-/// Model-check with loom the waker, and what happens to registrations while a thread polls
+/// Model-check with loom the waker, and registrations while a thread polls
 ///
 /// Each model is a few threads with a few steps each. It is run once for every order of the steps in which no thread is
 /// interrupted more often than stated, and for every value that the memory model lets a load answer.

@@ -1,17 +1,9 @@
 //! `cargo xtask miri`: the pure parts, the simulation, and the suite on epoll, in an interpreter that sees undefined
 //! behaviour.
 
-use std::env;
-use std::thread;
+use crate::prelude::*;
 
-use anyhow::{bail, Result};
-
-use crate::command::cargo_of;
-use crate::job::{Ended, Job};
-use crate::libtest::{listed, Outcome, Output};
-use crate::{rustup, workspace, Task};
-
-/// Interpret tests with Miri, which sees undefined behaviour: needs a nightly toolchain of rustup's
+/// Interpret tests with Miri, which sees undefined behaviour
 ///
 /// What Miri can't do is on a list, one test and one reason each: such a test must stop with that reason.
 #[derive(clap::Args)]

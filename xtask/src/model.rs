@@ -2,13 +2,7 @@
 
 mod planted;
 
-use anyhow::{bail, Result};
-
-use crate::command::cargo;
-use crate::job::Job;
-use crate::libtest::Output;
-use crate::workspace;
-use crate::Task;
+use crate::prelude::*;
 
 /// What a program runs on: the tests of tests/model.
 const GROUNDS: [&str; 7] =

@@ -2,13 +2,7 @@
 //!
 //! Invariant: one process installs at a time, or `apt-get` fails and rustup may.
 
-use std::fs::{self, File};
-use std::process::{Command, Stdio};
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::capture;
-use crate::workspace;
+use crate::prelude::*;
 
 /// Installs the Debian packages of those programs that are missing.
 pub fn need(programs: &[(&str, &[&str])]) -> Result<()> {
@@ -44,12 +38,7 @@ pub fn install(packages: &[&str]) -> Result<()> {
 
 /// Waits until no other task installs something, and does so.
 pub fn alone(install: impl FnOnce() -> Result<String>) -> Result<()> {
-    let path = workspace::cache("installing.lock")?;
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    let file = File::create(&path).with_context(|| format!("can't create {}", path.display()))?;
-    let mut lock = fd_lock::RwLock::new(file);
-    let _guard = lock.write().with_context(|| format!("can't lock {}", path.display()))?;
-    install().map(drop)
+    workspace::locked(&workspace::cache("installing.lock")?, install).map(drop)
 }
 
 fn apt(args: &[&str]) -> Command {

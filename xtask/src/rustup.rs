@@ -1,13 +1,7 @@
 //! What rustup has to add: the standard library of targets that aren't this machine's, and another toolchain.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context, Result};
-
-use crate::command::capture;
 use crate::packages::alone;
-use crate::workspace;
+use crate::prelude::*;
 
 /// Makes sure that the compiler that runs this can build for `target`.
 pub fn need(target: &str) -> Result<()> {

@@ -1,20 +1,10 @@
 //! `cargo xtask sanitize`: the test suite under the sanitizers.
 
-use std::env;
-use std::path::Path;
-use std::process::Command;
+use crate::prelude::*;
 
-use anyhow::Result;
-
-use crate::command::rustflags;
-use crate::job::Job;
-use crate::rustup;
-use crate::workspace;
-use crate::Task;
-
-/// Run the tests under the address, the thread and the memory sanitizer: needs a nightly toolchain of rustup's
+/// Run the tests under the address, the thread and the memory sanitizer
 ///
-/// The calls go through libc's wrappers, which the sanitizers know.
+/// Needs a nightly toolchain of rustup's. The calls go through libc's wrappers, which the sanitizers know.
 #[derive(clap::Args)]
 pub struct Sanitize {
     /// Only these

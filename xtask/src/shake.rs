@@ -2,18 +2,10 @@
 //!
 //! Also what rustdoc runs each documentation test by: `ci/examples.rs`.
 
+use crate::prelude::*;
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
-
-use crate::job::{Ended, Job};
-use crate::{workspace, Task};
-
-/// Run a program that uses wakeful once for each seed of `WAKEFUL_CHAOS`, until it fails or hangs
+/// Run a program with each seed of `WAKEFUL_CHAOS`, until it fails or hangs
 #[derive(clap::Args)]
 pub struct Shake {
     /// How many seeds: 1, 2, 3, and so on
@@ -81,7 +73,7 @@ impl Run<'_> {
         let log = self.log()?;
         let ended = Job::new(command, &log).limit(self.limit).run()?;
         let output = ended.output()?;
-        fs::remove_file(&log).with_context(|| format!("can't remove {}", log.display()))?;
+        fs::remove_file(&log)?;
         Ok((ended, output))
     }
 

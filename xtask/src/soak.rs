@@ -1,17 +1,13 @@
 //! `cargo xtask soak`: many connections for a long time, and nothing may grow.
 
-use std::io::{BufRead, BufReader};
-use std::process::Stdio;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
+use crate::prelude::*;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{BufRead, BufReader};
 
-use crate::command::{cargo, start_failed};
-use crate::Task;
-
-/// Let many connections come, talk, half-close and vanish, check every byte, and fail if the server ever holds fewer
-/// than were asked for, or if descriptors or memory grow
+/// Serve many connections for a long time: no byte is wrong, and nothing grows
+///
+/// The connections come, talk, half-close and vanish. The run fails if the server ever holds fewer than were asked for,
+/// or if descriptors or memory grow.
 #[derive(clap::Args)]
 pub struct Soak {
     /// How many connections the server holds, at least, at any time

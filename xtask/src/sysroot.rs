@@ -4,17 +4,8 @@
 //! Needs Debian's packages rustc-web, cargo-web, rust-web-src, rust-web-llvm and rust-web-clippy. They lie beside rustup's
 //! and change nothing for its users.
 
+use crate::prelude::*;
 use std::ffi::OsStr;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{capture, rustflags};
-use crate::job::Job;
-use crate::packages;
-use crate::workspace;
 
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy"];
 const COMPILER: &str = "/usr/bin/rustc";
@@ -79,13 +70,12 @@ impl Toolchain {
         let stamp = toolchain.folder.join("version");
         if fs::read_to_string(&stamp).ok().as_deref() != Some(&version) {
             for folder in [&toolchain.folder, &toolchain.sources, &toolchain.build] {
-                if folder.exists() {
-                    fs::remove_dir_all(folder)
-                        .with_context(|| format!("can't remove {}", folder.display()))?;
-                }
+                workspace::fresh(folder)?;
             }
+            // It is a copy, which must not go into a folder that is there.
+            fs::remove_dir(&toolchain.sources)?;
             toolchain.make()?;
-            fs::write(&stamp, version).context("can't write the toolchain's version")?;
+            fs::write(&stamp, version)?;
         }
         Ok(toolchain)
     }
@@ -149,19 +139,13 @@ impl Toolchain {
         command.env("__CARGO_DEFAULT_LIB_METADATA", "wakeful").env("CARGO_INCREMENTAL", "0");
         command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_RELEASE_DEBUG", "0");
         let originals = self.mend(target)?;
-        let ended = Job::new(command, self.build.join(format!("{target}.log"))).run();
+        let built = Job::new(command, self.build.join(format!("{target}.log"))).succeed();
         for (path, text) in originals.into_iter().rev() {
             fs::write(path, text)?;
         }
-        let ended = ended?;
-        if !ended.success() {
-            bail!("the standard library of {target} doesn't build\n{}", ended.output()?.trim_end());
-        }
+        built.with_context(|| format!("the standard library of {target} doesn't build"))?;
 
-        if home.exists() {
-            fs::remove_dir_all(&home)?;
-        }
-        fs::create_dir_all(&home)?;
+        workspace::fresh(&home)?;
         let built = self.build.join(target);
         for entry in fs::read_dir(built.join(profile).join("deps"))? {
             let path = entry?.path();
@@ -228,11 +212,8 @@ fn forget_stale(target: &str, home: &Path) -> Result<()> {
     if fs::read_to_string(&stamp).ok().as_deref() == Some(&made) {
         return Ok(());
     }
-    if built.exists() {
-        fs::remove_dir_all(&built)?;
-    }
-    fs::create_dir_all(&built)?;
-    fs::write(&stamp, made).context("can't note which standard library is used")
+    workspace::fresh(&built)?;
+    Ok(fs::write(&stamp, made)?)
 }
 
 fn has(folder: &Path, extension: &str) -> bool {
@@ -246,13 +227,13 @@ pub fn script(path: &Path, line: &str) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
     fs::write(path, format!("#!/bin/sh\n{line}\n"))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
 
 #[cfg(unix)]
 fn symlink(from: impl AsRef<Path>, to: PathBuf) -> Result<()> {
-    std::os::unix::fs::symlink(from, &to).with_context(|| format!("can't make {}", to.display()))
+    Ok(fs_err::os::unix::fs::symlink(from, to)?)
 }
 
 #[cfg(not(unix))]

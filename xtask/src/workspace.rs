@@ -1,10 +1,6 @@
 //! Where things are: the repository, its build folder and the cache.
 
-use std::env;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{bail, Context, Result};
+use crate::prelude::*;
 
 /// The repository's root.
 pub fn root() -> Result<PathBuf> {
@@ -61,4 +57,49 @@ pub fn cache(name: &str) -> Result<PathBuf> {
 fn home() -> Option<PathBuf> {
     let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
     env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
+/// Makes the folder, or empties it.
+pub fn fresh(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}
+
+/// Does this while no other process holds the lock on the file, which is made. It ends with the process, however that
+/// ends.
+pub fn locked<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    let file = fs::File::create(path)?;
+    let mut lock = fd_lock::RwLock::new(file);
+    if lock.try_write().is_err() {
+        eprintln!("waiting for another run, which has locked {}", path.display());
+    }
+    let _guard = lock.write().with_context(|| format!("can't lock {}", path.display()))?;
+    work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_holds_a_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, others) = (folder.path().join("lock"), std::sync::atomic::AtomicU32::new(0));
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let work = || {
+                        assert_eq!(others.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
+                        thread::sleep(Duration::from_millis(20));
+                        others.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
+                        Ok(())
+                    };
+                    locked(&path, work).unwrap();
+                });
+            }
+        });
+    }
 }

@@ -1,15 +1,7 @@
 //! W7: what a library costs before the program runs: time to build it, crates, bytes.
 
-use std::collections::BTreeSet;
-use std::fs;
+use crate::prelude::*;
 use std::io::Write;
-use std::path::Path;
-use std::time::Instant;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{capture, cargo};
-use crate::workspace;
 
 const LIBRARIES: [&str; 3] = ["mio", "wakeful", "polling"];
 
@@ -54,7 +46,7 @@ pub fn measure(wants: impl Fn(&str) -> bool, quick: bool, mut out: impl Write) -
 
 fn cold_build(folder: &Path, library: &str, profile: &str) -> Result<f64> {
     if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("can't remove {}", folder.display()))?;
+        fs::remove_dir_all(folder)?;
     }
     let mut build = cargo(["build", "--locked", "--quiet", "--profile", profile, "--package"])?;
     build.arg(format!("hello-{library}")).arg("--target-dir").arg(folder);

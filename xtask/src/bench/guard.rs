@@ -1,17 +1,9 @@
 //! `cargo xtask bench --guard`: nothing is timed, so a busy machine changes nothing. What is counted is the same on each
 //! run: instructions by callgrind, system calls by strace.
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{bail, Context, Result};
-
 use super::programs::run;
-use crate::command::{capture, cargo, need, read_lossy, Shown};
-use crate::workspace;
+use crate::prelude::*;
+use std::fmt::Write;
 
 /// How much dearer an operation may be than the committed figure says: compilers and C libraries differ a little.
 const TOLERANCE: f64 = 0.10;
@@ -35,7 +27,7 @@ pub fn guard(accept: bool) -> Result<bool> {
     let path = workspace::root()?.join("bench/guard/figures.txt");
     let now = counter.count_all()?;
     if accept {
-        fs::write(&path, write(&now)).with_context(|| format!("can't write {}", path.display()))?;
+        fs::write(&path, write(&now))?;
         println!("{}", path.display());
         return Ok(true);
     }

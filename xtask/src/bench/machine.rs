@@ -1,13 +1,6 @@
 //! What the numbers were measured on: without it they mean little.
 
-use std::fmt;
-use std::fs;
-use std::process::Command;
-
-use anyhow::Result;
-
-use crate::command::{capture, cargo};
-use crate::workspace;
+use crate::prelude::*;
 
 /// The name of the fact that makes the figures doubtful.
 pub const WARNING: &str = "warning";

@@ -9,19 +9,13 @@ mod programs;
 mod samples;
 mod table;
 
-use std::fs::{self, File};
-use std::process::Stdio;
-
-use anyhow::{bail, Context, Result};
-
+use crate::prelude::*;
 use machine::Machine;
 use programs::Programs;
 use samples::Samples;
+use std::fs::{self, File};
 
-use crate::command::{read_lossy, start_failed};
-use crate::{workspace, Task};
-
-/// Measure wakeful beside its peers: a table here, a report with charts and the raw numbers below target/bench
+/// Measure wakeful beside its peers: a table, and a report with charts below target/bench
 #[derive(clap::Args)]
 pub struct Bench {
     /// Only rows whose names begin so: w1 wake, w2 poll, w3 register and churn, w4 TCP, w5 UDP, w6 timeouts, w7
@@ -59,13 +53,13 @@ impl Task for Bench {
             return guard::guard(self.accept);
         }
         let folder = workspace::target("bench")?;
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         let (numbers, about) = (folder.join("numbers.csv"), folder.join("machine.txt"));
         if !self.report {
             let mut machine = Machine::look()?;
             self.measure(&numbers)?;
             machine.look_again();
-            fs::write(&about, machine.to_string()).context("can't write about the machine")?;
+            fs::write(&about, machine.to_string())?;
         }
 
         let samples = Samples::parse(&read_lossy(&numbers)?)?;
@@ -74,7 +68,7 @@ impl Task for Bench {
         }
         let about = read_lossy(&about)?;
         let report = folder.join("report.html");
-        fs::write(&report, html::page(&samples, &about)).context("can't write the report")?;
+        fs::write(&report, html::page(&samples, &about))?;
         println!("{}\n{about}", table::Table(&samples));
         println!("numbers: {}\nreport:  {}", numbers.display(), report.display());
         Ok(true)
@@ -95,7 +89,7 @@ impl Bench {
     fn measure(&self, numbers: &std::path::Path) -> Result<()> {
         let programs = Programs::build(!self.without_c)?;
         let rounds = if self.quick { QUICK_ROUNDS } else { ROUNDS };
-        let out = File::create(numbers).with_context(|| format!("can't write {}", numbers.display()))?;
+        let out = File::create(numbers)?;
         let mut command = programs.bench();
         command.args(&self.rows).args(["--rounds", &rounds.to_string()]);
         command.stdin(Stdio::null()).stdout(out.try_clone().context("can't share the numbers")?);

@@ -1,13 +1,7 @@
 //! Building what measures.
 
+use crate::prelude::*;
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{cargo, start_failed, Shown};
-use crate::workspace;
 
 pub struct Programs {
     target: PathBuf,

@@ -1,6 +1,6 @@
 //! The numbers, and what is made of them.
 
-use anyhow::{Context, Result};
+use crate::prelude::*;
 
 #[derive(Debug, Default)]
 pub struct Samples {

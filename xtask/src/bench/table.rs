@@ -1,9 +1,8 @@
 //! The table in the terminal: ratios to mio, by row and engine.
 
-use std::fmt;
-
 use super::goals;
 use super::samples::{Row, Samples, Spread};
+use crate::prelude::*;
 
 pub struct Table<'a>(pub &'a Samples);
 

@@ -1,14 +1,6 @@
 //! A project of its own that uses the library, as a user's does. Everything is below the build folder.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, Result};
-
-use crate::command::{cargo, cargo_of};
-use crate::workspace;
+use crate::prelude::*;
 
 pub struct Consumer {
     folder: PathBuf,
@@ -23,10 +15,8 @@ impl Consumer {
     pub fn new(name: &str, manifest: &str, main: &str) -> Result<Consumer> {
         let consumers = workspace::target("consumers")?;
         let folder = consumers.join(name);
-        if folder.exists() {
-            fs::remove_dir_all(&folder).with_context(|| format!("can't remove {}", folder.display()))?;
-        }
-        fs::create_dir_all(folder.join("src"))?;
+        workspace::fresh(&folder)?;
+        fs::create_dir(folder.join("src"))?;
         let consumer = Consumer { folder, target: consumers.join("target") };
         consumer.write("Cargo.toml", &format!("{HEAD}\n{manifest}"))?;
         consumer.write("src/main.rs", main)?;
@@ -40,8 +30,7 @@ impl Consumer {
     }
 
     fn write(&self, file: &str, text: &str) -> Result<()> {
-        let path = self.folder.join(file);
-        fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))
+        Ok(fs::write(self.folder.join(file), text)?)
     }
 
     /// Our cargo, in the project.
@@ -69,7 +58,7 @@ impl Consumer {
     /// The packages that cargo has locked, without the project itself.
     pub fn locked(&self) -> Result<BTreeSet<String>> {
         let path = self.folder.join("Cargo.lock");
-        let lock = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+        let lock = fs::read_to_string(&path)?;
         Ok(names(&lock))
     }
 }

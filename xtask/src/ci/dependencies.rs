@@ -1,12 +1,8 @@
 //! The library stays as light as it promises: in what it is built with, and in the lock file of a program that uses it.
 
-use std::collections::BTreeSet;
-
-use anyhow::{bail, Result};
-
 use super::consumer::{ours, Consumer};
 use super::{features, Runner};
-use crate::command::cargo;
+use crate::prelude::*;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
     Ok(built(runner)? + &locked(runner)?)

@@ -1,17 +1,10 @@
 //! Every example of the documentation keeps the contract under chaos, and so does every program in `examples/`, whose
 //! command line is checked too: help, refusals, and nothing that makes it panic.
 
-use std::collections::BTreeSet;
-use std::env;
-use std::ffi::OsString;
-use std::time::Duration;
-
-use anyhow::{bail, ensure, Context, Result};
-use serde_json::Value;
-
 use super::Runner;
-use crate::command::cargo;
+use crate::prelude::*;
 use crate::shake::{Run, SEEDS};
+use std::ffi::OsString;
 
 const BACKENDS: [&str; 2] = ["epoll", "posix_poll"];
 /// None of the programs needs a tenth of it.
@@ -54,9 +47,8 @@ fn documentation(runner: &mut Runner) -> Result<String> {
 fn build(runner: &mut Runner) -> Result<Vec<(String, String)>> {
     let mut command = cargo(["build", "--examples", "--package", "wakeful-io", "--all-features"])?;
     command.arg("--message-format=json-render-diagnostics");
-    let messages = runner.read(command)?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let built: Vec<_> = messages
+    let printed = runner.read(command)?;
+    let built: Vec<_> = messages(&printed)
         .filter(|message| message["target"]["kind"][0] == "example")
         .filter_map(|message| {
             let name = message["target"]["name"].as_str()?;
@@ -92,13 +84,15 @@ struct Example {
     breaks: Option<&'static [&'static str]>,
 }
 
+const fn plain(name: &'static str) -> Example {
+    let (args, prints, never, refuses, fails) = (&[], &[], &[], &[], &[]);
+    Example { name, has_kernel: true, args, prints, never, refuses, fails, breaks: None }
+}
+
 const EXAMPLES: &[Example] = &[
     Example {
-        name: "echo",
-        has_kernel: true,
         args: &["--seconds", "1", "--connections", "30"],
         prints: &["TCP", "UDP"],
-        never: &[],
         refuses: &[
             &["--seconds"],
             &["--seconds", "0"],
@@ -108,76 +102,44 @@ const EXAMPLES: &[Example] = &[
             &["--serve", "127.0.0.1:0", "--descriptor", "3"],
             &["--serve", "127.0.0.1:0", "--seconds", "1"],
         ],
-        fails: &[
-            &["--descriptor", "77"],
-            // Its own standard output.
-            &["--descriptor", "1"],
-            // An address for documentation, which no machine has (RFC 5737).
-            &["--serve", "203.0.113.1:1"],
-        ],
-        breaks: None,
+        // The second is its own standard output. The third is an address for documentation, which no machine has (RFC
+        // 5737).
+        fails: &[&["--descriptor", "77"], &["--descriptor", "1"], &["--serve", "203.0.113.1:1"]],
+        ..plain("echo")
     },
     Example {
-        name: "server",
-        has_kernel: true,
         args: &["--demo"],
         prints: &["262144 bytes were returned"],
         never: &["failed"],
         refuses: &[&["127.0.0.1"], &["--demo", "nonsense"]],
         // An address for documentation, which no machine has (RFC 5737).
         fails: &[&["203.0.113.1:1"]],
-        breaks: None,
+        ..plain("server")
     },
     Example {
-        name: "shaken",
-        has_kernel: true,
         args: &["fixed"],
         prints: &["passed"],
         never: &["failed"],
         refuses: &[&["fixed", "nonsense"]],
-        fails: &[],
         breaks: Some(&[]),
+        ..plain("shaken")
     },
     Example {
-        name: "signals",
-        has_kernel: true,
         args: &["--demo"],
         prints: &["SIGHUP, 1 of them", "SIGTERM: the end"],
         never: &["SIGHUP, 0 of them"],
         refuses: &[&["--demo", "nonsense"]],
-        fails: &[],
-        breaks: None,
+        ..plain("signals")
     },
     Example {
-        name: "simulated",
         has_kernel: false,
         args: &["fixed"],
         prints: &["no fault was found"],
-        never: &[],
         refuses: &[&["-1"], &["fixed", "1"], &["1", "2"]],
-        fails: &[],
-        breaks: None,
+        ..plain("simulated")
     },
-    Example {
-        name: "udp",
-        has_kernel: true,
-        args: &[],
-        prints: &["question 1 was answered", "question 5 was answered"],
-        never: &[],
-        refuses: &[],
-        fails: &[],
-        breaks: None,
-    },
-    Example {
-        name: "unix",
-        has_kernel: true,
-        args: &[],
-        prints: &["hello from a child", "hello from a socket"],
-        never: &[],
-        refuses: &[],
-        fails: &[],
-        breaks: None,
-    },
+    Example { prints: &["question 1 was answered", "question 5 was answered"], ..plain("udp") },
+    Example { prints: &["hello from a child", "hello from a socket"], ..plain("unix") },
 ];
 
 impl Example {

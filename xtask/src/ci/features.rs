@@ -1,11 +1,8 @@
 //! Each combination of features builds without a warning.
 
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::Runner;
-use crate::command::{capture, cargo, rustflags};
-use crate::workspace;
+use crate::prelude::*;
+use serde_json::Value;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
     let combinations = every()?;
@@ -45,11 +42,9 @@ pub fn all() -> Result<Vec<String>> {
 
 /// What cargo knows of the library.
 pub fn package() -> Result<Value> {
-    let metadata = capture(cargo(["metadata", "--format-version", "1", "--no-deps"])?)?;
-    let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
-    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
-    let package = packages.iter().find(|package| package["name"] == "wakeful-io");
-    package.cloned().context("cargo doesn't know the package wakeful-io")
+    let packages = packages_of(cargo(["metadata", "--no-deps"])?)?;
+    let package = packages.into_iter().find(|package| package["name"] == "wakeful-io");
+    package.context("cargo doesn't know the package wakeful-io")
 }
 
 fn combinations(features: &[String]) -> Vec<Vec<String>> {

@@ -1,14 +1,9 @@
 //! The library and `compat/mio` are built and tested with the lowest versions that their manifests allow.
 
-use std::fs;
-
-use anyhow::Result;
-
 use super::consumer::{ours, quoted, Consumer};
 use super::steps::sums;
 use super::{features, Runner};
-use crate::command::cargo_of;
-use crate::{rustup, workspace};
+use crate::prelude::*;
 
 /// Whose dependencies those of this machine aren't.
 const TARGETS: [&str; 3] = ["x86_64-pc-windows-gnu", "wasm32-wasip1", "wasm32-wasip2"];

@@ -11,24 +11,14 @@ mod package;
 mod patch;
 mod steps;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use crate::prelude::*;
 use std::sync::Mutex;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{anyhow, bail, Result};
-
 use steps::{Step, STEPS};
-
-use crate::command::{capture, Shown};
-use crate::job::Job;
-use crate::{workspace, Task};
 
 /// Run all checks, and sum them up
 #[derive(clap::Args)]
 pub struct Ci {
-    /// Leave out what takes long: the release build's tests and other crates' tests
+    /// Leave out what takes long: about two minutes once everything is built (`--quick --list` names the steps)
     #[arg(long)]
     quick: bool,
 
@@ -112,14 +102,8 @@ impl Runner {
     /// What the command printed, if it succeeds. If not, that is in the error.
     pub fn run(&mut self, command: Command) -> Result<String> {
         self.commands += 1;
-        let shown = Shown(&command).to_string();
-        self.shown += &format!("   {shown}\n");
-        let ended = Job::new(command, self.log.with_extension(format!("{}.log", self.commands))).run()?;
-        let output = ended.output()?;
-        match ended.success() {
-            true => Ok(output),
-            false => Err(anyhow!("{}\n`{shown}`: {ended}", output.trim_end())),
-        }
+        self.shown += &format!("   {}\n", Shown(&command));
+        Job::new(command, self.log.with_extension(format!("{}.log", self.commands))).succeed()
     }
 
     /// The command's standard output alone, to be read by us.
@@ -167,9 +151,8 @@ mod tests {
 
     /// What `.ci/run` calls on a machine without rustfmt, and whether it succeeds.
     fn calls_of(argument: &str) -> (String, bool) {
-        let folder = std::env::temp_dir().join(format!("xtask-ci-run-{}-{argument}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path();
         let log = folder.join("log");
         let stub = |name: &str, script: &str| {
             let path = folder.join(name);
@@ -185,11 +168,10 @@ mod tests {
             stub(name, r#"case "$*" in --version) ;; *) exit 1 ;; esac"#);
         }
         let mut run = Command::new(workspace::root().unwrap().join(".ci/run"));
-        run.arg(argument).env("LOG", &log).env("HOME", &folder);
+        run.arg(argument).env("LOG", &log).env("HOME", folder);
         run.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));
         let is_success = run.output().unwrap().status.success();
         let calls = fs::read_to_string(&log).unwrap_or_default();
-        fs::remove_dir_all(&folder).unwrap();
         (calls, is_success)
     }
 

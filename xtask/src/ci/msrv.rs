@@ -1,12 +1,9 @@
 //! The library, its tests and its examples are built and run by the oldest Rust that the manifest promises.
 
-use anyhow::{Context, Result};
-
 use super::consumer::{ours, Consumer};
 use super::steps::{strict, sums};
 use super::{features, Runner};
-use crate::command::cargo_of;
-use crate::{rustup, workspace};
+use crate::prelude::*;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
     let toolchain =

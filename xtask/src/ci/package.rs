@@ -1,13 +1,7 @@
 //! What would be published has what its users need, and no more.
 
-use std::collections::BTreeSet;
-use std::process::Command;
-
-use anyhow::{bail, Result};
-
 use super::Runner;
-use crate::command::cargo;
-use crate::workspace;
+use crate::prelude::*;
 
 pub fn check(runner: &mut Runner) -> Result<String> {
     let list = runner.read(cargo(["package", "--list", "--package", "wakeful-io", "--allow-dirty"])?)?;

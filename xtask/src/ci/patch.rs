@@ -1,10 +1,9 @@
 //! The README's lines for users of mio do what they say, in a project whose lock file has the newest mio.
 
-use anyhow::{bail, Context, Result};
-
 use super::consumer::{quoted, Consumer};
 use super::Runner;
-use crate::{command, workspace};
+use crate::command;
+use crate::prelude::*;
 
 const DEPENDENCIES: &str =
     "[dependencies]\nmio = { version = \"1\", features = [\"net\", \"os-poll\", \"os-ext\"] }\n";

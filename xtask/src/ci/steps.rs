@@ -1,13 +1,7 @@
 //! The steps, in the order in which they tell most for the time they take.
 
-use std::env;
-use std::process::Command;
-
-use anyhow::{Context, Result};
-
 use super::{dependencies, examples, features, minimal, msrv, opt_in, package, patch, Runner};
-use crate::command::{cargo, rustflags};
-use crate::workspace;
+use crate::prelude::*;
 
 pub struct Step {
     pub name: &'static str,
@@ -17,34 +11,55 @@ pub struct Step {
     pub run: fn(&mut Runner) -> Result<String>,
 }
 
+const fn step(name: &'static str, run: fn(&mut Runner) -> Result<String>) -> Step {
+    Step { name, quick: false, run }
+}
+
+const fn quick(name: &'static str, run: fn(&mut Runner) -> Result<String>) -> Step {
+    Step { name, quick: true, run }
+}
+
 pub const STEPS: &[Step] = &[
-    Step { name: "format", quick: true, run: format },
-    Step { name: "clippy", quick: true, run: clippy },
-    Step { name: "doc", quick: true, run: doc },
-    Step { name: "features", quick: true, run: features::check },
-    Step { name: "dependencies", quick: true, run: dependencies::check },
-    Step { name: "package", quick: true, run: package::check },
-    Step { name: "opt-in", quick: true, run: opt_in::check },
-    Step { name: "patch", quick: true, run: patch::check },
-    Step { name: "test", quick: true, run: test },
-    Step { name: "test-release", quick: false, run: test_release },
-    Step { name: "mio-flags", quick: false, run: mio_flags },
-    Step { name: "chaos", quick: true, run: chaos },
-    Step { name: "examples", quick: true, run: examples::check },
-    Step { name: "model", quick: false, run: model },
-    Step { name: "faults", quick: false, run: faults },
-    Step { name: "soak", quick: false, run: soak },
-    Step { name: "guard", quick: true, run: guard },
-    Step { name: "loom", quick: true, run: loom },
-    Step { name: "miri", quick: false, run: miri },
-    Step { name: "msrv", quick: false, run: msrv::check },
-    Step { name: "minimal-versions", quick: false, run: minimal::check },
-    Step { name: "fuzz", quick: false, run: fuzz },
-    Step { name: "sanitize", quick: false, run: sanitize },
-    Step { name: "targets", quick: false, run: targets },
-    Step { name: "wasi", quick: false, run: wasi },
-    Step { name: "wine", quick: false, run: wine },
-    Step { name: "downstream", quick: false, run: downstream },
+    quick("format", format),
+    quick("clippy", clippy),
+    quick("doc", doc),
+    step("features", features::check),
+    quick("dependencies", dependencies::check),
+    quick("package", package::check),
+    step("opt-in", opt_in::check),
+    step("patch", patch::check),
+    quick("test", test),
+    step("test-release", test_release),
+    step("mio-flags", mio_flags),
+    quick("chaos", chaos),
+    step("examples", examples::check),
+    // Random programs, shortly.
+    step("model", |runner| task(runner, "model --seconds 10", "model: ")),
+    // Every system call made to fail, whenever it is made.
+    step("faults", |runner| task(runner, "faults", " faults, ")),
+    // Few connections for some seconds.
+    step("soak", |runner| task(runner, "soak --connections 300 --minutes 0.05", "memory ")),
+    // What the hot operations cost, counted and not timed.
+    step("guard", |runner| task(runner, "bench --guard", "")),
+    step("loom", |runner| task(runner, "loom", "test result: ")),
+    // What a program that is tested with Miri reaches.
+    step("miri", |runner| task(runner, "miri", "miri: ")),
+    step("msrv", msrv::check),
+    step("minimal-versions", minimal::check),
+    // Each target, shortly.
+    step("fuzz", |runner| task(runner, "fuzz --seconds 10", "")),
+    // The one that needs no standard library of its own.
+    step("sanitize", |runner| task(runner, "sanitize address", "== address: ")),
+    // One target of each other kind.
+    step("targets", |runner| task(runner, "targets --quick", "")),
+    // A runtime of each preview.
+    step("wasi", |runner| task(runner, "wasi", "")),
+    // Windows.
+    step("wine", |runner| task(runner, "wine", "test result: ")),
+    // The crate that asks most of mio, on each backend.
+    step("downstream", |runner| {
+        task(runner, "downstream tokio --only-io --cached-baseline --backend epoll --backend posix_poll", "")
+    }),
 ];
 
 fn format(runner: &mut Runner) -> Result<String> {
@@ -102,82 +117,16 @@ fn chaos(runner: &mut Runner) -> Result<String> {
     sums(runner.run(command))
 }
 
-/// Random programs: the short form.
-fn model(runner: &mut Runner) -> Result<String> {
-    let output = runner.run(xtask(&["model", "--seconds", "10"])?)?;
-    Ok(output.lines().filter(|line| line.starts_with("model: ")).map(|line| format!("   {line}\n")).collect())
-}
-
-/// Every system call made to fail, whenever it is made.
-fn faults(runner: &mut Runner) -> Result<String> {
-    let output = runner.run(xtask(&["faults"])?)?;
-    Ok(output.lines().filter(|line| line.contains(" faults, ")).map(|line| format!("   {line}\n")).collect())
-}
-
-/// Few connections for some seconds.
-fn soak(runner: &mut Runner) -> Result<String> {
-    let output = runner.run(xtask(&["soak", "--connections", "300", "--minutes", "0.05"])?)?;
-    Ok(output.lines().filter(|line| line.contains("memory ")).map(|line| format!("   {line}\n")).collect())
-}
-
-/// Each target, shortly.
-fn fuzz(runner: &mut Runner) -> Result<String> {
-    runner.run(xtask(&["fuzz", "--seconds", "10"])?)
-}
-
-/// The one that needs no standard library of its own.
-fn sanitize(runner: &mut Runner) -> Result<String> {
-    let output = runner.run(xtask(&["sanitize", "address"])?)?;
+/// Another of our tasks, in a process of its own, and the lines of its output that have `shown` in them.
+fn task(runner: &mut Runner, args: &str, shown: &str) -> Result<String> {
+    let mut command = Command::new(env::current_exe().context("can't find the own executable")?);
+    command.args(args.split(' '));
+    let output = runner.run(command)?;
     Ok(output
         .lines()
-        .filter(|line| line.starts_with("== address: "))
-        .map(|line| format!("   {line}\n"))
+        .filter(|line| line.contains(shown))
+        .map(|line| format!("   {}\n", line.trim()))
         .collect())
-}
-
-fn loom(runner: &mut Runner) -> Result<String> {
-    sums(runner.run(xtask(&["loom"])?))
-}
-
-/// What a program that is tested with Miri reaches.
-fn miri(runner: &mut Runner) -> Result<String> {
-    let output = runner.run(xtask(&["miri"])?)?;
-    Ok(output.lines().filter(|line| line.starts_with("miri: ")).map(|line| format!("   {line}\n")).collect())
-}
-
-/// Windows.
-fn wine(runner: &mut Runner) -> Result<String> {
-    sums(runner.run(xtask(&["wine"])?))
-}
-
-/// A runtime of each preview.
-fn wasi(runner: &mut Runner) -> Result<String> {
-    runner.run(xtask(&["wasi"])?)
-}
-
-/// One target of each other kind.
-fn targets(runner: &mut Runner) -> Result<String> {
-    runner.run(xtask(&["targets", "--quick"])?)
-}
-
-/// What the hot operations cost, counted and not timed.
-fn guard(runner: &mut Runner) -> Result<String> {
-    runner.run(xtask(&["bench", "--guard"])?)
-}
-
-/// The crate that asks most of mio, on each backend.
-fn downstream(runner: &mut Runner) -> Result<String> {
-    let backends = ["--backend", "epoll", "--backend", "posix_poll"];
-    let mut command = xtask(&["downstream", "tokio", "--only-io", "--cached-baseline"])?;
-    command.args(backends);
-    runner.run(command)
-}
-
-/// Another of our tasks, in a process of its own: its output is kept like any other's.
-fn xtask(args: &[&str]) -> Result<Command> {
-    let mut command = Command::new(env::current_exe().context("can't find the own executable")?);
-    command.args(args);
-    Ok(command)
 }
 
 /// Says nothing if all is well.

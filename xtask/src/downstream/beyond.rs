@@ -5,7 +5,7 @@
 use super::crates::Published;
 use super::results::Results;
 use super::{Backend, On};
-use crate::libtest::Outcome;
+use crate::prelude::*;
 
 /// Tests of one executable that have the same reason.
 struct Beyond {

@@ -1,14 +1,8 @@
 //! Building the test executables of a copy.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-
-use anyhow::{bail, Result};
-use serde_json::Value;
-
 use super::checkout::Checkout;
-use crate::command::{read_lossy, rustflags};
-use crate::job::Job;
+use crate::prelude::*;
+use serde_json::Value;
 
 /// One of the crate's test targets, built.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,10 +48,9 @@ pub fn build(checkout: &Checkout, only: Option<&[String]>) -> Result<Built> {
 }
 
 /// Reads cargo's messages, one JSON value a line.
-fn read(messages: &str) -> Built {
+fn read(printed: &str) -> Built {
     let mut built = Built::default();
-    for line in messages.lines() {
-        let message: Value = serde_json::from_str(line).unwrap_or(Value::Null);
+    for message in messages(printed) {
         match message["reason"].as_str() {
             Some("compiler-artifact") => {
                 let path = message["executable"].as_str();

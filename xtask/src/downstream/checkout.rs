@@ -1,17 +1,10 @@
 //! A copy of a published crate in which mio is exactly the one to test.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{bail, Context, Result};
-use serde_json::Value;
-
 use super::crates::Published;
-use super::manifest;
 use super::source::{mirror, write_if_new};
-use crate::command::{capture, cargo, read_lossy};
-use crate::workspace;
+use crate::prelude::*;
+use serde_json::Value;
+use toml_edit::DocumentMut;
 
 /// The mio that results are compared with.
 pub const REAL_MIO: &str = "1.2.5";
@@ -70,13 +63,12 @@ impl Checkout {
 
     fn write_manifest(&self, source: &Path) -> Result<()> {
         let shim = shim()?;
-        let mut patches = Vec::new();
-        if self.subject == Subject::Wakeful {
-            patches.push(("mio", shim.as_path()));
-        }
         // Where its development dependencies use the crate itself, that must be the copy that is tested.
-        patches.push((self.published.name, Path::new(".")));
-        let manifest = manifest::patched(&read_lossy(&source.join("Cargo.toml"))?, &patches);
+        let mut patches = vec![(self.published.name, Path::new("."))];
+        if self.subject == Subject::Wakeful {
+            patches.push(("mio", &shim));
+        }
+        let manifest = patched(&read_lossy(&source.join("Cargo.toml"))?, &patches)?;
         write_if_new(&self.folder.join("Cargo.toml"), manifest.as_bytes())
     }
 
@@ -89,7 +81,7 @@ impl Checkout {
                 bail!("{} is missing: the copy with the real mio makes it", shared.display());
             }
             if own.exists() {
-                fs::remove_file(&own).with_context(|| format!("can't remove {}", own.display()))?;
+                fs::remove_file(&own)?;
             }
             capture(self.cargo(&["generate-lockfile"])?)?;
             capture(self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
@@ -106,10 +98,9 @@ impl Checkout {
     }
 
     fn check_mio(&self) -> Result<()> {
-        let mut metadata = self.cargo(&["metadata", "--format-version", "1"])?;
-        metadata.args(["--filter-platform", &host()?]).args(self.features());
-        let metadata: Value = serde_json::from_str(&capture(metadata)?)?;
-        let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut metadata = self.cargo(&["metadata", "--filter-platform", &host()?])?;
+        metadata.args(self.features());
+        let packages = packages_of(metadata)?;
         // Other lines of mio are other crates to cargo, which signal-hook-mio also tests itself with.
         let is_mio_1 = |package: &&Value| {
             package["name"] == "mio"
@@ -152,6 +143,17 @@ impl Subject {
     }
 }
 
+/// Makes the manifest a workspace's root, and takes each named crate from a folder instead of the registry.
+fn patched(manifest: &str, patches: &[(&str, &Path)]) -> Result<String> {
+    let mut manifest: DocumentMut = manifest.parse()?;
+    // Without it cargo would look for a workspace in the folders above.
+    manifest.entry("workspace").or_insert_with(toml_edit::table);
+    for (name, folder) in patches {
+        manifest["patch"]["crates-io"][name]["path"] = toml_edit::value(folder.display().to_string());
+    }
+    Ok(manifest.to_string())
+}
+
 /// The lock file that a crate's copies share.
 pub fn lock_file(home: &Path) -> PathBuf {
     home.join("Cargo.lock")
@@ -182,4 +184,27 @@ fn host() -> Result<String> {
     let version = capture(rustc)?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc doesn't tell its host")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_becomes_a_workspaces_and_its_patches_join_what_is_there() {
+        let shim = Path::new(r#"C:\a "b""#);
+        for rest in
+            ["", "[workspace.lints.rust]\nwarnings = \"warn\"\n", "[patch.crates-io]\nb = { path = \"b\" }\n"]
+        {
+            let manifest = format!("[package]\nname = \"a\"\n\n{rest}");
+            let patched: DocumentMut =
+                patched(&manifest, &[("mio", shim), ("a", Path::new("."))]).unwrap().parse().unwrap();
+            assert!(patched["workspace"].is_table(), "{patched}");
+            assert_eq!(patched["workspace"].get("lints").is_some(), rest.contains("lints"));
+            let patches = &patched["patch"]["crates-io"];
+            assert_eq!(patches["mio"]["path"].as_str(), shim.to_str(), "{patched}");
+            assert_eq!(patches["a"]["path"].as_str(), Some("."));
+            assert_eq!(patches.get("b").is_some(), rest.contains("b ="));
+        }
+    }
 }

@@ -1,17 +1,11 @@
 //! Running test executables, of which any may hang or die half-way.
 
-use std::fmt::Write;
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::Result;
-
 use super::build::Executable;
 use super::checkout::Checkout;
 use super::results::{Binary, Results};
 use super::{beyond, On};
-use crate::job::Job;
-use crate::libtest::{listed, Outcome, Output};
+use crate::prelude::*;
+use std::fmt::Write;
 
 /// Runs each executable in turn.
 pub fn execute<'a>(

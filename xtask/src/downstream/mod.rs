@@ -6,29 +6,19 @@ mod build;
 pub mod checkout;
 pub mod crates;
 mod execute;
-pub mod lock;
-mod manifest;
 mod report;
 mod results;
 pub mod source;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-use anyhow::{bail, Result};
-use clap::builder::PossibleValuesParser;
-
+use crate::prelude::*;
 use baseline::Baseline;
 use build::{build, Built};
 use checkout::{Checkout, Subject};
+use clap::builder::PossibleValuesParser;
 use crates::Published;
 use execute::execute;
-use lock::Lock;
 use report::Report;
 use results::{Comparison, Results};
-
-use crate::{packages, workspace, Task};
 
 /// Run the tests of published crates on compat/mio, and compare with the real mio
 ///
@@ -134,24 +124,28 @@ impl Downstream {
     fn test(&self, published: &'static Published, report: &mut Report) -> Result<()> {
         published.programs.iter().try_for_each(|program| packages::need(&[(program, &[program])]))?;
         let home = workspace::cache("downstream")?.join(published.id());
-        let _lock = Lock::take(&home.join("lock"))?;
+        // Two runs at a time would overwrite each other's copies and logs.
+        workspace::locked(&home.join("lock"), || self.test_in(&home, published, report))
+    }
+
+    fn test_in(&self, home: &Path, published: &'static Published, report: &mut Report) -> Result<()> {
         let source = match &self.source {
             Some(folder) => folder.clone(),
             None => source::locate(published, &home.join("scratch"))?,
         };
         let only = self.only(published, &source)?;
-        let checkout = |subject| Checkout::make(published, subject, &source, &home, self.keep);
+        let checkout = |subject| Checkout::make(published, subject, &source, home, self.keep);
 
         let real = checkout(Subject::Mio)?;
         let ours = self.ours();
         if ours.is_empty() {
             let results = self.measure(&real, only.as_deref(), report)?;
             report.alone(published, &results);
-            return Baseline::of(published, &home)?.store(&results);
+            return Baseline::of(published, home)?.store(&results);
         }
         let checkout = checkout(Subject::Wakeful)?;
         let built = self.build(&checkout, only.as_deref(), report)?;
-        let baseline = self.baseline(&real, &home, only.as_deref(), &built, report)?;
+        let baseline = self.baseline(&real, home, only.as_deref(), &built, report)?;
         let seeds = match &self.chaos[..] {
             [] => vec![None],
             seeds => seeds.iter().copied().map(Some).collect(),

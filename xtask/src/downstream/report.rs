@@ -1,11 +1,9 @@
 //! The table at the end, and under it each test that needs a look.
 
-use std::fmt;
-use std::time::Duration;
-
 use super::crates::Published;
 use super::results::{Comparison, Results, Totals};
 use super::{Backend, On};
+use crate::prelude::*;
 
 #[derive(Default)]
 pub struct Report {

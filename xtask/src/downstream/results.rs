@@ -1,14 +1,12 @@
 //! What a crate's tests gave, and how two runs of them differ.
 
-use std::collections::BTreeMap;
-
-use crate::libtest::Outcome;
+use crate::prelude::*;
 
 /// The results of one run, by test executable.
 pub type Results = BTreeMap<String, Binary>;
 
 /// The results of one test executable.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Binary {
     pub tests: BTreeMap<String, Outcome>,
     /// Why the executable as a whole didn't come to its end, if so. Its tests were then run one by one.

@@ -1,15 +1,8 @@
 //! Getting a published crate's source, without knowing where a registry is: cargo does.
 
-use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs;
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, Result};
-use serde_json::Value;
-
 use super::crates::Published;
-use crate::command::{capture, cargo};
+use crate::prelude::*;
+use std::ffi::OsString;
 
 /// Where cargo has unpacked the crate. `scratch` is a folder for a package that asks for it.
 pub fn locate(published: &Published, scratch: &Path) -> Result<PathBuf> {
@@ -21,14 +14,10 @@ pub fn locate(published: &Published, scratch: &Path) -> Result<PathBuf> {
     write_if_new(&scratch.join("Cargo.toml"), manifest.as_bytes())?;
     write_if_new(&scratch.join("src/lib.rs"), b"")?;
 
-    let mut metadata = cargo(["metadata", "--format-version", "1"])?;
+    let mut metadata = cargo(["metadata"])?;
     metadata.current_dir(scratch);
-    let metadata = capture(metadata).with_context(|| format!("can't get {name} {version}"))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("can't read cargo's metadata")?;
-    let packages = metadata["packages"].as_array().map_or(&[][..], Vec::as_slice);
-    let package = packages.iter().find(|package| {
-        package["name"].as_str() == Some(name) && package["version"].as_str() == Some(version)
-    });
+    let packages = packages_of(metadata).with_context(|| format!("can't get {name} {version}"))?;
+    let package = packages.iter().find(|one| one["name"] == *name && one["version"] == *version);
     let manifest = package.and_then(|package| package["manifest_path"].as_str());
     let manifest = Path::new(manifest.with_context(|| format!("cargo has no {name} {version}"))?);
     Ok(manifest.parent().context("a manifest without a folder")?.to_path_buf())
@@ -47,24 +36,24 @@ pub fn write_if_new(path: &Path, content: &[u8]) -> Result<()> {
         return Ok(());
     }
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(folder)?;
     }
-    fs::write(path, content).with_context(|| format!("can't write {}", path.display()))
+    Ok(fs::write(path, content)?)
 }
 
 /// What is in a folder.
 pub fn names(folder: &Path) -> Result<BTreeSet<OsString>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))?;
-    let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
-    names.collect::<Result<_, _>>().with_context(|| format!("can't list {}", folder.display()))
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+    names.collect()
 }
 
 fn copy_folder(from: &Path, to: &Path, leave: &[&str]) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("can't make {}", to.display()))?;
+    fs::create_dir_all(to)?;
     let wanted = names(from)?;
     for name in names(to)?.difference(&wanted) {
         if !leave.iter().any(|left| name == left) {
-            remove(&to.join(name))?;
+            let gone = to.join(name);
+            if gone.is_dir() { fs::remove_dir_all(gone) } else { fs::remove_file(gone) }?;
         }
     }
     for name in &wanted {
@@ -77,18 +66,10 @@ fn copy_folder(from: &Path, to: &Path, leave: &[&str]) -> Result<()> {
         } else {
             // Read and written, not `fs::copy`, which would make a read-only copy of a read-only file.
             let content = fs::read(&from);
-            write_if_new(&to, &content.with_context(|| format!("can't read {}", from.display()))?)?;
+            write_if_new(&to, &content?)?;
         }
     }
     Ok(())
-}
-
-fn remove(path: &Path) -> Result<()> {
-    let removed = match path.is_dir() {
-        true => fs::remove_dir_all(path),
-        false => fs::remove_file(path),
-    };
-    removed.with_context(|| format!("can't remove {}", path.display()))
 }
 
 #[cfg(test)]
@@ -97,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_mirror_is_the_same_but_for_manifest_and_lock() {
-        let scratch = std::env::temp_dir().join(format!("xtask-mirror-{}", std::process::id()));
-        let (from, to) = (scratch.join("from"), scratch.join("to"));
+        let scratch = tempfile::tempdir().unwrap();
+        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
         write_if_new(&from.join("Cargo.toml"), b"theirs").unwrap();
         write_if_new(&from.join("src/lib.rs"), b"new").unwrap();
         write_if_new(&to.join("Cargo.toml"), b"ours").unwrap();
@@ -111,6 +92,5 @@ mod tests {
         assert_eq!(fs::read(to.join("Cargo.lock")).unwrap(), b"ours");
         assert_eq!(fs::read(to.join("src/lib.rs")).unwrap(), b"new");
         assert!(!to.join("src/gone").exists());
-        fs::remove_dir_all(scratch).unwrap();
     }
 }

@@ -1,15 +1,7 @@
 //! Bugs that are planted in a copy of the library, one at a time: each must be found within a minute.
 
-use std::fs;
-use std::path::Path;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::cargo;
 use crate::downstream::source::{mirror, write_if_new};
-use crate::job::Job;
-use crate::workspace;
+use crate::prelude::*;
 
 /// An edit of the library's source that makes a bug of it.
 struct Plant {
@@ -147,7 +139,7 @@ fn copy(tree: &Path) -> Result<()> {
     let manifests = ["Cargo.toml", "Cargo.lock", "compat/mio/Cargo.toml", "xtask/Cargo.toml"];
     // The documentation is part of the library.
     for file in manifests.into_iter().chain(["README.md", "PLATFORMS.md"]) {
-        let content = fs::read(root.join(file)).with_context(|| format!("can't read {file}"))?;
+        let content = fs::read(root.join(file))?;
         write_if_new(&tree.join(file), &content)?;
     }
     Ok(())

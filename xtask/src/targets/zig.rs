@@ -1,13 +1,7 @@
 //! Linking for systems whose libraries aren't here: zig has their interfaces. From PyPI.
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use anyhow::Result;
-
 use super::super::sysroot::{script, Toolchain};
-use crate::command::capture;
-use crate::workspace;
+use crate::prelude::*;
 
 const PACKAGES: [&str; 2] = ["ziglang==0.17.0", "cargo-zigbuild==0.24.0"];
 

@@ -4,12 +4,11 @@
 //! other, and what arrives on one is passed on to the other, ends included: for the program they are the two ends of
 //! one connection. With the first byte the program says that it has taken both, and the next two are made.
 
+use crate::prelude::*;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 pub struct Bridge {
     is_over: Arc<AtomicBool>,
@@ -52,9 +51,7 @@ fn serve(addr: SocketAddr) -> io::Result<()> {
 
 /// What arrives is late, by another time each: a test that takes it for there at once, or for late, fails sooner.
 fn pause() {
-    static CALLS: AtomicU32 = AtomicU32::new(0);
-    let call = CALLS.fetch_add(1, Ordering::Relaxed).wrapping_add(std::process::id());
-    thread::sleep(Duration::from_micros(u64::from(call.wrapping_mul(0x9E37_79B9) >> 20)));
+    thread::sleep(Duration::from_micros(fastrand::u64(..4096)));
 }
 
 fn pass_on(mut from: TcpStream, mut to: TcpStream) {

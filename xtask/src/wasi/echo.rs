@@ -1,16 +1,11 @@
 //! The echo example as a server in a runtime, driven from outside.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{ensure, Context, Result};
-
 use super::runtime::{free_addr, Runtime};
 use super::{program, Preview};
-use crate::command::start_failed;
+use crate::prelude::*;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream, UdpSocket};
+use std::process::Child;
 
 const CLIENTS: usize = 8;
 const MESSAGES_EACH: usize = 500;

@@ -5,16 +5,9 @@ mod echo;
 mod runtime;
 mod suite;
 
-use std::path::PathBuf;
-
-use anyhow::{bail, Context, Result};
-use clap::ValueEnum;
-use serde_json::Value;
-
 use self::runtime::Runtime;
-use crate::command::{cargo, read_lossy};
-use crate::job::Job;
-use crate::{packages, rustup, workspace, Task};
+use crate::prelude::*;
+use clap::ValueEnum;
 
 /// Run the tests and the echo example as WebAssembly, in a runtime of each WASI preview
 #[derive(clap::Args)]
@@ -122,8 +115,8 @@ fn logs(target: &str) -> Result<PathBuf> {
 
 /// Builds a program; where it is.
 fn program(name: &str, target: &str, args: &[&str]) -> Result<String> {
-    let messages = build(name, target, &[args, &["--message-format=json-render-diagnostics"]].concat())?;
-    let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let mut programs = messages.filter_map(|message| message["executable"].as_str().map(str::to_owned));
+    let printed = build(name, target, &[args, &["--message-format=json-render-diagnostics"]].concat())?;
+    let mut programs =
+        messages(&printed).filter_map(|message| message["executable"].as_str().map(str::to_owned));
     programs.next().with_context(|| format!("cargo has built no {name}"))
 }

@@ -1,17 +1,9 @@
 //! The runtimes.
 
-use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::PathBuf;
-use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
-
-use anyhow::{bail, Result};
-
 use super::Preview;
-use crate::command::{capture, cargo};
-use crate::job::Job;
-use crate::workspace;
+use crate::prelude::*;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The only runtime here that opens a listener for a program of the first preview.
 const WASMI: &str = "2.0.0";
@@ -85,11 +77,8 @@ impl Runtime {
     }
 
     fn do_install(&self, command: Command, name: &str) -> Result<()> {
-        let ended = Job::new(command, self.tools.join(format!("{name}.log"))).run()?;
-        if !ended.success() {
-            bail!("can't install {name}: {ended}\n{}", ended.output()?.trim_end());
-        }
-        Ok(())
+        let job = Job::new(command, self.tools.join(format!("{name}.log")));
+        job.succeed().with_context(|| format!("can't install {name}")).map(drop)
     }
 }
 

@@ -1,19 +1,11 @@
 //! The tests. Those of the conformance suite have a program run of their own each: where a panic ends the program, it
 //! ends one test.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Mutex;
-use std::thread;
-use std::time::Duration;
-
-use anyhow::{bail, Result};
-
 use super::bridge::Bridge;
 use super::runtime::{free_addr, list, Runtime};
 use super::{logs, program, Preview};
-use crate::job::Job;
-use crate::libtest::Output;
+use crate::prelude::*;
+use std::sync::Mutex;
 
 /// Longer than a test's own patience.
 const LIMIT: Duration = Duration::from_secs(150);

@@ -3,20 +3,8 @@
 mod ten;
 mod tokio;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
-use crate::command::{capture, cargo};
-use crate::job::Job;
-use crate::packages;
-use crate::rustup;
+use crate::prelude::*;
 use crate::sysroot::{Std, Toolchain};
-use crate::workspace;
-use crate::Task;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
@@ -156,7 +144,7 @@ struct Prefix {
 impl Prefix {
     fn new(compiler: Compiler) -> Result<Prefix> {
         let folder = workspace::cache("wine")?;
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         let prefix = Prefix { folder: folder.join("prefix"), compiler, runner: "wine".into() };
         let system = prefix.folder.join("drive_c/windows/system32");
         if !system.join("kernel32.dll").exists() {
@@ -226,7 +214,7 @@ fn stand_in(folder: &Path, system: &Path) -> Result<()> {
         __declspec(dllexport) BOOL WINAPI ProcessPrng(BYTE *bytes, SIZE_T size) {\n\
             return SystemFunction036(bytes, (ULONG)size);\n\
         }\n";
-    fs::write(&source, text).with_context(|| format!("can't write {}", source.display()))?;
+    fs::write(&source, text)?;
     let mut compile = Command::new(LINKER);
     compile.args(["-O1", "-shared", "-o"]).arg(&library).arg(&source).arg("-ladvapi32");
     capture(compile)?;

@@ -1,16 +1,8 @@
 //! Wine 10: Debian's trixie in a folder of the cache, entered by chroot. Nothing of the system's is mounted there but
 //! `proc`, so that the folder may be removed at any time.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
-
-use anyhow::{Context, Result};
-
-use crate::command::capture;
-use crate::packages;
+use crate::prelude::*;
 use crate::sysroot::script;
-use crate::workspace;
 
 /// A program that runs Windows programs by Wine 10. The first time it is made, which takes two minutes and needs root.
 pub fn runner() -> Result<PathBuf> {
@@ -18,7 +10,7 @@ pub fn runner() -> Result<PathBuf> {
     if !folder.join("usr/bin/wine").exists() {
         packages::need(&[("debootstrap", &["debootstrap"])])?;
         println!("making {}", folder.display());
-        fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
+        fs::create_dir_all(&folder)?;
         // The system's own mirror.
         let text = r#"mirror=$(apt-get indextargets --format '$(SITE)' | grep -v -e security -e backports | head -n 1)
             exec debootstrap --variant=minbase --include=wine,wine64 trixie "$1" "$mirror""#;

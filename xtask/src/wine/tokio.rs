@@ -1,18 +1,10 @@
 //! tokio's own tests of its Windows sockets and pipes, on compat/mio. All must pass but those that fail on the real mio
 //! too, by name.
 
-use std::process::Command;
-use std::time::Duration;
-
-use anyhow::{bail, Context, Result};
-
 use super::{Prefix, TARGET};
 use crate::downstream::checkout::{Checkout, Subject};
-use crate::downstream::lock::Lock;
 use crate::downstream::{crates, source};
-use crate::job::Job;
-use crate::libtest::{Outcome, Output};
-use crate::workspace;
+use crate::prelude::*;
 
 const FILES: &[&str] = &[
     "net_named_pipe",
@@ -42,39 +34,40 @@ pub(super) fn run(prefix: &Prefix) -> Result<bool> {
     let published = crates::ALL.iter().find(|published| published.name == "tokio");
     let published = published.context("tokio isn't in the table")?;
     let home = workspace::cache("downstream")?.join(published.id());
-    let _lock = Lock::take(&home.join("lock"))?;
+    workspace::locked(&home.join("lock"), || run_in(&home, published, prefix))
+}
+
+fn run_in(home: &Path, published: &'static crates::Published, prefix: &Prefix) -> Result<bool> {
     let source = source::locate(published, &home.join("scratch"))?;
     // The copy with the real mio makes the lock file that both share.
-    Checkout::make(published, Subject::Mio, &source, &home, false)?;
-    let checkout = Checkout::make(published, Subject::Wakeful, &source, &home, false)?;
+    Checkout::make(published, Subject::Mio, &source, home, false)?;
+    let checkout = Checkout::make(published, Subject::Wakeful, &source, home, false)?;
     let (mut passed, mut count, mut is_well) = (0, 0, true);
     for file in FILES {
         let output = Output::parse(&run_file(prefix, &checkout, file)?);
         if output.tests.is_empty() {
             bail!("{file} has no tests");
         }
+        count += output.tests.len();
+        passed += output.passed();
+        let excuse = |test: &str| FAIL.iter().find(|(of, name, _)| of == file && *name == test);
         for (test, &outcome) in &output.tests {
-            let excuse = FAIL.iter().find(|(of, name, _)| of == file && name == test);
-            count += 1;
-            passed += usize::from(outcome == Outcome::Passed);
-            match (outcome, excuse) {
-                (Outcome::Passed, None) => {}
-                (Outcome::Passed, Some(_)) => {
-                    println!("{file}: {test} passes: its excuse is stale");
-                    is_well = false;
+            match (outcome, excuse(test)) {
+                (Outcome::Passed, None) => continue,
+                (Outcome::Passed, Some(_)) => println!("{file}: {test} passes: its excuse is stale"),
+                (_, Some((.., reason))) => {
+                    println!("{file}: {test} fails: {reason}");
+                    continue;
                 }
-                (_, Some((.., reason))) => println!("{file}: {test} fails: {reason}"),
-                (outcome, None) => {
-                    println!("{file}: {test}: {outcome:?}");
-                    is_well = false;
-                }
+                (outcome, None) => println!("{file}: {test}: {outcome:?}"),
             }
+            is_well = false;
         }
-        for (of, name, _) in FAIL {
-            if of == file && !output.tests.contains_key(*name) {
-                println!("{file}: {name} has no result");
-                is_well = false;
-            }
+        for (_, name, _) in
+            FAIL.iter().filter(|(of, name, _)| of == file && !output.tests.contains_key(*name))
+        {
+            println!("{file}: {name} has no result");
+            is_well = false;
         }
     }
     println!("== {}: {passed} of {count} tests in {} files passed", published.id(), FILES.len());
