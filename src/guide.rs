@@ -464,8 +464,12 @@
 //! ```
 //!
 //! ```sh
+//! cargo update -p mio
 //! WAKEFUL_CHAOS=17 cargo test
 //! ```
+//!
+//! Both lines of a manifest work beside the patch. The first one needs `wakeful-io = { path = "wakeful" }` among the
+//! patches too, or cargo takes two copies of the library for two packages.
 //!
 //! # Moving from mio
 //!
