@@ -360,7 +360,7 @@
 //! # Choosing a backend
 //!
 //! [`Poll::new`](crate::Poll::new) uses the best [`Backend`](crate::Backend) of the target, and a default build has no
-//! other. Feature `backends` adds the others, and a program may use several at once. It chooses
+//! other. Feature `backends` adds the others, and a program may use several at once. To choose:
 //!
 //! - for a run, with the environment variable `WAKEFUL_BACKEND`, for example `WAKEFUL_BACKEND=posix_poll`. `Poll::new`
 //!   fails if the build has no backend of that name.
@@ -428,6 +428,9 @@
 //! something; then an event always follows. No event is lost and no byte is changed. `Poll::with_chaos` does the same
 //! to one `Poll`.
 //!
+//! A process reads `WAKEFUL_CHAOS` and `WAKEFUL_BACKEND` once, and ignores them if it runs with more rights than its
+//! user.
+//!
 //! On a real kernel the seed fixes chaos's choices but not the timing, so reproducing a failure can take several runs.
 //! `examples/shaken.rs` is a server whose test passes without chaos and fails with every seed.
 //!
@@ -464,8 +467,12 @@
 //! ```
 //!
 //! ```sh
+//! cargo update -p mio
 //! WAKEFUL_CHAOS=17 cargo test
 //! ```
+//!
+//! Both lines of a manifest work beside the patch. The first one needs `wakeful-io = { path = "wakeful" }` among the
+//! patches too, or cargo takes two copies of the library for two packages.
 //!
 //! # Moving from mio
 //!

@@ -55,8 +55,8 @@
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
 //! | `os-ext` | | sources of one system: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
 //! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
-//! | `chaos` | | `Poll::with_chaos` and `WAKEFUL_CHAOS`: legal but rare behaviour by a seed, to test programs with |
-//! | `backends` | | every backend of the platform in one build: `Poll::with_backend` and `WAKEFUL_BACKEND` |
+//! | `chaos` | | `Poll::with_chaos`, `WAKEFUL_CHAOS`: all that the contract allows and kernels do rarely, by a seed |
+//! | `backends` | | every backend of the target in one build: `Poll::with_backend`, `WAKEFUL_BACKEND` |
 //! | `log` | | traces of registration and of the choice of backend, through the `log` crate |
 //!
 //! With no features, only [`Token`], [`Interest`] and [`Events`] are available.

@@ -4,7 +4,7 @@
 pub use wakeful::*;
 
 pub mod features {
-    //! The features of this package, which are mio's.
+    //! The features of this package: mio's, and three of wakeful's that mio lacks.
     //!
     //! | feature | what it brings |
     //! |---|---|
@@ -12,4 +12,7 @@ pub mod features {
     //! | `net` | the module `net`: TCP, UDP and Unix-domain sockets |
     //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows`, on Hermit `hermit` and on WASI `wasi`: `SourceFd` |
     //! | `log` (default) | traces through the `log` crate |
+    //! | `chaos` | `Poll::with_chaos` and the environment variable `WAKEFUL_CHAOS` |
+    //! | `backends` | `Poll::with_backend` and the environment variable `WAKEFUL_BACKEND` |
+    //! | `sim` | the module `sim`: sources, a clock and faults without a kernel |
 }

@@ -1,4 +1,5 @@
-//! The README's lines for users of mio do what they say, in a project whose lock file has the newest mio.
+//! The README's lines for users of mio do what they say, in a project whose lock file has the newest mio. So does the
+//! guide's manifest that turns chaos on in a program on tokio.
 
 use super::consumer::{quoted, Consumer};
 use super::Runner;
@@ -64,7 +65,31 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     if !after.starts_with("wakeful::") {
         bail!("{shown}\nwith the patch the program runs on {after}");
     }
+    shaken(runner)?;
     Ok(format!("   before: {before}   after:  {after}"))
+}
+
+/// The feature that the guide's manifest asks for reaches the library.
+fn shaken(runner: &mut Runner) -> Result<()> {
+    let guide = command::read_lossy(&workspace::root()?.join("src/guide.rs"))?;
+    let guide: String = guide.lines().map(|line| prose(line).to_owned() + "\n").collect();
+    let manifest = block(&guide, "toml", "tokio = ").context("the guide has no manifest with tokio")?;
+    if !manifest.contains(PATH) {
+        bail!("the guide's manifest has another path than {PATH}:\n{manifest}");
+    }
+    let manifest = manifest.replace(PATH, &quoted(&workspace::root()?.join("compat/mio")));
+    let user = Consumer::new("shaken", &manifest, "fn main() {}\n")?;
+    let tree = runner.read(user.cargo(&["tree", "--edges", "features", "--invert", "wakeful-io"])?)?;
+    if !tree.contains("wakeful-io feature \"chaos\"") {
+        bail!("the guide's manifest turns no chaos on:\n{tree}");
+    }
+    Ok(())
+}
+
+/// A line of a module's documentation.
+fn prose(line: &str) -> &str {
+    let text = line.strip_prefix("//!").unwrap_or_default();
+    text.strip_prefix(' ').unwrap_or(text)
 }
 
 /// The text of the first block of code in this language that has this line, or begins one with it.
