@@ -68,7 +68,10 @@ impl Checkout {
         if self.subject == Subject::Wakeful {
             patches.push(("mio", &shim));
         }
-        let manifest = patched(&read_lossy(&source.join("Cargo.toml"))?, &patches)?;
+        let mut manifest = patched(&read_lossy(&source.join("Cargo.toml"))?, &patches)?;
+        if self.subject == Subject::Wakeful {
+            manifest = with_features(&manifest, &workspace::root()?)?;
+        }
         write_if_new(&self.folder.join("Cargo.toml"), manifest.as_bytes())
     }
 
@@ -151,6 +154,17 @@ fn patched(manifest: &str, patches: &[(&str, &Path)]) -> Result<String> {
     for (name, folder) in patches {
         manifest["patch"]["crates-io"][name]["path"] = toml_edit::value(folder.display().to_string());
     }
+    Ok(manifest.to_string())
+}
+
+/// Turns on the features by which a test is run on each backend, and with chaos: the one line that the guide shows.
+fn with_features(manifest: &str, wakeful: &Path) -> Result<String> {
+    let mut manifest: DocumentMut = manifest.parse()?;
+    let dependencies = manifest.entry("dev-dependencies").or_insert_with(toml_edit::table);
+    let wakeful = wakeful.display();
+    let line =
+        format!("{{ package = \"wakeful-io\", path = '{wakeful}', features = [\"backends\", \"chaos\"] }}");
+    dependencies["wakeful"] = toml_edit::value(line.parse::<toml_edit::Value>()?);
     Ok(manifest.to_string())
 }
 
