@@ -206,7 +206,7 @@ const BACKEND_FLOORS: &[&[&str]] = &[
     &["mod"],
     &["epoll", "kqueue", "event_ports", "posix_poll", "iocp", "wasi", "sim"],
     &["listed", "absent"],
-    &["select"],
+    &["poller"],
     &["logic"],
     &["name", "interests"],
 ];

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::select::Select;
+use super::poller::Poller;
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
@@ -16,7 +16,7 @@ use crate::readiness::{Events, Interest, Token};
 /// There is none.
 pub(crate) enum Absent {}
 
-impl Select for Absent {
+impl Poller for Absent {
     const PRESENT: bool = false;
 
     fn new() -> io::Result<Self> {

@@ -12,7 +12,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use super::select::{describe_bits, Select};
+use super::poller::{describe_bits, Poller};
 use crate::backend::logic::ask::{Ask, List, Wanted};
 use crate::backend::logic::registrations::{Locked, Registrations};
 use crate::backend::logic::table::{Asked, Table};
@@ -34,7 +34,7 @@ pub(crate) struct Listed<A: Ask> {
     notifier: Notifier,
 }
 
-impl<A: Ask> Select for Listed<A> {
+impl<A: Ask> Poller for Listed<A> {
     fn new() -> io::Result<Listed<A>> {
         let notifier = Notifier::new()?;
         let shown = Shown::new(notifier.as_raw_fd());

@@ -6,7 +6,7 @@ mod interests;
 mod listed;
 mod logic;
 mod name;
-mod select;
+mod poller;
 
 #[cfg(any(
     target_os = "linux",
@@ -43,7 +43,7 @@ pub(crate) use self::iocp::{Completions, RaisedKey};
 pub use self::logic::fuzzing;
 pub(crate) use self::logic::watch::{Blocked, Tracking, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
-pub(crate) use self::select::Select;
+pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
 pub use self::sim::{Address, Faults};
 #[cfg(feature = "sim")]
@@ -66,13 +66,13 @@ macro_rules! selectors {
         impl Backend {
             const fn is_present(self) -> bool {
                 match self {
-                    $(Backend::$Name => <$module::$Name as Select>::PRESENT,)*
+                    $(Backend::$Name => <$module::$Name as Poller>::PRESENT,)*
                 }
             }
 
             fn describe(self, raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Backend::$Name => <$module::$Name as Select>::describe(raw, f),)*
+                    $(Backend::$Name => <$module::$Name as Poller>::describe(raw, f),)*
                 }
             }
         }
@@ -89,7 +89,7 @@ macro_rules! selectors {
                     return Err(not_available(backend));
                 }
                 match backend {
-                    $(Backend::$Name => <$module::$Name as Select>::new().map(Selector::$Name),)*
+                    $(Backend::$Name => <$module::$Name as Poller>::new().map(Selector::$Name),)*
                 }
             }
 
@@ -209,7 +209,7 @@ impl Selector {
     pub(crate) fn completions(&self) -> io::Result<&Arc<Completions>> {
         match self {
             Selector::Iocp(iocp) => Ok(iocp.completions()),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, select::ONLY_SIMULATED)),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, poller::ONLY_SIMULATED)),
         }
     }
 }

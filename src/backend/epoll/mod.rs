@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::EpollEvent;
-use super::select::{describe_bits, Select};
+use super::poller::{describe_bits, Poller};
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
@@ -29,7 +29,7 @@ pub(crate) struct Epoll {
 /// The data of the notifier's events. A user's token may well be the same number, see [`Epoll::give_up_mark`].
 const NOTIFIER: u64 = 0x6e6f_7469_6679_2121;
 
-impl Select for Epoll {
+impl Poller for Epoll {
     fn new() -> io::Result<Epoll> {
         Ok(Epoll {
             epoll: sys::create()?,

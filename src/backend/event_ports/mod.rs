@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::sys::SystemPort;
-use super::select::{describe_bits, Select};
+use super::poller::{describe_bits, Poller};
 use crate::backend::logic::ask::Ask;
 use crate::backend::logic::associations::{self, Associations};
 use crate::backend::logic::registrations::Registrations;
@@ -26,7 +26,7 @@ pub(crate) struct EventPorts {
     registrations: Registrations<Associations<SystemPort>>,
 }
 
-impl Select for EventPorts {
+impl Poller for EventPorts {
     fn new() -> io::Result<EventPorts> {
         let port = Arc::new(SystemPort::new()?);
         Ok(EventPorts { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port })

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::completions::{Completions, RaisedKey};
 use self::sys::{Afd, BaseSocket};
 use self::table::{Holder, Place, Table};
-use super::select::{describe_bits, Select};
+use super::poller::{describe_bits, Poller};
 use crate::backend::logic::afd_words;
 use crate::backend::logic::watch::{Blocked, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
@@ -42,7 +42,7 @@ pub(crate) struct Iocp {
 const ROUNDS: usize = 50;
 const ROUND: Duration = Duration::from_millis(1);
 
-impl Select for Iocp {
+impl Poller for Iocp {
     fn new() -> io::Result<Iocp> {
         Ok(Iocp {
             table: Mutex::new(Table::new()),

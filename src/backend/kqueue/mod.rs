@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
-use super::select::{describe_bits, Select};
+use super::poller::{describe_bits, Poller};
 use crate::backend::logic::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::backend::name::Backend;
@@ -38,7 +38,7 @@ enum Bell {
     Pipe(Notifier),
 }
 
-impl Select for Kqueue {
+impl Poller for Kqueue {
     fn new() -> io::Result<Kqueue> {
         Ok(Kqueue {
             kqueue: sys::create()?,

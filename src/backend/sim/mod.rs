@@ -16,7 +16,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::select::Select;
+use super::poller::Poller;
 use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
@@ -59,7 +59,7 @@ impl Drop for Sim {
     }
 }
 
-impl Select for Sim {
+impl Poller for Sim {
     /// Of the backends for sources of a kernel it is none.
     const PRESENT: bool = false;
 
@@ -95,7 +95,7 @@ impl Select for Sim {
     }
 
     fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, super::select::ONLY_SIMULATED))
+        Err(io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED))
     }
 
     fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {

@@ -11,9 +11,9 @@ use crate::readiness::{Events, Interest, Token};
 /// What every backend promises. `Poll` builds the rest of the contract on it: deadlines, wakers, the rule of one
 /// `Poll` for a source.
 ///
-/// All methods but [`wait`](Select::wait) may be called from any thread, also while one is inside `wait`, and take
+/// All methods but [`wait`](Poller::wait) may be called from any thread, also while one is inside `wait`, and take
 /// effect at once. Only one thread at a time is inside `wait`.
-pub(crate) trait Select: Sized + Send + Sync {
+pub(crate) trait Poller: Sized + Send + Sync {
     /// Whether this target has the backend at all, for sources of its kernel.
     const PRESENT: bool = true;
 
@@ -26,20 +26,20 @@ pub(crate) trait Select: Sized + Send + Sync {
     /// Opens what the backend needs of the kernel, close-on-exec.
     fn new() -> io::Result<Self>;
 
-    /// Sleeps until a source is ready, a [`notify`](Select::notify) comes, or `timeout` is over, and appends at most
+    /// Sleeps until a source is ready, a [`notify`](Poller::notify) comes, or `timeout` is over, and appends at most
     /// `events.spare()` events, which is more than none; the others stay for the next call.
     ///
     /// It may return early and empty: the caller holds the deadline. It is never late because of rounding more than
     /// the kernel makes it. If it answers an error, it has taken no event from the kernel.
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Makes sure that later calls of [`notify`](Select::notify) need no descriptor or memory that they could fail
+    /// Makes sure that later calls of [`notify`](Poller::notify) need no descriptor or memory that they could fail
     /// to get.
     fn prepare_notify(&self) -> io::Result<()>;
 
     /// Ends the `wait` that is under way, or else the next one; it reports no event of its own.
     ///
-    /// Needs [`prepare_notify`](Select::prepare_notify) first.
+    /// Needs [`prepare_notify`](Poller::prepare_notify) first.
     fn notify(&self) -> io::Result<()>;
 
     /// Watches `io`, and reports readiness that exists already.
@@ -75,7 +75,7 @@ pub(crate) trait Select: Sized + Send + Sync {
     fn abandon(&self, key: WatchKey);
 
     /// A source with this key may be given another value, so that the descriptor which is registered may be closed
-    /// before [`abandon`](Select::abandon). Needed where the kernel doesn't say that it was.
+    /// before [`abandon`](Poller::abandon). Needed where the kernel doesn't say that it was.
     fn doubt(&self, _key: WatchKey) {}
 
     /// The `Poll` and its registries have gone. What keeps the selector for longer doesn't register sources or wait.
