@@ -94,8 +94,8 @@ impl<A: Ask> Poller for Listed<A> {
             return Err(e);
         }
         Ok(match tracking {
-            Tracking::Operations => Some(key),
-            Tracking::Levels => None,
+            Tracking::Tracked => Some(key),
+            Tracking::Untracked => None,
         })
     }
 

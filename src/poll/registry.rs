@@ -223,7 +223,7 @@ impl Drop for Registry {
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.change_raw(io, token, interest, || {
-            let registered = self.engine.selector.register(io, Tracking::Levels, token, interest);
+            let registered = self.engine.selector.register(io, Tracking::Untracked, token, interest);
             registered.map(|_| ()).map_err(of_register)
         })
     }

@@ -260,7 +260,7 @@ impl Watched {
         if poll_id != 0 && lives::is_living(poll_id) {
             return Err(already_registered());
         }
-        let key = engine.selector.register(io, Tracking::Operations, token, interest)?;
+        let key = engine.selector.register(io, Tracking::Tracked, token, interest)?;
         let chaos = engine.chaos.as_ref().map(|chaos| chaos.add_source(token, interest));
         if key.is_none() && chaos.is_none() {
             return Ok(None);

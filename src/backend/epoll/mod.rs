@@ -261,7 +261,7 @@ mod tests {
                 pairs.push(writer);
             }
             let token = Token(token as usize);
-            epoll.register(reader.as_raw_fd(), Tracking::Operations, token, Interest::READABLE).unwrap();
+            epoll.register(reader.as_raw_fd(), Tracking::Tracked, token, Interest::READABLE).unwrap();
             pairs.push(reader);
         }
         let mut events = Events::with_capacity(capacity);

@@ -53,8 +53,8 @@ impl Poller for EventPorts {
     ) -> io::Result<Option<WatchKey>> {
         let (_table, key) = self.registrations.register(io, tracking, token, interest)?;
         Ok(match tracking {
-            Tracking::Operations => Some(key),
-            Tracking::Levels => None,
+            Tracking::Tracked => Some(key),
+            Tracking::Untracked => None,
         })
     }
 

@@ -84,8 +84,8 @@ impl Poller for Iocp {
             result => result?,
         };
         Ok(match tracking {
-            Tracking::Operations => Some(key),
-            Tracking::Levels => None,
+            Tracking::Tracked => Some(key),
+            Tracking::Untracked => None,
         })
     }
 

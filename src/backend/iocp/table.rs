@@ -169,7 +169,7 @@ impl Table {
             self.vacate(key.slot);
             return Err(e);
         }
-        if tracking == Tracking::Levels {
+        if tracking == Tracking::Untracked {
             self.set_guard(port, key);
         }
         Ok(key)

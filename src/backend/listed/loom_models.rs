@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn register(listed: &Listed<Fake>, fd: RawFd, token: usize) -> WatchKey {
-        listed.register(fd, Tracking::Operations, Token(token), READ).unwrap().unwrap()
+        listed.register(fd, Tracking::Tracked, Token(token), READ).unwrap().unwrap()
     }
 
     fn drain(listed: &Listed<Fake>, fd: RawFd, key: WatchKey) {
@@ -390,7 +390,7 @@ mod tests {
         loom::model(move || {
             let (listed, [fd, _]) = (listed(), sources());
             put(fd);
-            listed.register(fd, Tracking::Levels, Token(1), READ).unwrap();
+            listed.register(fd, Tracking::Untracked, Token(1), READ).unwrap();
             if is_suspect {
                 assert_eq!(wait(&listed, Some(Duration::ZERO)), [1]);
                 // Its pause begins.
@@ -438,7 +438,7 @@ mod tests {
             });
             while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
                 listed.deregister(fd, None).unwrap();
-                listed.register(fd, Tracking::Levels, Token(2), READ).unwrap();
+                listed.register(fd, Tracking::Untracked, Token(2), READ).unwrap();
             });
         }
     }

@@ -159,11 +159,11 @@ impl Test {
 
     /// Registers a socket by its number.
     fn raw(&self, index: usize, token: usize) {
-        self.listed.register(self.fd(index), Tracking::Levels, Token(token), READ).unwrap();
+        self.listed.register(self.fd(index), Tracking::Untracked, Token(token), READ).unwrap();
     }
 
     fn owned(&self, index: usize, token: usize) -> WatchKey {
-        self.listed.register(self.fd(index), Tracking::Operations, Token(token), BOTH).unwrap().unwrap()
+        self.listed.register(self.fd(index), Tracking::Tracked, Token(token), BOTH).unwrap().unwrap()
     }
 
     fn during_poll(&self, step: impl FnOnce(&Listed<Fake>) + 'static) {
@@ -272,7 +272,7 @@ fn no_call_is_made_with_the_lock_held() {
     test.listed.rearm(key, Blocked::Direction(READ)).unwrap();
     test.listed.reregister(test.fd(0), None, Token(3), READ).unwrap();
     test.listed.reregister(test.fd(1), Some(key), Token(4), READ).unwrap();
-    assert!(test.listed.register(test.fd(0), Tracking::Levels, Token(5), READ).is_err());
+    assert!(test.listed.register(test.fd(0), Tracking::Untracked, Token(5), READ).is_err());
     test.listed.notify().unwrap();
     assert_eq!(test.wait().len(), 2);
     test.listed.deregister(test.fd(0), None).unwrap();
@@ -376,7 +376,7 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
             0 => listed.reregister(fd, None, Token(token), READ).unwrap(),
             _ => {
                 listed.deregister(fd, None).unwrap();
-                listed.register(fd, Tracking::Levels, Token(token), READ).unwrap();
+                listed.register(fd, Tracking::Untracked, Token(token), READ).unwrap();
             }
         };
         match token % 3 {
@@ -456,10 +456,10 @@ fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
         test.during_identity(move |listed| {
             kernel(|kernel| kernel.files.clear());
             listed.deregister(fd, None).unwrap();
-            listed.register(fd, Tracking::Levels, Token(2), READ).unwrap();
+            listed.register(fd, Tracking::Untracked, Token(2), READ).unwrap();
         });
         let result = match registers {
-            true => test.listed.register(fd, Tracking::Levels, Token(3), READ).map(|_| ()),
+            true => test.listed.register(fd, Tracking::Untracked, Token(3), READ).map(|_| ()),
             false => test.listed.reregister(fd, None, Token(3), READ),
         };
         let token = if result.is_ok() { 3 } else { 2 };

@@ -259,8 +259,8 @@ impl Knotes {
             return Err(e);
         }
         let witnessed = match tracking {
-            Tracking::Operations => None,
-            Tracking::Levels => witness(kernel, fd, interest),
+            Tracking::Tracked => None,
+            Tracking::Untracked => witness(kernel, fd, interest),
         };
         self.keep(fd, Entry { token, interest, is_broken: false, witnessed }, &changes);
         Ok(())

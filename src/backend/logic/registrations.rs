@@ -389,7 +389,7 @@ mod tests {
         let registrations = Registrations::new(Kernel);
         for _ in 0..1000 {
             let (mut table, key) =
-                registrations.register(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
+                registrations.register(one.as_raw_fd(), Tracking::Tracked, Token(1), interest).unwrap();
             // It was told of, and then blocked in a direction that isn't known.
             table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
             table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();

@@ -414,7 +414,7 @@ impl Entry {
     /// have been replaced.
     #[inline]
     fn may_be_closed(&self) -> bool {
-        self.is_doubtful || self.watch.tracking() == Tracking::Levels
+        self.is_doubtful || self.watch.tracking() == Tracking::Untracked
     }
 
     /// Whether nothing has changed since `asked`.

@@ -62,10 +62,10 @@ mod suspicion;
 /// How a source's readiness becomes known to be used up.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
-    /// Its operations go through `IoSource`, which tells of each `WouldBlock`.
-    Operations,
-    /// Its operations are invisible: a raw descriptor.
-    Levels,
+    /// Its operations go through `IoSource`, which reports each `WouldBlock`.
+    Tracked,
+    /// Its operations are not seen: a raw descriptor.
+    Untracked,
 }
 
 /// What an operation says of the readiness that was reported.
@@ -203,7 +203,7 @@ impl Watch {
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
         let is_plain = found.without(Readiness::READABLE.union(Readiness::WRITABLE)).is_none();
         if !is_plain
-            || self.tracking == Tracking::Levels
+            || self.tracking == Tracking::Untracked
             || self.kind == FileKind::Steady
             || !self.is_at_rest()
         {
@@ -260,7 +260,7 @@ impl Watch {
         self.rest(used);
         if self.kind == FileKind::Steady && !has_error {
             // Nothing uses it up, and what comes is asked for all the same.
-        } else if hung_up || self.tracking == Tracking::Levels {
+        } else if hung_up || self.tracking == Tracking::Untracked {
             self.suspect_also(used, Doubt::Unseen);
         } else if let Some(priority) = used.intersection(Interest::PRIORITY_DATA) {
             self.suspect_also(priority, Doubt::Priority);
@@ -545,7 +545,7 @@ impl Watch {
     /// Of the suspects, those that `found` makes progress in. An error that was reported and lasts is none.
     fn still_ready(&self, found: Readiness) -> Option<Interest> {
         let is_old = self.told.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
-        if is_old && self.tracking == Tracking::Operations && !is_hang_up(found) {
+        if is_old && self.tracking == Tracking::Tracked && !is_hang_up(found) {
             return directions(said(found))?.intersection(self.interest);
         }
         self.used(found)

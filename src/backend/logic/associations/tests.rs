@@ -200,7 +200,7 @@ fn a_key_survives_the_kernel() {
 #[test]
 fn a_registration_is_associated_with_its_key() {
     let test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     let wanted = Wanted { interest: Some(BOTH), read_hangup: true };
     assert_eq!(test.associated(), Some((wanted, to_user(key))));
     assert_eq!(test.calls(), 1);
@@ -209,7 +209,7 @@ fn a_registration_is_associated_with_its_key() {
 #[test]
 fn after_a_report_only_what_is_news_is_associated_anew() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
     assert_eq!(test.asked(), Some(READ), "the other direction is asked about still");
     assert_eq!(test.tells(IN), ["7 READABLE"]);
@@ -223,7 +223,7 @@ fn after_a_report_only_what_is_news_is_associated_anew() {
 #[test]
 fn who_is_at_its_end_is_left_alone() {
     let mut test = Test::new();
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
     assert_eq!(test.tells(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
     assert_eq!(test.associated(), None, "the kernel would tell of it for as long as it lasts");
@@ -232,7 +232,7 @@ fn who_is_at_its_end_is_left_alone() {
 #[test]
 fn what_is_asked_already_costs_no_call() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
     test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
     assert_eq!(test.calls(), 1);
@@ -242,7 +242,7 @@ fn what_is_asked_already_costs_no_call() {
 #[test]
 fn a_new_interest_is_asked_at_once() {
     let test = Test::new();
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.replace(Token(7), WRITE)).unwrap();
     assert_eq!(test.asked(), Some(WRITE));
 }
@@ -250,12 +250,12 @@ fn a_new_interest_is_asked_at_once() {
 #[test]
 fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     let user = test.take();
     test.table().remove(key).unwrap();
     assert_eq!(test.fetched(user, IN), [""; 0]);
 
-    let next = test.insert(Tracking::Operations, READ);
+    let next = test.insert(Tracking::Tracked, READ);
     assert_eq!(next.slot, key.slot);
     assert_eq!(test.fetched(user, IN), [""; 0], "nor for who has its place now");
     assert!(test.associated().is_some(), "whose association is as it was");
@@ -265,7 +265,7 @@ fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
 #[test]
 fn a_deregistered_source_is_dissociated() {
     let test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     test.table().remove(key).unwrap();
     assert_eq!(test.associated(), None);
     assert_eq!(test.calls(), 2);
@@ -275,16 +275,16 @@ fn a_deregistered_source_is_dissociated() {
 fn a_source_that_the_kernel_refuses_is_not_registered() {
     let test = Test::new();
     test.port.0.lock().unwrap().refuses = true;
-    let error = test.try_insert(Tracking::Operations, READ).unwrap_err();
+    let error = test.try_insert(Tracking::Tracked, READ).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     test.port.0.lock().unwrap().refuses = false;
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
 }
 
 #[test]
 fn who_can_not_be_associated_again_was_closed() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     test.port.0.lock().unwrap().refuses = true;
     assert_eq!(test.tells(OUT), ["7 WRITABLE"], "what was told before that holds");
     assert_eq!(test.table().remove(key).unwrap_err().raw_os_error(), Some(libc::ENOENT));
@@ -293,7 +293,7 @@ fn who_can_not_be_associated_again_was_closed() {
 #[test]
 fn a_descriptor_that_is_not_open_is_forgotten() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Levels, READ);
+    let key = test.insert(Tracking::Untracked, READ);
     assert_eq!(test.tells(GONE), [""; 0]);
     assert!(test.table().remove(key).is_err());
 }
@@ -301,7 +301,7 @@ fn a_descriptor_that_is_not_open_is_forgotten() {
 #[test]
 fn a_raw_descriptor_is_looked_at_after_its_event() {
     let mut test = Test::new();
-    test.insert(Tracking::Levels, READ);
+    test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
     assert_eq!(test.tells(IN), ["7 READABLE"]);
     assert_eq!(test.asked(), None);
@@ -316,7 +316,7 @@ fn a_raw_descriptor_is_looked_at_after_its_event() {
 #[test]
 fn a_number_with_another_owner_is_not_asked_about() {
     let mut test = Test::new();
-    test.insert(Tracking::Levels, READ);
+    test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
     assert_eq!(test.tells(IN), ["7 READABLE"]);
     let number = test.fd();
@@ -333,7 +333,7 @@ fn a_number_with_another_owner_is_not_asked_about() {
 #[test]
 fn without_room_a_suspect_is_not_lost() {
     let mut test = Test::new();
-    test.insert(Tracking::Levels, READ);
+    test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
     assert_eq!(test.tells(IN), ["7 READABLE"]);
     let mut none = Events::with_capacity(0);
@@ -344,7 +344,7 @@ fn without_room_a_suspect_is_not_lost() {
 #[test]
 fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
     assert!(!test.table().take_news_of_suspects());
     test.table().change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
@@ -356,7 +356,7 @@ fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
 #[test]
 fn a_notification_is_no_event() {
     let test = Test::new();
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     let mut events = Events::with_capacity(8);
     test.table().fetched(Found::Notification, &mut events);
     assert!(events.is_empty());
@@ -374,7 +374,7 @@ fn waited(test: &Test) -> Vec<String> {
 fn a_full_port_is_woken() {
     let test = Test::new();
     test.limit(1);
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     for _ in 0..3 {
         notify(&*test.port).unwrap();
         notify(&*test.port).unwrap();
@@ -390,7 +390,7 @@ fn a_full_port_is_woken() {
 fn an_alert_hides_no_event() {
     let test = Test::new();
     test.limit(1);
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     let fd = test.fd();
     test.port.0.lock().unwrap().ready.push((fd, IN));
     notify(&*test.port).unwrap();
@@ -401,7 +401,7 @@ fn an_alert_hides_no_event() {
 fn who_is_not_full_needs_no_alert() {
     let test = Test::new();
     test.limit(2);
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     notify(&*test.port).unwrap();
     assert!(!test.port.0.lock().unwrap().is_alert);
     assert_eq!(waited(&test), [""; 0]);
@@ -411,7 +411,7 @@ fn who_is_not_full_needs_no_alert() {
 fn a_deregistered_source_gives_its_place_back() {
     let mut test = Test::new();
     test.limit(1);
-    for tracking in [Tracking::Operations, Tracking::Levels] {
+    for tracking in [Tracking::Tracked, Tracking::Untracked] {
         for event in [None, Some(IN), Some(IN | u32::from(libc::POLLHUP as u16))] {
             let key = test.insert(tracking, READ);
             if let Some(raw) = event {
@@ -427,7 +427,7 @@ fn a_deregistered_source_gives_its_place_back() {
 fn what_was_fetched_keeps_its_place_for_the_next_time() {
     let mut test = Test::new();
     test.limit(1);
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
     test.tells(hangup);
     assert_eq!(test.associated(), None);

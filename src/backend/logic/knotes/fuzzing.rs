@@ -115,7 +115,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         let was = known[place];
         let is_broken = kernel.refusal.get() == Some(Answer::Broken);
         let mut now = Known { token, interest, is_broken, is_witnessed: false };
-        let tracking = if step[0] & 0x80 == 0 { Tracking::Operations } else { Tracking::Levels };
+        let tracking = if step[0] & 0x80 == 0 { Tracking::Tracked } else { Tracking::Untracked };
         let fails = kernel.refusal.get() == Some(Answer::Failed(12));
         let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
         match step[0] % 7 {
@@ -126,7 +126,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 }
                 (Ok(()), _) => {
                     assert!(is_open && !fails);
-                    now.is_witnessed = tracking == Tracking::Levels && !now.knotes().is_empty();
+                    now.is_witnessed = tracking == Tracking::Untracked && !now.knotes().is_empty();
                     known[place] = Some(now);
                 }
                 (Err(_), _) => {

@@ -207,7 +207,7 @@ fn register(
     token: usize,
     interest: Interest,
 ) -> Result<(), ErrorKind> {
-    knotes.register(machine, FD, Tracking::Levels, Token(token), interest).map_err(|e| e.kind())
+    knotes.register(machine, FD, Tracking::Untracked, Token(token), interest).map_err(|e| e.kind())
 }
 
 /// What a poll reports of a socket that is registered in this state.

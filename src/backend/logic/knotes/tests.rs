@@ -77,7 +77,7 @@ impl Kernel for Fake {
 }
 
 fn owned(knotes: &mut Knotes, kernel: &Fake, token: usize, interest: Interest) -> Result<(), ErrorKind> {
-    knotes.register(kernel, 3, Tracking::Operations, Token(token), interest).map_err(|e| e.kind())
+    knotes.register(kernel, 3, Tracking::Tracked, Token(token), interest).map_err(|e| e.kind())
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     kernel.closed.set(true);
     for error in [
-        knotes.register(&kernel, 3, Tracking::Levels, Token(1), BOTH).unwrap_err(),
+        knotes.register(&kernel, 3, Tracking::Untracked, Token(1), BOTH).unwrap_err(),
         knotes.reregister(&kernel, 3, Token(1), BOTH).unwrap_err(),
         knotes.deregister(&kernel, 3).unwrap_err(),
     ] {

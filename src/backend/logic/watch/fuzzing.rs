@@ -11,7 +11,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
     let mut bytes = bytes.iter().copied();
     let Some(first) = bytes.next() else { return };
     let interest = interest(first).unwrap_or(Interest::READABLE);
-    let tracking = if first & 0x80 == 0 { Tracking::Operations } else { Tracking::Levels };
+    let tracking = if first & 0x80 == 0 { Tracking::Tracked } else { Tracking::Untracked };
     let kind = match first >> 3 & 3 {
         0 => FileKind::Socket,
         1 => FileKind::Steady,
@@ -82,7 +82,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                     assert!(matches!(second, Look::Report(_)), "{second:?}: {watch:?}");
                 }
             }
-            5 if tracking == Tracking::Operations => {
+            5 if tracking == Tracking::Tracked => {
                 let direction = self::interest(argument);
                 watch.rearm(Blocked::Idle(direction));
                 if let Some(wanted) = direction.and_then(|direction| direction.intersection(watch.interest)) {
@@ -91,7 +91,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                     assert_eq!(covered, Some(wanted), "nothing would notice that it is ready: {watch:?}");
                 }
             }
-            6 if tracking == Tracking::Operations => {
+            6 if tracking == Tracking::Tracked => {
                 watch.rearm(Blocked::Error);
                 if acquit(&mut watch, argument) {
                     check_end_is_awaited(&watch, found(argument));
@@ -128,7 +128,7 @@ fn check_rest(mut watch: Watch, words: u8, now: Instant) {
             let words = asked(words, watch.armed()) | hangup;
             reports += usize::from(watch.ready(found(words)).is_some());
         }
-        if watch.tracking() == Tracking::Operations {
+        if watch.tracking() == Tracking::Tracked {
             for direction in DIRECTIONS {
                 watch.rearm(Blocked::Idle(Some(direction)));
                 acquit(&mut watch, words);

@@ -13,11 +13,11 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const HANG_UP: Readiness = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
 
 fn source(interest: Interest) -> Watch {
-    Watch::new(Token(1), interest, Tracking::Operations)
+    Watch::new(Token(1), interest, Tracking::Tracked)
 }
 
 fn raw(interest: Interest) -> Watch {
-    Watch::new(Token(1), interest, Tracking::Levels)
+    Watch::new(Token(1), interest, Tracking::Untracked)
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn an_error_that_was_taken_is_no_news() {
 fn a_fifo_that_is_written_again_is_reported_again() {
     let mut now = Instant::now();
     let leftover = HANG_UP.union(Readiness::LEFTOVER);
-    for tracking in [Tracking::Operations, Tracking::Levels] {
+    for tracking in [Tracking::Tracked, Tracking::Untracked] {
         let mut watch = Watch::new(Token(1), READ, tracking);
         watch.ready(leftover);
         watch.look(leftover, now);
@@ -443,7 +443,7 @@ fn a_hang_up_is_reported_once_though_operations_block() {
 #[test]
 fn what_nothing_uses_up_is_reported_by_changes_alone() {
     let now = Instant::now();
-    for tracking in [Tracking::Operations, Tracking::Levels] {
+    for tracking in [Tracking::Tracked, Tracking::Untracked] {
         let mut watch = Watch::new(Token(1), READ, tracking).of_kind(FileKind::Steady);
         assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
         assert_eq!((watch.armed(), watch.suspect()), (None, None), "there is nothing to look at");
