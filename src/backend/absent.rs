@@ -9,9 +9,9 @@ use std::io;
 use std::time::Duration;
 
 use super::poller::Poller;
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 /// There is none.
 pub(crate) enum Absent {}
@@ -35,11 +35,11 @@ impl Poller for Absent {
         match *self {}
     }
 
-    fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
+    fn register(&self, _: RawIo, _: Registration) -> io::Result<Option<WatchKey>> {
         match *self {}
     }
 
-    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Registration) -> io::Result<()> {
         match *self {}
     }
 

@@ -16,12 +16,12 @@ use super::poller::{describe_bits, Poller};
 use crate::backend::logic::ask::{Ask, List, Wanted};
 use crate::backend::logic::registrations::{Locked, Registrations};
 use crate::backend::logic::table::{Asked, Table};
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
 use crate::backend::name::Backend;
 #[cfg(not(all(test, wakeful_loom)))]
 use crate::os::Notifier;
 use crate::os::{errors, RawIo};
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::{Events, Interest};
 
 #[cfg(all(test, wakeful_loom))]
 mod loom_models;
@@ -81,31 +81,19 @@ impl<A: Ask> Poller for Listed<A> {
         self.notifier.notify()
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
-        let (table, key) = self.registrations.register(io, tracking, token, interest)?;
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        let (table, key) = self.registrations.register(io, registration)?;
         if let Err(e) = self.changed(table) {
             let _ = self.registrations.lock().remove(key);
             return Err(e);
         }
-        Ok(match tracking {
+        Ok(match registration.tracking {
             Tracking::Tracked => Some(key),
             Tracking::Untracked => None,
         })
     }
 
-    fn reregister(
-        &self,
-        io: RawIo,
-        key: Option<WatchKey>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let (mut table, key) = self.registrations.find(io, key);
         let key = key?;
         // Only a sleeper must be told, which may fail.
@@ -113,7 +101,7 @@ impl<A: Ask> Poller for Listed<A> {
         let mut before = None;
         table.change(key, |watch| {
             before = may_fail.then(|| watch.clone());
-            watch.replace(token, interest);
+            watch.replace(registration);
         })?;
         let result = self.changed(table);
         if let (Err(_), Some(before)) = (&result, before) {

@@ -41,7 +41,7 @@ mod wasi;
 pub(crate) use self::iocp::{Completions, RaisedKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
-pub(crate) use self::logic::watch::{Blocked, Tracking, WatchKey};
+pub(crate) use self::logic::watch::{Blocked, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
@@ -59,7 +59,7 @@ use std::time::{Duration, Instant};
 use self::absent::*;
 use self::name::{for_each_backend, Names};
 use crate::os::{environment, RawIo};
-use crate::readiness::{Event, Events, Interest, Token};
+use crate::readiness::{Event, Events};
 
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
@@ -136,12 +136,10 @@ macro_rules! selectors {
             pub(crate) fn register(
                 &self,
                 io: RawIo,
-                tracking: Tracking,
-                token: Token,
-                interest: Interest,
+                registration: Registration,
             ) -> io::Result<Option<WatchKey>> {
                 match self {
-                    $(Selector::$Name(selector) => selector.register(io, tracking, token, interest),)*
+                    $(Selector::$Name(selector) => selector.register(io, registration),)*
                 }
             }
 
@@ -150,11 +148,10 @@ macro_rules! selectors {
                 &self,
                 io: RawIo,
                 key: Option<WatchKey>,
-                token: Token,
-                interest: Interest,
+                registration: Registration,
             ) -> io::Result<()> {
                 match self {
-                    $(Selector::$Name(selector) => selector.reregister(io, key, token, interest),)*
+                    $(Selector::$Name(selector) => selector.reregister(io, key, registration),)*
                 }
             }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 /// What every backend promises. `Poll` builds the rest of the contract on it: deadlines, wakers, the rule of one
 /// `Poll` for a source.
@@ -46,23 +46,11 @@ pub(crate) trait Poller: Sized + Send + Sync {
     ///
     /// - A bad descriptor is an error, and so is a second registration (`AlreadyExists`).
     /// - A backend that needs telling when to ask the kernel again answers a key.
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>>;
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>>;
 
     /// Replaces token and interest completely, and reports readiness that exists already. `NotFound` if `io` isn't
     /// registered. `key` is what `register` answered; a raw descriptor's owner has kept none.
-    fn reregister(
-        &self,
-        io: RawIo,
-        key: Option<WatchKey>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()>;
+    fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()>;
 
     /// Forgets `io`: no `wait` that begins after this reports its token, whatever the kernel had queued. `NotFound`
     /// if it isn't registered.

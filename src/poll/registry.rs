@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[cfg(feature = "os-ext")]
 #[cfg(feature = "os-ext")]
 #[cfg(feature = "os-ext")]
-use crate::backend::Tracking;
+use crate::backend::Registration;
 use crate::engine::chaos::Key as ChaosKey;
 use crate::engine::errors::{of_change, of_register};
 use crate::engine::Engine;
@@ -223,14 +223,15 @@ impl Drop for Registry {
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.change_raw(io, token, interest, || {
-            let registered = self.engine.selector.register(io, Tracking::Untracked, token, interest);
+            let registered = self.engine.selector.register(io, Registration::untracked(token, interest));
             registered.map(|_| ()).map_err(of_register)
         })
     }
 
     pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.change_raw(io, token, interest, || {
-            self.engine.selector.reregister(io, None, token, interest).map_err(of_change)
+            let registration = Registration::untracked(token, interest);
+            self.engine.selector.reregister(io, None, registration).map_err(of_change)
         })
     }
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use self::sys::EpollEvent;
 use super::poller::{describe_bits, Poller};
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
-use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
+use crate::readiness::{Event, Events, PollWords, Readiness, Token};
 
 pub(crate) struct Epoll {
     epoll: OwnedFd,
@@ -74,22 +74,16 @@ impl Poller for Epoll {
     }
 
     #[inline]
-    fn register(
-        &self,
-        io: RawIo,
-        _: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
-        let data = self.data(token)?;
-        sys::add(self.epoll.as_fd(), io, sys::flags(interest), data)?;
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        let data = self.data(registration.token)?;
+        sys::add(self.epoll.as_fd(), io, sys::flags(registration.interest), data)?;
         Ok(None)
     }
 
     #[inline]
-    fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
-        let data = self.data(token)?;
-        sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data)
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        let data = self.data(registration.token)?;
+        sys::modify(self.epoll.as_fd(), io, sys::flags(registration.interest), data)
     }
 
     #[inline]
@@ -242,6 +236,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::readiness::Interest;
 
     /// Tokens of sources that became ready in this order, the notifier at `notified`, and what one `wait` tells.
     fn told(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
@@ -261,7 +256,7 @@ mod tests {
                 pairs.push(writer);
             }
             let token = Token(token as usize);
-            epoll.register(reader.as_raw_fd(), Tracking::Tracked, token, Interest::READABLE).unwrap();
+            epoll.register(reader.as_raw_fd(), Registration::tracked(token, Interest::READABLE)).unwrap();
             pairs.push(reader);
         }
         let mut events = Events::with_capacity(capacity);

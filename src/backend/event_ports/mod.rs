@@ -17,9 +17,9 @@ use super::poller::{describe_bits, Poller};
 use crate::backend::logic::ask::Ask;
 use crate::backend::logic::associations::{self, Associations};
 use crate::backend::logic::registrations::Registrations;
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 pub(crate) struct EventPorts {
     port: Arc<SystemPort>,
@@ -44,29 +44,17 @@ impl Poller for EventPorts {
         associations::notify(&*self.port)
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
-        let (_table, key) = self.registrations.register(io, tracking, token, interest)?;
-        Ok(match tracking {
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        let (_table, key) = self.registrations.register(io, registration)?;
+        Ok(match registration.tracking {
             Tracking::Tracked => Some(key),
             Tracking::Untracked => None,
         })
     }
 
-    fn reregister(
-        &self,
-        io: RawIo,
-        key: Option<WatchKey>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let (mut table, key) = self.registrations.find(io, key);
-        table.change(key?, |watch| watch.replace(token, interest))
+        table.change(key?, |watch| watch.replace(registration))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {

@@ -24,10 +24,10 @@ use self::sys::{Afd, BaseSocket};
 use self::table::{Holder, Place, Table};
 use super::poller::{describe_bits, Poller};
 use crate::backend::logic::afd_words;
-use crate::backend::logic::watch::{Blocked, Tracking, Watch, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Packet, RawIo};
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 pub(crate) struct Iocp {
     table: Mutex<Table>,
@@ -70,33 +70,21 @@ impl Poller for Iocp {
         self.completions.port().notify()
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
         let base = BaseSocket::of(io)?;
-        let insert = || self.lock().insert(self.completions.port(), (io, base), tracking, token, interest);
+        let insert = || self.lock().insert(self.completions.port(), (io, base), registration);
         let key = match insert() {
             Err(e) if e.raw_os_error() == Some(sys::ALREADY_EXISTS) && self.was_closed(io) => insert()?,
             result => result?,
         };
-        Ok(match tracking {
+        Ok(match registration.tracking {
             Tracking::Tracked => Some(key),
             Tracking::Untracked => None,
         })
     }
 
-    fn reregister(
-        &self,
-        io: RawIo,
-        key: Option<WatchKey>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        self.change(Place::of(io, key), |watch| watch.replace(token, interest))
+    fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        self.change(Place::of(io, key), |watch| watch.replace(registration))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {

@@ -14,7 +14,7 @@ use super::guard::Guard;
 use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
 use crate::backend::logic::afd_words;
 use crate::backend::logic::slab::Slab;
-use crate::backend::logic::watch::{Blocked, Look, Tracking, Watch, WatchKey};
+use crate::backend::logic::watch::{Blocked, Look, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -144,9 +144,7 @@ impl Table {
         &mut self,
         port: &Port,
         (socket, base): (RawIo, BaseSocket),
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<WatchKey> {
         if self.by_socket.contains_key(&socket) {
             return Err(io::Error::from_raw_os_error(sys::ALREADY_EXISTS));
@@ -155,7 +153,7 @@ impl Table {
         let key = self.entries.insert_with(|key| Entry {
             socket,
             base,
-            watch: Watch::new(token, interest, tracking),
+            watch: Watch::new(registration),
             asked: Asked::Nothing(Poll::new(&afd, key, Aim::Readiness)),
             afd,
             group,
@@ -169,7 +167,7 @@ impl Table {
             self.vacate(key.slot);
             return Err(e);
         }
-        if tracking == Tracking::Untracked {
+        if registration.tracking == Tracking::Untracked {
             self.set_guard(port, key);
         }
         Ok(key)

@@ -14,10 +14,10 @@ use std::time::Duration;
 use self::sys::{Kevent, KERNEL_BATCH};
 use super::poller::{describe_bits, Poller};
 use crate::backend::logic::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
-use crate::readiness::{Event, Events, Interest, Token};
+use crate::readiness::{Event, Events, Token};
 
 pub(crate) struct Kqueue {
     kqueue: OwnedFd,
@@ -90,22 +90,16 @@ impl Poller for Kqueue {
         }
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
         let mut knotes = self.lock();
-        knotes.register(self, io, tracking, token, interest)?;
+        knotes.register(self, io, registration)?;
         self.changed(knotes)?;
         Ok(None)
     }
 
-    fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let mut knotes = self.lock();
-        knotes.reregister(self, io, token, interest)?;
+        knotes.reregister(self, io, registration)?;
         self.changed(knotes)
     }
 

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::os;
-use crate::readiness::PollWords;
+use crate::readiness::{PollWords, Token};
 use loom::sync::{Condvar, Mutex};
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn register(listed: &Listed<Fake>, fd: RawFd, token: usize) -> WatchKey {
-        listed.register(fd, Tracking::Tracked, Token(token), READ).unwrap().unwrap()
+        listed.register(fd, Registration::tracked(Token(token), READ)).unwrap().unwrap()
     }
 
     fn drain(listed: &Listed<Fake>, fd: RawFd, key: WatchKey) {
@@ -254,7 +254,7 @@ mod tests {
             let thread = {
                 let listed = listed.clone();
                 thread::spawn(move || {
-                    listed.reregister(fd, Some(key), Token(2), READ).unwrap();
+                    listed.reregister(fd, Some(key), Registration::untracked(Token(2), READ)).unwrap();
                     put(fd);
                 })
             };
@@ -390,7 +390,7 @@ mod tests {
         loom::model(move || {
             let (listed, [fd, _]) = (listed(), sources());
             put(fd);
-            listed.register(fd, Tracking::Untracked, Token(1), READ).unwrap();
+            listed.register(fd, Registration::untracked(Token(1), READ)).unwrap();
             if is_suspect {
                 assert_eq!(wait(&listed, Some(Duration::ZERO)), [1]);
                 // Its pause begins.
@@ -434,11 +434,11 @@ mod tests {
     fn a_raw_descriptor_is_replaced_while_it_is_looked_at() {
         for is_suspect in [false, true] {
             while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
-                listed.reregister(fd, None, Token(2), READ).unwrap();
+                listed.reregister(fd, None, Registration::untracked(Token(2), READ)).unwrap();
             });
             while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
                 listed.deregister(fd, None).unwrap();
-                listed.register(fd, Tracking::Untracked, Token(2), READ).unwrap();
+                listed.register(fd, Registration::untracked(Token(2), READ)).unwrap();
             });
         }
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::*;
 use crate::backend::logic::slab::Key;
 use crate::os::{FileIdentity, FileKind};
-use crate::readiness::PollWords;
+use crate::readiness::{PollWords, Token};
 
 const READ: Interest = Interest::READABLE;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -159,11 +159,11 @@ impl Test {
 
     /// Registers a socket by its number.
     fn raw(&self, index: usize, token: usize) {
-        self.listed.register(self.fd(index), Tracking::Untracked, Token(token), READ).unwrap();
+        self.listed.register(self.fd(index), Registration::untracked(Token(token), READ)).unwrap();
     }
 
     fn owned(&self, index: usize, token: usize) -> WatchKey {
-        self.listed.register(self.fd(index), Tracking::Tracked, Token(token), BOTH).unwrap().unwrap()
+        self.listed.register(self.fd(index), Registration::tracked(Token(token), BOTH)).unwrap().unwrap()
     }
 
     fn during_poll(&self, step: impl FnOnce(&Listed<Fake>) + 'static) {
@@ -270,9 +270,9 @@ fn no_call_is_made_with_the_lock_held() {
     assert_eq!(test.wait_long(), [1]);
     test.listed.rearm(key, Blocked::Unknown).unwrap();
     test.listed.rearm(key, Blocked::Direction(READ)).unwrap();
-    test.listed.reregister(test.fd(0), None, Token(3), READ).unwrap();
-    test.listed.reregister(test.fd(1), Some(key), Token(4), READ).unwrap();
-    assert!(test.listed.register(test.fd(0), Tracking::Untracked, Token(5), READ).is_err());
+    test.listed.reregister(test.fd(0), None, Registration::untracked(Token(3), READ)).unwrap();
+    test.listed.reregister(test.fd(1), Some(key), Registration::untracked(Token(4), READ)).unwrap();
+    assert!(test.listed.register(test.fd(0), Registration::untracked(Token(5), READ)).is_err());
     test.listed.notify().unwrap();
     assert_eq!(test.wait().len(), 2);
     test.listed.deregister(test.fd(0), None).unwrap();
@@ -373,10 +373,10 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
     let fd = test.fd(0);
     for token in 2..20 {
         let replace = move |listed: &Listed<Fake>| match token % 2 {
-            0 => listed.reregister(fd, None, Token(token), READ).unwrap(),
+            0 => listed.reregister(fd, None, Registration::untracked(Token(token), READ)).unwrap(),
             _ => {
                 listed.deregister(fd, None).unwrap();
-                listed.register(fd, Tracking::Untracked, Token(token), READ).unwrap();
+                listed.register(fd, Registration::untracked(Token(token), READ)).unwrap();
             }
         };
         match token % 3 {
@@ -456,11 +456,11 @@ fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
         test.during_identity(move |listed| {
             kernel(|kernel| kernel.files.clear());
             listed.deregister(fd, None).unwrap();
-            listed.register(fd, Tracking::Untracked, Token(2), READ).unwrap();
+            listed.register(fd, Registration::untracked(Token(2), READ)).unwrap();
         });
         let result = match registers {
-            true => test.listed.register(fd, Tracking::Untracked, Token(3), READ).map(|_| ()),
-            false => test.listed.reregister(fd, None, Token(3), READ),
+            true => test.listed.register(fd, Registration::untracked(Token(3), READ)).map(|_| ()),
+            false => test.listed.reregister(fd, None, Registration::untracked(Token(3), READ)),
         };
         let token = if result.is_ok() { 3 } else { 2 };
         assert_eq!((result.is_ok(), test.wait()), (!registers, vec![token]));

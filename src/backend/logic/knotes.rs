@@ -10,7 +10,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::watch::Tracking;
+use super::watch::{Registration, Tracking};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// What a knote watches.
@@ -241,10 +241,9 @@ impl Knotes {
         &mut self,
         kernel: &impl Kernel,
         fd: i32,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<()> {
+        let Registration { token, interest, tracking } = registration;
         if let Some(entry) = self.entry(fd) {
             if knows(kernel, fd, entry)? {
                 return Err(ErrorKind::AlreadyExists.into());
@@ -270,9 +269,9 @@ impl Knotes {
         &mut self,
         kernel: &impl Kernel,
         fd: i32,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<()> {
+        let Registration { token, interest, .. } = registration;
         let old = self.entry(fd).ok_or_else(|| not_registered(kernel, fd))?;
         // What was there is taken away and made anew, in one call: so every kernel looks again whether it is ready, and
         // tells whether the knotes were there still. A change between the two is part of what is found.

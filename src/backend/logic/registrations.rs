@@ -18,9 +18,9 @@ use loom::sync::{Mutex, MutexGuard};
 
 use super::ask::Ask;
 use super::table::{already_exists, not_found, Asked, Looks, Snapshot, Table};
-use super::watch::{Blocked, Tracking, WatchKey, LONGEST_PAUSE};
+use super::watch::{Blocked, Registration, WatchKey, LONGEST_PAUSE};
 use crate::os::{errors, FileIdentity};
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
 pub(in crate::backend) struct Registrations<K: Asked>(Box<Mutex<Table<K>>>);
@@ -70,12 +70,10 @@ impl<K: Asked> Registrations<K> {
     pub(in crate::backend) fn register(
         &self,
         fd: RawFd,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<(Locked<'_, K>, WatchKey)> {
         loop {
-            let file = K::Ask::watchable(fd, interest.is_priority())?;
+            let file = K::Ask::watchable(fd, registration.interest.is_priority())?;
             let mut table = self.lock();
             if table.at_fd(fd).is_some() {
                 let identity;
@@ -85,7 +83,7 @@ impl<K: Asked> Registrations<K> {
                     continue;
                 }
             }
-            let key = table.insert(fd, file, tracking, token, interest)?;
+            let key = table.insert(fd, file, registration)?;
             return Ok((table, key));
         }
     }
@@ -366,6 +364,7 @@ mod tests {
     use super::*;
     use crate::backend::logic::ask::Wanted;
     use crate::backend::name::Backend;
+    use crate::readiness::{Interest, Token};
 
     /// Takes everything.
     struct Kernel;
@@ -389,7 +388,7 @@ mod tests {
         let registrations = Registrations::new(Kernel);
         for _ in 0..1000 {
             let (mut table, key) =
-                registrations.register(one.as_raw_fd(), Tracking::Tracked, Token(1), interest).unwrap();
+                registrations.register(one.as_raw_fd(), Registration::tracked(Token(1), interest)).unwrap();
             // It was told of, and then blocked in a direction that isn't known.
             table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
             table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();

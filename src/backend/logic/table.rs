@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::ask::{Ask, List, Wanted};
 use super::fd_map::FdMap;
 use super::slab::Slab;
-use super::watch::{Look, Tracking, Watch, WatchKey};
+use super::watch::{Look, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -120,12 +120,10 @@ impl<K: Asked> Table<K> {
         &mut self,
         fd: RawFd,
         (identity, kind): (FileIdentity, FileKind),
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<WatchKey> {
         self.kernel.accepts(fd)?;
-        let watch = Watch::new(token, interest, tracking).of_kind(kind);
+        let watch = Watch::new(registration).of_kind(kind);
         let wanted = Wanted::of(&watch);
         let entry = Entry { fd, identity, watch, version: 0, is_suspect: false, is_doubtful: false };
         let key = self.entries.insert(entry);

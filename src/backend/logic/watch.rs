@@ -59,6 +59,27 @@ use crate::readiness::{Interest, Readiness, Token};
 
 mod suspicion;
 
+/// What a program asks for with one source: the same for every backend.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Registration {
+    pub token: Token,
+    pub interest: Interest,
+    pub tracking: Tracking,
+}
+
+impl Registration {
+    #[inline]
+    pub(crate) const fn tracked(token: Token, interest: Interest) -> Registration {
+        Registration { token, interest, tracking: Tracking::Tracked }
+    }
+
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // raw descriptors
+    #[inline]
+    pub(crate) const fn untracked(token: Token, interest: Interest) -> Registration {
+        Registration { token, interest, tracking: Tracking::Untracked }
+    }
+}
+
 /// How a source's readiness becomes known to be used up.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
@@ -110,9 +131,7 @@ pub(crate) enum Look {
 /// One registration on a one-shot kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
-    token: Token,
-    interest: Interest,
-    tracking: Tracking,
+    registration: Registration,
     kind: FileKind,
     armed: Option<Interest>,
     /// By direction, in the order of [`DIRECTIONS`].
@@ -133,13 +152,11 @@ const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Inter
 
 impl Watch {
     #[inline]
-    pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
+    pub(crate) fn new(registration: Registration) -> Watch {
         Watch {
-            token,
-            interest,
-            tracking,
+            registration,
             kind: FileKind::Other,
-            armed: Some(interest),
+            armed: Some(registration.interest),
             suspects: [None; 3],
             lasting: None,
             told: Readiness::NONE,
@@ -154,12 +171,12 @@ impl Watch {
     }
 
     pub(crate) fn token(&self) -> Token {
-        self.token
+        self.registration.token
     }
 
     #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn tracking(&self) -> Tracking {
-        self.tracking
+        self.registration.tracking
     }
 
     /// The directions that the kernel is to be asked about.
@@ -175,7 +192,7 @@ impl Watch {
 
     /// Whether it would be news that the peer sends no more.
     pub(crate) fn awaits_read_end(&self) -> bool {
-        self.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
+        self.registration.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
     }
 
     /// What is to be looked at when the poller comes by.
@@ -194,8 +211,10 @@ impl Watch {
     }
 
     /// `reregister`: all is asked anew.
-    pub(crate) fn replace(&mut self, token: Token, interest: Interest) {
-        *self = Watch::new(token, interest, self.tracking).of_kind(self.kind);
+    pub(crate) fn replace(&mut self, registration: Registration) {
+        // The source's `SourceFd` may do it for an `IoSource`, whose operations are tracked still.
+        let tracking = self.registration.tracking;
+        *self = Watch::new(Registration { tracking, ..registration }).of_kind(self.kind);
     }
 
     /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
@@ -203,17 +222,17 @@ impl Watch {
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
         let is_plain = found.without(Readiness::READABLE.union(Readiness::WRITABLE)).is_none();
         if !is_plain
-            || self.tracking == Tracking::Untracked
+            || self.registration.tracking == Tracking::Untracked
             || self.kind == FileKind::Steady
             || !self.is_at_rest()
         {
             return self.ready_for_more(found);
         }
         let armed = self.armed?;
-        let used = directions(found)?.intersection(self.interest)?;
+        let used = directions(found)?.intersection(self.registration.interest)?;
         armed.intersection(used)?;
         self.armed = armed.remove(used);
-        Some(only(self.interest, found))
+        Some(only(self.registration.interest, found))
     }
 
     /// Nothing is suspected, and no error or hang-up was reported.
@@ -247,11 +266,11 @@ impl Watch {
             false => self.suspect().and_then(|suspect| suspect.intersection(used)),
         };
         if let Some(unsaid) = unsaid {
-            reported = reported.union(only(self.interest, readiness_of(unsaid)));
+            reported = reported.union(only(self.registration.interest, readiness_of(unsaid)));
         }
         self.told = self.told.union(found.and(ENDINGS));
         // What wasn't asked for was ready when it was last reported, so that it is now is no change.
-        let unasked = self.quiet_of(self.interest).map_or(Readiness::NONE, words_of);
+        let unasked = self.quiet_of(self.registration.interest).map_or(Readiness::NONE, words_of);
         let unasked = unasked.without(Readiness::READ_CLOSED.union(Readiness::LEFTOVER));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         let has_error = found.intersects(Readiness::ERROR);
@@ -260,7 +279,7 @@ impl Watch {
         self.rest(used);
         if self.kind == FileKind::Steady && !has_error {
             // Nothing uses it up, and what comes is asked for all the same.
-        } else if hung_up || self.tracking == Tracking::Untracked {
+        } else if hung_up || self.registration.tracking == Tracking::Untracked {
             self.suspect_also(used, Doubt::Unseen);
         } else if let Some(priority) = used.intersection(Interest::PRIORITY_DATA) {
             self.suspect_also(priority, Doubt::Priority);
@@ -272,12 +291,12 @@ impl Watch {
     pub(crate) fn rearm(&mut self, blocked: Blocked) {
         match blocked {
             Blocked::Direction(direction) => {
-                if let Some(direction) = direction.intersection(self.interest) {
+                if let Some(direction) = direction.intersection(self.registration.interest) {
                     self.arm(direction);
                 }
             }
             Blocked::Idle(Some(direction)) => {
-                let direction = direction.intersection(self.interest);
+                let direction = direction.intersection(self.registration.interest);
                 if let Some(direction) = direction.and_then(|direction| self.quiet_of(direction)) {
                     self.rearm_idle(direction);
                 }
@@ -293,12 +312,12 @@ impl Watch {
             // Arming all would report the direction that did not block at once, and again after each blocked
             // operation (mio#1963): an unknown direction is suspected instead.
             Blocked::Idle(None) => {
-                if let Some(quiet) = self.quiet_of(self.interest) {
+                if let Some(quiet) = self.quiet_of(self.registration.interest) {
                     self.suspect_also(quiet, Doubt::Either);
                 }
             }
             Blocked::Unknown => {
-                if let Some(quiet) = self.quiet_of(self.interest) {
+                if let Some(quiet) = self.quiet_of(self.registration.interest) {
                     for suspicion in self.suspects.iter_mut().flatten() {
                         if suspicion.doubt == Doubt::Unseen {
                             suspicion.doubt = Doubt::Operation;
@@ -313,7 +332,7 @@ impl Watch {
             }
             Blocked::Error => {
                 if self.has_told_an_error() {
-                    match self.quiet_of(self.interest) {
+                    match self.quiet_of(self.registration.interest) {
                         Some(quiet) => self.suspect_also(quiet, Doubt::Error),
                         None => self.told = self.told.without(Readiness::ERROR),
                     }
@@ -537,16 +556,16 @@ impl Watch {
         // Errors and hang-ups are reported unasked. They concern whatever is of interest, or a kernel that goes on
         // answering would keep the poller awake.
         if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
-            return Some(self.interest);
+            return Some(self.registration.interest);
         }
-        directions(said(found))?.intersection(self.interest)
+        directions(said(found))?.intersection(self.registration.interest)
     }
 
     /// Of the suspects, those that `found` makes progress in. An error that was reported and lasts is none.
     fn still_ready(&self, found: Readiness) -> Option<Interest> {
         let is_old = self.told.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
-        if is_old && self.tracking == Tracking::Tracked && !is_hang_up(found) {
-            return directions(said(found))?.intersection(self.interest);
+        if is_old && self.registration.tracking == Tracking::Tracked && !is_hang_up(found) {
+            return directions(said(found))?.intersection(self.registration.interest);
         }
         self.used(found)
     }
@@ -554,8 +573,8 @@ impl Watch {
     /// `found`, and of what was found `last` the words that weren't asked for now.
     fn with_unasked(&self, last: Readiness, found: Readiness) -> Readiness {
         let unasked = match self.suspect() {
-            Some(asked) => self.interest.remove(asked),
-            None => Some(self.interest),
+            Some(asked) => self.registration.interest.remove(asked),
+            None => Some(self.registration.interest),
         };
         said(found).union(said(last).and(unasked.map_or(Readiness::NONE, words_of)))
     }
@@ -564,17 +583,17 @@ impl Watch {
     fn asked_of(&self, found: Readiness) -> Readiness {
         // A reader has no pipe to write to, and of a socket the kernel says apart that both halves are closed: there
         // an error closes nothing.
-        let has_no_reader_to_lose = self.interest.is_readable() || self.kind == FileKind::Socket;
+        let has_no_reader_to_lose = self.registration.interest.is_readable() || self.kind == FileKind::Socket;
         let closes_nothing =
             found.intersects(Readiness::ERROR) && has_no_reader_to_lose && !is_hang_up(found);
-        only(self.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
+        only(self.registration.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
     }
 
     /// `found` as it is reported. An error is found by reading and by writing, so it is reported in each direction of
     /// interest: [`ready`](Watch::ready) silences each.
     fn in_each_direction(&self, found: Readiness) -> Readiness {
         let both = Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR));
-        only(self.interest, found.union(both))
+        only(self.registration.interest, found.union(both))
     }
 }
 

@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::poller::Poller;
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 #[cfg(unix)]
 use crate::os::Notifier;
@@ -94,11 +94,11 @@ impl Poller for Sim {
         Ok(())
     }
 
-    fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
+    fn register(&self, _: RawIo, _: Registration) -> io::Result<Option<WatchKey>> {
         Err(io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED))
     }
 
-    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Registration) -> io::Result<()> {
         Err(io::ErrorKind::NotFound.into())
     }
 

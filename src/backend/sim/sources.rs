@@ -65,14 +65,14 @@ pub(super) enum Reset {
 
 /// What a registration is told.
 #[derive(Debug)]
-pub(super) struct Registration {
+pub(super) struct RegistrationState {
     pub(super) poll: Id,
     pub(super) token: crate::readiness::Token,
-    pub(super) directions: [Direction; 2],
+    pub(super) directions: [DirectionState; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Direction {
+pub(super) struct DirectionState {
     pub(super) asked: bool,
     /// The next readiness must be told: the last one was used up, or this is new.
     pub(super) armed: bool,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::random::Random;
-use super::sources::{readiness, Channel, Direction, Id, Kind, Number, Registration, Reset, READ, WRITE};
+use super::sources::{
+    readiness, Channel, DirectionState, Id, Kind, Number, RegistrationState, Reset, READ, WRITE,
+};
 use crate::backend::name::Backend;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -20,7 +22,7 @@ pub(super) struct State {
     pub(super) next_id: Id,
     pub(super) sources: BTreeMap<Id, Kind>,
     pub(super) channels: BTreeMap<Number, Channel>,
-    pub(super) registrations: BTreeMap<Id, Registration>,
+    pub(super) registrations: BTreeMap<Id, RegistrationState>,
     pub(super) polls: BTreeMap<Id, Notified>,
 }
 
@@ -59,9 +61,9 @@ impl State {
     }
 
     pub(super) fn watch(&mut self, poll: Id, id: Id, token: Token, interest: Interest) {
-        let direction = |asked| Direction { asked, armed: asked, due: None };
+        let direction = |asked| DirectionState { asked, armed: asked, due: None };
         let directions = [direction(interest.is_readable()), direction(interest.is_writable())];
-        self.registrations.insert(id, Registration { poll, token, directions });
+        self.registrations.insert(id, RegistrationState { poll, token, directions });
         self.changed(id, READ);
         self.changed(id, WRITE);
     }
@@ -96,7 +98,7 @@ impl State {
             return;
         }
         let Some(registration) = self.registrations.get(&id) else { return };
-        let Direction { asked, armed, due } = registration.directions[direction];
+        let DirectionState { asked, armed, due } = registration.directions[direction];
         // Who has not used up the last event may be told, as by epoll, or not, as by poll(2).
         if asked && due.is_none() && (armed || self.random.chance(2)) {
             let due = self.now + self.latency();
@@ -317,7 +319,7 @@ impl State {
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let mut due: Vec<Id> = Vec::new();
         for (&id, registration) in &self.registrations {
-            let is_due = |direction: &Direction| direction.due.is_some_and(|due| due <= self.now);
+            let is_due = |direction: &DirectionState| direction.due.is_some_and(|due| due <= self.now);
             if registration.poll == poll && registration.directions.iter().any(is_due) {
                 due.push(id);
             }
@@ -374,7 +376,7 @@ impl State {
                 direction_of.due = None;
             }
             if comes {
-                *direction_of = Direction { armed: false, due: None, ..*direction_of };
+                *direction_of = DirectionState { armed: false, due: None, ..*direction_of };
                 told[direction] = true;
             }
         }

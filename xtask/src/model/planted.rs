@@ -55,8 +55,8 @@ const PLANTS: [Plant; 9] = [
         backend: "posix_poll",
         bug: "a stale token: a reregistration keeps the old one",
         file: "src/backend/logic/watch.rs",
-        sound: "*self = Watch::new(token, interest, self.tracking)",
-        planted: "let _ = token; *self = Watch::new(self.token, interest, self.tracking)",
+        sound: "*self = Watch::new(Registration { tracking, ..registration })",
+        planted: "let token = self.registration.token; *self = Watch::new(Registration { token, tracking, ..registration })",
     },
     Plant {
         backend: "posix_poll",
@@ -76,9 +76,9 @@ const PLANTS: [Plant; 9] = [
         backend: "sim",
         bug: "a stale token: a reregistration keeps the old one",
         file: "src/backend/sim/state.rs",
-        sound: "self.registrations.insert(id, Registration { poll, token, directions });",
+        sound: "self.registrations.insert(id, RegistrationState { poll, token, directions });",
         planted: "let token = self.registrations.get(&id).map_or(token, |old| old.token);
-        self.registrations.insert(id, Registration { poll, token, directions });",
+        self.registrations.insert(id, RegistrationState { poll, token, directions });",
     },
     Plant {
         backend: "sim",

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use super::super::registrations::{Locked, Registrations};
-use super::super::watch::{Blocked, Tracking};
+use super::super::watch::{Blocked, Registration, Tracking};
 use super::*;
 use crate::readiness::{Interest, Token};
 
@@ -134,7 +134,9 @@ impl Test {
     }
 
     fn try_insert(&self, tracking: Tracking, interest: Interest) -> io::Result<Key> {
-        self.registrations.register(self.fd(), tracking, Token(7), interest).map(|(_table, key)| key)
+        self.registrations
+            .register(self.fd(), Registration { token: Token(7), interest, tracking })
+            .map(|(_table, key)| key)
     }
 
     fn table(&self) -> Locked<'_, Associations<Fake>> {
@@ -234,7 +236,7 @@ fn what_is_asked_already_costs_no_call() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
-    test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
+    test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
     assert_eq!(test.calls(), 1);
     assert_eq!(test.tells(IN), ["8 READABLE"], "the token is here, not in the kernel");
 }
@@ -243,7 +245,7 @@ fn what_is_asked_already_costs_no_call() {
 fn a_new_interest_is_asked_at_once() {
     let test = Test::new();
     let key = test.insert(Tracking::Tracked, READ);
-    test.table().change(key, |watch| watch.replace(Token(7), WRITE)).unwrap();
+    test.table().change(key, |watch| watch.replace(Registration::tracked(Token(7), WRITE))).unwrap();
     assert_eq!(test.asked(), Some(WRITE));
 }
 
@@ -433,6 +435,6 @@ fn what_was_fetched_keeps_its_place_for_the_next_time() {
     assert_eq!(test.associated(), None);
     // A notification would take a place that it had given back.
     assert!(test.port.send().is_err());
-    test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
+    test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
     assert_eq!(test.tells(IN), ["8 READABLE"]);
 }

@@ -119,7 +119,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         let fails = kernel.refusal.get() == Some(Answer::Failed(12));
         let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
         match step[0] % 7 {
-            0 => match (knotes.register(&kernel, fd, tracking, token, interest), was) {
+            0 => match (knotes.register(&kernel, fd, Registration { token, interest, tracking }), was) {
                 // One without any knote can't be told from one that was closed.
                 (result, Some(was)) if was.is_witnessed || !was.knotes().is_empty() => {
                     assert_eq!(kind(result), Err(ErrorKind::AlreadyExists));
@@ -134,7 +134,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                     known[place] = None;
                 }
             },
-            1 => match (knotes.reregister(&kernel, fd, token, interest), was) {
+            1 => match (knotes.reregister(&kernel, fd, Registration { token, interest, tracking }), was) {
                 (Ok(()), Some(was)) => {
                     assert!(!fails);
                     known[place] = Some(Known { is_witnessed: was.is_witnessed, ..now });

@@ -207,7 +207,7 @@ fn register(
     token: usize,
     interest: Interest,
 ) -> Result<(), ErrorKind> {
-    knotes.register(machine, FD, Tracking::Untracked, Token(token), interest).map_err(|e| e.kind())
+    knotes.register(machine, FD, Registration::untracked(Token(token), interest)).map_err(|e| e.kind())
 }
 
 /// What a poll reports of a socket that is registered in this state.
@@ -258,7 +258,7 @@ fn a_closed_descriptor_can_be_told_from_a_registered_one() {
         let (mut knotes, machine) = (Knotes::default(), Machine::new(system, OPEN));
         for (token, interest) in [READ, BOTH, WRITE].into_iter().enumerate() {
             register(&mut knotes, &machine, token, interest).unwrap();
-            knotes.reregister(&machine, FD, Token(token), WRITE).unwrap();
+            knotes.reregister(&machine, FD, Registration::untracked(Token(token), WRITE)).unwrap();
             assert_eq!(register(&mut knotes, &machine, 7, READ), Err(ErrorKind::AlreadyExists));
             machine.reopen();
         }
@@ -281,7 +281,7 @@ fn an_interrupted_change_was_made() {
         assert_eq!(register(&mut knotes, &machine, 2, READ), Err(ErrorKind::AlreadyExists));
 
         machine.interruptions.set(interruptions);
-        knotes.reregister(&machine, FD, Token(3), BOTH).unwrap();
+        knotes.reregister(&machine, FD, Registration::untracked(Token(3), BOTH)).unwrap();
         assert_eq!(machine.knows(Queue::Events), [(Filter::Read, 3), (Filter::Write, 3)]);
 
         machine.interruptions.set(interruptions);

@@ -77,7 +77,7 @@ impl Kernel for Fake {
 }
 
 fn owned(knotes: &mut Knotes, kernel: &Fake, token: usize, interest: Interest) -> Result<(), ErrorKind> {
-    knotes.register(kernel, 3, Tracking::Tracked, Token(token), interest).map_err(|e| e.kind())
+    knotes.register(kernel, 3, Registration::tracked(Token(token), interest)).map_err(|e| e.kind())
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn an_interest_becomes_its_filters() {
 fn reregistering_replaces_interest_and_token() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, BOTH).unwrap();
-    knotes.reregister(&kernel, 3, Token(2), READ).unwrap();
+    knotes.reregister(&kernel, 3, Registration::untracked(Token(2), READ)).unwrap();
     assert_eq!(kernel.shown(), "3 Read 2");
-    knotes.reregister(&kernel, 3, Token(3), WRITE).unwrap();
+    knotes.reregister(&kernel, 3, Registration::untracked(Token(3), WRITE)).unwrap();
     assert_eq!(kernel.shown(), "3 Write 3");
     assert_eq!(kernel.calls.get(), 3, "one call each");
     knotes.deregister(&kernel, 3).unwrap();
@@ -139,7 +139,10 @@ fn reregistering_replaces_interest_and_token() {
 fn what_the_kernel_would_accept_is_an_error() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(knotes.reregister(&kernel, 3, Token(1), READ).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        knotes.reregister(&kernel, 3, Registration::untracked(Token(1), READ)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     owned(&mut knotes, &kernel, 1, READ).unwrap();
     assert_eq!(owned(&mut knotes, &kernel, 2, BOTH), Err(ErrorKind::AlreadyExists));
     assert_eq!(kernel.shown(), "3 Read 1", "the first registration is as it was");
@@ -155,7 +158,10 @@ fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
     owned(&mut knotes, &kernel, 2, READ).unwrap();
     assert_eq!(kernel.shown(), "3 Read 2");
     kernel.close(3);
-    assert_eq!(knotes.reregister(&kernel, 3, Token(3), BOTH).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        knotes.reregister(&kernel, 3, Registration::untracked(Token(3), BOTH)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert_eq!(kernel.shown(), "", "the number's next owner is not registered by it");
     owned(&mut knotes, &kernel, 4, READ).unwrap();
     kernel.close(3);
@@ -167,8 +173,8 @@ fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     kernel.closed.set(true);
     for error in [
-        knotes.register(&kernel, 3, Tracking::Untracked, Token(1), BOTH).unwrap_err(),
-        knotes.reregister(&kernel, 3, Token(1), BOTH).unwrap_err(),
+        knotes.register(&kernel, 3, Registration::untracked(Token(1), BOTH)).unwrap_err(),
+        knotes.reregister(&kernel, 3, Registration::untracked(Token(1), BOTH)).unwrap_err(),
         knotes.deregister(&kernel, 3).unwrap_err(),
     ] {
         assert_eq!(error.raw_os_error(), Some(EBADF));
@@ -182,7 +188,7 @@ fn half_a_registration_is_taken_back() {
     assert!(owned(&mut knotes, &kernel, 1, BOTH).is_err());
     assert_eq!(kernel.shown(), "");
     owned(&mut knotes, &kernel, 1, READ).unwrap();
-    assert!(knotes.reregister(&kernel, 3, Token(2), BOTH).is_err());
+    assert!(knotes.reregister(&kernel, 3, Registration::untracked(Token(2), BOTH)).is_err());
     assert_eq!(kernel.shown(), "3 Read 1");
 }
 
@@ -198,7 +204,7 @@ fn a_pipe_without_a_reader_is_registered_and_told() {
     knotes.pay(8, |_, _| panic!("told twice"));
     assert_eq!(told, [(1, BROKEN)]);
 
-    knotes.reregister(&kernel, 3, Token(2), WRITE).unwrap();
+    knotes.reregister(&kernel, 3, Registration::untracked(Token(2), WRITE)).unwrap();
     assert!(knotes.owes(), "what exists is reported again");
     knotes.deregister(&kernel, 3).unwrap();
     assert!(!knotes.owes());

@@ -17,7 +17,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         1 => FileKind::Steady,
         _ => FileKind::Other,
     };
-    let mut watch = Watch::new(Token(1), interest, tracking).of_kind(kind);
+    let mut watch = Watch::new(Registration { token: Token(1), interest, tracking }).of_kind(kind);
     let mut now = Instant::now();
     let mut last = 0;
     while let Some(step) = bytes.next() {
@@ -46,7 +46,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             1 | 2 => {
                 let Some(direction) = self::interest(argument) else { continue };
                 watch.rearm(Blocked::Direction(direction));
-                if let Some(wanted) = direction.intersection(watch.interest) {
+                if let Some(wanted) = direction.intersection(watch.registration.interest) {
                     let armed = watch.armed().and_then(|armed| armed.intersection(wanted));
                     assert_eq!(armed, Some(wanted), "a used-up direction isn't armed: {watch:?}");
                 }
@@ -85,7 +85,9 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             5 if tracking == Tracking::Tracked => {
                 let direction = self::interest(argument);
                 watch.rearm(Blocked::Idle(direction));
-                if let Some(wanted) = direction.and_then(|direction| direction.intersection(watch.interest)) {
+                if let Some(wanted) =
+                    direction.and_then(|direction| direction.intersection(watch.registration.interest))
+                {
                     let covered = join(watch.armed(), watch.suspect());
                     let covered = covered.and_then(|covered| covered.intersection(wanted));
                     assert_eq!(covered, Some(wanted), "nothing would notice that it is ready: {watch:?}");
@@ -99,7 +101,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             }
             _ => {
                 let interest = self::interest(argument).unwrap_or(Interest::WRITABLE);
-                watch.replace(Token(2), interest);
+                watch.replace(Registration { token: Token(2), interest, tracking });
                 assert_eq!((watch.armed(), watch.suspect()), (Some(interest), None));
             }
         }
@@ -166,7 +168,7 @@ fn asked(words: u8, interest: Option<Interest>) -> u8 {
 fn check(watch: &Watch, reported: Option<Readiness>) {
     let Some(reported) = reported else { return };
     assert!(tells_direction(reported), "it says nothing: {reported:?}, {watch:?}");
-    assert_eq!(only(watch.interest, reported), reported, "it was not asked for: {watch:?}");
+    assert_eq!(only(watch.registration.interest, reported), reported, "it was not asked for: {watch:?}");
 }
 
 fn tells(readiness: Readiness, direction: Interest) -> bool {

@@ -13,11 +13,11 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const HANG_UP: Readiness = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
 
 fn source(interest: Interest) -> Watch {
-    Watch::new(Token(1), interest, Tracking::Tracked)
+    Watch::new(Registration::tracked(Token(1), interest))
 }
 
 fn raw(interest: Interest) -> Watch {
-    Watch::new(Token(1), interest, Tracking::Untracked)
+    Watch::new(Registration::untracked(Token(1), interest))
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_direction_that_nobody_asked_for_is_neither_armed_nor_reported() {
 fn replacing_asks_for_everything_anew() {
     let mut watch = source(READ);
     watch.ready(Readiness::READABLE);
-    watch.replace(Token(2), BOTH);
+    watch.replace(Registration::tracked(Token(2), BOTH));
     assert_eq!(watch.token(), Token(2));
     assert_eq!(watch.armed(), Some(BOTH));
 }
@@ -245,7 +245,7 @@ fn a_fifo_that_is_written_again_is_reported_again() {
     let mut now = Instant::now();
     let leftover = HANG_UP.union(Readiness::LEFTOVER);
     for tracking in [Tracking::Tracked, Tracking::Untracked] {
-        let mut watch = Watch::new(Token(1), READ, tracking);
+        let mut watch = Watch::new(Registration { token: Token(1), interest: READ, tracking });
         watch.ready(leftover);
         watch.look(leftover, now);
         assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)), "that it was read is no news");
@@ -444,7 +444,8 @@ fn a_hang_up_is_reported_once_though_operations_block() {
 fn what_nothing_uses_up_is_reported_by_changes_alone() {
     let now = Instant::now();
     for tracking in [Tracking::Tracked, Tracking::Untracked] {
-        let mut watch = Watch::new(Token(1), READ, tracking).of_kind(FileKind::Steady);
+        let mut watch =
+            Watch::new(Registration { token: Token(1), interest: READ, tracking }).of_kind(FileKind::Steady);
         assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
         assert_eq!((watch.armed(), watch.suspect()), (None, None), "there is nothing to look at");
         assert!(watch.awaits_end());
