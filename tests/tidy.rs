@@ -205,7 +205,7 @@ const FLOORS: &[&[&str]] = &[
 const BACKEND_FLOORS: &[&[&str]] = &[
     &["mod"],
     &["epoll", "kqueue", "event_ports", "posix_poll", "iocp", "wasi", "sim"],
-    &["listed", "absent"],
+    &["list_backend", "absent"],
     &["poller"],
     &["logic"],
     &["name", "interests"],

@@ -3,7 +3,7 @@
 mod absent;
 mod interests;
 #[cfg(not(windows))]
-mod listed;
+mod list_backend;
 mod logic;
 mod name;
 mod poller;

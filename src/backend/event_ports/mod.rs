@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use self::sys::SystemPort;
 use super::poller::{describe_bits, Poller};
-use crate::backend::logic::ask::Ask;
 use crate::backend::logic::associations::{self, Associations};
+use crate::backend::logic::poll_entry::PollEntry;
 use crate::backend::logic::registrations::Registrations;
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
 use crate::os::RawIo;

@@ -13,8 +13,8 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::backend::logic::ask::{Ask, Wanted};
 use crate::backend::logic::associations::{Found, Port};
+use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::os::check;
 
 /// How many events one call fetches: they are on the stack, 32 bytes each.
@@ -42,9 +42,9 @@ impl PortEvent {
 }
 
 impl Port for SystemPort {
-    fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()> {
+    fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()> {
         let (source, object) = (libc::PORT_SOURCE_FD, fd as libc::uintptr_t);
-        let events = libc::c_int::from(libc::pollfd::new(fd, wanted).events);
+        let events = libc::c_int::from(libc::pollfd::new(fd, mask).events);
         // SAFETY: the kernel checks `fd`, and only keeps `user`.
         check(unsafe {
             libc::port_associate(self.0.as_raw_fd(), source, object, events, user as *mut libc::c_void)

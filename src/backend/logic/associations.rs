@@ -13,17 +13,16 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ask::Wanted;
-use super::registrations::Registrations;
+use super::poll_entry::PollMask;
+use super::registrations::{Driver, Registrations, Table};
 use super::slab::Key;
-use super::table::{Asked, Table};
 use crate::backend::name::Backend;
 use crate::readiness::Events;
 
 /// The calls of one port.
 pub(crate) trait Port {
     /// One event with `user` when `fd` is ready for what is wanted, which may be now. Replaces what was asked before.
-    fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()>;
+    fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()>;
 
     /// No event of `fd` any more, and its place is free. Its event may have been fetched already.
     fn dissociate(&self, fd: RawFd);
@@ -62,7 +61,7 @@ pub(in crate::backend) struct Associations<P: Port> {
 
 #[derive(Copy, Clone, Default)]
 struct Slot {
-    associated: Option<Wanted>,
+    associated: Option<PollMask>,
     /// The kernel keeps its place, though nothing may be associated any more.
     has_place: bool,
 }
@@ -73,25 +72,25 @@ impl<P: Port> Associations<P> {
     }
 }
 
-impl<P: Port> Asked for Associations<P> {
-    type Ask = libc::pollfd;
+impl<P: Port> Driver for Associations<P> {
+    type Entry = libc::pollfd;
     const BACKEND: Backend = Backend::EventPorts;
     const FORGETS_CLOSED: bool = true;
 
-    fn ask(&mut self, key: Key, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()> {
+    fn submit(&mut self, key: Key, fd: RawFd, mask: Option<PollMask>) -> io::Result<()> {
         let index = key.slot as usize;
         if self.by_slot.len() <= index {
             self.by_slot.resize(index + 1, Slot::default());
         }
         let slot = &mut self.by_slot[index];
-        if slot.associated == wanted {
+        if slot.associated == mask {
             return Ok(());
         }
-        match wanted {
-            Some(wanted) => self.port.associate(fd, wanted, to_user(key))?,
+        match mask {
+            Some(mask) => self.port.associate(fd, mask, to_user(key))?,
             None => self.port.dissociate(fd),
         }
-        *slot = Slot { associated: wanted, has_place: wanted.is_some() };
+        *slot = Slot { associated: mask, has_place: mask.is_some() };
         Ok(())
     }
 
@@ -157,7 +156,7 @@ impl<P: Port> Table<Associations<P>> {
         if self.key_at(key.slot) != Some(key) {
             return;
         }
-        self.kernel.by_slot[key.slot as usize].associated = None;
+        self.driver.by_slot[key.slot as usize].associated = None;
         self.answer(key.slot, raw, events);
         // It is this very thread that will look at the suspects.
         self.take_news_of_suspects();

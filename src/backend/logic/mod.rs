@@ -3,8 +3,6 @@
 
 #[allow(dead_code)] // one kernel's, but tested everywhere
 pub(crate) mod afd_words;
-#[cfg(not(windows))]
-pub(in crate::backend) mod ask;
 #[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
 #[allow(dead_code)] // its tests run where no event port is
 pub(in crate::backend) mod associations;
@@ -13,6 +11,8 @@ mod fd_map;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;
+#[cfg(not(windows))]
+pub(in crate::backend) mod poll_entry;
 // Linux, where most builds are made, compiles it for nothing else.
 #[cfg(any(test, fuzzing, wakeful_libkqueue, not(target_os = "linux")))]
 #[allow(dead_code)]
@@ -22,6 +22,4 @@ pub(crate) mod oneoff_words;
 #[cfg(not(windows))]
 pub(in crate::backend) mod registrations;
 pub(in crate::backend) mod slab;
-#[cfg(not(windows))]
-pub(in crate::backend) mod table;
 pub(in crate::backend) mod watch;

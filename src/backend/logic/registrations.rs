@@ -1,7 +1,7 @@
 //! The registrations behind their lock: the calls about sources, which are made without it, and what they have shown,
 //! which is applied with it.
 //!
-//! Invariant: no thread makes a system call about a source while it holds the lock, but for [`Asked`]'s own, which must
+//! Invariant: no thread makes a system call about a source while it holds the lock, but for [`Driver`]'s own, which must
 //! come in the order of the changes. So a registration may change, or go, between a question and its answer. Each
 //! answer carries a [`Snapshot`] of what was asked, and is passed over if that is no longer what is registered.
 
@@ -16,17 +16,20 @@ use std::time::{Duration, Instant};
 #[cfg(all(test, wakeful_loom))]
 use loom::sync::{Mutex, MutexGuard};
 
-use super::ask::Ask;
-use super::table::{already_exists, not_found, Asked, Looks, Snapshot, Table};
+use self::table::{already_exists, not_found, Looks};
+pub(in crate::backend) use self::table::{Driver, Snapshot, Table};
+use super::poll_entry::PollEntry;
 use super::watch::{Blocked, Registration, WatchKey, LONGEST_PAUSE};
 use crate::os::{errors, FileIdentity};
 use crate::readiness::Events;
 
+mod table;
+
 /// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
-pub(in crate::backend) struct Registrations<K: Asked>(Box<Mutex<Table<K>>>);
+pub(in crate::backend) struct Registrations<D: Driver>(Box<Mutex<Table<D>>>);
 
 /// The table, locked.
-pub(in crate::backend) type Locked<'a, K> = MutexGuard<'a, Table<K>>;
+pub(in crate::backend) type Locked<'a, D> = MutexGuard<'a, Table<D>>;
 
 /// What a call does beside asking the kernel, and when.
 pub(in crate::backend) struct Turn {
@@ -51,13 +54,13 @@ impl Turn {
 /// How many suspects are dealt with between taking the lock and giving it up.
 const CHUNK: usize = 64;
 
-impl<K: Asked> Registrations<K> {
-    pub(in crate::backend) fn new(kernel: K) -> Registrations<K> {
-        Registrations(Box::new(Mutex::new(Table::new(kernel))))
+impl<D: Driver> Registrations<D> {
+    pub(in crate::backend) fn new(driver: D) -> Registrations<D> {
+        Registrations(Box::new(Mutex::new(Table::new(driver))))
     }
 
     #[inline]
-    pub(in crate::backend) fn lock(&self) -> Locked<'_, K> {
+    pub(in crate::backend) fn lock(&self) -> Locked<'_, D> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,9 +74,9 @@ impl<K: Asked> Registrations<K> {
         &self,
         fd: RawFd,
         registration: Registration,
-    ) -> io::Result<(Locked<'_, K>, WatchKey)> {
+    ) -> io::Result<(Locked<'_, D>, WatchKey)> {
         loop {
-            let file = K::Ask::watchable(fd, registration.interest.is_priority())?;
+            let file = D::Entry::watchable(fd, registration.interest.is_priority())?;
             let mut table = self.lock();
             if table.at_fd(fd).is_some() {
                 let identity;
@@ -92,10 +95,10 @@ impl<K: Asked> Registrations<K> {
     #[cold]
     fn make_room<'a>(
         &'a self,
-        table: Locked<'a, K>,
+        table: Locked<'a, D>,
         fd: RawFd,
         identity: FileIdentity,
-    ) -> io::Result<(Locked<'a, K>, FileIdentity)> {
+    ) -> io::Result<(Locked<'a, D>, FileIdentity)> {
         let (table, identity, key) = self.find_fd(table, fd, Ok(identity));
         match key {
             Some(_) => Err(already_exists()),
@@ -109,7 +112,7 @@ impl<K: Asked> Registrations<K> {
         &self,
         fd: RawFd,
         key: Option<WatchKey>,
-    ) -> (Locked<'_, K>, io::Result<WatchKey>) {
+    ) -> (Locked<'_, D>, io::Result<WatchKey>) {
         match key {
             Some(key) => self.find_key(key),
             None => self.find_raw(fd),
@@ -117,7 +120,7 @@ impl<K: Asked> Registrations<K> {
     }
 
     #[inline]
-    fn find_key(&self, key: WatchKey) -> (Locked<'_, K>, io::Result<WatchKey>) {
+    fn find_key(&self, key: WatchKey) -> (Locked<'_, D>, io::Result<WatchKey>) {
         let table = self.lock();
         match table.doubted(key) {
             None => (table, Ok(key)),
@@ -129,12 +132,12 @@ impl<K: Asked> Registrations<K> {
     #[cold]
     fn check_file<'a>(
         &'a self,
-        table: Locked<'a, K>,
+        table: Locked<'a, D>,
         asked: Snapshot,
         key: WatchKey,
-    ) -> (Locked<'a, K>, io::Result<WatchKey>) {
+    ) -> (Locked<'a, D>, io::Result<WatchKey>) {
         drop(table);
-        let was_closed = asked.was_closed::<K::Ask>(0, true);
+        let was_closed = asked.was_closed::<D::Entry>(0, true);
         let mut table = self.lock();
         if was_closed {
             table.vacate(key);
@@ -143,8 +146,8 @@ impl<K: Asked> Registrations<K> {
         (table, Ok(key))
     }
 
-    fn find_raw(&self, fd: RawFd) -> (Locked<'_, K>, io::Result<WatchKey>) {
-        let identity = K::Ask::identity(fd);
+    fn find_raw(&self, fd: RawFd) -> (Locked<'_, D>, io::Result<WatchKey>) {
+        let identity = D::Entry::identity(fd);
         let (table, identity, key) = self.find_fd(self.lock(), fd, identity);
         (table, key.ok_or_else(|| identity.err().unwrap_or_else(not_found)))
     }
@@ -153,10 +156,10 @@ impl<K: Asked> Registrations<K> {
     /// `deregister` is dropped, as epoll forgets it; `fd` may be the number of another one now.
     fn find_fd<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         fd: RawFd,
         mut identity: io::Result<FileIdentity>,
-    ) -> (Locked<'a, K>, io::Result<FileIdentity>, Option<WatchKey>) {
+    ) -> (Locked<'a, D>, io::Result<FileIdentity>, Option<WatchKey>) {
         let mut doubted = None;
         loop {
             let Some((key, registered)) = table.at_fd(fd) else {
@@ -175,13 +178,13 @@ impl<K: Asked> Registrations<K> {
             // `identity` may be older than the registration: another thread may have opened this number since.
             doubted = Some(key);
             drop(table);
-            identity = K::Ask::identity(fd);
+            identity = D::Entry::identity(fd);
             table = self.lock();
         }
     }
 
     /// An operation has answered `WouldBlock`.
-    pub(in crate::backend) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, K> {
+    pub(in crate::backend) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, D> {
         let (mut table, found) = self.find_key(key);
         // Deregistered meanwhile: nothing to arm.
         let _ = found.and_then(|key| table.change(key, |watch| watch.rearm(blocked)));
@@ -196,20 +199,20 @@ impl<K: Asked> Registrations<K> {
     #[inline(never)]
     pub(in crate::backend) fn look_at<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         key: WatchKey,
-    ) -> Locked<'a, K> {
+    ) -> Locked<'a, D> {
         let Some((asked, ask)) = table.question(key) else {
             return table;
         };
         let mut list = mem::take(&mut table.one);
         drop(table);
-        list.asks.clear();
-        list.asks.push(ask);
+        list.entries.clear();
+        list.entries.push(ask);
         let looked = list.poll(Some(Duration::ZERO));
         let mut table = self.lock();
         if looked.is_ok() {
-            table.acquit(&asked, list.asks[0].found());
+            table.acquit(&asked, list.entries[0].found());
         }
         table.one = list;
         table
@@ -221,7 +224,7 @@ impl<K: Asked> Registrations<K> {
         &self,
         events: &mut Events,
         timeout: Option<Duration>,
-    ) -> io::Result<(Locked<'_, K>, Turn)> {
+    ) -> io::Result<(Locked<'_, D>, Turn)> {
         let had_events = events.len();
         let mut timeout = timeout;
         let mut table = self.lock();
@@ -245,7 +248,7 @@ impl<K: Asked> Registrations<K> {
     #[inline]
     pub(in crate::backend) fn end(
         &self,
-        table: Locked<'_, K>,
+        table: Locked<'_, D>,
         turn: &Turn,
         events: &mut Events,
     ) -> io::Result<()> {
@@ -262,17 +265,17 @@ impl<K: Asked> Registrations<K> {
     #[inline(never)]
     pub(in crate::backend) fn look_at_each<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         events: &mut Events,
-    ) -> (Locked<'a, K>, io::Result<Option<Duration>>) {
+    ) -> (Locked<'a, D>, io::Result<Option<Duration>>) {
         let mut looks = table.questions();
-        if looks.list.asks.is_empty() {
+        if looks.list.entries.is_empty() {
             table.take_back(looks);
             return (table, Ok(None));
         }
         drop(table);
         let looked = looks.list.poll(Some(Duration::ZERO));
-        let now = K::Ask::now();
+        let now = D::Entry::now();
         match looked {
             Ok(_) => table = self.apply(&mut looks, now, events),
             Err(e) => {
@@ -295,17 +298,17 @@ impl<K: Asked> Registrations<K> {
     }
 
     /// Applies what the kernel has answered to each of `looks`, some at a time.
-    fn apply(&self, looks: &mut Looks<K::Ask>, now: Instant, events: &mut Events) -> Locked<'_, K> {
+    fn apply(&self, looks: &mut Looks<D::Entry>, now: Instant, events: &mut Events) -> Locked<'_, D> {
         let count = looks.asked.len();
         let mut start = 0;
         loop {
             let end = (start + CHUNK).min(count);
             for index in start..end {
-                let (raw, asked) = (looks.list.asks[index].found(), &mut looks.asked[index]);
+                let (raw, asked) = (looks.list.entries[index].found(), &mut looks.asked[index]);
                 // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a
                 // number. What there is no room to report is looked at another time.
-                let may_be_another = if raw == 0 { K::FORGETS_CLOSED } else { events.spare() > 0 };
-                asked.is_gone = asked.was_closed::<K::Ask>(raw, may_be_another);
+                let may_be_another = if raw == 0 { D::FORGETS_CLOSED } else { events.spare() > 0 };
+                asked.is_gone = asked.was_closed::<D::Entry>(raw, may_be_another);
             }
             let mut table = self.lock();
             for index in start..end {
@@ -322,13 +325,13 @@ impl<K: Asked> Registrations<K> {
     #[inline(never)]
     pub(in crate::backend) fn check<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         events: &mut Events,
-    ) -> Locked<'a, K> {
+    ) -> Locked<'a, D> {
         let mut unchecked = mem::take(&mut table.unchecked);
         drop(table);
         for (asked, raw) in &mut unchecked {
-            asked.is_gone = asked.was_closed::<K::Ask>(*raw, true);
+            asked.is_gone = asked.was_closed::<D::Entry>(*raw, true);
         }
         let mut table = self.lock();
         for (asked, raw) in unchecked.drain(..) {
@@ -343,16 +346,16 @@ impl Snapshot {
     /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
     /// that its descriptor isn't open is an error like others. But a raw one may have been closed without
     /// `deregister`, and its number may have a new owner, who must not wake the old one's token.
-    fn was_closed<A: Ask>(&self, raw: u32, may_be_another: bool) -> bool {
+    fn was_closed<E: PollEntry>(&self, raw: u32, may_be_another: bool) -> bool {
         let Some(identity) = self.raw_identity else {
             return false;
         };
-        let is_another = || match A::identity(self.fd) {
+        let is_another = || match E::identity(self.fd) {
             Ok(now) => now != identity,
             // Not if the system just can't say.
             Err(e) => e.raw_os_error() == Some(errors::BAD_DESCRIPTOR),
         };
-        raw & A::INVALID != 0 || may_be_another && is_another()
+        raw & E::INVALID != 0 || may_be_another && is_another()
     }
 }
 
@@ -362,19 +365,19 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::backend::logic::ask::Wanted;
+    use crate::backend::logic::poll_entry::PollMask;
     use crate::backend::name::Backend;
     use crate::readiness::{Interest, Token};
 
     /// Takes everything.
-    struct Kernel;
+    struct NullDriver;
 
-    impl Asked for Kernel {
-        type Ask = libc::pollfd;
+    impl Driver for NullDriver {
+        type Entry = libc::pollfd;
         const BACKEND: Backend = Backend::PosixPoll;
         const FORGETS_CLOSED: bool = false;
 
-        fn ask(&mut self, _: WatchKey, _: RawFd, _: Option<Wanted>) -> io::Result<()> {
+        fn submit(&mut self, _: WatchKey, _: RawFd, _: Option<PollMask>) -> io::Result<()> {
             Ok(())
         }
 
@@ -385,7 +388,7 @@ mod tests {
     fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
         let (one, _other) = UnixStream::pair().unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let registrations = Registrations::new(Kernel);
+        let registrations = Registrations::new(NullDriver);
         for _ in 0..1000 {
             let (mut table, key) =
                 registrations.register(one.as_raw_fd(), Registration::tracked(Token(1), interest)).unwrap();

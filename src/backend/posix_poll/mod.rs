@@ -2,4 +2,4 @@
 
 mod sys;
 
-pub(crate) type PosixPoll = super::listed::Listed<libc::pollfd>;
+pub(crate) type PosixPoll = super::list_backend::ListBackend<libc::pollfd>;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use libc::pollfd;
 
-use crate::backend::logic::ask::{Ask, Wanted};
+use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::backend::name::Backend;
 use crate::os::{self, PollFlags, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
 use crate::readiness::{Interest, PollWords};
 
-impl Ask for pollfd {
+impl PollEntry for pollfd {
     const BACKEND: Backend = Backend::PosixPoll;
 
     const WORDS: PollWords = PollWords {
@@ -41,9 +41,9 @@ impl Ask for pollfd {
 
     type Scratch = ();
 
-    fn new(fd: RawFd, wanted: Wanted) -> pollfd {
-        let mut events = wanted.interest.map_or(0, flags);
-        if wanted.read_hangup {
+    fn new(fd: RawFd, mask: PollMask) -> pollfd {
+        let mut events = mask.interest.map_or(0, flags);
+        if mask.read_hangup {
             events |= READ_HANGUP;
         }
         if events == 0 && !os::POLL_TELLS_UNASKED {

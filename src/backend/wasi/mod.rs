@@ -2,4 +2,4 @@
 
 mod sys;
 
-pub(crate) type Wasi = super::listed::Listed<sys::Subscribed>;
+pub(crate) type Wasi = super::list_backend::ListBackend<sys::Entry>;

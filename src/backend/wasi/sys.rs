@@ -9,8 +9,8 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::backend::logic::ask::{Ask, Wanted};
 use crate::backend::logic::oneoff_words as words;
+use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::backend::name::Backend;
 use crate::os::{check, endless_sleep};
 use crate::readiness::{Interest, PollWords};
@@ -31,13 +31,13 @@ const _: () = assert!(
 
 /// What the runtime is asked about one descriptor, and its answer.
 #[derive(Clone)]
-pub(crate) struct Subscribed {
+pub(crate) struct Entry {
     fd: RawFd,
     interest: Option<Interest>,
     found: u32,
 }
 
-impl Ask for Subscribed {
+impl PollEntry for Entry {
     const BACKEND: Backend = Backend::Wasi;
 
     const WORDS: PollWords = words::WORDS;
@@ -46,14 +46,14 @@ impl Ask for Subscribed {
 
     const INVALID: u32 = words::INVALID;
 
-    const NOTHING: Subscribed = Subscribed { fd: -1, interest: None, found: 0 };
+    const NOTHING: Entry = Entry { fd: -1, interest: None, found: 0 };
 
     type Scratch = Scratch;
 
     /// A runtime tells nothing unasked.
-    fn new(fd: RawFd, wanted: Wanted) -> Subscribed {
+    fn new(fd: RawFd, mask: PollMask) -> Entry {
         // Like poll(2), which passes over a number that none can have: the notifier's here.
-        Subscribed { fd, interest: wanted.interest.filter(|_| fd >= 0), found: 0 }
+        Entry { fd, interest: mask.interest.filter(|_| fd >= 0), found: 0 }
     }
 
     #[inline]
@@ -61,12 +61,12 @@ impl Ask for Subscribed {
         self.found
     }
 
-    fn poll(asks: &mut [Subscribed], scratch: &mut Scratch, timeout: Option<Duration>) -> io::Result<usize> {
+    fn poll(entries: &mut [Entry], scratch: &mut Scratch, timeout: Option<Duration>) -> io::Result<usize> {
         let has_threads = cfg!(target_feature = "atomics");
         scratch.subscriptions.clear();
-        for (index, ask) in asks.iter_mut().enumerate() {
-            ask.found = 0;
-            scratch.subscriptions.extend(ask.subscriptions(index));
+        for (index, entry) in entries.iter_mut().enumerate() {
+            entry.found = 0;
+            scratch.subscriptions.extend(entry.subscriptions(index));
         }
         let asked = scratch.subscriptions.len();
         if asked == 0 && timeout.is_none() && !has_threads {
@@ -83,19 +83,19 @@ impl Ask for Subscribed {
             Ok(events) => events,
             Err(errno) => {
                 // One that can't be asked about has spoiled it for all.
-                let found = look_at_each(asks, scratch);
+                let found = look_at_each(entries, scratch);
                 return if found > 0 { Ok(found) } else { check(Err(errno)) };
             }
         };
         let told = events.iter().filter(|event| event.userdata != CLOCK);
         // Runtimes made with wasi-common call all of them ready as soon as one is.
         if asked > 1 && told.clone().count() == asked {
-            return Ok(look_at_each(asks, scratch));
+            return Ok(look_at_each(entries, scratch));
         }
         let mut found = 0;
         for event in told {
-            if let Some(ask) = asks.get_mut(event.userdata as usize) {
-                ask.found |= answer(event);
+            if let Some(entry) = entries.get_mut(event.userdata as usize) {
+                entry.found |= answer(event);
                 found += 1;
             }
         }
@@ -103,7 +103,7 @@ impl Ask for Subscribed {
     }
 }
 
-impl Subscribed {
+impl Entry {
     /// One for each direction that is of interest.
     fn subscriptions(&self, index: usize) -> impl Iterator<Item = wasi::Subscription> {
         let of_fd = wasi::SubscriptionFdReadwrite { file_descriptor: self.fd as wasi::Fd };
@@ -119,18 +119,18 @@ impl Subscribed {
 
 /// Asks about each subscription alone and without sleeping, for a runtime whose answer about all can't be used. How
 /// many sources have an answer.
-fn look_at_each(asks: &mut [Subscribed], scratch: &mut Scratch) -> usize {
+fn look_at_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
     let mut found = 0;
-    for (index, ask) in asks.iter_mut().enumerate() {
-        for subscription in ask.subscriptions(index) {
+    for (index, entry) in entries.iter_mut().enumerate() {
+        for subscription in entry.subscriptions(index) {
             scratch.subscriptions.clear();
             scratch.subscriptions.extend([subscription, clock(Duration::ZERO)]);
-            ask.found |= match scratch.call() {
+            entry.found |= match scratch.call() {
                 Ok(events) => events.iter().map(answer).fold(0, |all, found| all | found),
                 Err(errno) => words::answer(subscription.u.tag, errno.raw(), 0),
             };
         }
-        found += usize::from(ask.found != 0);
+        found += usize::from(entry.found != 0);
     }
     found
 }

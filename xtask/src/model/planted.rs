@@ -61,7 +61,7 @@ const PLANTS: [Plant; 9] = [
     Plant {
         backend: "posix_poll",
         bug: "a swallowed wake: the sleeper isn't told",
-        file: "src/backend/listed.rs",
+        file: "src/backend/list_backend.rs",
         sound: "fn notify(&self) -> io::Result<()> {\n        self.notifier.notify()",
         planted: "fn notify(&self) -> io::Result<()> {\n        Ok(())",
     },

@@ -22,7 +22,7 @@ struct Fake(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    associated: BTreeMap<RawFd, (Wanted, u64)>,
+    associated: BTreeMap<RawFd, (PollMask, u64)>,
     /// Descriptors that the port keeps an event for: `port_associate_fd` in port_fd.c allocates one with the first
     /// association, as `PORT_ALLOC_CACHED`, and only `port_dissociate_fd` and a close free it.
     places: BTreeSet<RawFd>,
@@ -51,7 +51,7 @@ impl State {
 }
 
 impl Port for Fake {
-    fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()> {
+    fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         if state.refuses {
@@ -61,7 +61,7 @@ impl Port for Fake {
             state.has_room()?;
             state.places.insert(fd);
         }
-        state.associated.insert(fd, (wanted, user));
+        state.associated.insert(fd, (mask, user));
         Ok(())
     }
 
@@ -150,10 +150,10 @@ impl Test {
 
     /// What is asked about the socket, if anything.
     fn asked(&self) -> Option<Interest> {
-        self.associated().and_then(|(wanted, _)| wanted.interest)
+        self.associated().and_then(|(mask, _)| mask.interest)
     }
 
-    fn associated(&self) -> Option<(Wanted, u64)> {
+    fn associated(&self) -> Option<(PollMask, u64)> {
         self.port.0.lock().unwrap().associated.get(&self.fd()).copied()
     }
 
@@ -203,8 +203,8 @@ fn a_key_survives_the_kernel() {
 fn a_registration_is_associated_with_its_key() {
     let test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
-    let wanted = Wanted { interest: Some(BOTH), read_hangup: true };
-    assert_eq!(test.associated(), Some((wanted, to_user(key))));
+    let mask = PollMask { interest: Some(BOTH), read_hangup: true };
+    assert_eq!(test.associated(), Some((mask, to_user(key))));
     assert_eq!(test.calls(), 1);
 }
 
@@ -329,7 +329,7 @@ fn a_number_with_another_owner_is_not_asked_about() {
     test.look(&mut events);
     assert_eq!(shown(&events), [""; 0]);
     let associated = &test.port.0.lock().unwrap().associated;
-    assert!(associated.get(&number).map_or(true, |(wanted, _)| wanted.interest.is_none()));
+    assert!(associated.get(&number).map_or(true, |(mask, _)| mask.interest.is_none()));
 }
 
 #[test]

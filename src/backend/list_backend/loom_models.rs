@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 loom::lazy_static! {
-    static ref KERNEL: Kernel = Kernel::default();
+    static ref KERNEL: FakeKernel = FakeKernel::default();
 }
 
 /// What there is to read at each descriptor, and who sleeps.
 #[derive(Default)]
-struct Kernel {
+struct FakeKernel {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -31,7 +31,7 @@ struct State {
     seconds: u64,
 }
 
-impl Kernel {
+impl FakeKernel {
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap());
         self.changed.notify_all();
@@ -76,7 +76,7 @@ struct Fake {
     found: u32,
 }
 
-impl Ask for Fake {
+impl PollEntry for Fake {
     const BACKEND: Backend = Backend::PosixPoll;
     const WORDS: PollWords = PollWords {
         input: 1,
@@ -94,8 +94,8 @@ impl Ask for Fake {
     type Scratch = ();
 
     /// Only reading is modelled: who isn't asked about that is left out.
-    fn new(fd: RawFd, wanted: Wanted) -> Fake {
-        match wanted.interest {
+    fn new(fd: RawFd, mask: PollMask) -> Fake {
+        match mask.interest {
             Some(_) => Fake { fd, found: 0 },
             None => Fake::NOTHING,
         }
@@ -105,15 +105,15 @@ impl Ask for Fake {
         self.found
     }
 
-    fn poll(asks: &mut [Fake], _: &mut (), timeout: Option<Duration>) -> io::Result<usize> {
+    fn poll(entries: &mut [Fake], _: &mut (), timeout: Option<Duration>) -> io::Result<usize> {
         let mut state = KERNEL.state.lock().unwrap();
         loop {
-            for ask in &mut *asks {
-                let is_notified = ask.fd == state.notifier && state.is_notified;
-                let is_readable = state.waiting.iter().any(|&(fd, count)| fd == ask.fd && count > 0);
-                ask.found = u32::from(is_notified || is_readable);
+            for entry in &mut *entries {
+                let is_notified = entry.fd == state.notifier && state.is_notified;
+                let is_readable = state.waiting.iter().any(|&(fd, count)| fd == entry.fd && count > 0);
+                entry.found = u32::from(is_notified || is_readable);
             }
-            let found = asks.iter().filter(|ask| ask.found != 0).count();
+            let found = entries.iter().filter(|entry| entry.found != 0).count();
             // A pause is over at once, or there would be as many ways to go on as there are moments.
             if timeout.is_some() || found > 0 {
                 return Ok(found);
@@ -167,29 +167,29 @@ mod tests {
         true
     }
 
-    fn listed() -> Arc<Listed<Fake>> {
-        Arc::new(Listed::new().unwrap())
+    fn backend() -> Arc<ListBackend<Fake>> {
+        Arc::new(ListBackend::new().unwrap())
     }
 
-    fn register(listed: &Listed<Fake>, fd: RawFd, token: usize) -> WatchKey {
-        listed.register(fd, Registration::tracked(Token(token), READ)).unwrap().unwrap()
+    fn register(backend: &ListBackend<Fake>, fd: RawFd, token: usize) -> WatchKey {
+        backend.register(fd, Registration::tracked(Token(token), READ)).unwrap().unwrap()
     }
 
-    fn drain(listed: &Listed<Fake>, fd: RawFd, key: WatchKey) {
+    fn drain(backend: &ListBackend<Fake>, fd: RawFd, key: WatchKey) {
         while take(fd) {}
-        listed.rearm(key, Blocked::Direction(READ)).unwrap();
+        backend.rearm(key, Blocked::Direction(READ)).unwrap();
     }
 
-    fn wait(listed: &Listed<Fake>, timeout: Option<Duration>) -> Vec<usize> {
+    fn wait(backend: &ListBackend<Fake>, timeout: Option<Duration>) -> Vec<usize> {
         let mut events = Events::with_capacity(4);
-        listed.wait(&mut events, timeout).unwrap();
+        backend.wait(&mut events, timeout).unwrap();
         events.iter().map(|event| event.token().0).collect()
     }
 
     /// Until there is an event.
-    fn poll(listed: &Listed<Fake>) -> Vec<usize> {
+    fn poll(backend: &ListBackend<Fake>) -> Vec<usize> {
         loop {
-            let tokens = wait(listed, None);
+            let tokens = wait(backend, None);
             if !tokens.is_empty() {
                 return tokens;
             }
@@ -199,23 +199,23 @@ mod tests {
     #[test]
     fn what_is_armed_while_it_is_reported_is_not_lost() {
         loom::model(|| {
-            let (listed, [fd, _]) = (listed(), sources());
+            let (backend, [fd, _]) = (backend(), sources());
             put(fd);
-            let key = register(&listed, fd, 1);
+            let key = register(&backend, fd, 1);
             // From here on it is quiet: only the reader's word arms it.
-            assert_eq!(poll(&listed), [1]);
+            assert_eq!(poll(&backend), [1]);
             let reader = {
-                let listed = listed.clone();
+                let backend = backend.clone();
                 thread::spawn(move || {
-                    drain(&listed, fd, key);
+                    drain(&backend, fd, key);
                     // Perhaps nothing is left for the poller.
-                    listed.notify().unwrap();
+                    backend.notify().unwrap();
                 })
             };
             let writer = thread::spawn(move || put(fd));
             while KERNEL.state.lock().unwrap().taken < 2 {
-                if !wait(&listed, None).is_empty() {
-                    drain(&listed, fd, key);
+                if !wait(&backend, None).is_empty() {
+                    drain(&backend, fd, key);
                 }
             }
             reader.join().unwrap();
@@ -226,17 +226,17 @@ mod tests {
     #[test]
     fn what_is_registered_while_polling_is_reported() {
         loom::model(|| {
-            let (listed, fds) = (listed(), sources());
+            let (backend, fds) = (backend(), sources());
             let threads = [0, 1].map(|n| {
-                let (listed, fd) = (listed.clone(), fds[n]);
+                let (backend, fd) = (backend.clone(), fds[n]);
                 thread::spawn(move || {
-                    register(&listed, fd, n);
+                    register(&backend, fd, n);
                     put(fd);
                 })
             });
             let mut seen = [false; 2];
             while seen != [true; 2] {
-                for n in poll(&listed) {
+                for n in poll(&backend) {
                     assert!(!std::mem::replace(&mut seen[n], true), "told twice");
                 }
             }
@@ -249,16 +249,16 @@ mod tests {
     #[test]
     fn after_a_reregistration_there_is_the_new_token_only() {
         loom::model(|| {
-            let (listed, [fd, _]) = (listed(), sources());
-            let key = register(&listed, fd, 1);
+            let (backend, [fd, _]) = (backend(), sources());
+            let key = register(&backend, fd, 1);
             let thread = {
-                let listed = listed.clone();
+                let backend = backend.clone();
                 thread::spawn(move || {
-                    listed.reregister(fd, Some(key), Registration::untracked(Token(2), READ)).unwrap();
+                    backend.reregister(fd, Some(key), Registration::untracked(Token(2), READ)).unwrap();
                     put(fd);
                 })
             };
-            assert_eq!(poll(&listed), [2]);
+            assert_eq!(poll(&backend), [2]);
             thread.join().unwrap();
         });
     }
@@ -266,40 +266,40 @@ mod tests {
     #[test]
     fn what_is_deregistered_is_told_by_no_later_poll() {
         loom::model(|| {
-            let (listed, [fd, _]) = (listed(), sources());
-            let key = register(&listed, fd, 1);
+            let (backend, [fd, _]) = (backend(), sources());
+            let key = register(&backend, fd, 1);
             put(fd);
             let is_over = Arc::new(AtomicBool::new(false));
             let thread = {
-                let (listed, is_over) = (listed.clone(), is_over.clone());
+                let (backend, is_over) = (backend.clone(), is_over.clone());
                 thread::spawn(move || {
-                    listed.deregister(fd, Some(key)).unwrap();
+                    backend.deregister(fd, Some(key)).unwrap();
                     is_over.store(true, Ordering::Release);
                 })
             };
             let was_over = is_over.load(Ordering::Acquire);
-            let tokens = wait(&listed, Some(Duration::ZERO));
+            let tokens = wait(&backend, Some(Duration::ZERO));
             assert!(!was_over || tokens.is_empty());
             thread.join().unwrap();
-            assert!(wait(&listed, Some(Duration::ZERO)).is_empty());
+            assert!(wait(&backend, Some(Duration::ZERO)).is_empty());
         });
     }
 
     #[test]
     fn a_drop_while_polling_lets_go_of_the_number() {
         loom::model(|| {
-            let (listed, [fd, _]) = (listed(), sources());
-            let key = register(&listed, fd, 1);
+            let (backend, [fd, _]) = (backend(), sources());
+            let key = register(&backend, fd, 1);
             let thread = {
-                let listed = listed.clone();
+                let backend = backend.clone();
                 thread::spawn(move || {
-                    listed.abandon(key);
+                    backend.abandon(key);
                     // The next owner of the number.
                     put(fd);
-                    register(&listed, fd, 2);
+                    register(&backend, fd, 2);
                 })
             };
-            assert_eq!(poll(&listed), [2]);
+            assert_eq!(poll(&backend), [2]);
             thread.join().unwrap();
         });
     }
@@ -307,16 +307,16 @@ mod tests {
     #[test]
     fn a_notification_ends_a_sleep() {
         loom::model(|| {
-            let (listed, fds) = (listed(), sources());
-            let key = register(&listed, fds[0], 1);
+            let (backend, fds) = (backend(), sources());
+            let key = register(&backend, fds[0], 1);
             let threads = {
-                let (notifier, changer) = (listed.clone(), listed.clone());
+                let (notifier, changer) = (backend.clone(), backend.clone());
                 [
                     thread::spawn(move || notifier.notify().unwrap()),
                     thread::spawn(move || changer.rearm(key, Blocked::Direction(READ)).unwrap()),
                 ]
             };
-            assert_eq!(wait(&listed, None), []);
+            assert_eq!(wait(&backend, None), []);
             for thread in threads {
                 thread.join().unwrap();
             }
@@ -324,30 +324,30 @@ mod tests {
     }
 
     /// As [`drain`], by an operation whose direction isn't known.
-    fn drain_unknown(listed: &Listed<Fake>, fd: RawFd, key: WatchKey) {
+    fn drain_unknown(backend: &ListBackend<Fake>, fd: RawFd, key: WatchKey) {
         while take(fd) {}
-        listed.rearm(key, Blocked::Unknown).unwrap();
+        backend.rearm(key, Blocked::Unknown).unwrap();
     }
 
     #[test]
     fn what_blocks_in_an_unknown_direction_while_polling_is_not_lost() {
         loom::model(|| {
-            let (listed, [fd, _]) = (listed(), sources());
+            let (backend, [fd, _]) = (backend(), sources());
             put(fd);
-            let key = register(&listed, fd, 1);
-            assert_eq!(poll(&listed), [1]);
+            let key = register(&backend, fd, 1);
+            assert_eq!(poll(&backend), [1]);
             let reader = {
-                let listed = listed.clone();
+                let backend = backend.clone();
                 thread::spawn(move || {
-                    drain_unknown(&listed, fd, key);
+                    drain_unknown(&backend, fd, key);
                     // Perhaps nothing is left for the poller.
-                    listed.notify().unwrap();
+                    backend.notify().unwrap();
                 })
             };
             let writer = thread::spawn(move || put(fd));
             while KERNEL.state.lock().unwrap().taken < 2 {
-                if !wait(&listed, None).is_empty() {
-                    drain_unknown(&listed, fd, key);
+                if !wait(&backend, None).is_empty() {
+                    drain_unknown(&backend, fd, key);
                 }
             }
             reader.join().unwrap();
@@ -358,25 +358,25 @@ mod tests {
     #[test]
     fn two_that_block_while_it_is_looked_at_leave_it_armed() {
         loom::model(|| {
-            let (listed, [fd, _]) = (listed(), sources());
+            let (backend, [fd, _]) = (backend(), sources());
             put(fd);
-            let key = register(&listed, fd, 1);
-            assert_eq!(poll(&listed), [1]);
+            let key = register(&backend, fd, 1);
+            assert_eq!(poll(&backend), [1]);
             // So there is a suspect to look at.
-            listed.rearm(key, Blocked::Unknown).unwrap();
+            backend.rearm(key, Blocked::Unknown).unwrap();
             let readers = [0, 1].map(|_| {
-                let listed = listed.clone();
-                thread::spawn(move || drain_unknown(&listed, fd, key))
+                let backend = backend.clone();
+                thread::spawn(move || drain_unknown(&backend, fd, key))
             });
             // It may be told again: it isn't known that nothing was left.
-            wait(&listed, Some(Duration::ZERO));
+            wait(&backend, Some(Duration::ZERO));
             for reader in readers {
                 reader.join().unwrap();
             }
-            drain_unknown(&listed, fd, key);
-            assert_eq!(wait(&listed, Some(Duration::ZERO)), []);
+            drain_unknown(&backend, fd, key);
+            assert_eq!(wait(&backend, Some(Duration::ZERO)), []);
             put(fd);
-            assert_eq!(wait(&listed, Some(Duration::ZERO)), [1]);
+            assert_eq!(wait(&backend, Some(Duration::ZERO)), [1]);
         });
     }
 
@@ -385,47 +385,47 @@ mod tests {
     fn while_a_raw_descriptor_is_looked_at(
         is_suspect: bool,
         next: &'static [usize],
-        change: fn(&Listed<Fake>, RawFd),
+        change: fn(&ListBackend<Fake>, RawFd),
     ) {
         loom::model(move || {
-            let (listed, [fd, _]) = (listed(), sources());
+            let (backend, [fd, _]) = (backend(), sources());
             put(fd);
-            listed.register(fd, Registration::untracked(Token(1), READ)).unwrap();
+            backend.register(fd, Registration::untracked(Token(1), READ)).unwrap();
             if is_suspect {
-                assert_eq!(wait(&listed, Some(Duration::ZERO)), [1]);
+                assert_eq!(wait(&backend, Some(Duration::ZERO)), [1]);
                 // Its pause begins.
-                assert_eq!(wait(&listed, Some(Duration::ZERO)), []);
+                assert_eq!(wait(&backend, Some(Duration::ZERO)), []);
             }
             let is_over = Arc::new(AtomicBool::new(false));
             let changer = {
-                let (listed, is_over) = (listed.clone(), is_over.clone());
+                let (backend, is_over) = (backend.clone(), is_over.clone());
                 thread::spawn(move || {
-                    change(&listed, fd);
+                    change(&backend, fd);
                     is_over.store(true, Ordering::Release);
                 })
             };
             let was_over = is_over.load(Ordering::Acquire);
-            let first = wait(&listed, Some(Duration::ZERO));
+            let first = wait(&backend, Some(Duration::ZERO));
             assert!(!was_over || !first.contains(&1));
             changer.join().unwrap();
-            let second = wait(&listed, Some(Duration::ZERO));
+            let second = wait(&backend, Some(Duration::ZERO));
             assert!(!second.contains(&1));
             let told: Vec<usize> = first.into_iter().chain(second).filter(|&token| token != 1).collect();
             assert_eq!(told, next);
 
             // And what was there before changes nothing in what is there now.
             while take(fd) {}
-            assert_eq!(wait(&listed, Some(Duration::ZERO)), []);
+            assert_eq!(wait(&backend, Some(Duration::ZERO)), []);
             put(fd);
-            assert_eq!(wait(&listed, Some(Duration::ZERO)), next);
+            assert_eq!(wait(&backend, Some(Duration::ZERO)), next);
         });
     }
 
     #[test]
     fn a_raw_descriptor_goes_while_it_is_looked_at() {
         for is_suspect in [false, true] {
-            while_a_raw_descriptor_is_looked_at(is_suspect, &[], |listed, fd| {
-                listed.deregister(fd, None).unwrap();
+            while_a_raw_descriptor_is_looked_at(is_suspect, &[], |backend, fd| {
+                backend.deregister(fd, None).unwrap();
             });
         }
     }
@@ -433,12 +433,12 @@ mod tests {
     #[test]
     fn a_raw_descriptor_is_replaced_while_it_is_looked_at() {
         for is_suspect in [false, true] {
-            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
-                listed.reregister(fd, None, Registration::untracked(Token(2), READ)).unwrap();
+            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |backend, fd| {
+                backend.reregister(fd, None, Registration::untracked(Token(2), READ)).unwrap();
             });
-            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |listed, fd| {
-                listed.deregister(fd, None).unwrap();
-                listed.register(fd, Registration::untracked(Token(2), READ)).unwrap();
+            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |backend, fd| {
+                backend.deregister(fd, None).unwrap();
+                backend.register(fd, Registration::untracked(Token(2), READ)).unwrap();
             });
         }
     }

@@ -11,24 +11,24 @@ use crate::readiness::{Interest, PollWords};
 
 /// What a registration wants to be told.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct PollMask {
     /// Errors and hang-ups are wanted with it, and also if it is none.
     pub interest: Option<Interest>,
     /// That the peer sends no more.
     pub read_hangup: bool,
 }
 
-impl Wanted {
+impl PollMask {
     /// What `watch` wants, if anything would be news to it.
-    pub(in crate::backend) fn of(watch: &Watch) -> Option<Wanted> {
+    pub(in crate::backend) fn of(watch: &Watch) -> Option<PollMask> {
         let interest = watch.armed();
         let is_news = interest.is_some() || watch.awaits_end();
-        is_news.then_some(Wanted { interest, read_hangup: watch.awaits_read_end() })
+        is_news.then_some(PollMask { interest, read_hangup: watch.awaits_read_end() })
     }
 }
 
 /// What the kernel is asked about one descriptor, and its answer.
-pub(crate) trait Ask: Clone + Send {
+pub(crate) trait PollEntry: Clone + Send {
     /// The backend that shows such a list.
     const BACKEND: Backend;
     /// What its answers mean.
@@ -44,14 +44,18 @@ pub(crate) trait Ask: Clone + Send {
     type Scratch: Default + Send;
 
     /// Errors and hang-ups are answered too, as far as the kernel does so unasked.
-    fn new(fd: RawFd, wanted: Wanted) -> Self;
+    fn new(fd: RawFd, mask: PollMask) -> Self;
 
     /// What the kernel has found.
     fn found(&self) -> u32;
 
     /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early. How many have an
     /// answer, or more: who looks for them needn't go on after so many.
-    fn poll(asks: &mut [Self], scratch: &mut Self::Scratch, timeout: Option<Duration>) -> io::Result<usize>;
+    fn poll(
+        entries: &mut [Self],
+        scratch: &mut Self::Scratch,
+        timeout: Option<Duration>,
+    ) -> io::Result<usize>;
 
     /// The time, which pauses are counted by.
     fn now() -> Instant {
@@ -70,23 +74,23 @@ pub(crate) trait Ask: Clone + Send {
 }
 
 /// What is asked in one call, and memory for it.
-pub(in crate::backend) struct List<A: Ask> {
-    pub(in crate::backend) asks: Vec<A>,
-    scratch: A::Scratch,
+pub(in crate::backend) struct PollSet<E: PollEntry> {
+    pub(in crate::backend) entries: Vec<E>,
+    scratch: E::Scratch,
 }
 
-impl<A: Ask> List<A> {
-    pub(in crate::backend) fn new(asks: Vec<A>) -> List<A> {
-        List { asks, scratch: A::Scratch::default() }
+impl<E: PollEntry> PollSet<E> {
+    pub(in crate::backend) fn new(entries: Vec<E>) -> PollSet<E> {
+        PollSet { entries, scratch: E::Scratch::default() }
     }
 
     pub(in crate::backend) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<usize> {
-        A::poll(&mut self.asks, &mut self.scratch, timeout)
+        E::poll(&mut self.entries, &mut self.scratch, timeout)
     }
 }
 
-impl<A: Ask> Default for List<A> {
-    fn default() -> List<A> {
-        List::new(Vec::new())
+impl<E: PollEntry> Default for PollSet<E> {
+    fn default() -> PollSet<E> {
+        PollSet::new(Vec::new())
     }
 }

@@ -1,25 +1,25 @@
 //! The registrations of a kernel that keeps none, or forgets each as it answers.
 //!
 //! Invariant: all of this runs with the lock of [`super::registrations`] held, so it makes no system call about a
-//! source. The only calls to the kernel are those of [`Asked`].
+//! source. The only calls to the kernel are those of [`Driver`].
 
 use std::io;
 use std::mem;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::ask::{Ask, List, Wanted};
-use super::fd_map::FdMap;
-use super::slab::Slab;
-use super::watch::{Look, Registration, Tracking, Watch, WatchKey};
+use super::super::fd_map::FdMap;
+use super::super::poll_entry::{PollEntry, PollMask, PollSet};
+use super::super::slab::Slab;
+use super::super::watch::{Look, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 /// Who is asked for what the registrations want to be told.
-pub(in crate::backend) trait Asked {
+pub(in crate::backend) trait Driver {
     /// How to look at sources without changing anything.
-    type Ask: Ask;
+    type Entry: PollEntry;
     /// Whose events these are.
     const BACKEND: Backend;
     /// The kernel drops a descriptor that is closed, and so never answers for the next one with its number.
@@ -31,25 +31,25 @@ pub(in crate::backend) trait Asked {
     }
 
     /// Replaces what was asked for `key`. Fails if the kernel won't have `fd`.
-    fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()>;
+    fn submit(&mut self, key: WatchKey, fd: RawFd, mask: Option<PollMask>) -> io::Result<()>;
 
     /// Asks nothing for `key` any more, which has gone.
     fn forget(&mut self, key: WatchKey, fd: RawFd);
 }
 
 /// Every registration.
-pub(in crate::backend) struct Table<K: Asked> {
-    entries: Slab<Entry>,
+pub(in crate::backend) struct Table<D: Driver> {
+    records: Slab<Record>,
     /// Who has each registered descriptor.
     by_fd: FdMap,
-    pub(in crate::backend) kernel: K,
+    pub(in crate::backend) driver: D,
     pub(in crate::backend) suspects: Suspects,
     /// What the kernel has answered about raw descriptors, and may be about the next owners of their numbers.
     pub(in crate::backend) unchecked: Vec<(Snapshot, u32)>,
     /// Kept for its memory: what the suspects are looked at with.
-    looks: Looks<K::Ask>,
+    looks: Looks<D::Entry>,
     /// Kept for its memory: what one registration is looked at with.
-    pub(in crate::backend) one: List<K::Ask>,
+    pub(in crate::backend) one: PollSet<D::Entry>,
 }
 
 /// The registrations whose watch has a suspect.
@@ -65,7 +65,7 @@ pub(in crate::backend) struct Suspects {
     pub(in crate::backend) filled_room: bool,
 }
 
-struct Entry {
+struct Record {
     fd: RawFd,
     /// Tells a descriptor that was closed without `deregister` from the next one with its number.
     identity: FileIdentity,
@@ -91,9 +91,9 @@ pub(in crate::backend) struct Snapshot {
 }
 
 /// One look at all suspects.
-pub(in crate::backend) struct Looks<A: Ask> {
+pub(in crate::backend) struct Looks<E: PollEntry> {
     /// What is asked about each of `asked`.
-    pub(in crate::backend) list: List<A>,
+    pub(in crate::backend) list: PollSet<E>,
     pub(in crate::backend) asked: Vec<Snapshot>,
     /// So many of `asked` are suspects still: the first ones.
     kept: usize,
@@ -102,16 +102,16 @@ pub(in crate::backend) struct Looks<A: Ask> {
     first_without_room: Option<usize>,
 }
 
-impl<K: Asked> Table<K> {
-    pub(in crate::backend) fn new(kernel: K) -> Table<K> {
+impl<D: Driver> Table<D> {
+    pub(in crate::backend) fn new(driver: D) -> Table<D> {
         Table {
-            entries: Slab::new(),
+            records: Slab::new(),
             by_fd: FdMap::default(),
-            kernel,
+            driver,
             suspects: Suspects::default(),
             unchecked: Vec::new(),
             looks: Looks::default(),
-            one: List::default(),
+            one: PollSet::default(),
         }
     }
 
@@ -122,29 +122,29 @@ impl<K: Asked> Table<K> {
         (identity, kind): (FileIdentity, FileKind),
         registration: Registration,
     ) -> io::Result<WatchKey> {
-        self.kernel.accepts(fd)?;
+        self.driver.accepts(fd)?;
         let watch = Watch::new(registration).of_kind(kind);
-        let wanted = Wanted::of(&watch);
-        let entry = Entry { fd, identity, watch, version: 0, is_suspect: false, is_doubtful: false };
-        let key = self.entries.insert(entry);
+        let mask = PollMask::of(&watch);
+        let record = Record { fd, identity, watch, version: 0, is_suspect: false, is_doubtful: false };
+        let key = self.records.insert(record);
         self.by_fd.insert(fd, key);
-        if let Err(e) = self.kernel.ask(key, fd, wanted) {
+        if let Err(e) = self.driver.submit(key, fd, mask) {
             self.vacate(key);
             return Err(e);
         }
         Ok(key)
     }
 
-    /// Changes a watch by `change`, and asks the kernel after it.
+    /// Changes a watch by `change`, and entries the kernel after it.
     #[inline]
     pub(in crate::backend) fn change(
         &mut self,
         key: WatchKey,
         change: impl FnOnce(&mut Watch),
     ) -> io::Result<()> {
-        let entry = self.entries.get_mut(key).ok_or_else(not_found)?;
-        change(&mut entry.watch);
-        entry.refresh(key, &mut self.kernel, &mut self.suspects)
+        let record = self.records.get_mut(key).ok_or_else(not_found)?;
+        change(&mut record.watch);
+        record.refresh(key, &mut self.driver, &mut self.suspects)
     }
 
     pub(in crate::backend) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
@@ -152,8 +152,8 @@ impl<K: Asked> Table<K> {
             // Or the list would grow for those that have gone, where nothing polls.
             self.suspects.stale += 1;
             if self.suspects.stale * 2 > self.suspects.keys.len() {
-                let entries = &self.entries;
-                self.suspects.keys.retain(|&key| entries.get(key).is_some());
+                let records = &self.records;
+                self.suspects.keys.retain(|&key| records.get(key).is_some());
                 self.suspects.stale = 0;
             }
         }
@@ -167,70 +167,70 @@ impl<K: Asked> Table<K> {
 
     /// Drops a registration, if it is there; whether it was suspect.
     fn take(&mut self, key: WatchKey) -> Option<bool> {
-        let Entry { fd, is_suspect, .. } = self.entries.remove(key)?;
+        let Record { fd, is_suspect, .. } = self.records.remove(key)?;
         self.by_fd.remove(fd);
-        self.kernel.forget(key, fd);
+        self.driver.forget(key, fd);
         Some(is_suspect)
     }
 
     /// From now on the descriptor may be closed without `deregister`, as a raw one.
     pub(in crate::backend) fn doubt(&mut self, key: WatchKey) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.is_doubtful = true;
-            entry.version = entry.version.wrapping_add(1);
+        if let Some(record) = self.records.get_mut(key) {
+            record.is_doubtful = true;
+            record.version = record.version.wrapping_add(1);
         }
     }
 
     /// What is to be found out about the file of a registration that is [doubted](Table::doubt), before it is changed.
     #[inline]
     pub(in crate::backend) fn doubted(&self, key: WatchKey) -> Option<Snapshot> {
-        let entry = self.entries.get(key).filter(|entry| entry.is_doubtful)?;
-        Some(entry.snapshot(key))
+        let record = self.records.get(key).filter(|record| record.is_doubtful)?;
+        Some(record.snapshot(key))
     }
 
     /// The registration of the number `fd`, and what that stood for when it was registered.
     pub(in crate::backend) fn at_fd(&self, fd: RawFd) -> Option<(WatchKey, FileIdentity)> {
         let key = self.by_fd.get(fd)?;
-        self.entries.get(key).map(|entry| (key, entry.identity))
+        self.records.get(key).map(|record| (key, record.identity))
     }
 
     #[allow(dead_code)] // a list is known by its slots
     pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<WatchKey> {
-        self.entries.key_at(slot)
+        self.records.key_at(slot)
     }
 
     /// What to ask about the suspects of one registration, if it has any.
-    pub(in crate::backend) fn question(&self, key: WatchKey) -> Option<(Snapshot, K::Ask)> {
-        let entry = self.entries.get(key)?;
-        let suspect = entry.watch.suspect()?;
-        Some((entry.snapshot(key), entry.look_for::<K>(suspect)))
+    pub(in crate::backend) fn question(&self, key: WatchKey) -> Option<(Snapshot, D::Entry)> {
+        let record = self.records.get(key)?;
+        let suspect = record.watch.suspect()?;
+        Some((record.snapshot(key), record.look_for::<D>(suspect)))
     }
 
     /// The kernel has answered `raw` to the [`question`](Table::question).
     pub(in crate::backend) fn acquit(&mut self, asked: &Snapshot, raw: u32) {
-        let Some(entry) = self.entries.get_mut(asked.key).filter(|entry| entry.is_as(asked)) else {
+        let Some(record) = self.records.get_mut(asked.key).filter(|record| record.is_as(asked)) else {
             return;
         };
-        if raw & K::Ask::INVALID == 0 {
-            entry.watch.acquit(K::Ask::WORDS.levels(raw));
+        if raw & D::Entry::INVALID == 0 {
+            record.watch.acquit(D::Entry::WORDS.levels(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
-        let _ = entry.refresh(asked.key, &mut self.kernel, &mut self.suspects);
+        let _ = record.refresh(asked.key, &mut self.driver, &mut self.suspects);
     }
 
     /// What to ask about all suspects. [`take_back`](Table::take_back) follows.
-    pub(in crate::backend) fn questions(&mut self) -> Looks<K::Ask> {
+    pub(in crate::backend) fn questions(&mut self) -> Looks<D::Entry> {
         let mut looks = mem::take(&mut self.looks);
         for key in self.suspects.keys.drain(..) {
-            let Some(entry) = self.entries.get_mut(key) else {
+            let Some(record) = self.records.get_mut(key) else {
                 continue;
             };
-            match entry.watch.suspect() {
+            match record.watch.suspect() {
                 Some(suspect) => {
-                    looks.list.asks.push(entry.look_for::<K>(suspect));
-                    looks.asked.push(entry.snapshot(key));
+                    looks.list.entries.push(record.look_for::<D>(suspect));
+                    looks.asked.push(record.snapshot(key));
                 }
-                None => entry.is_suspect = false,
+                None => record.is_suspect = false,
             }
         }
         self.suspects.stale = 0;
@@ -239,7 +239,7 @@ impl<K: Asked> Table<K> {
     }
 
     /// The looks are over. Whether one has become suspect meanwhile.
-    pub(in crate::backend) fn take_back(&mut self, mut looks: Looks<K::Ask>) -> bool {
+    pub(in crate::backend) fn take_back(&mut self, mut looks: Looks<D::Entry>) -> bool {
         let kept = &mut looks.asked[..looks.kept];
         // It is the first next time, so that none starves.
         kept.rotate_left(looks.first_without_room.unwrap_or(0));
@@ -261,16 +261,16 @@ impl<K: Asked> Table<K> {
     /// and there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
     #[inline(never)]
     pub(in crate::backend) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
-        let Some((key, entry)) = self.entries.entry_at(slot) else {
+        let Some((key, record)) = self.records.entry_at(slot) else {
             return;
         };
-        let is_raw = entry.may_be_closed();
-        if is_raw && raw & K::Ask::INVALID == 0 && !K::FORGETS_CLOSED {
-            self.unchecked.push((entry.snapshot(key), raw));
+        let is_raw = record.may_be_closed();
+        if is_raw && raw & D::Entry::INVALID == 0 && !D::FORGETS_CLOSED {
+            self.unchecked.push((record.snapshot(key), raw));
             return;
         }
-        let is_closed = is_raw && raw & K::Ask::INVALID != 0;
-        if is_closed || !entry.report(key, raw, &mut self.kernel, &mut self.suspects, events) {
+        let is_closed = is_raw && raw & D::Entry::INVALID != 0;
+        if is_closed || !record.report(key, raw, &mut self.driver, &mut self.suspects, events) {
             self.vacate(key);
         }
     }
@@ -279,8 +279,8 @@ impl<K: Asked> Table<K> {
     pub(in crate::backend) fn answer_checked(&mut self, asked: &Snapshot, raw: u32, events: &mut Events) {
         let key = asked.key;
         // What has changed meanwhile is answered anew.
-        if let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.is_as(asked)) {
-            if asked.is_gone || !entry.report(key, raw, &mut self.kernel, &mut self.suspects, events) {
+        if let Some(record) = self.records.get_mut(key).filter(|record| record.is_as(asked)) {
+            if asked.is_gone || !record.report(key, raw, &mut self.driver, &mut self.suspects, events) {
                 self.vacate(key);
             }
         }
@@ -289,12 +289,12 @@ impl<K: Asked> Table<K> {
     /// Applies the answer to one of `looks`.
     pub(in crate::backend) fn look(
         &mut self,
-        looks: &mut Looks<K::Ask>,
+        looks: &mut Looks<D::Entry>,
         index: usize,
         now: Instant,
         events: &mut Events,
     ) {
-        let (asked, raw) = (looks.asked[index], looks.list.asks[index].found());
+        let (asked, raw) = (looks.asked[index], looks.list.entries[index].found());
         // Without room for a report a look would be wasted: the next call looks again, at once.
         let due = if raw != 0 && events.spare() == 0 {
             looks.first_without_room.get_or_insert(looks.kept);
@@ -312,23 +312,23 @@ impl<K: Asked> Table<K> {
     /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
     fn look_at(&mut self, asked: &Snapshot, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
         let key = asked.key;
-        let entry = self.entries.get_mut(key)?;
-        if !entry.is_as(asked) {
+        let record = self.records.get_mut(key)?;
+        if !record.is_as(asked) {
             // The answer is to another question.
-            entry.is_suspect = entry.watch.suspect().is_some();
-            return entry.is_suspect.then_some(now);
+            record.is_suspect = record.watch.suspect().is_some();
+            return record.is_suspect.then_some(now);
         }
         if asked.is_gone {
             self.vacate(key);
             return None;
         }
-        let found = K::Ask::WORDS.levels(raw);
-        let mut look = entry.watch.look(found, now);
+        let found = D::Entry::WORDS.levels(raw);
+        let mut look = record.watch.look(found, now);
         if let Look::Report(reported) = look {
-            events.push(event::<K>(entry.watch.token(), reported, raw));
-            look = entry.watch.look(found, now);
+            events.push(event::<D>(record.watch.token(), reported, raw));
+            look = record.watch.look(found, now);
         }
-        if entry.refresh(key, &mut self.kernel, &mut self.suspects).is_err() {
+        if record.refresh(key, &mut self.driver, &mut self.suspects).is_err() {
             self.vacate(key);
             return None;
         }
@@ -336,7 +336,7 @@ impl<K: Asked> Table<K> {
             Look::Later(due) => Some(due),
             Look::Report(_) => Some(now),
             Look::Clear => {
-                entry.is_suspect = false;
+                record.is_suspect = false;
                 None
             }
         }
@@ -349,32 +349,32 @@ impl Suspects {
     }
 }
 
-impl<A: Ask> Looks<A> {
+impl<E: PollEntry> Looks<E> {
     /// The look has failed: all of them are suspects still.
     pub(in crate::backend) fn keep_all(&mut self) {
         self.kept = self.asked.len();
     }
 
     fn clear(&mut self) {
-        self.list.asks.clear();
+        self.list.entries.clear();
         self.asked.clear();
         (self.kept, self.again, self.first_without_room) = (0, None, None);
     }
 }
 
-impl<A: Ask> Default for Looks<A> {
-    fn default() -> Looks<A> {
-        Looks { list: List::default(), asked: Vec::new(), kept: 0, again: None, first_without_room: None }
+impl<E: PollEntry> Default for Looks<E> {
+    fn default() -> Looks<E> {
+        Looks { list: PollSet::default(), asked: Vec::new(), kept: 0, again: None, first_without_room: None }
     }
 }
 
-impl Entry {
+impl Record {
     /// Asks the kernel for what the watch wants, which has changed.
     #[inline]
-    fn refresh<K: Asked>(
+    fn refresh<D: Driver>(
         &mut self,
         key: WatchKey,
-        kernel: &mut K,
+        driver: &mut D,
         suspects: &mut Suspects,
     ) -> io::Result<()> {
         self.version = self.version.wrapping_add(1);
@@ -383,24 +383,24 @@ impl Entry {
             suspects.keys.push(key);
             suspects.has_news = true;
         }
-        kernel.ask(key, self.fd, Wanted::of(&self.watch))
+        driver.submit(key, self.fd, PollMask::of(&self.watch))
     }
 
     /// Reports what is news. Whether the source is there still: what the kernel doesn't take again was closed without
     /// `deregister`.
     #[inline]
-    fn report<K: Asked>(
+    fn report<D: Driver>(
         &mut self,
         key: WatchKey,
         raw: u32,
-        kernel: &mut K,
+        driver: &mut D,
         suspects: &mut Suspects,
         events: &mut Events,
     ) -> bool {
-        if let Some(reported) = self.watch.ready(K::Ask::WORDS.levels(raw)) {
-            events.push(event::<K>(self.watch.token(), reported, raw));
+        if let Some(reported) = self.watch.ready(D::Entry::WORDS.levels(raw)) {
+            events.push(event::<D>(self.watch.token(), reported, raw));
         }
-        self.refresh(key, kernel, suspects).is_ok()
+        self.refresh(key, driver, suspects).is_ok()
     }
 
     fn snapshot(&self, key: WatchKey) -> Snapshot {
@@ -420,8 +420,8 @@ impl Entry {
         self.version == asked.version
     }
 
-    fn look_for<K: Asked>(&self, suspect: Interest) -> K::Ask {
-        K::Ask::new(self.fd, Wanted { interest: Some(suspect), read_hangup: false })
+    fn look_for<D: Driver>(&self, suspect: Interest) -> D::Entry {
+        D::Entry::new(self.fd, PollMask { interest: Some(suspect), read_hangup: false })
     }
 }
 
@@ -435,6 +435,6 @@ pub(in crate::backend) fn already_exists() -> io::Error {
     io::Error::from_raw_os_error(errors::ALREADY_EXISTS)
 }
 
-fn event<K: Asked>(token: Token, readiness: Readiness, raw: u32) -> Event {
-    Event::new(token, readiness, K::BACKEND as u8, raw)
+fn event<D: Driver>(token: Token, readiness: Readiness, raw: u32) -> Event {
+    Event::new(token, readiness, D::BACKEND as u8, raw)
 }

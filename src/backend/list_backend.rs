@@ -13,9 +13,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use super::poller::{describe_bits, Poller};
-use crate::backend::logic::ask::{Ask, List, Wanted};
-use crate::backend::logic::registrations::{Locked, Registrations};
-use crate::backend::logic::table::{Asked, Table};
+use crate::backend::logic::poll_entry::{PollEntry, PollMask, PollSet};
+use crate::backend::logic::registrations::{Driver, Locked, Registrations, Table};
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
 use crate::backend::name::Backend;
 #[cfg(not(all(test, wakeful_loom)))]
@@ -28,17 +27,17 @@ mod loom_models;
 #[cfg(all(test, wakeful_loom))]
 use loom_models::Notifier;
 
-pub(crate) struct Listed<A: Ask> {
-    registrations: Registrations<Shown<A>>,
+pub(crate) struct ListBackend<E: PollEntry> {
+    registrations: Registrations<PollList<E>>,
     /// Ends a sleep, for a wake or for a change of the list.
     notifier: Notifier,
 }
 
-impl<A: Ask> Poller for Listed<A> {
-    fn new() -> io::Result<Listed<A>> {
+impl<E: PollEntry> Poller for ListBackend<E> {
+    fn new() -> io::Result<ListBackend<E>> {
         let notifier = Notifier::new()?;
-        let shown = Shown::new(notifier.as_raw_fd());
-        Ok(Listed { registrations: Registrations::new(shown), notifier })
+        let list = PollList::new(notifier.as_raw_fd());
+        Ok(ListBackend { registrations: Registrations::new(list), notifier })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -46,16 +45,16 @@ impl<A: Ask> Poller for Listed<A> {
         if events.spare() == 0 {
             return Ok(());
         }
-        let mut list = table.kernel.lend();
+        let mut set = table.driver.lend();
         drop(table);
-        let mut result = list.poll(turn.timeout);
+        let mut result = set.poll(turn.timeout);
         if let Ok(found @ 1..) = result {
-            if let Some(raw) = list.notification() {
+            if let Some(raw) = set.notification() {
                 result = self.take_notification(raw).map(|()| found - 1);
             }
         }
         let mut table = self.registrations.lock();
-        table.kernel.take_back(list);
+        table.driver.take_back(set);
         match result {
             Ok(0) => {}
             Ok(found) => {
@@ -97,7 +96,7 @@ impl<A: Ask> Poller for Listed<A> {
         let (mut table, key) = self.registrations.find(io, key);
         let key = key?;
         // Only a sleeper must be told, which may fail.
-        let may_fail = table.kernel.is_lent;
+        let may_fail = table.driver.is_lent;
         let mut before = None;
         table.change(key, |watch| {
             before = may_fail.then(|| watch.clone());
@@ -142,26 +141,26 @@ impl<A: Ask> Poller for Listed<A> {
     }
 
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe_bits(raw, A::NAMES, f)
+        describe_bits(raw, E::NAMES, f)
     }
 }
 
-impl<A: Ask> Listed<A> {
+impl<E: PollEntry> ListBackend<E> {
     /// Wakes the sleeper, if there is one that doesn't know of a change yet. If that fails the next change tries again.
     #[inline]
-    fn changed(&self, mut table: Locked<'_, Shown<A>>) -> io::Result<()> {
-        if !mem::take(&mut table.kernel.sleeper_is_behind) {
+    fn changed(&self, mut table: Locked<'_, PollList<E>>) -> io::Result<()> {
+        if !mem::take(&mut table.driver.must_notify) {
             return Ok(());
         }
         drop(table);
-        self.tell_sleeper()
+        self.notify_sleeper()
     }
 
     #[cold]
-    fn tell_sleeper(&self) -> io::Result<()> {
+    fn notify_sleeper(&self) -> io::Result<()> {
         let result = self.notifier.notify();
         if result.is_err() {
-            self.registrations.lock().kernel.sleeper_was_not_told();
+            self.registrations.lock().driver.notify_failed();
         }
         result
     }
@@ -169,7 +168,7 @@ impl<A: Ask> Listed<A> {
     /// The kernel has answered `raw` about the notifier. An error if that is closed, or cannot be written any more: a
     /// poller would be told so again and again, and nothing could end its sleep.
     fn take_notification(&self, raw: u32) -> io::Result<()> {
-        if raw & (A::INVALID | A::WORDS.hangup) != 0 {
+        if raw & (E::INVALID | E::WORDS.hangup) != 0 {
             return Err(io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR));
         }
         self.notifier.drain();
@@ -177,11 +176,11 @@ impl<A: Ask> Listed<A> {
     }
 }
 
-impl<A: Ask> List<A> {
-    /// What the kernel has answered about the notifier, which has the first place, if anything.
+impl<E: PollEntry> PollSet<E> {
+    /// What the kernel has answered about the notifier, which has the first position, if anything.
     #[inline]
     fn notification(&self) -> Option<u32> {
-        self.asks.first().map(Ask::found).filter(|&raw| raw != 0)
+        self.entries.first().map(PollEntry::found).filter(|&raw| raw != 0)
     }
 }
 
@@ -189,33 +188,33 @@ impl<A: Ask> List<A> {
 ///
 /// Invariant: it has no more entries than that. A kernel takes time for each, and may refuse a list that is longer than
 /// the limit of descriptors. An entry that goes leaves its place to the last one.
-struct Shown<A: Ask> {
-    list: List<A>,
+struct PollList<E: PollEntry> {
+    set: PollSet<E>,
     /// Whose each entry of the list is. That of the first, the notifier, isn't read.
     slots: Vec<u32>,
     /// Where the entry of each slot is; 0 where none is.
-    places: Vec<u32>,
+    positions: Vec<u32>,
     notifier: RawFd,
     /// Whether the list is with a thread that sleeps on it.
     is_lent: bool,
     /// What has changed while the list was lent, by slot, and of which slots there is such. A slot that changes again
     /// and again takes no more room than one.
-    noted: Vec<Option<Note<A>>>,
+    pending_changes: Vec<Option<PendingChange<E>>>,
     changed: Vec<u32>,
     /// Set with the first change that the sleeper must be woken for.
-    sleeper_is_behind: bool,
+    must_notify: bool,
     /// Where the next search for ready sources begins, so that a full `Events` starves none.
     next: usize,
 }
 
-enum Note<A> {
-    Ask(A),
+enum PendingChange<E> {
+    Submit(E),
     Forget,
 }
 
-impl<A: Ask> Asked for Shown<A> {
-    type Ask = A;
-    const BACKEND: Backend = A::BACKEND;
+impl<E: PollEntry> Driver for PollList<E> {
+    type Entry = E;
+    const BACKEND: Backend = E::BACKEND;
     const FORGETS_CLOSED: bool = false;
 
     fn accepts(&self, fd: RawFd) -> io::Result<()> {
@@ -226,110 +225,110 @@ impl<A: Ask> Asked for Shown<A> {
     }
 
     #[inline]
-    fn ask(&mut self, key: WatchKey, fd: RawFd, wanted: Option<Wanted>) -> io::Result<()> {
-        let ask = wanted.map_or(A::NOTHING, |wanted| A::new(fd, wanted));
+    fn submit(&mut self, key: WatchKey, fd: RawFd, mask: Option<PollMask>) -> io::Result<()> {
+        let entry = mask.map_or(E::NOTHING, |mask| E::new(fd, mask));
         if self.is_lent {
-            self.note(key.slot, Note::Ask(ask));
+            self.defer(key.slot, PendingChange::Submit(entry));
         } else {
-            self.show(key.slot, ask);
+            self.set_entry(key.slot, entry);
         }
         Ok(())
     }
 
     fn forget(&mut self, key: WatchKey, _: RawFd) {
         if self.is_lent {
-            self.note(key.slot, Note::Forget);
+            self.defer(key.slot, PendingChange::Forget);
         } else {
-            self.withdraw(key.slot);
+            self.remove_entry(key.slot);
         }
     }
 }
 
-impl<A: Ask> Shown<A> {
-    fn new(notifier: RawFd) -> Shown<A> {
-        let readable = Wanted { interest: Some(Interest::READABLE), read_hangup: false };
-        Shown {
-            list: List::new(vec![A::new(notifier, readable)]),
+impl<E: PollEntry> PollList<E> {
+    fn new(notifier: RawFd) -> PollList<E> {
+        let readable = PollMask { interest: Some(Interest::READABLE), read_hangup: false };
+        PollList {
+            set: PollSet::new(vec![E::new(notifier, readable)]),
             slots: vec![0],
-            places: Vec::new(),
+            positions: Vec::new(),
             notifier,
             is_lent: false,
-            noted: Vec::new(),
+            pending_changes: Vec::new(),
             changed: Vec::new(),
-            sleeper_is_behind: false,
+            must_notify: false,
             next: FIRST,
         }
     }
 
     #[inline]
-    fn show(&mut self, slot: u32, ask: A) {
-        match self.places.get(slot as usize) {
-            Some(&place) if place != 0 => self.list.asks[place as usize] = ask,
-            _ => self.append(slot, ask),
+    fn set_entry(&mut self, slot: u32, entry: E) {
+        match self.positions.get(slot as usize) {
+            Some(&position) if position != 0 => self.set.entries[position as usize] = entry,
+            _ => self.append(slot, entry),
         }
     }
 
     #[inline(never)]
-    fn append(&mut self, slot: u32, ask: A) {
+    fn append(&mut self, slot: u32, entry: E) {
         let index = slot as usize;
-        while self.places.len() <= index {
-            self.places.push(0);
+        while self.positions.len() <= index {
+            self.positions.push(0);
         }
-        self.places[index] = self.list.asks.len() as u32;
-        self.list.asks.push(ask);
+        self.positions[index] = self.set.entries.len() as u32;
+        self.set.entries.push(entry);
         self.slots.push(slot);
     }
 
     /// Takes the entry of `slot` from the list; the last one gets its place.
-    fn withdraw(&mut self, slot: u32) {
-        let place = self.places.get_mut(slot as usize).map_or(0, mem::take);
-        if place == 0 {
+    fn remove_entry(&mut self, slot: u32) {
+        let position = self.positions.get_mut(slot as usize).map_or(0, mem::take);
+        if position == 0 {
             return;
         }
-        if let (Some(last), Some(whose)) = (self.list.asks.pop(), self.slots.pop()) {
-            if whose != slot {
-                self.list.asks[place as usize] = last;
-                self.slots[place as usize] = whose;
-                self.places[whose as usize] = place;
+        if let (Some(last), Some(owner)) = (self.set.entries.pop(), self.slots.pop()) {
+            if owner != slot {
+                self.set.entries[position as usize] = last;
+                self.slots[position as usize] = owner;
+                self.positions[owner as usize] = position;
             }
         }
     }
 
     #[inline(never)]
-    fn note(&mut self, slot: u32, note: Note<A>) {
-        self.sleeper_is_behind |= self.changed.is_empty();
+    fn defer(&mut self, slot: u32, change: PendingChange<E>) {
+        self.must_notify |= self.changed.is_empty();
         let index = slot as usize;
-        while self.noted.len() <= index {
-            self.noted.push(None);
+        while self.pending_changes.len() <= index {
+            self.pending_changes.push(None);
         }
-        if self.noted[index].replace(note).is_none() {
+        if self.pending_changes[index].replace(change).is_none() {
             self.changed.push(slot);
         }
     }
 
     /// Gives the list to a thread that goes to sleep on it.
-    fn lend(&mut self) -> List<A> {
+    fn lend(&mut self) -> PollSet<E> {
         self.is_lent = true;
-        mem::take(&mut self.list)
+        mem::take(&mut self.set)
     }
 
     /// Takes the list back, and makes up for what has changed meanwhile.
-    fn take_back(&mut self, list: List<A>) {
-        self.list = list;
+    fn take_back(&mut self, set: PollSet<E>) {
+        self.set = set;
         self.is_lent = false;
-        self.sleeper_is_behind = false;
+        self.must_notify = false;
         while let Some(slot) = self.changed.pop() {
-            match self.noted[slot as usize].take() {
-                Some(Note::Ask(ask)) => self.show(slot, ask),
-                Some(Note::Forget) => self.withdraw(slot),
+            match self.pending_changes[slot as usize].take() {
+                Some(PendingChange::Submit(entry)) => self.set_entry(slot, entry),
+                Some(PendingChange::Forget) => self.remove_entry(slot),
                 None => {}
             }
         }
     }
 
     /// The thread that sleeps on the list was to be woken for a change, and that has failed.
-    fn sleeper_was_not_told(&mut self) {
-        self.sleeper_is_behind = self.is_lent && !self.changed.is_empty();
+    fn notify_failed(&mut self) {
+        self.must_notify = self.is_lent && !self.changed.is_empty();
     }
 }
 
@@ -339,41 +338,41 @@ const FIRST: usize = 1;
 /// How many answers are looked at together, since most of a long list are nothing.
 const CHUNK: usize = 16;
 
-/// The first of `asks` that has an answer, and the answer.
+/// The first of `entries` that has an answer, and the answer.
 #[inline(never)]
-fn first_found<A: Ask>(asks: &[A]) -> Option<(usize, u32)> {
-    let has_any = |chunk: &&[A]| chunk.iter().fold(0, |all, ask| all | ask.found()) != 0;
-    let (index, chunk) = asks.chunks(CHUNK).enumerate().find(|(_, chunk)| has_any(chunk))?;
-    let answers = chunk.iter().map(Ask::found).enumerate();
-    answers.map(|(step, raw)| (index * CHUNK + step, raw)).find(|(_, raw)| *raw != 0)
+fn first_found<E: PollEntry>(entries: &[E]) -> Option<(usize, u32)> {
+    let has_any = |chunk: &&[E]| chunk.iter().fold(0, |all, entry| all | entry.found()) != 0;
+    let (index, chunk) = entries.chunks(CHUNK).enumerate().find(|(_, chunk)| has_any(chunk))?;
+    let found = chunk.iter().map(PollEntry::found).enumerate();
+    found.map(|(step, raw)| (index * CHUNK + step, raw)).find(|(_, raw)| *raw != 0)
 }
 
 /// Turns what the kernel has `found` into events, as many as there is room for. How many are left for want of room: the
 /// kernel will find them again.
-fn collect<A: Ask>(table: &mut Table<Shown<A>>, found: usize, events: &mut Events) -> usize {
-    let first = mem::replace(&mut table.kernel.next, FIRST);
+fn collect<E: PollEntry>(table: &mut Table<PollList<E>>, found: usize, events: &mut Events) -> usize {
+    let first = mem::replace(&mut table.driver.next, FIRST);
     let mut left = found;
     for (start, end) in [(first, usize::MAX), (FIRST, first)] {
         let mut next = start;
         // A change may have taken an answer from the list, so there may be fewer than were found.
         loop {
-            let asks = &table.kernel.list.asks;
-            let Some((step, raw)) = asks.get(next..end.min(asks.len())).and_then(first_found) else {
+            let entries = &table.driver.set.entries;
+            let Some((step, raw)) = entries.get(next..end.min(entries.len())).and_then(first_found) else {
                 break;
             };
-            let place = next + step;
+            let position = next + step;
             if events.spare() == table.unchecked.len() {
-                table.kernel.next = place;
+                table.driver.next = position;
                 return left;
             }
-            let slot = table.kernel.slots[place];
+            let slot = table.driver.slots[position];
             table.answer(slot, raw, events);
             left -= 1;
             if left == 0 {
                 return 0;
             }
             // If it was forgotten, another has its place now.
-            next = place + usize::from(table.kernel.slots.get(place) == Some(&slot));
+            next = position + usize::from(table.driver.slots.get(position) == Some(&slot));
         }
     }
     0
