@@ -168,7 +168,7 @@ impl<E: PollEntry> ListBackend<E> {
     /// The kernel has answered `raw` about the notifier. An error if that is closed, or cannot be written any more: a
     /// poller would be told so again and again, and nothing could end its sleep.
     fn take_notification(&self, raw: u32) -> io::Result<()> {
-        if raw & (E::INVALID | E::WORDS.hangup) != 0 {
+        if raw & (E::INVALID | E::FLAGS.hangup) != 0 {
             return Err(io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR));
         }
         self.notifier.drain();

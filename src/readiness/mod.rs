@@ -5,7 +5,7 @@ mod events;
 mod interest;
 #[cfg(feature = "os-poll")]
 #[allow(dead_code)] // most kernels', but tested everywhere
-mod poll_words;
+mod poll_flags;
 mod token;
 
 pub use self::event::Event;
@@ -17,4 +17,4 @@ pub use self::token::Token;
 pub(crate) use self::event::Readiness;
 #[cfg(feature = "os-poll")]
 #[allow(unused_imports)] // Windows speaks other words
-pub(crate) use self::poll_words::PollWords;
+pub(crate) use self::poll_flags::PollFlags;

@@ -14,7 +14,7 @@ use super::poller::{describe_bits, Poller};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
-use crate::readiness::{Event, Events, PollWords, Readiness, Token};
+use crate::readiness::{Event, Events, PollFlags, Readiness, Token};
 
 pub(crate) struct Epoll {
     epoll: OwnedFd,
@@ -150,7 +150,7 @@ impl Epoll {
 
     /// A user's token is the notifier's mark: from now on the notifier is known by its flags.
     ///
-    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be asked for by a word
+    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be asked for by a flag
     /// that no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a
     /// moment, and no notification is lost; one that the first epoll has queued already becomes a spurious event.
     #[cold]
@@ -194,7 +194,7 @@ fn usual(raw: &EpollEvent) -> Option<Event> {
 
 #[inline]
 fn usual_meaning(flags: u32) -> Option<Readiness> {
-    let PollWords { input, output, socket_output, .. } = sys::WORDS;
+    let PollFlags { input, output, socket_output, .. } = sys::FLAGS;
     if flags & !(input | output | socket_output) != 0 {
         return None;
     }
@@ -205,19 +205,19 @@ fn usual_meaning(flags: u32) -> Option<Readiness> {
 
 #[inline]
 fn meaning(flags: u32) -> Readiness {
-    // Five of the words are the low bits; two are moved beside them.
+    // Five of the flags are the low bits; two are moved beside them.
     let index =
-        (flags & 0x1f) | ((flags & sys::WORDS.read_hangup) >> 8) | ((flags & sys::WORDS.socket_output) >> 3);
+        (flags & 0x1f) | ((flags & sys::FLAGS.read_hangup) >> 8) | ((flags & sys::FLAGS.socket_output) >> 3);
     MEANING[index as usize & (MEANING.len() - 1)]
 }
 
-/// What each combination of words means: a look-up for each event instead of a dozen tests.
+/// What each combination of flags means: a look-up for each event instead of a dozen tests.
 static MEANING: [Readiness; 128] = {
     let mut table = [Readiness::NONE; 128];
     let mut index = 0;
     while index < 128 {
         let raw = (index & 0x1f) | ((index & 0x20) << 8) | ((index & 0x40) << 3);
-        table[index as usize] = sys::WORDS.readiness(raw);
+        table[index as usize] = sys::FLAGS.readiness(raw);
         index += 1;
     }
     table
@@ -225,7 +225,7 @@ static MEANING: [Readiness; 128] = {
 
 /// The numbers are part of Linux's ABI, and illumos and Redox took them over.
 const _: () = {
-    let PollWords { input, output, socket_output, priority, read_hangup, error, hangup } = sys::WORDS;
+    let PollFlags { input, output, socket_output, priority, read_hangup, error, hangup } = sys::FLAGS;
     assert!(input | output | priority | error | hangup == 0x1f && read_hangup == 0x2000);
     assert!(socket_output == 0x200 || socket_output == 0);
 };
@@ -290,14 +290,14 @@ mod tests {
 
     #[test]
     fn the_usual_way_is_a_shorter_one_to_the_same() {
-        let PollWords { input, output, socket_output, .. } = sys::WORDS;
+        let PollFlags { input, output, socket_output, .. } = sys::FLAGS;
         for flags in [0, input, output, socket_output] {
             for flags in [flags, flags | input, flags | output, flags | socket_output] {
                 assert_eq!(usual_meaning(flags), Some(meaning(flags)));
-                assert_eq!(meaning(flags), sys::WORDS.readiness(flags));
+                assert_eq!(meaning(flags), sys::FLAGS.readiness(flags));
             }
         }
-        assert_eq!(usual_meaning(sys::WORDS.error), None);
+        assert_eq!(usual_meaning(sys::FLAGS.error), None);
         assert_eq!(usual_meaning(sys::NESTED_NOTIFIED), None);
     }
 }

@@ -13,7 +13,7 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::os::{calls, check, epoll_wait, POLL_SOCKET_OUTPUT};
-use crate::readiness::{Event, Events, Interest, PollWords};
+use crate::readiness::{Event, Events, Interest, PollFlags};
 
 /// One event as the kernel writes it.
 #[repr(transparent)]
@@ -36,7 +36,7 @@ impl EpollEvent {
 const FITS: bool = mem::size_of::<EpollEvent>() <= mem::size_of::<Event>()
     && mem::align_of::<EpollEvent>() <= mem::align_of::<Event>();
 
-pub(super) const WORDS: PollWords = PollWords {
+pub(super) const FLAGS: PollFlags = PollFlags {
     input: libc::EPOLLIN as u32,
     output: libc::EPOLLOUT as u32,
     priority: libc::EPOLLPRI as u32,
@@ -60,9 +60,9 @@ pub(super) const NAMES: [(u32, &str); 9] = [
 
 pub(super) const NOTIFIER_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
 /// How a notifier behind a second epoll is asked for. An epoll wakes who sleeps on it with `EPOLLIN` alone, so without
-/// that word nobody would be woken (Linux, `ep_poll_safewake`).
+/// that flag nobody would be woken (Linux, `ep_poll_safewake`).
 pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLET) as u32;
-/// How it answers: no source is asked for this word.
+/// How it answers: no source is asked for this flag.
 pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
 /// What the kernel is asked for, edge-triggered.

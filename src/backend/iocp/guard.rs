@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
-use crate::backend::logic::afd_words;
+use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::WatchKey;
 use crate::os::{Port, Request, Ticket};
 
@@ -38,7 +38,7 @@ impl Guard {
     /// Starts it, unless it is with the kernel or was given up.
     pub(super) fn start(&mut self, port: &Port, socket: BaseSocket) {
         self.state = match mem::replace(&mut self.state, GuardState::Off) {
-            GuardState::Back(request) => match sys::start(request, port, socket, afd_words::LOCAL_CLOSE) {
+            GuardState::Back(request) => match sys::start(request, port, socket, afd_flags::LOCAL_CLOSE) {
                 Ok(ticket) => GuardState::With(ticket),
                 Err(_refused) => GuardState::Off,
             },

@@ -23,7 +23,7 @@ pub(crate) use self::completions::{Completions, RaisedKey};
 use self::sys::{Afd, BaseSocket};
 use self::table::{Holder, Place, Table};
 use super::poller::{describe_bits, Poller};
-use crate::backend::logic::afd_words;
+use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Packet, RawIo};
@@ -99,8 +99,8 @@ impl Poller for Iocp {
                 match suspect {
                     // What blocked shows now, and needn't wait for the poller to look.
                     Some(suspect) => {
-                        let words = self.looker.look(suspect.base, afd_words::asked(suspect.suspect)).ok();
-                        self.then_update(|table| table.acquit(&suspect, words))
+                        let flags = self.looker.look(suspect.base, afd_flags::asked(suspect.suspect)).ok();
+                        self.then_update(|table| table.acquit(&suspect, flags))
                     }
                     None => self.change(Place::Key(key), |_| ()),
                 }
@@ -119,7 +119,7 @@ impl Poller for Iocp {
     }
 
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe_bits(raw, &afd_words::NAMES, f)
+        describe_bits(raw, &afd_flags::NAMES, f)
     }
 }
 
@@ -212,9 +212,9 @@ impl Iocp {
             match returned.downcast() {
                 Ok(poll) => {
                     let mut now = None;
-                    if let Some((base, words)) = table.doubts(&poll) {
+                    if let Some((base, flags)) = table.doubts(&poll) {
                         drop(table);
-                        now = Some(self.looker.look(base, words).unwrap_or(words));
+                        now = Some(self.looker.look(base, flags).unwrap_or(flags));
                         table = self.lock();
                     }
                     table.answer(poll, now, events);
@@ -245,9 +245,9 @@ impl Iocp {
         let mut again: Option<Instant> = None;
         while let Some(suspect) = table.next_suspect() {
             drop(table);
-            let words = self.looker.look(suspect.base, afd_words::asked(suspect.suspect));
+            let flags = self.looker.look(suspect.base, afd_flags::asked(suspect.suspect));
             table = self.lock();
-            if let Some(due) = table.looked(&suspect, words, now, events) {
+            if let Some(due) = table.looked(&suspect, flags, now, events) {
                 again = Some(again.map_or(due, |again| again.min(due)));
             }
             if events.spare() == 0 {

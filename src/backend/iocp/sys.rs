@@ -96,9 +96,9 @@ impl Afd {
         Ok(Afd(unsafe { OwnedHandle::from_raw_handle(handle) }))
     }
 
-    /// What of `words` holds for a socket now.
-    pub(super) fn look(&self, socket: BaseSocket, words: u32) -> io::Result<u32> {
-        let mut question = Question::new(socket, words, 0);
+    /// What of `flags` holds for a socket now.
+    pub(super) fn look(&self, socket: BaseSocket, flags: u32) -> io::Result<u32> {
+        let mut question = Question::new(socket, flags, 0);
         let mut block = empty_block();
         // SAFETY: see below.
         let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut question) };
@@ -137,7 +137,7 @@ impl Body for Poll {
 
 /// What has become of a poll.
 pub(super) enum Answer {
-    Words(u32),
+    Flags(u32),
     Cancelled,
     Failed,
 }
@@ -157,15 +157,15 @@ impl Poll {
     }
 }
 
-/// Polls `socket` until one of `words` holds.
+/// Polls `socket` until one of `flags` holds.
 pub(super) fn start(
     mut request: Request<Poll>,
     port: &Port,
     socket: BaseSocket,
-    words: u32,
+    flags: u32,
 ) -> Result<Ticket, (Request<Poll>, io::Error)> {
     let poll = request.body_mut();
-    poll.question = Question::new(socket, words, i64::MAX);
+    poll.question = Question::new(socket, flags, i64::MAX);
     let afd = Arc::clone(&poll.afd);
     // SAFETY: one operation, whose memory is the body's. The handle is attached to the port that it was made with.
     // AFD sends a packet unless it fails at once.
@@ -191,7 +191,7 @@ pub(super) fn answer(request: &Request<Poll>) -> Answer {
     match request.status() {
         STATUS_CANCELLED => Answer::Cancelled,
         status if is_failure(status) => Answer::Failed,
-        _ => Answer::Words(request.body().question.answer(request.information())),
+        _ => Answer::Flags(request.body().question.answer(request.information())),
     }
 }
 
@@ -233,7 +233,7 @@ struct Question {
     /// Ends the polls of others on the same socket: never.
     exclusive: u32,
     handle: usize,
-    words: u32,
+    flags: u32,
     status: NTSTATUS,
 }
 
@@ -241,8 +241,8 @@ impl Question {
     /// An answer about one handle, to the end of its last field: on 32 bits the structure itself is longer.
     const ANSWER_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
 
-    fn new(socket: BaseSocket, words: u32, timeout: i64) -> Question {
-        Question { timeout, count: 1, exclusive: 0, handle: socket.0, words, status: 0 }
+    fn new(socket: BaseSocket, flags: u32, timeout: i64) -> Question {
+        Question { timeout, count: 1, exclusive: 0, handle: socket.0, flags, status: 0 }
     }
 
     /// The answer, of which the kernel has copied back `information` bytes. If it has copied back less than a whole
@@ -251,7 +251,7 @@ impl Question {
         if information < Question::ANSWER_SIZE || self.count == 0 {
             0
         } else {
-            self.words
+            self.flags
         }
     }
 }
@@ -392,8 +392,8 @@ mod tests {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let base = BaseSocket::of(std::os::windows::io::AsRawSocket::as_raw_socket(&socket)).unwrap();
         let looker = Afd::synchronous().unwrap();
-        let ask = |words| {
-            let (mut question, mut block) = (Question::new(base, words, 0), empty_block());
+        let ask = |flags| {
+            let (mut question, mut block) = (Question::new(base, flags, 0), empty_block());
             // SAFETY: the handle is synchronous: the operation is over when the call is.
             let status = unsafe { ioctl(&looker.0, &mut block, ptr::null_mut(), &mut question) };
             assert!(!is_failure(status) && status != STATUS_PENDING, "{status:#x}");

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::groups::Groups;
 use super::guard::Guard;
 use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
-use crate::backend::logic::afd_words;
+use crate::backend::logic::afd_flags;
 use crate::backend::logic::slab::Slab;
 use crate::backend::logic::watch::{Blocked, Look, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
@@ -64,7 +64,7 @@ struct Entry {
 pub(super) struct Said {
     slot: u32,
     found: Readiness,
-    words: u32,
+    flags: u32,
 }
 
 /// A suspect that is to be looked at.
@@ -87,7 +87,7 @@ pub(super) enum Holder {
 /// What the kernel is asked.
 enum Asked {
     Nothing(Request<Poll>),
-    Words {
+    Flags {
         asked: u32,
         ticket: Ticket,
         /// To be started anew.
@@ -101,7 +101,7 @@ enum Asked {
 
 impl Asked {
     fn doubt(&mut self) {
-        if let Asked::Words { is_doubtful, .. } = self {
+        if let Asked::Flags { is_doubtful, .. } = self {
             *is_doubtful = true;
         }
     }
@@ -204,14 +204,14 @@ impl Table {
     }
 
     /// What a look has shown for [`rearm_doubtful`](Table::rearm_doubtful); nothing if it has failed. The slot.
-    pub(super) fn acquit(&mut self, looked: &ToLookAt, words: Option<u32>) -> io::Result<u32> {
+    pub(super) fn acquit(&mut self, looked: &ToLookAt, flags: Option<u32>) -> io::Result<u32> {
         let slot = self.change(Place::Key(looked.key), |watch| {
-            if let (Some(words), true) = (words, watch.suspect() == Some(looked.suspect)) {
-                watch.acquit(afd_words::readiness(words));
+            if let (Some(flags), true) = (flags, watch.suspect() == Some(looked.suspect)) {
+                watch.acquit(afd_flags::readiness(flags));
             }
         })?;
-        if let Some(words) = words.filter(|words| words & afd_words::ERRORS != 0) {
-            self.owe(Said { slot, found: afd_words::readiness(words), words });
+        if let Some(flags) = flags.filter(|flags| flags & afd_flags::ERRORS != 0) {
+            self.owe(Said { slot, found: afd_flags::readiness(flags), flags });
         }
         Ok(slot)
     }
@@ -268,7 +268,7 @@ impl Table {
             self.outdated.pop();
         }
         if let Err(_refused) = self.try_update(port, slot) {
-            self.owe(Said { slot, found: Readiness::ERROR, words: 0 });
+            self.owe(Said { slot, found: Readiness::ERROR, flags: 0 });
         }
     }
 
@@ -281,7 +281,7 @@ impl Table {
         if wanted == 0 {
             return Ok(());
         }
-        if let Asked::Words { asked, ticket, is_cancelled, .. } = &mut entry.asked {
+        if let Asked::Flags { asked, ticket, is_cancelled, .. } = &mut entry.asked {
             if wanted & !*asked != 0 && !mem::replace(is_cancelled, true) {
                 sys::cancel(ticket, &entry.afd);
                 self.replacing += 1;
@@ -292,7 +292,7 @@ impl Table {
             match sys::start(poll, port, entry.base, wanted) {
                 Ok(ticket) => {
                     entry.asked =
-                        Asked::Words { asked: wanted, ticket, is_cancelled: false, is_doubtful: false };
+                        Asked::Flags { asked: wanted, ticket, is_cancelled: false, is_doubtful: false };
                 }
                 Err((poll, e)) => {
                     entry.asked = Asked::Nothing(poll);
@@ -322,12 +322,12 @@ impl Table {
     /// error isn't: the kernel may say it once.
     pub(super) fn doubts(&self, poll: &Request<Poll>) -> Option<(BaseSocket, u32)> {
         let entry = self.entries.get(poll.body().key())?;
-        let (Asked::Words { is_doubtful: true, .. }, Answer::Words(words)) =
+        let (Asked::Flags { is_doubtful: true, .. }, Answer::Flags(flags)) =
             (&entry.asked, sys::answer(poll))
         else {
             return None;
         };
-        let doubtful = words & !afd_words::LASTING;
+        let doubtful = flags & !afd_flags::LASTING;
         (doubtful != 0 && poll.body().aim() == Aim::Readiness).then_some((entry.base, doubtful))
     }
 
@@ -337,8 +337,8 @@ impl Table {
             return;
         };
         if let Some(now) = now {
-            said.words = said.words & afd_words::LASTING | now;
-            said.found = afd_words::readiness(said.words);
+            said.flags = said.flags & afd_flags::LASTING | now;
+            said.found = afd_flags::readiness(said.flags);
         }
         self.report(&said, events);
     }
@@ -351,7 +351,7 @@ impl Table {
         let answer = sys::answer(&poll);
         if poll.body().aim() == Aim::Close {
             match answer {
-                Answer::Words(words) if words & afd_words::LOCAL_CLOSE != 0 => self.vacate(slot),
+                Answer::Flags(flags) if flags & afd_flags::LOCAL_CLOSE != 0 => self.vacate(slot),
                 answer => {
                     if let Some(guard) = &mut entry.guard {
                         guard.is_back(poll, answer);
@@ -361,17 +361,17 @@ impl Table {
             return None;
         }
         let asked = mem::replace(&mut entry.asked, Asked::Nothing(poll));
-        let Asked::Words { is_cancelled, .. } = asked else {
+        let Asked::Flags { is_cancelled, .. } = asked else {
             return None;
         };
         if is_cancelled {
             self.replacing -= 1;
         }
         match answer {
-            Answer::Words(words) if words & afd_words::LOCAL_CLOSE != 0 => self.vacate(slot),
-            Answer::Words(words) => return Some(Said { slot, found: afd_words::readiness(words), words }),
+            Answer::Flags(flags) if flags & afd_flags::LOCAL_CLOSE != 0 => self.vacate(slot),
+            Answer::Flags(flags) => return Some(Said { slot, found: afd_flags::readiness(flags), flags }),
             Answer::Cancelled => self.outdate(slot),
-            Answer::Failed => return Some(Said { slot, found: Readiness::ERROR, words: 0 }),
+            Answer::Failed => return Some(Said { slot, found: Readiness::ERROR, flags: 0 }),
         }
         None
     }
@@ -411,7 +411,7 @@ impl Table {
     fn report(&mut self, said: &Said, events: &mut Events) {
         if let Some(entry) = self.entries.at_mut(said.slot) {
             if let Some(reported) = entry.watch.ready(said.found) {
-                events.push(event(entry.watch.token(), reported, said.words));
+                events.push(event(entry.watch.token(), reported, said.flags));
             }
         }
         self.outdate(said.slot);
@@ -446,7 +446,7 @@ impl Table {
     pub(super) fn looked(
         &mut self,
         looked: &ToLookAt,
-        words: io::Result<u32>,
+        flags: io::Result<u32>,
         now: Instant,
         events: &mut Events,
     ) -> Option<Instant> {
@@ -458,21 +458,21 @@ impl Table {
             return None;
         }
         // An error: it was closed without deregistration.
-        let words = words.unwrap_or(afd_words::LOCAL_CLOSE);
-        if words & afd_words::LOCAL_CLOSE != 0 {
+        let flags = flags.unwrap_or(afd_flags::LOCAL_CLOSE);
+        if flags & afd_flags::LOCAL_CLOSE != 0 {
             self.vacate(slot);
             return None;
         }
-        let found = afd_words::readiness(words);
-        if words & afd_words::ERRORS != 0 {
+        let found = afd_flags::readiness(flags);
+        if flags & afd_flags::ERRORS != 0 {
             // The kernel may say it to this look alone.
             if let Some(reported) = entry.watch.ready(found) {
-                events.push(event(entry.watch.token(), reported, words));
+                events.push(event(entry.watch.token(), reported, flags));
             }
         }
         let mut look = if events.spare() > 0 { entry.watch.look(found, now) } else { Look::Later(now) };
         if let Look::Report(reported) = look {
-            events.push(event(entry.watch.token(), reported, words));
+            events.push(event(entry.watch.token(), reported, flags));
             look = entry.watch.look(found, now);
         }
         let again = match look {
@@ -523,7 +523,7 @@ impl Table {
         let Some(entry) = self.entries.remove_at(slot) else {
             return;
         };
-        if let Asked::Words { ticket, is_cancelled, .. } = &entry.asked {
+        if let Asked::Flags { ticket, is_cancelled, .. } = &entry.asked {
             // Until it ends, the kernel holds on to the socket, and the connection would stay open for the peer.
             if *is_cancelled {
                 self.replacing -= 1;
@@ -548,16 +548,16 @@ impl Table {
     }
 }
 
-/// The words that would be news to a watch.
+/// The flags that would be news to a watch.
 fn wanted(watch: &Watch) -> u32 {
-    let mut words = watch.armed().map_or(0, afd_words::asked);
-    if words != 0 || watch.awaits_end() {
-        words |= afd_words::END;
+    let mut flags = watch.armed().map_or(0, afd_flags::asked);
+    if flags != 0 || watch.awaits_end() {
+        flags |= afd_flags::END;
         if watch.awaits_read_end() {
-            words |= afd_words::DISCONNECT;
+            flags |= afd_flags::DISCONNECT;
         }
     }
-    words
+    flags
 }
 
 fn event(token: Token, readiness: Readiness, raw: u32) -> Event {

@@ -5,7 +5,7 @@
 
 use super::*;
 use crate::os;
-use crate::readiness::{PollWords, Token};
+use crate::readiness::{PollFlags, Token};
 use loom::sync::{Condvar, Mutex};
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -78,7 +78,7 @@ struct Fake {
 
 impl PollEntry for Fake {
     const BACKEND: Backend = Backend::PosixPoll;
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: 1,
         priority: 2,
         output: 4,

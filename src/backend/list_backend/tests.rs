@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::*;
 use crate::backend::logic::watch::WatchKey;
 use crate::os::{FileIdentity, FileKind};
-use crate::readiness::{PollWords, Token};
+use crate::readiness::{PollFlags, Token};
 
 const READ: Interest = Interest::READABLE;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -34,7 +34,7 @@ type Step = Box<dyn FnOnce()>;
 #[derive(Default)]
 struct FakeKernel {
     /// What is true of each descriptor.
-    words: HashMap<RawFd, u32>,
+    flags: HashMap<RawFd, u32>,
     /// Which file a number stands for, if not for the one that is open.
     files: HashMap<RawFd, RawFd>,
     backend: Weak<ListBackend<Fake>>,
@@ -66,7 +66,7 @@ fn assert_unlocked() {
 
 impl PollEntry for Fake {
     const BACKEND: Backend = Backend::PosixPoll;
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: IN,
         priority: 2,
         output: OUT,
@@ -98,7 +98,7 @@ impl PollEntry for Fake {
         let (step, found) = kernel(|kernel| {
             kernel.lengths.push(entries.len());
             for entry in entries.iter_mut() {
-                entry.found = entry.asked & kernel.words.get(&entry.fd).copied().unwrap_or(0);
+                entry.found = entry.asked & kernel.flags.get(&entry.fd).copied().unwrap_or(0);
             }
             let found = entries.iter().filter(|entry| entry.found != 0).count();
             (kernel.during_poll.take(), kernel.fails.map_or(Ok(found), |kind| Err(kind.into())))
@@ -153,8 +153,8 @@ impl Test {
         self.sockets[index].as_raw_fd()
     }
 
-    fn is(&self, index: usize, words: u32) {
-        kernel(|kernel| kernel.words.insert(self.fd(index), words));
+    fn is(&self, index: usize, flags: u32) {
+        kernel(|kernel| kernel.flags.insert(self.fd(index), flags));
     }
 
     /// Registers a socket by its number.
@@ -414,7 +414,7 @@ fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
 
     // Both are used up, and looked at by the thread that has blocked.
     test.during_poll(move |backend| {
-        kernel(|kernel| kernel.words.clear());
+        kernel(|kernel| kernel.flags.clear());
         backend.rearm(key, Blocked::Unknown).unwrap();
     });
     assert_eq!(test.wait(), [0; 0]);
@@ -469,10 +469,10 @@ fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
 
 #[test]
 fn a_closed_notifier_is_an_error() {
-    for words in [INVALID, HANGUP] {
+    for flags in [INVALID, HANGUP] {
         let test = Test::new();
         let notifier = test.backend.notifier.as_raw_fd();
-        kernel(|kernel| kernel.words.insert(notifier, words));
+        kernel(|kernel| kernel.flags.insert(notifier, flags));
         for timeout in [None, NOW, Some(Duration::from_millis(1))] {
             let e = test.backend.wait(&mut Events::with_capacity(8), timeout).unwrap_err();
             assert_eq!(e.raw_os_error(), Some(libc::EBADF));

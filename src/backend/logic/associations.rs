@@ -49,7 +49,7 @@ pub(crate) enum Found {
     Notification,
     /// The same of a port that is full: it comes alone, and until it is cleared.
     Alert,
-    /// A descriptor's, with what was given when it was associated, and poll(2)'s words.
+    /// A descriptor's, with what was given when it was associated, and poll(2)'s flags.
     Descriptor { user: u64, raw: u32 },
 }
 

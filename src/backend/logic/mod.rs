@@ -2,7 +2,7 @@
 //! tested where its kernel isn't.
 
 #[allow(dead_code)] // one kernel's, but tested everywhere
-pub(crate) mod afd_words;
+pub(crate) mod afd_flags;
 #[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
 #[allow(dead_code)] // its tests run where no event port is
 pub(in crate::backend) mod associations;
@@ -18,7 +18,7 @@ pub(in crate::backend) mod poll_entry;
 #[allow(dead_code)]
 pub(in crate::backend) mod knotes;
 #[allow(dead_code)] // one kernel's, but tested everywhere
-pub(crate) mod oneoff_words;
+pub(crate) mod oneoff_flags;
 #[cfg(not(windows))]
 pub(in crate::backend) mod registrations;
 pub(in crate::backend) mod slab;

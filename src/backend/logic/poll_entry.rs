@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::watch::Watch;
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, FileKind};
-use crate::readiness::{Interest, PollWords};
+use crate::readiness::{Interest, PollFlags};
 
 /// What a registration wants to be told.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) trait PollEntry: Clone + Send {
     /// The backend that shows such a list.
     const BACKEND: Backend;
     /// What its answers mean.
-    const WORDS: PollWords;
+    const FLAGS: PollFlags;
     /// The names of the bits of its answers.
     const NAMES: &'static [(u32, &'static str)];
     /// The descriptor isn't open.

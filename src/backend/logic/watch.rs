@@ -24,20 +24,20 @@
 //!
 //! Errors and hang-ups are reported once even if no direction is armed, as an edge-triggered kernel does.
 //!
-//! # Words that last
+//! # Flags that last
 //!
-//! Some words are not used up by I/O: `POLLERR` lasts while an error queue holds an entry, `POLLHUP` after both halves
+//! Some flags are not used up by I/O: `POLLERR` lasts while an error queue holds an entry, `POLLHUP` after both halves
 //! are closed, `POLLRDHUP` and the `POLLIN` beside it after `shutdown`, `POLLOUT` while another socket's queue is full.
 //! Others of the same name come anew: one refused datagram after another. Two rules keep both right.
 //!
-//! 1. *A word is news when it was seen absent, or when the source has done something since it was reported.* Something
+//! 1. *A flag is news when it was seen absent, or when the source has done something since it was reported.* Something
 //!    is an operation that has succeeded before one answered `WouldBlock`, an operation that has failed, or an error
-//!    that was taken: each may have used the word up, and each allows one more report. So errors that come one after
+//!    that was taken: each may have used the flag up, and each allows one more report. So errors that come one after
 //!    another are all reported, and there are no more reports than things that the program has done.
-//! 2. *What `WouldBlock` alone has answered was not used up.* The word lasts. A direction without such a word is armed
+//! 2. *What `WouldBlock` alone has answered was not used up.* The flag lasts. A direction without such a flag is armed
 //!    once more (the event was spurious, or another thread was faster), then suspected. A direction with one is
 //!    suspected in silence: the kernel can't sleep on the source, since it would answer at once, so the source is
-//!    looked at after a pause; a *change* is reported, the word is not.
+//!    looked at after a pause; a *change* is reported, the flag is not.
 //!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
 //! Operations on a source that has hung up don't answer `WouldBlock`, so it is suspected in silence from the start,
@@ -136,7 +136,7 @@ pub(crate) struct Watch {
     armed: Option<Interest>,
     /// By direction, in the order of [`DIRECTIONS`].
     suspects: [Option<Suspicion>; 3],
-    /// What the kernel said last, if a word of it lasts: only a change of it may be reported.
+    /// What the kernel said last, if a flag of it lasts: only a change of it may be reported.
     lasting: Option<Readiness>,
     /// Which of [`ENDINGS`] were reported, and not seen absent since.
     told: Readiness,
@@ -270,7 +270,7 @@ impl Watch {
         }
         self.told = self.told.union(found.and(ENDINGS));
         // What wasn't asked for was ready when it was last reported, so that it is now is no change.
-        let unasked = self.quiet_of(self.registration.interest).map_or(Readiness::NONE, words_of);
+        let unasked = self.quiet_of(self.registration.interest).map_or(Readiness::NONE, flags_of);
         let unasked = unasked.without(Readiness::READ_CLOSED.union(Readiness::LEFTOVER));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         let has_error = found.intersects(Readiness::ERROR);
@@ -570,13 +570,13 @@ impl Watch {
         self.used(found)
     }
 
-    /// `found`, and of what was found `last` the words that weren't asked for now.
+    /// `found`, and of what was found `last` the flags that weren't asked for now.
     fn with_unasked(&self, last: Readiness, found: Readiness) -> Readiness {
         let unasked = match self.suspect() {
             Some(asked) => self.registration.interest.remove(asked),
             None => Some(self.registration.interest),
         };
-        said(found).union(said(last).and(unasked.map_or(Readiness::NONE, words_of)))
+        said(found).union(said(last).and(unasked.map_or(Readiness::NONE, flags_of)))
     }
 
     /// `found`, less the directions that aren't of interest, and less an end that is none.
@@ -597,7 +597,7 @@ impl Watch {
     }
 }
 
-/// `found` without what follows from other words.
+/// `found` without what follows from other flags.
 fn said(found: Readiness) -> Readiness {
     found
         .without(Readiness::READABLE.when(found.intersects(Readiness::DERIVED_READ)))
@@ -605,7 +605,7 @@ fn said(found: Readiness) -> Readiness {
         .without(Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE))
 }
 
-/// Whether a word of `found` lasts.
+/// Whether a flag of `found` lasts.
 fn lasts(found: Readiness) -> bool {
     is_hang_up(found) || found.intersects(Readiness::ERROR)
 }
@@ -627,8 +627,8 @@ fn readiness_of(directions: Interest) -> Readiness {
         .union(Readiness::WRITABLE.when(directions.is_writable()))
 }
 
-/// The words that a kernel says only if it is asked about `directions`.
-fn words_of(directions: Interest) -> Readiness {
+/// The flags that a kernel says only if it is asked about `directions`.
+fn flags_of(directions: Interest) -> Readiness {
     let reading = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::LEFTOVER);
     reading
         .when(directions.is_readable())

@@ -1,4 +1,4 @@
-//! poll(2)'s list. It is the same for every kernel, but for a few words that some lack.
+//! poll(2)'s list. It is the same for every kernel, but for a few flags that some lack.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -8,13 +8,13 @@ use libc::pollfd;
 
 use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::backend::name::Backend;
-use crate::os::{self, PollFlags, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
-use crate::readiness::{Interest, PollWords};
+use crate::os::{self, PollEvents, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
+use crate::readiness::{Interest, PollFlags};
 
 impl PollEntry for pollfd {
     const BACKEND: Backend = Backend::PosixPoll;
 
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: libc::POLLIN as u32,
         output: libc::POLLOUT as u32,
         priority: os::POLL_PRIORITY as u32,
@@ -74,7 +74,7 @@ fn named(error: io::Error, count: usize) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-fn flags(interest: Interest) -> PollFlags {
+fn flags(interest: Interest) -> PollEvents {
     let mut flags = 0;
     if interest.is_readable() {
         flags |= libc::POLLIN | READ_HANGUP;

@@ -9,24 +9,24 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::backend::logic::oneoff_words as words;
+use crate::backend::logic::oneoff_flags as flags;
 use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::backend::name::Backend;
 use crate::os::{check, endless_sleep};
-use crate::readiness::{Interest, PollWords};
+use crate::readiness::{Interest, PollFlags};
 
 /// With threads, the longest that a sleeper may not notice a wake or a registration: WASI can't end its sleep.
 const SLICE: Duration = Duration::from_millis(10);
 /// A longer sleep is made of several, since the caller holds the deadline: a runtime may not count that far.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The words are tested where there is no WASI.
+/// The flags are tested where there is no WASI.
 const _: () = assert!(
-    words::TYPE_READ == wasi::EVENTTYPE_FD_READ.raw()
-        && words::TYPE_WRITE == wasi::EVENTTYPE_FD_WRITE.raw()
-        && words::ERRNO_SUCCESS == wasi::ERRNO_SUCCESS.raw()
-        && words::ERRNO_BADF == wasi::ERRNO_BADF.raw()
-        && words::FLAG_HANGUP == wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP
+    flags::TYPE_READ == wasi::EVENTTYPE_FD_READ.raw()
+        && flags::TYPE_WRITE == wasi::EVENTTYPE_FD_WRITE.raw()
+        && flags::ERRNO_SUCCESS == wasi::ERRNO_SUCCESS.raw()
+        && flags::ERRNO_BADF == wasi::ERRNO_BADF.raw()
+        && flags::FLAG_HANGUP == wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP
 );
 
 /// What the runtime is asked about one descriptor, and its answer.
@@ -40,11 +40,11 @@ pub(crate) struct Entry {
 impl PollEntry for Entry {
     const BACKEND: Backend = Backend::Wasi;
 
-    const WORDS: PollWords = words::WORDS;
+    const FLAGS: PollFlags = flags::FLAGS;
 
-    const NAMES: &'static [(u32, &'static str)] = &words::NAMES;
+    const NAMES: &'static [(u32, &'static str)] = &flags::NAMES;
 
-    const INVALID: u32 = words::INVALID;
+    const INVALID: u32 = flags::INVALID;
 
     const NOTHING: Entry = Entry { fd: -1, interest: None, found: 0 };
 
@@ -107,8 +107,8 @@ impl Entry {
     /// One for each direction that is of interest.
     fn subscriptions(&self, index: usize) -> impl Iterator<Item = wasi::Subscription> {
         let of_fd = wasi::SubscriptionFdReadwrite { file_descriptor: self.fd as wasi::Fd };
-        let read = (words::TYPE_READ, wasi::SubscriptionUU { fd_read: of_fd });
-        let write = (words::TYPE_WRITE, wasi::SubscriptionUU { fd_write: of_fd });
+        let read = (flags::TYPE_READ, wasi::SubscriptionUU { fd_read: of_fd });
+        let write = (flags::TYPE_WRITE, wasi::SubscriptionUU { fd_write: of_fd });
         let reads = self.interest.is_some_and(Interest::is_readable);
         let writes = self.interest.is_some_and(Interest::is_writable);
         [reads.then_some(read), writes.then_some(write)].into_iter().flatten().map(move |(tag, u)| {
@@ -127,7 +127,7 @@ fn look_at_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
             scratch.subscriptions.extend([subscription, clock(Duration::ZERO)]);
             entry.found |= match scratch.call() {
                 Ok(events) => events.iter().map(answer).fold(0, |all, found| all | found),
-                Err(errno) => words::answer(subscription.u.tag, errno.raw(), 0),
+                Err(errno) => flags::answer(subscription.u.tag, errno.raw(), 0),
             };
         }
         found += usize::from(entry.found != 0);
@@ -151,7 +151,7 @@ fn clock(timeout: Duration) -> wasi::Subscription {
 }
 
 fn answer(event: &wasi::Event) -> u32 {
-    words::answer(event.type_.raw(), event.error.raw(), event.fd_readwrite.flags)
+    flags::answer(event.type_.raw(), event.error.raw(), event.fd_readwrite.flags)
 }
 
 /// Memory for the call.

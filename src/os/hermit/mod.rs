@@ -27,15 +27,15 @@ pub(crate) fn check(result: impl TryInto<i64>) -> io::Result<usize> {
 }
 
 /// The type of poll(2)'s flags.
-pub(crate) type PollFlags = libc::c_short;
+pub(crate) type PollEvents = libc::c_short;
 /// The flag by which poll(2) tells that the peer has shut down its writing half.
-pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
+pub(crate) const POLL_READ_HANGUP: PollEvents = libc::POLLRDHUP;
 /// A socket's word for writable that a pipe doesn't have: there is none.
-pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = 0;
+pub(crate) const POLL_SOCKET_OUTPUT: PollEvents = 0;
 /// The flag by which poll(2) tells of priority data.
-pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
+pub(crate) const POLL_PRIORITY: PollEvents = libc::POLLPRI;
 /// The flag by which poll(2) tells that a descriptor isn't open.
-pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollEvents = libc::POLLNVAL;
 /// POSIX has poll(2) tell of errors and hang-ups though nobody asked.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 

@@ -212,7 +212,7 @@ impl<D: Driver> Table<D> {
             return;
         };
         if raw & D::Entry::INVALID == 0 {
-            record.watch.acquit(D::Entry::WORDS.levels(raw));
+            record.watch.acquit(D::Entry::FLAGS.levels(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
         let _ = record.refresh(asked.key, &mut self.driver, &mut self.suspects);
@@ -322,7 +322,7 @@ impl<D: Driver> Table<D> {
             self.vacate(key);
             return None;
         }
-        let found = D::Entry::WORDS.levels(raw);
+        let found = D::Entry::FLAGS.levels(raw);
         let mut look = record.watch.look(found, now);
         if let Look::Report(reported) = look {
             events.push(event::<D>(record.watch.token(), reported, raw));
@@ -397,7 +397,7 @@ impl Record {
         suspects: &mut Suspects,
         events: &mut Events,
     ) -> bool {
-        if let Some(reported) = self.watch.ready(D::Entry::WORDS.levels(raw)) {
+        if let Some(reported) = self.watch.ready(D::Entry::FLAGS.levels(raw)) {
             events.push(event::<D>(self.watch.token(), reported, raw));
         }
         self.refresh(key, driver, suspects).is_ok()

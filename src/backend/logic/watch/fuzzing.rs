@@ -117,23 +117,23 @@ fn check_end_is_awaited(watch: &Watch, found: Readiness) {
 
 /// A kernel that goes on saying the same, and a program whose operations answer `WouldBlock` alone: in no time at all
 /// there are few reports.
-fn check_rest(mut watch: Watch, words: u8, now: Instant) {
+fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
     let mut reports = 0;
     for _ in 0..20 {
         let suspect = watch.suspect();
         if suspect.is_some() {
-            reports += usize::from(matches!(watch.look(answer(words, suspect), now), Look::Report(_)));
+            reports += usize::from(matches!(watch.look(answer(flags, suspect), now), Look::Report(_)));
         }
         if watch.armed().is_some() || watch.awaits_end() {
             let reading = watch.awaits_read_end().then_some(Interest::READABLE);
-            let hangup = if reading.is_some() { words & READ_HANGUP } else { 0 };
-            let words = asked(words, watch.armed()) | hangup;
-            reports += usize::from(watch.ready(found(words)).is_some());
+            let hangup = if reading.is_some() { flags & READ_HANGUP } else { 0 };
+            let flags = asked(flags, watch.armed()) | hangup;
+            reports += usize::from(watch.ready(found(flags)).is_some());
         }
         if watch.tracking() == Tracking::Tracked {
             for direction in DIRECTIONS {
                 watch.rearm(Blocked::Idle(Some(direction)));
-                acquit(&mut watch, words);
+                acquit(&mut watch, flags);
             }
         }
     }
@@ -141,27 +141,27 @@ fn check_rest(mut watch: Watch, words: u8, now: Instant) {
 }
 
 /// A look right after an operation, if there is a suspect.
-fn acquit(watch: &mut Watch, words: u8) -> bool {
+fn acquit(watch: &mut Watch, flags: u8) -> bool {
     let suspect = watch.suspect();
     if suspect.is_some() {
-        watch.acquit(answer(words, suspect));
+        watch.acquit(answer(flags, suspect));
     }
     suspect.is_some()
 }
 
-/// What a kernel answers that says `words` if it is asked for everything.
-fn answer(words: u8, interest: Option<Interest>) -> Readiness {
-    found(asked(words, interest))
+/// What a kernel answers that says `flags` if it is asked for everything.
+fn answer(flags: u8, interest: Option<Interest>) -> Readiness {
+    found(asked(flags, interest))
 }
 
-fn asked(words: u8, interest: Option<Interest>) -> u8 {
+fn asked(flags: u8, interest: Option<Interest>) -> u8 {
     let mut asked = ERROR | HANGUP;
     if let Some(interest) = interest {
         asked |= if interest.is_readable() { INPUT | READ_HANGUP } else { 0 };
         asked |= if interest.is_writable() { OUTPUT | SOCKET_OUTPUT } else { 0 };
         asked |= if interest.is_priority() { PRIORITY } else { 0 };
     }
-    words & asked
+    flags & asked
 }
 
 /// A report says something, and nothing that nobody asked for.
@@ -190,7 +190,7 @@ const HANGUP: u8 = 32;
 const SOCKET_OUTPUT: u8 = 64;
 
 fn found(byte: u8) -> Readiness {
-    const WORDS: crate::readiness::PollWords = crate::readiness::PollWords {
+    const FLAGS: crate::readiness::PollFlags = crate::readiness::PollFlags {
         input: INPUT as u32,
         output: OUTPUT as u32,
         priority: PRIORITY as u32,
@@ -199,7 +199,7 @@ fn found(byte: u8) -> Readiness {
         hangup: HANGUP as u32,
         socket_output: SOCKET_OUTPUT as u32,
     };
-    WORDS.levels(byte.into())
+    FLAGS.levels(byte.into())
 }
 
 #[cfg(test)]

@@ -13,15 +13,15 @@ use super::super::endless_sleep;
 use super::check;
 
 /// The type of poll(2)'s flags.
-pub(crate) type PollFlags = libc::c_short;
+pub(crate) type PollEvents = libc::c_short;
 /// That the peer sends no more isn't told.
-pub(crate) const POLL_READ_HANGUP: PollFlags = 0;
+pub(crate) const POLL_READ_HANGUP: PollEvents = 0;
 /// A socket's word for writable that a pipe doesn't have: there is none.
-pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = 0;
+pub(crate) const POLL_SOCKET_OUTPUT: PollEvents = 0;
 /// There is no priority data.
-pub(crate) const POLL_PRIORITY: PollFlags = 0;
+pub(crate) const POLL_PRIORITY: PollEvents = 0;
 /// The flag by which poll(2) tells that a descriptor isn't open.
-pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollEvents = libc::POLLNVAL;
 /// Neither are errors and hang-ups: reading and writing finds them.
 pub(crate) const POLL_TELLS_UNASKED: bool = false;
 

@@ -1,4 +1,4 @@
-//! What the words of `AFD_POLL` mean: the poll that Windows' sockets answer.
+//! What the flags of `AFD_POLL` mean: the poll that Windows' sockets answer.
 
 use crate::readiness::{Interest, Readiness};
 
@@ -35,14 +35,14 @@ pub(crate) const NAMES: [(u32, &str); 9] = [
 
 /// What to ask for. The end of a connection concerns both directions, and the end of the socket everybody.
 pub(crate) const fn asked(interest: Interest) -> u32 {
-    let mut words = END;
+    let mut flags = END;
     if interest.is_readable() {
-        words |= RECEIVE | ACCEPT | DISCONNECT;
+        flags |= RECEIVE | ACCEPT | DISCONNECT;
     }
     if interest.is_writable() {
-        words |= SEND;
+        flags |= SEND;
     }
-    words
+    flags
 }
 
 /// What nobody need be interested in to be told.
@@ -51,19 +51,19 @@ pub(crate) const END: u32 = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
 /// What an operation doesn't use up: once the kernel has said it, it counts, though it be said only once.
 pub(crate) const LASTING: u32 = END | DISCONNECT;
 
-/// The words of an error.
+/// The flags of an error.
 pub(crate) const ERRORS: u32 = ABORT | CONNECT_FAIL;
 
 /// What an answer tells. A poll says more than was asked for about the end of a connection: who asked for one
 /// direction leaves out the other.
-pub(crate) const fn readiness(words: u32) -> Readiness {
-    let has_ended = words & (ABORT | CONNECT_FAIL) != 0;
-    let at_end = words & DISCONNECT != 0;
-    let input = words & (RECEIVE | ACCEPT) != 0;
+pub(crate) const fn readiness(flags: u32) -> Readiness {
+    let has_ended = flags & (ABORT | CONNECT_FAIL) != 0;
+    let at_end = flags & DISCONNECT != 0;
+    let input = flags & (RECEIVE | ACCEPT) != 0;
 
     Readiness::NONE
         .union(Readiness::READABLE.when(input || at_end || has_ended))
-        .union(Readiness::WRITABLE.when(words & SEND != 0 || has_ended))
+        .union(Readiness::WRITABLE.when(flags & SEND != 0 || has_ended))
         .union(Readiness::ERROR.when(has_ended))
         .union(Readiness::READ_CLOSED.when(at_end || has_ended))
         .union(Readiness::WRITE_CLOSED.when(has_ended))
@@ -73,12 +73,12 @@ pub(crate) const fn readiness(words: u32) -> Readiness {
 mod tests {
     use super::*;
 
-    fn says(words: u32) -> String {
-        format!("{:?}", readiness(words))
+    fn says(flags: u32) -> String {
+        format!("{:?}", readiness(flags))
     }
 
     #[test]
-    fn plain_words() {
+    fn plain_flags() {
         assert_eq!(says(0), "");
         assert_eq!(says(RECEIVE), "READABLE");
         assert_eq!(says(ACCEPT), "READABLE");
@@ -108,8 +108,8 @@ mod tests {
     fn whatever_is_asked_for_says_something() {
         for interest in [Interest::READABLE, Interest::WRITABLE] {
             let asked = asked(interest) & !LOCAL_CLOSE;
-            for (word, name) in NAMES {
-                assert!(asked & word == 0 || !readiness(word).is_none(), "{name}");
+            for (flag, name) in NAMES {
+                assert!(asked & flag == 0 || !readiness(flag).is_none(), "{name}");
             }
         }
     }

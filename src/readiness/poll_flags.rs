@@ -2,11 +2,11 @@
 
 use super::event::Readiness;
 
-/// The bits that a kernel with poll(2)'s vocabulary uses for each of its words; 0 for a word that it lacks.
+/// The bits that a kernel with poll(2)'s vocabulary uses for each of its flags; 0 for a flag that it lacks.
 ///
 /// epoll, poll(2), event ports and WASI differ in the numbers alone, so the meaning of a combination stands
 /// here and nowhere else.
-pub(crate) struct PollWords {
+pub(crate) struct PollFlags {
     pub input: u32,
     pub output: u32,
     /// A socket is writable, but never a pipe: Linux's `POLLWRBAND`, of datagram and Unix sockets.
@@ -18,11 +18,11 @@ pub(crate) struct PollWords {
     pub hangup: u32,
 }
 
-impl PollWords {
+impl PollFlags {
     /// What `raw` tells.
     ///
     /// A kernel reports errors and hang-ups even if nobody asked, and doesn't say what was asked. So readable
-    /// and writable are taken from the words for them as far as those are there:
+    /// and writable are taken from the flags for them as far as those are there:
     ///
     /// - A hang-up alone is the end of a pipe or FIFO seen by its reader: reading answers at once.
     /// - An error alone is either a datagram socket's (seen by a reader) or a full pipe's whose reader has gone
@@ -53,7 +53,7 @@ impl PollWords {
             .union(Readiness::PRIORITY.when(priority))
     }
 
-    /// What `raw` tells, and which of it the kernel has not said in its own word: for those who compare one answer with
+    /// What `raw` tells, and which of it the kernel has not said in its own flag: for those who compare one answer with
     /// the next.
     #[inline]
     pub(crate) const fn levels(&self, raw: u32) -> Readiness {
@@ -76,7 +76,7 @@ impl PollWords {
 mod tests {
     use super::*;
 
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: 1,
         priority: 2,
         output: 4,
@@ -87,11 +87,11 @@ mod tests {
     };
 
     fn readiness(raw: u32) -> String {
-        format!("{:?}", WORDS.readiness(raw))
+        format!("{:?}", FLAGS.readiness(raw))
     }
 
     #[test]
-    fn plain_words() {
+    fn plain_flags() {
         assert_eq!(readiness(0), "");
         assert_eq!(readiness(1), "READABLE");
         assert_eq!(readiness(4), "WRITABLE");
@@ -108,31 +108,31 @@ mod tests {
     #[test]
     fn a_fifo_with_a_leftover_is_told_from_an_empty_one() {
         assert_eq!(readiness(1 | 16), readiness(16));
-        assert!(WORDS.levels(1 | 16).intersects(Readiness::LEFTOVER));
-        assert!(!WORDS.levels(16).intersects(Readiness::LEFTOVER));
-        assert!(!WORDS.levels(1 | 4 | 16 | 32).intersects(Readiness::LEFTOVER));
+        assert!(FLAGS.levels(1 | 16).intersects(Readiness::LEFTOVER));
+        assert!(!FLAGS.levels(16).intersects(Readiness::LEFTOVER));
+        assert!(!FLAGS.levels(1 | 4 | 16 | 32).intersects(Readiness::LEFTOVER));
     }
 
     #[test]
     fn what_a_lone_error_is_ready_for_is_derived() {
         let derived = Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE);
-        assert_eq!(WORDS.levels(8).and(derived), derived);
-        assert_eq!(WORDS.levels(8 | 1).and(derived), Readiness::NONE);
-        assert_eq!(WORDS.levels(8 | 4).and(derived), Readiness::NONE);
+        assert_eq!(FLAGS.levels(8).and(derived), derived);
+        assert_eq!(FLAGS.levels(8 | 1).and(derived), Readiness::NONE);
+        assert_eq!(FLAGS.levels(8 | 4).and(derived), Readiness::NONE);
         // Priority data and a hang-up are readable, and no input.
-        assert_eq!(WORDS.levels(2).and(derived), Readiness::DERIVED_READ);
-        assert_eq!(WORDS.levels(16).and(derived), Readiness::DERIVED_READ);
-        assert_eq!(WORDS.levels(1 | 2 | 16).and(derived), Readiness::NONE);
+        assert_eq!(FLAGS.levels(2).and(derived), Readiness::DERIVED_READ);
+        assert_eq!(FLAGS.levels(16).and(derived), Readiness::DERIVED_READ);
+        assert_eq!(FLAGS.levels(1 | 2 | 16).and(derived), Readiness::NONE);
         for raw in 0..128 {
             let hidden = derived.union(Readiness::LEFTOVER);
-            assert_eq!(WORDS.levels(raw).without(hidden), WORDS.readiness(raw));
+            assert_eq!(FLAGS.levels(raw).without(hidden), FLAGS.readiness(raw));
         }
     }
 
     #[test]
     fn an_error_is_readable_or_writable_too() {
         for raw in 0..128 {
-            let found = WORDS.readiness(raw);
+            let found = FLAGS.readiness(raw);
             if found.intersects(Readiness::ERROR) {
                 assert!(found.intersects(Readiness::READABLE) || found.intersects(Readiness::WRITABLE));
             }
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn what_was_not_asked_is_not_reported() {
         // Readable alone was asked: a reset connection, and the end of a pipe.
-        assert!(!WORDS.readiness(1 | 8 | 16 | 32).intersects(Readiness::WRITABLE));
-        assert!(!WORDS.readiness(16).intersects(Readiness::WRITABLE));
+        assert!(!FLAGS.readiness(1 | 8 | 16 | 32).intersects(Readiness::WRITABLE));
+        assert!(!FLAGS.readiness(16).intersects(Readiness::WRITABLE));
         // Writable alone was asked: a reset connection, and an unconnected socket.
-        assert!(!WORDS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
-        assert!(!WORDS.readiness(4 | 16).intersects(Readiness::READABLE));
+        assert!(!FLAGS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
+        assert!(!FLAGS.readiness(4 | 16).intersects(Readiness::READABLE));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the answers of `poll_oneoff` mean: the call by which WASI's first preview polls.
 //!
 //! Each subscription is answered by itself, with its type, an error of its own, and flags. The answers about one
-//! source are put together as words.
+//! source are put together as flags.
 
-use crate::readiness::PollWords;
+use crate::readiness::PollFlags;
 
 pub(crate) const INPUT: u32 = 1 << 0;
 pub(crate) const OUTPUT: u32 = 1 << 1;
@@ -12,7 +12,7 @@ pub(crate) const ERROR: u32 = 1 << 3;
 /// The descriptor isn't open.
 pub(crate) const INVALID: u32 = 1 << 4;
 
-pub(crate) const WORDS: PollWords = PollWords {
+pub(crate) const FLAGS: PollFlags = PollFlags {
     input: INPUT,
     output: OUTPUT,
     socket_output: 0,
@@ -60,8 +60,8 @@ mod tests {
 
     const TYPE_CLOCK: u8 = 0;
 
-    fn event(words: u32) -> Event {
-        Event::new(Token(0), WORDS.readiness(words), 0, words)
+    fn event(flags: u32) -> Event {
+        Event::new(Token(0), FLAGS.readiness(flags), 0, flags)
     }
 
     /// All, but for Miri, which takes minutes for them.
