@@ -41,13 +41,13 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let (mut table, turn) = self.registrations.begin(events, timeout)?;
+        let (mut table, plan) = self.registrations.begin(events, timeout)?;
         if events.spare() == 0 {
             return Ok(());
         }
         let mut set = table.driver.lend();
         drop(table);
-        let mut result = set.poll(turn.timeout);
+        let mut result = set.poll(plan.timeout);
         if let Ok(found @ 1..) = result {
             if let Some(raw) = set.notification() {
                 result = self.take_notification(raw).map(|()| found - 1);
@@ -67,9 +67,9 @@ impl<E: PollEntry> Poller for ListBackend<E> {
                     }
                 }
             }
-            Err(e) => turn.excuse(e, events)?,
+            Err(e) => plan.excuse(e, events)?,
         }
-        self.registrations.end(table, &turn, events)
+        self.registrations.end(table, &plan, events)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -131,8 +131,8 @@ impl<E: PollEntry> Poller for ListBackend<E> {
         let _ = self.changed(table);
     }
 
-    fn doubt(&self, key: WatchKey) {
-        self.registrations.lock().doubt(key);
+    fn allow_replacement(&self, key: WatchKey) {
+        self.registrations.lock().allow_replacement(key);
     }
 
     #[cfg(unix)]
@@ -366,7 +366,7 @@ fn collect<E: PollEntry>(table: &mut Table<PollList<E>>, found: usize, events: &
                 return left;
             }
             let slot = table.driver.slots[position];
-            table.answer(slot, raw, events);
+            table.apply(slot, raw, events);
             left -= 1;
             if left == 0 {
                 return 0;

@@ -174,9 +174,9 @@ macro_rules! selectors {
                 }
             }
 
-            pub(crate) fn doubt(&self, key: WatchKey) {
+            pub(crate) fn allow_replacement(&self, key: WatchKey) {
                 match self {
-                    $(Selector::$Name(selector) => selector.doubt(key),)*
+                    $(Selector::$Name(selector) => selector.allow_replacement(key),)*
                 }
             }
 

@@ -64,7 +64,7 @@ pub(crate) trait Poller: Sized + Send + Sync {
 
     /// A source with this key may be given another value, so that the descriptor which is registered may be closed
     /// before [`abandon`](Poller::abandon). Needed where the kernel doesn't say that it was.
-    fn doubt(&self, _key: WatchKey) {}
+    fn allow_replacement(&self, _key: WatchKey) {}
 
     /// The `Poll` and its registries have gone. What keeps the selector for longer doesn't register sources or wait.
     fn end(&self) {}

@@ -398,7 +398,7 @@ impl Watched {
     #[cold]
     fn doubt(&self) {
         if let (Some(key), Some(engine)) = (self.key, self.engine.upgrade()) {
-            engine.selector.doubt(key);
+            engine.selector.allow_replacement(key);
         }
     }
 }

@@ -64,7 +64,7 @@ impl Poller for EventPorts {
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         let mut table = self.registrations.rearm(key, blocked);
-        if table.take_news_of_suspects() {
+        if table.take_new_rechecks() {
             drop(table);
             self.notify()?;
         }
@@ -75,8 +75,8 @@ impl Poller for EventPorts {
         let _ = self.registrations.lock().remove(key);
     }
 
-    fn doubt(&self, key: WatchKey) {
-        self.registrations.lock().doubt(key);
+    fn allow_replacement(&self, key: WatchKey) {
+        self.registrations.lock().allow_replacement(key);
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
+use super::sys::{self, Afd, BaseSocket, Outcome, PollBody, Purpose};
 use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::WatchKey;
 use crate::os::{Port, Request, Ticket};
@@ -18,58 +18,58 @@ pub(super) struct Guard {
 }
 
 enum GuardState {
-    With(Ticket),
+    InFlight(Ticket),
     /// Cancelled, to see whether its socket is open: if so it is to be started again.
-    Cancelled,
+    Checking,
     /// It was cancelled and is back: the socket was open.
-    Back(Request<Poll>),
+    Idle(Request<PollBody>),
     /// The kernel refuses it.
-    Off,
+    Refused,
 }
 
 impl Guard {
     pub(super) fn new(port: &Port, key: WatchKey, socket: BaseSocket, group: u32, afd: Arc<Afd>) -> Guard {
-        let request = Poll::new(&afd, key, Aim::Close);
-        let mut guard = Guard { afd, group, state: GuardState::Back(request) };
+        let request = PollBody::new(&afd, key, Purpose::Close);
+        let mut guard = Guard { afd, group, state: GuardState::Idle(request) };
         guard.start(port, socket);
         guard
     }
 
     /// Starts it, unless it is with the kernel or was given up.
     pub(super) fn start(&mut self, port: &Port, socket: BaseSocket) {
-        self.state = match mem::replace(&mut self.state, GuardState::Off) {
-            GuardState::Back(request) => match sys::start(request, port, socket, afd_flags::LOCAL_CLOSE) {
-                Ok(ticket) => GuardState::With(ticket),
-                Err(_refused) => GuardState::Off,
+        self.state = match mem::replace(&mut self.state, GuardState::Refused) {
+            GuardState::Idle(request) => match sys::start(request, port, socket, afd_flags::LOCAL_CLOSE) {
+                Ok(ticket) => GuardState::InFlight(ticket),
+                Err(_refused) => GuardState::Refused,
             },
             other => other,
         };
     }
 
     /// Cancels it, to see how it ends.
-    pub(super) fn challenge(&mut self) {
+    pub(super) fn start_check(&mut self) {
         self.cancel();
-        if matches!(self.state, GuardState::With(_)) {
-            self.state = GuardState::Cancelled;
+        if matches!(self.state, GuardState::InFlight(_)) {
+            self.state = GuardState::Checking;
         }
     }
 
-    pub(super) fn is_challenged(&self) -> bool {
-        matches!(self.state, GuardState::Cancelled)
+    pub(super) fn is_checking(&self) -> bool {
+        matches!(self.state, GuardState::Checking)
     }
 
     pub(super) fn cancel(&self) {
-        if let GuardState::With(ticket) = &self.state {
+        if let GuardState::InFlight(ticket) = &self.state {
             sys::cancel(ticket, &self.afd);
         }
     }
 
     /// It has come back, and the socket is open.
-    pub(super) fn is_back(&mut self, poll: Request<Poll>, answer: Answer) {
-        self.state = match answer {
-            Answer::Cancelled => GuardState::Back(poll),
+    pub(super) fn take_back(&mut self, poll: Request<PollBody>, outcome: Outcome) {
+        self.state = match outcome {
+            Outcome::Cancelled => GuardState::Idle(poll),
             // Started again it might say so for ever.
-            _ => GuardState::Off,
+            _ => GuardState::Refused,
         };
     }
 }

@@ -9,8 +9,8 @@
 mod completions;
 mod groups;
 mod guard;
+mod sockets;
 mod sys;
-mod table;
 
 use std::fmt;
 use std::io;
@@ -20,8 +20,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::completions::{Completions, RaisedKey};
+use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
-use self::table::{Holder, Place, Table};
 use super::poller::{describe_bits, Poller};
 use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
@@ -30,9 +30,9 @@ use crate::os::{Batch, Packet, RawIo};
 use crate::readiness::Events;
 
 pub(crate) struct Iocp {
-    table: Mutex<Table>,
+    sockets: Mutex<Sockets>,
     /// Looks at sockets, without a packet. Beside the table: its lock isn't held meanwhile.
-    looker: Afd,
+    prober: Afd,
     /// Shared with sources whose operations may be under way after the `Poll` has gone.
     completions: Arc<Completions>,
 }
@@ -45,8 +45,8 @@ const ROUND: Duration = Duration::from_millis(1);
 impl Poller for Iocp {
     fn new() -> io::Result<Iocp> {
         Ok(Iocp {
-            table: Mutex::new(Table::new()),
-            looker: Afd::synchronous()?,
+            sockets: Mutex::new(Sockets::new()),
+            prober: Afd::synchronous()?,
             completions: Arc::new(Completions::new()?),
         })
     }
@@ -84,34 +84,34 @@ impl Poller for Iocp {
     }
 
     fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
-        self.change(Place::of(io, key), |watch| watch.replace(registration))
+        self.change(Lookup::of(io, key), |watch| watch.replace(registration))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
-        self.lock().remove(Place::of(io, key))
+        self.lock().remove(Lookup::of(io, key))
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         // An error: deregistered meanwhile, so there is nothing to arm.
-        let _ = match blocked.leaves_doubt() {
+        let _ = match blocked.needs_recheck() {
             true => {
-                let suspect = self.lock().rearm_doubtful(key, blocked);
-                match suspect {
+                let probe = self.lock().rearm_with_probe(key, blocked);
+                match probe {
                     // What blocked shows now, and needn't wait for the poller to look.
-                    Some(suspect) => {
-                        let flags = self.looker.look(suspect.base, afd_flags::asked(suspect.suspect)).ok();
-                        self.then_update(|table| table.acquit(&suspect, flags))
+                    Some(probe) => {
+                        let flags = self.prober.probe(probe.base, afd_flags::asked(probe.directions)).ok();
+                        self.then_update(|sockets| sockets.arm_used_up(&probe, flags))
                     }
-                    None => self.change(Place::Key(key), |_| ()),
+                    None => self.change(Lookup::Key(key), |_| ()),
                 }
             }
-            false => self.change(Place::Key(key), |watch| watch.rearm(blocked)),
+            false => self.change(Lookup::Key(key), |watch| watch.rearm(blocked)),
         };
         Ok(())
     }
 
     fn abandon(&self, key: WatchKey) {
-        let _ = self.lock().remove(Place::Key(key));
+        let _ = self.lock().remove(Lookup::Key(key));
     }
 
     fn end(&self) {
@@ -124,10 +124,10 @@ impl Poller for Iocp {
 }
 
 /// What a round does beside asking the kernel, and when.
-struct Turn {
+struct RoundPlan {
     /// How long the kernel may sleep.
     sleeps: Option<Duration>,
-    suspects_come_last: bool,
+    rechecks_come_last: bool,
 }
 
 impl Iocp {
@@ -140,7 +140,7 @@ impl Iocp {
         let before = events.len();
         let mut timeout = timeout;
         for _ in 0..ROUNDS {
-            let Turn { sleeps, suspects_come_last } = self.begin(events, before, timeout);
+            let RoundPlan { sleeps, rechecks_come_last } = self.begin(events, before, timeout);
             if events.spare() == 0 {
                 return Ok(());
             }
@@ -154,7 +154,7 @@ impl Iocp {
             // not have been looked at. And who asks without sleeping is to hear of what is ready now, though it was
             // asked anew a moment ago.
             let may_have_more =
-                batch.is_full() || suspects_come_last || (!is_settled && timeout == Some(Duration::ZERO));
+                batch.is_full() || rechecks_come_last || (!is_settled && timeout == Some(Duration::ZERO));
             if !may_have_more {
                 return Ok(());
             }
@@ -164,47 +164,47 @@ impl Iocp {
     }
 
     /// Before the kernel is called.
-    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> Turn {
-        let mut table = self.lock();
+    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> RoundPlan {
+        let mut sockets = self.lock();
         // What had no room comes first, and what has filled it last. Who is late because of that comes with the next
         // call, which is made at once.
-        if mem::take(&mut table.raised_had_no_room) {
+        if mem::take(&mut sockets.user_events_left) {
             self.completions.report(events, Backend::Iocp as u8);
         }
-        let suspects_come_last = mem::take(&mut table.suspects_filled_room);
+        let rechecks_come_last = mem::take(&mut sockets.rechecks_filled_events);
         let mut limit = Some(Duration::ZERO);
-        if !suspects_come_last && events.spare() > 0 {
-            (table, limit) = self.look_at_suspects(table, events);
-            table.suspects_filled_room = events.spare() == 0;
+        if !rechecks_come_last && events.spare() > 0 {
+            (sockets, limit) = self.probe_all(sockets, events);
+            sockets.rechecks_filled_events = events.spare() == 0;
         }
         loop {
             // A report changes what is to be asked, and what is refused is to be reported.
-            table.report_owed(events);
-            if !table.update_next(self.completions.port()) {
+            sockets.report_deferred(events);
+            if !sockets.update_next(self.completions.port()) {
                 break;
             }
             // Others may have the lock in between.
-            drop(table);
-            table = self.lock();
+            drop(sockets);
+            sockets = self.lock();
         }
         let sleeps = if events.len() > before || timeout == Some(Duration::ZERO) {
-            Some(if table.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
+            Some(if sockets.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
         } else if !self.completions.may_sleep() {
             Some(Duration::ZERO)
         } else {
-            table.poller_sleeps(true);
+            sockets.set_waiting(true);
             match (timeout, limit) {
                 (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
                 (timeout, limit) => timeout.or(limit),
             }
         };
-        Turn { sleeps, suspects_come_last }
+        RoundPlan { sleeps, rechecks_come_last }
     }
 
     /// After the kernel was called: reports what it has said. Whether nothing is being asked anew.
     fn end(&self, batch: &mut Batch, events: &mut Events) -> bool {
-        let mut table = self.lock();
-        table.poller_sleeps(false);
+        let mut sockets = self.lock();
+        sockets.set_waiting(false);
         while let Some(packet) = batch.next() {
             let Packet::Returned(returned) = packet else {
                 continue;
@@ -212,50 +212,50 @@ impl Iocp {
             match returned.downcast() {
                 Ok(poll) => {
                     let mut now = None;
-                    if let Some((base, flags)) = table.doubts(&poll) {
-                        drop(table);
-                        now = Some(self.looker.look(base, flags).unwrap_or(flags));
-                        table = self.lock();
+                    if let Some((base, flags)) = sockets.stale_flags(&poll) {
+                        drop(sockets);
+                        now = Some(self.prober.probe(base, flags).unwrap_or(flags));
+                        sockets = self.lock();
                     }
-                    table.answer(poll, now, events);
+                    sockets.apply(poll, now, events);
                 }
                 Err(other) => {
                     // Its owner may call us.
-                    drop(table);
+                    drop(sockets);
                     other.deliver();
-                    table = self.lock();
+                    sockets = self.lock();
                 }
             }
         }
-        table.raised_had_no_room = !self.completions.report(events, Backend::Iocp as u8);
-        table.is_settled()
+        sockets.user_events_left = !self.completions.report(events, Backend::Iocp as u8);
+        sockets.is_settled()
     }
 
     /// Looks at the suspects, and reports those that are due; when to look again. The lock is free while the kernel is
     /// asked.
-    fn look_at_suspects<'a>(
+    fn probe_all<'a>(
         &'a self,
-        mut table: MutexGuard<'a, Table>,
+        mut sockets: MutexGuard<'a, Sockets>,
         events: &mut Events,
-    ) -> (MutexGuard<'a, Table>, Option<Duration>) {
-        if !table.has_suspects() {
-            return (table, None);
+    ) -> (MutexGuard<'a, Sockets>, Option<Duration>) {
+        if !sockets.has_rechecks() {
+            return (sockets, None);
         }
         let now = Instant::now();
         let mut again: Option<Instant> = None;
-        while let Some(suspect) = table.next_suspect() {
-            drop(table);
-            let flags = self.looker.look(suspect.base, afd_flags::asked(suspect.suspect));
-            table = self.lock();
-            if let Some(due) = table.looked(&suspect, flags, now, events) {
+        while let Some(probe) = sockets.next_probe() {
+            drop(sockets);
+            let flags = self.prober.probe(probe.base, afd_flags::asked(probe.directions));
+            sockets = self.lock();
+            if let Some(due) = sockets.apply_probe(&probe, flags, now, events) {
                 again = Some(again.map_or(due, |again| again.min(due)));
             }
             if events.spare() == 0 {
-                table.cut_round();
-                return (table, Some(Duration::ZERO));
+                sockets.cut_round();
+                return (sockets, Some(Duration::ZERO));
             }
         }
-        (table, again.map(|again| again.saturating_duration_since(now)))
+        (sockets, again.map(|again| again.saturating_duration_since(now)))
     }
 
     /// Whether the socket that is registered under this number was closed since, so that the number is another's now.
@@ -270,13 +270,13 @@ impl Iocp {
         let port = self.completions.port();
         let mut batch = Batch::default();
         let start = Instant::now();
-        let mut holder = self.lock().challenge(io);
+        let mut liveness = self.lock().check_liveness(io);
         let was_closed = loop {
-            let key = match holder {
-                Holder::Gone => break true,
-                Holder::Open => break false,
-                Holder::Asked(_) if start.elapsed() > LONGEST => break false,
-                Holder::Asked(key) => key,
+            let key = match liveness {
+                Liveness::Closed => break true,
+                Liveness::Open => break false,
+                Liveness::Pending(_) if start.elapsed() > LONGEST => break false,
+                Liveness::Pending(key) => key,
             };
             if port.wait(&mut batch, 64, Some(Duration::ZERO)).is_err() {
                 break false;
@@ -289,9 +289,9 @@ impl Iocp {
                 };
                 match returned.downcast() {
                     Ok(poll) => {
-                        let mut table = self.lock();
-                        if let Some(said) = table.settle(poll) {
-                            table.owe(said);
+                        let mut sockets = self.lock();
+                        if let Some(result) = sockets.settle(poll) {
+                            sockets.defer(result);
                         }
                     }
                     Err(other) => other.deliver(),
@@ -303,27 +303,27 @@ impl Iocp {
             } else {
                 thread::yield_now();
             }
-            holder = self.lock().has_met(key, port);
+            liveness = self.lock().liveness_of(key, port);
         };
-        if self.lock().take_sleeper_is_behind() {
+        if self.lock().take_must_notify() {
             let _ = self.notify();
         }
         was_closed
     }
 
-    fn change(&self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
-        self.then_update(|table| table.change(place, change))
+    fn change(&self, lookup: Lookup, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
+        self.then_update(|sockets| sockets.change(lookup, change))
     }
 
     /// Changes the registration of a slot, and sees to it that a poller that sleeps takes notice.
-    fn then_update(&self, change: impl FnOnce(&mut Table) -> io::Result<u32>) -> io::Result<()> {
-        let mut table = self.lock();
-        let slot = change(&mut table)?;
-        if table.must_update_at_once(slot) {
-            table.update(self.completions.port(), slot);
+    fn then_update(&self, change: impl FnOnce(&mut Sockets) -> io::Result<u32>) -> io::Result<()> {
+        let mut sockets = self.lock();
+        let slot = change(&mut sockets)?;
+        if sockets.must_update_at_once(slot) {
+            sockets.update(self.completions.port(), slot);
         }
-        if table.take_sleeper_is_behind() {
-            drop(table);
+        if sockets.take_must_notify() {
+            drop(sockets);
             return self.notify();
         }
         Ok(())
@@ -343,8 +343,8 @@ impl Iocp {
         Ok(found)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

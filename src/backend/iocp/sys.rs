@@ -97,11 +97,11 @@ impl Afd {
     }
 
     /// What of `flags` holds for a socket now.
-    pub(super) fn look(&self, socket: BaseSocket, flags: u32) -> io::Result<u32> {
-        let mut question = Question::new(socket, flags, 0);
+    pub(super) fn probe(&self, socket: BaseSocket, flags: u32) -> io::Result<u32> {
+        let mut info = PollInfo::new(socket, flags, 0);
         let mut block = empty_block();
         // SAFETY: see below.
-        let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut question) };
+        let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut info) };
         if status == STATUS_PENDING {
             // The handle is synchronous, so this isn't reached; but `question` must not end before the operation.
             // SAFETY: the handle is open, and nothing else waits on it.
@@ -109,71 +109,71 @@ impl Afd {
         } else if is_failure(status) {
             return Err(status_error(status));
         }
-        Ok(question.answer(block.Information))
+        Ok(info.found(block.Information))
     }
 }
 
 /// A poll of one socket, as the body of its request.
-pub(super) struct Poll {
-    question: Question,
+pub(super) struct PollBody {
+    info: PollInfo,
     key: WatchKey,
-    aim: Aim,
+    purpose: Purpose,
     /// Open for as long as the poll is with the kernel.
     afd: Arc<Afd>,
 }
 
 /// What a poll is to tell.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Aim {
+pub(super) enum Purpose {
     Readiness,
     /// That the socket was closed, and nothing else.
     Close,
 }
 
-impl Body for Poll {
+impl Body for PollBody {
     /// Only the table takes polls.
-    fn returned(_: Request<Poll>) {}
+    fn returned(_: Request<PollBody>) {}
 }
 
 /// What has become of a poll.
-pub(super) enum Answer {
+pub(super) enum Outcome {
     Flags(u32),
     Cancelled,
     Failed,
 }
 
-impl Poll {
-    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey, aim: Aim) -> Request<Poll> {
-        let question = Question::new(BaseSocket(0), 0, 0);
-        Request::new(Poll { question, key, aim, afd: Arc::clone(afd) })
+impl PollBody {
+    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey, purpose: Purpose) -> Request<PollBody> {
+        let info = PollInfo::new(BaseSocket(0), 0, 0);
+        Request::new(PollBody { info, key, purpose, afd: Arc::clone(afd) })
     }
 
     pub(super) fn key(&self) -> WatchKey {
         self.key
     }
 
-    pub(super) fn aim(&self) -> Aim {
-        self.aim
+    pub(super) fn purpose(&self) -> Purpose {
+        self.purpose
     }
 }
 
 /// Polls `socket` until one of `flags` holds.
 pub(super) fn start(
-    mut request: Request<Poll>,
+    mut request: Request<PollBody>,
     port: &Port,
     socket: BaseSocket,
     flags: u32,
-) -> Result<Ticket, (Request<Poll>, io::Error)> {
+) -> Result<Ticket, (Request<PollBody>, io::Error)> {
     let poll = request.body_mut();
-    poll.question = Question::new(socket, flags, i64::MAX);
+    poll.info = PollInfo::new(socket, flags, i64::MAX);
     let afd = Arc::clone(&poll.afd);
     // SAFETY: one operation, whose memory is the body's. The handle is attached to the port that it was made with.
     // AFD sends a packet unless it fails at once.
     unsafe {
         request.lend(port, |overlapped, body| {
-            let question = ptr::addr_of_mut!((*body).question);
+            let info = ptr::addr_of_mut!((*body).info);
             // An OVERLAPPED begins with the fields of a status block.
-            let status = ioctl(&afd.0, overlapped.cast(), overlapped.cast(), question);
+            let status = ioctl(&afd.0, overlapped.cast(), overlapped.cast(), info);
             if is_failure(status) {
                 Err(status_error(status))
             } else {
@@ -187,11 +187,11 @@ pub(super) fn cancel(ticket: &Ticket, afd: &Afd) {
     ticket.cancel(afd.0.as_handle());
 }
 
-pub(super) fn answer(request: &Request<Poll>) -> Answer {
+pub(super) fn outcome(request: &Request<PollBody>) -> Outcome {
     match request.status() {
-        STATUS_CANCELLED => Answer::Cancelled,
-        status if is_failure(status) => Answer::Failed,
-        _ => Answer::Flags(request.body().question.answer(request.information())),
+        STATUS_CANCELLED => Outcome::Cancelled,
+        status if is_failure(status) => Outcome::Failed,
+        _ => Outcome::Flags(request.body().info.found(request.information())),
     }
 }
 
@@ -203,9 +203,9 @@ unsafe fn ioctl(
     afd: &OwnedHandle,
     block: *mut IO_STATUS_BLOCK,
     context: *const std::ffi::c_void,
-    question: *mut Question,
+    info: *mut PollInfo,
 ) -> NTSTATUS {
-    let size = mem::size_of::<Question>() as u32;
+    let size = mem::size_of::<PollInfo>() as u32;
     // SAFETY: the caller's promise. The answer is written over the question.
     unsafe {
         (*block).Anonymous.Status = STATUS_PENDING;
@@ -216,9 +216,9 @@ unsafe fn ioctl(
             context,
             block,
             IOCTL_AFD_POLL,
-            question.cast(),
+            info.cast(),
             size,
-            question.cast(),
+            info.cast(),
             size,
         )
     }
@@ -226,7 +226,7 @@ unsafe fn ioctl(
 
 /// `AFD_POLL_INFO` with one handle: what is asked, and then the answer.
 #[repr(C)]
-struct Question {
+struct PollInfo {
     /// In 100 ns from now when negative; zero doesn't wait.
     timeout: i64,
     count: u32,
@@ -237,18 +237,18 @@ struct Question {
     status: NTSTATUS,
 }
 
-impl Question {
+impl PollInfo {
     /// An answer about one handle, to the end of its last field: on 32 bits the structure itself is longer.
-    const ANSWER_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
+    const WHOLE_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
 
-    fn new(socket: BaseSocket, flags: u32, timeout: i64) -> Question {
-        Question { timeout, count: 1, exclusive: 0, handle: socket.0, flags, status: 0 }
+    fn new(socket: BaseSocket, flags: u32, timeout: i64) -> PollInfo {
+        PollInfo { timeout, count: 1, exclusive: 0, handle: socket.0, flags, status: 0 }
     }
 
     /// The answer, of which the kernel has copied back `information` bytes. If it has copied back less than a whole
     /// answer, as it may for a poll whose time is over, this still is the question, and must not be read as "ready".
-    fn answer(&self, information: usize) -> u32 {
-        if information < Question::ANSWER_SIZE || self.count == 0 {
+    fn found(&self, information: usize) -> u32 {
+        if information < PollInfo::WHOLE_SIZE || self.count == 0 {
             0
         } else {
             self.flags
@@ -371,17 +371,17 @@ mod tests {
 
     #[test]
     fn what_was_not_copied_back_is_no_answer() {
-        let asked = Question::new(BaseSocket(7), 0x85, 0);
+        let asked = PollInfo::new(BaseSocket(7), 0x85, 0);
         // A question that comes back as it was: the time was over.
-        for information in 0..Question::ANSWER_SIZE {
-            assert_eq!(asked.answer(information), 0, "{information}");
+        for information in 0..PollInfo::WHOLE_SIZE {
+            assert_eq!(asked.found(information), 0, "{information}");
         }
-        assert_eq!(asked.answer(Question::ANSWER_SIZE), 0x85);
-        let nothing = Question { count: 0, ..asked };
-        assert_eq!(nothing.answer(Question::ANSWER_SIZE), 0);
-        assert_eq!(nothing.answer(16), 0);
+        assert_eq!(asked.found(PollInfo::WHOLE_SIZE), 0x85);
+        let nothing = PollInfo { count: 0, ..asked };
+        assert_eq!(nothing.found(PollInfo::WHOLE_SIZE), 0);
+        assert_eq!(nothing.found(16), 0);
         let end = ptr::addr_of!(nothing.status) as usize + 4 - ptr::addr_of!(nothing) as usize;
-        assert_eq!(end, Question::ANSWER_SIZE);
+        assert_eq!(end, PollInfo::WHOLE_SIZE);
     }
 
     /// What the guard relies on: a whole answer is copied back when something holds.
@@ -391,22 +391,22 @@ mod tests {
         const RECEIVE: u32 = 1;
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let base = BaseSocket::of(std::os::windows::io::AsRawSocket::as_raw_socket(&socket)).unwrap();
-        let looker = Afd::synchronous().unwrap();
+        let prober = Afd::synchronous().unwrap();
         let ask = |flags| {
-            let (mut question, mut block) = (Question::new(base, flags, 0), empty_block());
+            let (mut info, mut block) = (PollInfo::new(base, flags, 0), empty_block());
             // SAFETY: the handle is synchronous: the operation is over when the call is.
-            let status = unsafe { ioctl(&looker.0, &mut block, ptr::null_mut(), &mut question) };
+            let status = unsafe { ioctl(&prober.0, &mut block, ptr::null_mut(), &mut info) };
             assert!(!is_failure(status) && status != STATUS_PENDING, "{status:#x}");
-            (question, block.Information)
+            (info, block.Information)
         };
-        let (question, information) = ask(SEND);
-        assert!(information >= Question::ANSWER_SIZE, "{information}");
-        assert_eq!(question.answer(information), SEND);
-        let (question, information) = ask(RECEIVE);
-        println!("nothing holds: {information} bytes, count {}", question.count);
-        assert_eq!(question.answer(information), 0);
-        assert_eq!(looker.look(base, RECEIVE | SEND).unwrap(), SEND);
-        assert_eq!(looker.look(base, RECEIVE).unwrap(), 0);
+        let (info, information) = ask(SEND);
+        assert!(information >= PollInfo::WHOLE_SIZE, "{information}");
+        assert_eq!(info.found(information), SEND);
+        let (info, information) = ask(RECEIVE);
+        println!("nothing holds: {information} bytes, count {}", info.count);
+        assert_eq!(info.found(information), 0);
+        assert_eq!(prober.probe(base, RECEIVE | SEND).unwrap(), SEND);
+        assert_eq!(prober.probe(base, RECEIVE).unwrap(), 0);
     }
 
     #[test]

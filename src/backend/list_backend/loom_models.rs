@@ -383,7 +383,7 @@ mod tests {
     /// Another thread changes a raw descriptor that is ready while its answer is on the way: its first one, or that of
     /// a look. Its token may be reported until the change is over. Then comes the next one's, if there is one.
     fn while_a_raw_descriptor_is_looked_at(
-        is_suspect: bool,
+        is_queued: bool,
         next: &'static [usize],
         change: fn(&ListBackend<Fake>, RawFd),
     ) {
@@ -391,7 +391,7 @@ mod tests {
             let (backend, [fd, _]) = (backend(), sources());
             put(fd);
             backend.register(fd, Registration::untracked(Token(1), READ)).unwrap();
-            if is_suspect {
+            if is_queued {
                 assert_eq!(wait(&backend, Some(Duration::ZERO)), [1]);
                 // Its pause begins.
                 assert_eq!(wait(&backend, Some(Duration::ZERO)), []);
@@ -423,8 +423,8 @@ mod tests {
 
     #[test]
     fn a_raw_descriptor_goes_while_it_is_looked_at() {
-        for is_suspect in [false, true] {
-            while_a_raw_descriptor_is_looked_at(is_suspect, &[], |backend, fd| {
+        for is_queued in [false, true] {
+            while_a_raw_descriptor_is_looked_at(is_queued, &[], |backend, fd| {
                 backend.deregister(fd, None).unwrap();
             });
         }
@@ -432,11 +432,11 @@ mod tests {
 
     #[test]
     fn a_raw_descriptor_is_replaced_while_it_is_looked_at() {
-        for is_suspect in [false, true] {
-            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |backend, fd| {
+        for is_queued in [false, true] {
+            while_a_raw_descriptor_is_looked_at(is_queued, &[2], |backend, fd| {
                 backend.reregister(fd, None, Registration::untracked(Token(2), READ)).unwrap();
             });
-            while_a_raw_descriptor_is_looked_at(is_suspect, &[2], |backend, fd| {
+            while_a_raw_descriptor_is_looked_at(is_queued, &[2], |backend, fd| {
                 backend.deregister(fd, None).unwrap();
                 backend.register(fd, Registration::untracked(Token(2), READ)).unwrap();
             });

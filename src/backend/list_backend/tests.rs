@@ -305,7 +305,7 @@ fn what_has_gone_is_not_looked_at() {
     test.backend.deregister(test.fd(1), None).unwrap();
     kernel(|kernel| kernel.lengths.clear());
     test.wait();
-    assert_eq!(kernel(|kernel| kernel.lengths.clone()), [1, 2], "one suspect; the notifier and one more");
+    assert_eq!(kernel(|kernel| kernel.lengths.clone()), [1, 2], "one to recheck; the notifier and one more");
 }
 
 #[test]
@@ -439,8 +439,8 @@ fn what_becomes_suspect_during_a_look_is_looked_at_before_a_sleep() {
         kernel(|kernel| kernel.fails = None);
     });
     let mut events = Events::with_capacity(8);
-    let (_table, turn) = test.backend.registrations.begin(&mut events, None).unwrap();
-    assert_eq!(turn.timeout, NOW);
+    let (_table, plan) = test.backend.registrations.begin(&mut events, None).unwrap();
+    assert_eq!(plan.timeout, NOW);
 }
 
 /// A thread uses a number that it has closed. Another one opens and registers that meanwhile.

@@ -119,9 +119,9 @@ pub(in crate::backend) fn wait<P: Port>(
     events: &mut Events,
     timeout: Option<Duration>,
 ) -> io::Result<()> {
-    let (table, turn) = registrations.begin(events, timeout)?;
+    let (table, plan) = registrations.begin(events, timeout)?;
     drop(table);
-    let mut timeout = turn.timeout;
+    let mut timeout = plan.timeout;
     while events.spare() > 0 {
         let mut is_alert = false;
         let result = port.fetch(events.spare(), timeout, &mut |batch| {
@@ -142,7 +142,7 @@ pub(in crate::backend) fn wait<P: Port>(
         }
         timeout = Some(Duration::ZERO);
     }
-    registrations.end(registrations.lock(), &turn, events)
+    registrations.end(registrations.lock(), &plan, events)
 }
 
 impl<P: Port> Table<Associations<P>> {
@@ -157,9 +157,9 @@ impl<P: Port> Table<Associations<P>> {
             return;
         }
         self.driver.by_slot[key.slot as usize].associated = None;
-        self.answer(key.slot, raw, events);
+        self.apply(key.slot, raw, events);
         // It is this very thread that will look at the suspects.
-        self.take_news_of_suspects();
+        self.take_new_rechecks();
     }
 }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 #[cfg(all(test, wakeful_loom))]
 use loom::sync::{Mutex, MutexGuard};
 
-use self::table::{already_exists, not_found, Looks};
+use self::table::{already_exists, not_found, RecheckRound};
 pub(in crate::backend) use self::table::{Driver, Snapshot, Table};
 use super::poll_entry::PollEntry;
 use super::watch::{Blocked, Registration, WatchKey, LONGEST_PAUSE};
@@ -32,14 +32,14 @@ pub(in crate::backend) struct Registrations<D: Driver>(Box<Mutex<Table<D>>>);
 pub(in crate::backend) type Locked<'a, D> = MutexGuard<'a, Table<D>>;
 
 /// What a call does beside asking the kernel, and when.
-pub(in crate::backend) struct Turn {
+pub(in crate::backend) struct WaitPlan {
     /// How long the kernel may sleep.
     pub(in crate::backend) timeout: Option<Duration>,
     had_events: usize,
-    suspects_come_last: bool,
+    rechecks_come_last: bool,
 }
 
-impl Turn {
+impl WaitPlan {
     /// An error of the kernel's says nothing if there are events to report.
     #[cold]
     pub(in crate::backend) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
@@ -80,7 +80,7 @@ impl<D: Driver> Registrations<D> {
             let mut table = self.lock();
             if table.at_fd(fd).is_some() {
                 let identity;
-                (table, identity) = self.make_room(table, fd, file.0)?;
+                (table, identity) = self.drop_closed(table, fd, file.0)?;
                 if identity != file.0 {
                     // Another thread has closed `fd`, and this is the next file with that number.
                     continue;
@@ -93,7 +93,7 @@ impl<D: Driver> Registrations<D> {
 
     /// Drops the registration of `fd`, if it isn't the source that `fd` stands for.
     #[cold]
-    fn make_room<'a>(
+    fn drop_closed<'a>(
         &'a self,
         table: Locked<'a, D>,
         fd: RawFd,
@@ -122,9 +122,9 @@ impl<D: Driver> Registrations<D> {
     #[inline]
     fn find_key(&self, key: WatchKey) -> (Locked<'_, D>, io::Result<WatchKey>) {
         let table = self.lock();
-        match table.doubted(key) {
+        match table.replaceable(key) {
             None => (table, Ok(key)),
-            Some(asked) => self.check_file(table, asked, key),
+            Some(snapshot) => self.check_file(table, snapshot, key),
         }
     }
 
@@ -133,11 +133,11 @@ impl<D: Driver> Registrations<D> {
     fn check_file<'a>(
         &'a self,
         table: Locked<'a, D>,
-        asked: Snapshot,
+        snapshot: Snapshot,
         key: WatchKey,
     ) -> (Locked<'a, D>, io::Result<WatchKey>) {
         drop(table);
-        let was_closed = asked.was_closed::<D::Entry>(0, true);
+        let was_closed = snapshot.was_closed::<D::Entry>(0, true);
         let mut table = self.lock();
         if was_closed {
             table.vacate(key);
@@ -188,33 +188,33 @@ impl<D: Driver> Registrations<D> {
         let (mut table, found) = self.find_key(key);
         // Deregistered meanwhile: nothing to arm.
         let _ = found.and_then(|key| table.change(key, |watch| watch.rearm(blocked)));
-        if blocked.leaves_doubt() {
+        if blocked.needs_recheck() {
             // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
-            return self.look_at(table, key);
+            return self.recheck_one(table, key);
         }
         table
     }
 
     /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
     #[inline(never)]
-    pub(in crate::backend) fn look_at<'a>(
+    pub(in crate::backend) fn recheck_one<'a>(
         &'a self,
         mut table: Locked<'a, D>,
         key: WatchKey,
     ) -> Locked<'a, D> {
-        let Some((asked, ask)) = table.question(key) else {
+        let Some((snapshot, entry)) = table.recheck_entry(key) else {
             return table;
         };
-        let mut list = mem::take(&mut table.one);
+        let mut set = mem::take(&mut table.single);
         drop(table);
-        list.entries.clear();
-        list.entries.push(ask);
-        let looked = list.poll(Some(Duration::ZERO));
+        set.entries.clear();
+        set.entries.push(entry);
+        let rechecked = set.poll(Some(Duration::ZERO));
         let mut table = self.lock();
-        if looked.is_ok() {
-            table.acquit(&asked, list.entries[0].found());
+        if rechecked.is_ok() {
+            table.arm_used_up(&snapshot, set.entries[0].found());
         }
-        table.one = list;
+        table.single = set;
         table
     }
 
@@ -224,24 +224,24 @@ impl<D: Driver> Registrations<D> {
         &self,
         events: &mut Events,
         timeout: Option<Duration>,
-    ) -> io::Result<(Locked<'_, D>, Turn)> {
+    ) -> io::Result<(Locked<'_, D>, WaitPlan)> {
         let had_events = events.len();
         let mut timeout = timeout;
         let mut table = self.lock();
         // Suspects that are always ready could take all the room in each call. When they have, the others come first.
-        let suspects_come_last = mem::take(&mut table.suspects.filled_room);
-        if !suspects_come_last && !table.suspects.is_empty() {
-            let (locked, looked) = self.look_at_each(table, events);
+        let rechecks_come_last = mem::take(&mut table.rechecks.filled_events);
+        if !rechecks_come_last && !table.rechecks.is_empty() {
+            let (locked, rechecked) = self.recheck_all(table, events);
             table = locked;
-            if let Some(limit) = looked? {
+            if let Some(limit) = rechecked? {
                 timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
             }
-            table.suspects.filled_room = events.spare() == 0;
+            table.rechecks.filled_events = events.spare() == 0;
         }
-        if events.len() > had_events || suspects_come_last {
+        if events.len() > had_events || rechecks_come_last {
             timeout = Some(Duration::ZERO);
         }
-        Ok((table, Turn { timeout, had_events, suspects_come_last }))
+        Ok((table, WaitPlan { timeout, had_events, rechecks_come_last }))
     }
 
     /// What comes after what the kernel has told.
@@ -249,13 +249,13 @@ impl<D: Driver> Registrations<D> {
     pub(in crate::backend) fn end(
         &self,
         table: Locked<'_, D>,
-        turn: &Turn,
+        plan: &WaitPlan,
         events: &mut Events,
     ) -> io::Result<()> {
-        if turn.suspects_come_last && events.spare() > 0 && !table.suspects.is_empty() {
-            let (_table, looked) = self.look_at_each(table, events);
-            if events.len() == turn.had_events {
-                looked?;
+        if plan.rechecks_come_last && events.spare() > 0 && !table.rechecks.is_empty() {
+            let (_table, rechecked) = self.recheck_all(table, events);
+            if events.len() == plan.had_events {
+                rechecked?;
             }
         }
         Ok(())
@@ -263,25 +263,25 @@ impl<D: Driver> Registrations<D> {
 
     /// Looks at the suspects, reports those that are due, and answers when to look again.
     #[inline(never)]
-    pub(in crate::backend) fn look_at_each<'a>(
+    pub(in crate::backend) fn recheck_all<'a>(
         &'a self,
         mut table: Locked<'a, D>,
         events: &mut Events,
     ) -> (Locked<'a, D>, io::Result<Option<Duration>>) {
-        let mut looks = table.questions();
-        if looks.list.entries.is_empty() {
-            table.take_back(looks);
+        let mut round = table.begin_rechecks();
+        if round.set.entries.is_empty() {
+            table.end_rechecks(round);
             return (table, Ok(None));
         }
         drop(table);
-        let looked = looks.list.poll(Some(Duration::ZERO));
+        let rechecked = round.set.poll(Some(Duration::ZERO));
         let now = D::Entry::now();
-        match looked {
-            Ok(_) => table = self.apply(&mut looks, now, events),
+        match rechecked {
+            Ok(_) => table = self.apply(&mut round, now, events),
             Err(e) => {
-                looks.keep_all();
+                round.keep_all();
                 let mut table = self.lock();
-                table.take_back(looks);
+                table.end_rechecks(round);
                 // A signal handler may have run for the program to see. Any other error is the look's own, and what
                 // the kernel is asked next decides: the poll goes on, and looks again later.
                 let result = match e.kind() {
@@ -291,28 +291,28 @@ impl<D: Driver> Registrations<D> {
                 return (table, result);
             }
         }
-        let again = looks.again;
-        let has_news = table.take_back(looks);
-        let again = if has_news { Some(now) } else { again };
+        let again = round.again;
+        let has_new = table.end_rechecks(round);
+        let again = if has_new { Some(now) } else { again };
         (table, Ok(again.map(|again| again.saturating_duration_since(now))))
     }
 
     /// Applies what the kernel has answered to each of `looks`, some at a time.
-    fn apply(&self, looks: &mut Looks<D::Entry>, now: Instant, events: &mut Events) -> Locked<'_, D> {
-        let count = looks.asked.len();
+    fn apply(&self, round: &mut RecheckRound<D::Entry>, now: Instant, events: &mut Events) -> Locked<'_, D> {
+        let count = round.snapshots.len();
         let mut start = 0;
         loop {
             let end = (start + CHUNK).min(count);
             for index in start..end {
-                let (raw, asked) = (looks.list.entries[index].found(), &mut looks.asked[index]);
+                let (raw, snapshot) = (round.set.entries[index].found(), &mut round.snapshots[index]);
                 // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a
                 // number. What there is no room to report is looked at another time.
                 let may_be_another = if raw == 0 { D::FORGETS_CLOSED } else { events.spare() > 0 };
-                asked.is_gone = asked.was_closed::<D::Entry>(raw, may_be_another);
+                snapshot.is_gone = snapshot.was_closed::<D::Entry>(raw, may_be_another);
             }
             let mut table = self.lock();
             for index in start..end {
-                table.look(looks, index, now, events);
+                table.apply_recheck(round, index, now, events);
             }
             if end == count {
                 return table;
@@ -330,12 +330,12 @@ impl<D: Driver> Registrations<D> {
     ) -> Locked<'a, D> {
         let mut unchecked = mem::take(&mut table.unchecked);
         drop(table);
-        for (asked, raw) in &mut unchecked {
-            asked.is_gone = asked.was_closed::<D::Entry>(*raw, true);
+        for (snapshot, raw) in &mut unchecked {
+            snapshot.is_gone = snapshot.was_closed::<D::Entry>(*raw, true);
         }
         let mut table = self.lock();
-        for (asked, raw) in unchecked.drain(..) {
-            table.answer_checked(&asked, raw, events);
+        for (snapshot, raw) in unchecked.drain(..) {
+            table.apply_checked(&snapshot, raw, events);
         }
         table.unchecked = unchecked;
         table
@@ -386,22 +386,23 @@ mod tests {
 
     #[test]
     fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
-        let (one, _other) = UnixStream::pair().unwrap();
+        let (single, _other) = UnixStream::pair().unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registrations = Registrations::new(NullDriver);
         for _ in 0..1000 {
-            let (mut table, key) =
-                registrations.register(one.as_raw_fd(), Registration::tracked(Token(1), interest)).unwrap();
+            let (mut table, key) = registrations
+                .register(single.as_raw_fd(), Registration::tracked(Token(1), interest))
+                .unwrap();
             // It was told of, and then blocked in a direction that isn't known.
-            table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
+            table.apply(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
             table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
-            assert!(table.take_news_of_suspects());
+            assert!(table.take_new_rechecks());
             table.remove(key).unwrap();
         }
         let table = registrations.lock();
-        assert!(table.suspects.keys.capacity() < 10);
-        let (table, again) = registrations.look_at_each(table, &mut Events::with_capacity(1));
+        assert!(table.rechecks.keys.capacity() < 10);
+        let (table, again) = registrations.recheck_all(table, &mut Events::with_capacity(1));
         assert!(again.unwrap().is_none());
-        assert!(table.suspects.keys.is_empty());
+        assert!(table.rechecks.keys.is_empty());
     }
 }

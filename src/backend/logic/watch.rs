@@ -52,12 +52,12 @@
 use std::time::Instant;
 
 #[cfg(not(windows))]
-pub(in crate::backend) use self::suspicion::LONGEST_PAUSE;
-use self::suspicion::{Doubt, Suspicion, SHORTEST_PAUSE};
+pub(in crate::backend) use self::recheck::LONGEST_PAUSE;
+use self::recheck::{Reason, RecheckTimer, SHORTEST_PAUSE};
 use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};
 
-mod suspicion;
+mod recheck;
 
 /// What a program asks for with one source: the same for every backend.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(crate) enum Blocked {
 
 impl Blocked {
     /// Whether to look at once what the source is ready for, since an operation alone doesn't say.
-    pub(crate) fn leaves_doubt(self) -> bool {
+    pub(crate) fn needs_recheck(self) -> bool {
         !matches!(self, Blocked::Direction(_) | Blocked::Short(_))
     }
 }
@@ -119,13 +119,13 @@ pub(crate) type WatchKey = super::slab::Key;
 
 /// What a look at the suspects has shown.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum Recheck {
     /// None is left: all were used up, and are armed now.
-    Clear,
+    Done,
     /// Report these.
     Report(Readiness),
     /// Some are still ready: look again at this time.
-    Later(Instant),
+    At(Instant),
 }
 
 /// One registration on a one-shot kernel.
@@ -135,11 +135,11 @@ pub(crate) struct Watch {
     kind: FileKind,
     armed: Option<Interest>,
     /// By direction, in the order of [`DIRECTIONS`].
-    suspects: [Option<Suspicion>; 3],
+    rechecks: [Option<RecheckTimer>; 3],
     /// What the kernel said last, if a flag of it lasts: only a change of it may be reported.
     lasting: Option<Readiness>,
     /// Which of [`ENDINGS`] were reported, and not seen absent since.
-    told: Readiness,
+    reported_ends: Readiness,
     /// What is armed though nothing was used up: a second time it is suspected.
     spurious: Option<Interest>,
 }
@@ -157,9 +157,9 @@ impl Watch {
             registration,
             kind: FileKind::Other,
             armed: Some(registration.interest),
-            suspects: [None; 3],
+            rechecks: [None; 3],
             lasting: None,
-            told: Readiness::NONE,
+            reported_ends: Readiness::NONE,
             spurious: None,
         }
     }
@@ -187,27 +187,27 @@ impl Watch {
     /// Whether errors and hang-ups would be news, though no direction be armed. If not, and none is, leave the source
     /// out: a kernel tells of them unasked, for as long as they last.
     pub(crate) fn awaits_end(&self) -> bool {
-        !self.told.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+        !self.reported_ends.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
     }
 
     /// Whether it would be news that the peer sends no more.
     pub(crate) fn awaits_read_end(&self) -> bool {
-        self.registration.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
+        self.registration.interest.is_readable() && !self.reported_ends.intersects(Readiness::READ_CLOSED)
     }
 
     /// What is to be looked at when the poller comes by.
     #[inline]
-    pub(crate) fn suspect(&self) -> Option<Interest> {
-        if self.is_unsuspected() {
+    pub(crate) fn to_recheck(&self) -> Option<Interest> {
+        if self.has_no_recheck() {
             return None;
         }
-        let mut suspect = None;
+        let mut pending = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
-            if self.suspects[index].is_some_and(|suspicion| suspicion.doubt != Doubt::Rests) {
-                suspect = join(suspect, Some(direction));
+            if self.rechecks[index].is_some_and(|timer| timer.reason != Reason::Resting) {
+                pending = join(pending, Some(direction));
             }
         }
-        suspect
+        pending
     }
 
     /// `reregister`: all is asked anew.
@@ -224,7 +224,7 @@ impl Watch {
         if !is_plain
             || self.registration.tracking == Tracking::Untracked
             || self.kind == FileKind::Steady
-            || !self.is_at_rest()
+            || !self.is_plain_state()
         {
             return self.ready_for_more(found);
         }
@@ -237,52 +237,52 @@ impl Watch {
 
     /// Nothing is suspected, and no error or hang-up was reported.
     #[inline]
-    fn is_at_rest(&self) -> bool {
-        let has_told = !self.told.without(Readiness::READ_CLOSED).is_none();
-        !has_told && self.lasting.is_none() && self.is_unsuspected()
+    fn is_plain_state(&self) -> bool {
+        let has_reported = !self.reported_ends.without(Readiness::READ_CLOSED).is_none();
+        !has_reported && self.lasting.is_none() && self.has_no_recheck()
     }
 
     #[inline]
-    fn is_unsuspected(&self) -> bool {
-        self.suspects.iter().all(Option::is_none)
+    fn has_no_recheck(&self) -> bool {
+        self.rechecks.iter().all(Option::is_none)
     }
 
     /// As [`ready`](Watch::ready), of what is more than readable and writable, or of more than an operation's
     /// direction.
     fn ready_for_more(&mut self, found: Readiness) -> Option<Readiness> {
-        let found = self.asked_of(found);
+        let found = self.of_interest(found);
         self.forget_absent(found);
         let used = self.used(found)?;
         let is_armed = self.armed.and_then(|armed| armed.intersection(used)).is_some();
-        let is_news = !found.and(ENDINGS).without(self.told).is_none();
+        let is_news = !found.and(ENDINGS).without(self.reported_ends).is_none();
         if !is_armed && !is_news {
             return None;
         }
         let mut reported = self.in_each_direction(found);
         // At the end of a source nothing blocks, but a kernel that is asked about no direction says none. Nor does it
         // say those that are suspected, and may have been used up.
-        let unsaid = match self.armed.is_none() || !tells_direction(reported) {
+        let unreported = match self.armed.is_none() || !has_direction(reported) {
             true => Some(used),
-            false => self.suspect().and_then(|suspect| suspect.intersection(used)),
+            false => self.to_recheck().and_then(|pending| pending.intersection(used)),
         };
-        if let Some(unsaid) = unsaid {
-            reported = reported.union(only(self.registration.interest, readiness_of(unsaid)));
+        if let Some(unreported) = unreported {
+            reported = reported.union(only(self.registration.interest, readiness_of(unreported)));
         }
-        self.told = self.told.union(found.and(ENDINGS));
+        self.reported_ends = self.reported_ends.union(found.and(ENDINGS));
         // What wasn't asked for was ready when it was last reported, so that it is now is no change.
-        let unasked = self.quiet_of(self.registration.interest).map_or(Readiness::NONE, flags_of);
+        let unasked = self.disarmed_of(self.registration.interest).map_or(Readiness::NONE, flags_of);
         let unasked = unasked.without(Readiness::READ_CLOSED.union(Readiness::LEFTOVER));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         let has_error = found.intersects(Readiness::ERROR);
         let hung_up = is_hang_up(found);
-        self.lasting = lasts(found).then_some(said(found).union(unasked));
+        self.lasting = lasts(found).then_some(without_derived(found).union(unasked));
         self.rest(used);
         if self.kind == FileKind::Steady && !has_error {
             // Nothing uses it up, and what comes is asked for all the same.
         } else if hung_up || self.registration.tracking == Tracking::Untracked {
-            self.suspect_also(used, Doubt::Unseen);
+            self.schedule_recheck(used, Reason::Unseen);
         } else if let Some(priority) = used.intersection(Interest::PRIORITY_DATA) {
-            self.suspect_also(priority, Doubt::Priority);
+            self.schedule_recheck(priority, Reason::Priority);
         }
         Some(reported)
     }
@@ -297,7 +297,7 @@ impl Watch {
             }
             Blocked::Idle(Some(direction)) => {
                 let direction = direction.intersection(self.registration.interest);
-                if let Some(direction) = direction.and_then(|direction| self.quiet_of(direction)) {
+                if let Some(direction) = direction.and_then(|direction| self.disarmed_of(direction)) {
                     self.rearm_idle(direction);
                 }
             }
@@ -305,36 +305,36 @@ impl Watch {
             Blocked::Short(direction) => {
                 let ended =
                     Readiness::WRITE_CLOSED.union(Readiness::READ_CLOSED.when(direction.is_readable()));
-                if !self.told.intersects(ended) {
+                if !self.reported_ends.intersects(ended) {
                     self.rearm(Blocked::Direction(direction));
                 }
             }
             // Arming all would report the direction that did not block at once, and again after each blocked
             // operation (mio#1963): an unknown direction is suspected instead.
             Blocked::Idle(None) => {
-                if let Some(quiet) = self.quiet_of(self.registration.interest) {
-                    self.suspect_also(quiet, Doubt::Either);
+                if let Some(disarmed) = self.disarmed_of(self.registration.interest) {
+                    self.schedule_recheck(disarmed, Reason::Either);
                 }
             }
             Blocked::Unknown => {
-                if let Some(quiet) = self.quiet_of(self.registration.interest) {
-                    for suspicion in self.suspects.iter_mut().flatten() {
-                        if suspicion.doubt == Doubt::Unseen {
-                            suspicion.doubt = Doubt::Operation;
+                if let Some(disarmed) = self.disarmed_of(self.registration.interest) {
+                    for timer in self.rechecks.iter_mut().flatten() {
+                        if timer.reason == Reason::Unseen {
+                            timer.reason = Reason::Operation;
                         }
                     }
-                    self.suspect_also(quiet, Doubt::Operation);
+                    self.schedule_recheck(disarmed, Reason::Operation);
                     self.lasting = None;
-                    if self.has_told_an_error() {
-                        self.told = self.told.without(Readiness::ERROR);
+                    if self.has_reported_error() {
+                        self.reported_ends = self.reported_ends.without(Readiness::ERROR);
                     }
                 }
             }
             Blocked::Error => {
-                if self.has_told_an_error() {
-                    match self.quiet_of(self.registration.interest) {
-                        Some(quiet) => self.suspect_also(quiet, Doubt::Error),
-                        None => self.told = self.told.without(Readiness::ERROR),
+                if self.has_reported_error() {
+                    match self.disarmed_of(self.registration.interest) {
+                        Some(disarmed) => self.schedule_recheck(disarmed, Reason::Error),
+                        None => self.reported_ends = self.reported_ends.without(Readiness::ERROR),
                     }
                 }
             }
@@ -347,32 +347,32 @@ impl Watch {
             .union(Readiness::WRITE_CLOSED)
             .union(Readiness::READ_CLOSED.when(direction.is_readable()));
         let is_again = self.spurious.and_then(|spurious| spurious.intersection(direction)).is_some();
-        if is_again || self.told.intersects(lasting) {
-            self.suspect_also(direction, Doubt::Operation);
+        if is_again || self.reported_ends.intersects(lasting) {
+            self.schedule_recheck(direction, Reason::Operation);
         } else {
             self.arm(direction);
             self.spurious = join(self.spurious, Some(direction));
         }
     }
 
-    /// The kernel has just answered to [`suspect`](Watch::suspect): what isn't ready is what was used up.
-    pub(crate) fn acquit(&mut self, found: Readiness) {
-        let found = self.asked_of(found);
+    /// The kernel has just answered to [`to_recheck`](Watch::to_recheck): what isn't ready is what was used up.
+    pub(crate) fn arm_used_up(&mut self, found: Readiness) {
+        let found = self.of_interest(found);
         self.forget_absent(found);
         let ready = self.still_ready(found);
         self.lasting = self.lasting.map(|last| last.without(lost(last, self.with_unasked(last, found))));
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
-            self.acquit_one(index, direction, is_ready, found);
+            self.end_recheck(index, direction, is_ready, found);
         }
     }
 
     /// Whether the suspicion of a direction has ended.
-    fn acquit_one(&mut self, index: usize, direction: Interest, is_ready: bool, found: Readiness) -> bool {
-        let Some(Suspicion { doubt, .. }) = self.suspects[index] else {
+    fn end_recheck(&mut self, index: usize, direction: Interest, is_ready: bool, found: Readiness) -> bool {
+        let Some(RecheckTimer { reason, .. }) = self.rechecks[index] else {
             return true;
         };
-        if doubt == Doubt::Rests {
+        if reason == Reason::Resting {
             return true;
         }
         // What the kernel answers at once can't be slept on.
@@ -383,24 +383,24 @@ impl Watch {
             return true;
         }
         // What was in doubt is an error, not the direction; nor does what is steady block.
-        let is_over = match doubt {
-            Doubt::Error => !found.intersects(Readiness::ERROR),
+        let is_over = match reason {
+            Reason::Error => !found.intersects(Readiness::ERROR),
             _ => self.kind == FileKind::Steady && !lasts,
         };
         if is_over {
-            self.suspects[index] = None;
+            self.rechecks[index] = None;
         }
         is_over
     }
 
-    /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
-    pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
-        let found = self.asked_of(found);
+    /// The kernel has answered to [`to_recheck`](Watch::to_recheck) without sleeping; `found` may be nothing.
+    pub(crate) fn recheck(&mut self, found: Readiness, now: Instant) -> Recheck {
+        let found = self.of_interest(found);
         self.forget_absent(found);
         if self.awaits_end() && found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
             // It concerns every direction, suspect or not. The kernel is asked for it all the same, and answers at
             // once.
-            return Look::Later(now + SHORTEST_PAUSE);
+            return Recheck::At(now + SHORTEST_PAUSE);
         }
         let ready = self.still_ready(found);
         let has_changed = match self.lasting {
@@ -416,33 +416,33 @@ impl Watch {
         let mut next: Option<Instant> = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
-            if self.acquit_one(index, direction, is_ready, found) {
+            if self.end_recheck(index, direction, is_ready, found) {
                 continue;
             }
-            let Some(mut suspicion) = self.suspects[index] else {
+            let Some(mut timer) = self.rechecks[index] else {
                 continue;
             };
-            let due = suspicion.due(now);
+            let due = timer.due(now);
             // A change is due at once, at the first look too.
             if has_changed || now >= due {
-                let may_give_up = self.may_give_up(direction, suspicion.doubt);
-                let is_longest = suspicion.postpone(now, has_changed, may_give_up);
-                let is_news = match suspicion.doubt {
-                    Doubt::Error => true,
+                let may_give_up = self.may_give_up(direction, timer.reason);
+                let is_longest = timer.postpone(now, has_changed, may_give_up);
+                let is_news = match timer.reason {
+                    Reason::Error => true,
                     _ if !is_ready => false,
                     _ if has_changed => true,
                     _ => !(self.is_silent() || may_give_up && is_longest),
                 };
                 if is_news {
                     report = join(report, Some(direction));
-                    if suspicion.doubt.is_of_operation() {
-                        suspicion.doubt = if is_hang_up(found) { Doubt::Unseen } else { Doubt::Rests };
+                    if timer.reason.is_of_operation() {
+                        timer.reason = if is_hang_up(found) { Reason::Unseen } else { Reason::Resting };
                     }
                 }
             }
-            self.suspects[index] = Some(suspicion);
-            if suspicion.doubt != Doubt::Rests {
-                let due = suspicion.due(now);
+            self.rechecks[index] = Some(timer);
+            if timer.reason != Reason::Resting {
+                let due = timer.due(now);
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
@@ -451,15 +451,15 @@ impl Watch {
                 if lasts(found) {
                     self.lasting.get_or_insert(found);
                 }
-                let unsaid = Readiness::READ_CLOSED.when(!report.is_readable());
-                self.told = self.told.union(found.and(ENDINGS).without(unsaid));
-                let told = only(report, self.in_each_direction(found));
+                let unreported = Readiness::READ_CLOSED.when(!report.is_readable());
+                self.reported_ends = self.reported_ends.union(found.and(ENDINGS).without(unreported));
+                let reported = only(report, self.in_each_direction(found));
                 // A bare hang-up counts as readable, which may not be what was looked at.
-                let unsaid = readiness_of(report).when(!tells_direction(told));
-                Look::Report(told.union(unsaid))
+                let unreported = readiness_of(report).when(!has_direction(reported));
+                Recheck::Report(reported.union(unreported))
             }
-            (None, Some(next)) => Look::Later(next),
-            (None, None) => Look::Clear,
+            (None, Some(next)) => Recheck::At(next),
+            (None, None) => Recheck::Done,
         }
     }
 
@@ -470,18 +470,19 @@ impl Watch {
     }
 
     /// Whether a direction that stays ready for long is ready for ever: of those at their end few come back.
-    fn may_give_up(&self, direction: Interest, doubt: Doubt) -> bool {
-        doubt == Doubt::Priority
+    fn may_give_up(&self, direction: Interest, reason: Reason) -> bool {
+        reason == Reason::Priority
             || self.lasting.is_some_and(is_hang_up)
-            || direction.is_readable() && self.told.intersects(Readiness::READ_CLOSED)
+            || direction.is_readable() && self.reported_ends.intersects(Readiness::READ_CLOSED)
     }
 
-    fn has_told_an_error(&self) -> bool {
-        self.told.intersects(Readiness::ERROR) && !self.told.intersects(Readiness::WRITE_CLOSED)
+    fn has_reported_error(&self) -> bool {
+        self.reported_ends.intersects(Readiness::ERROR)
+            && !self.reported_ends.intersects(Readiness::WRITE_CLOSED)
     }
 
     /// Those of `directions` that aren't armed.
-    fn quiet_of(&self, directions: Interest) -> Option<Interest> {
+    fn disarmed_of(&self, directions: Interest) -> Option<Interest> {
         match self.armed {
             Some(armed) => directions.remove(armed),
             None => Some(directions),
@@ -491,7 +492,7 @@ impl Watch {
     /// What isn't said any more is news when it comes again. A kernel says it unasked, but for the end of reading.
     fn forget_absent(&mut self, found: Readiness) {
         let unasked = Readiness::ERROR.union(Readiness::WRITE_CLOSED);
-        self.told = self.told.without(unasked.without(found));
+        self.reported_ends = self.reported_ends.without(unasked.without(found));
     }
 
     /// The readiness of `directions` is used up: the next change counts.
@@ -500,38 +501,38 @@ impl Watch {
         self.spurious = self.spurious.and_then(|spurious| spurious.remove(directions));
         // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
         let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
-        let was_at_rest = self.is_at_rest();
-        self.told = self.told.and(lasting);
-        if was_at_rest {
+        let was_plain_state = self.is_plain_state();
+        self.reported_ends = self.reported_ends.and(lasting);
+        if was_plain_state {
             return;
         }
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_some() {
-                self.suspects[index] = None;
+                self.rechecks[index] = None;
             }
         }
-        if self.suspect().is_none() {
+        if self.to_recheck().is_none() {
             self.lasting = None;
         }
     }
 
     /// Suspects `directions`; what is suspected already keeps its pause and its timer: to restart it each time would
     /// postpone the report for ever.
-    fn suspect_also(&mut self, directions: Interest, doubt: Doubt) {
+    fn schedule_recheck(&mut self, directions: Interest, reason: Reason) {
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_none() {
                 continue;
             }
-            match &mut self.suspects[index] {
-                Some(suspicion) if suspicion.doubt == Doubt::Rests => {
-                    suspicion.renew(doubt);
+            match &mut self.rechecks[index] {
+                Some(timer) if timer.reason == Reason::Resting => {
+                    timer.renew(reason);
                 }
                 // An error that may be another by now is to be reported whatever else is in doubt.
-                Some(suspicion) if matches!(suspicion.doubt, Doubt::Operation | Doubt::Either) => {
-                    suspicion.doubt = doubt;
+                Some(timer) if matches!(timer.reason, Reason::Operation | Reason::Either) => {
+                    timer.reason = reason;
                 }
                 Some(_) => {}
-                none => *none = Some(Suspicion::new(doubt)),
+                none => *none = Some(RecheckTimer::new(reason)),
             }
         }
     }
@@ -542,9 +543,9 @@ impl Watch {
             if directions.intersection(direction).is_none() {
                 continue;
             }
-            match &mut self.suspects[index] {
-                Some(suspicion) if suspicion.doubt.is_of_operation() => {
-                    suspicion.doubt = Doubt::Rests;
+            match &mut self.rechecks[index] {
+                Some(timer) if timer.reason.is_of_operation() => {
+                    timer.reason = Reason::Resting;
                 }
                 _ => {}
             }
@@ -558,29 +559,29 @@ impl Watch {
         if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
             return Some(self.registration.interest);
         }
-        directions(said(found))?.intersection(self.registration.interest)
+        directions(without_derived(found))?.intersection(self.registration.interest)
     }
 
     /// Of the suspects, those that `found` makes progress in. An error that was reported and lasts is none.
     fn still_ready(&self, found: Readiness) -> Option<Interest> {
-        let is_old = self.told.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
+        let is_old = self.reported_ends.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
         if is_old && self.registration.tracking == Tracking::Tracked && !is_hang_up(found) {
-            return directions(said(found))?.intersection(self.registration.interest);
+            return directions(without_derived(found))?.intersection(self.registration.interest);
         }
         self.used(found)
     }
 
     /// `found`, and of what was found `last` the flags that weren't asked for now.
     fn with_unasked(&self, last: Readiness, found: Readiness) -> Readiness {
-        let unasked = match self.suspect() {
+        let unasked = match self.to_recheck() {
             Some(asked) => self.registration.interest.remove(asked),
             None => Some(self.registration.interest),
         };
-        said(found).union(said(last).and(unasked.map_or(Readiness::NONE, flags_of)))
+        without_derived(found).union(without_derived(last).and(unasked.map_or(Readiness::NONE, flags_of)))
     }
 
     /// `found`, less the directions that aren't of interest, and less an end that is none.
-    fn asked_of(&self, found: Readiness) -> Readiness {
+    fn of_interest(&self, found: Readiness) -> Readiness {
         // A reader has no pipe to write to, and of a socket the kernel says apart that both halves are closed: there
         // an error closes nothing.
         let has_no_reader_to_lose = self.registration.interest.is_readable() || self.kind == FileKind::Socket;
@@ -598,7 +599,7 @@ impl Watch {
 }
 
 /// `found` without what follows from other flags.
-fn said(found: Readiness) -> Readiness {
+fn without_derived(found: Readiness) -> Readiness {
     found
         .without(Readiness::READABLE.when(found.intersects(Readiness::DERIVED_READ)))
         .without(Readiness::WRITABLE.when(found.intersects(Readiness::DERIVED_WRITE)))
@@ -617,7 +618,7 @@ fn lost(last: Readiness, now: Readiness) -> Readiness {
 
 /// Whether `now` says something that `last` didn't: that a half is open again, too, but not what was used up.
 fn has_changed(last: Readiness, now: Readiness) -> bool {
-    let last = said(last);
+    let last = without_derived(last);
     last.without(lost(last, now)) != now
 }
 
@@ -645,7 +646,7 @@ fn only(wanted: Interest, found: Readiness) -> Readiness {
         .without(Readiness::PRIORITY.when(!wanted.is_priority()))
 }
 
-fn tells_direction(found: Readiness) -> bool {
+fn has_direction(found: Readiness) -> bool {
     found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY))
 }
 

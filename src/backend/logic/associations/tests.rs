@@ -145,7 +145,7 @@ impl Test {
 
     /// Looks at the suspects, and answers when to look again.
     fn look(&self, events: &mut Events) -> Option<std::time::Duration> {
-        self.registrations.look_at_each(self.table(), events).1.unwrap()
+        self.registrations.recheck_all(self.table(), events).1.unwrap()
     }
 
     /// What is asked about the socket, if anything.
@@ -348,10 +348,10 @@ fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
     assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
-    assert!(!test.table().take_news_of_suspects());
+    assert!(!test.table().take_new_rechecks());
     test.table().change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
-    assert!(test.table().take_news_of_suspects());
-    drop(test.registrations.look_at(test.table(), key));
+    assert!(test.table().take_new_rechecks());
+    drop(test.registrations.recheck_one(test.table(), key));
     assert_eq!(test.asked(), Some(READ), "it is writable still");
 }
 

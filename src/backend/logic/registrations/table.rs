@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::super::fd_map::FdMap;
 use super::super::poll_entry::{PollEntry, PollMask, PollSet};
 use super::super::slab::Slab;
-use super::super::watch::{Look, Registration, Tracking, Watch, WatchKey};
+use super::super::watch::{Recheck, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -43,26 +43,26 @@ pub(in crate::backend) struct Table<D: Driver> {
     /// Who has each registered descriptor.
     by_fd: FdMap,
     pub(in crate::backend) driver: D,
-    pub(in crate::backend) suspects: Suspects,
+    pub(in crate::backend) rechecks: RecheckQueue,
     /// What the kernel has answered about raw descriptors, and may be about the next owners of their numbers.
     pub(in crate::backend) unchecked: Vec<(Snapshot, u32)>,
     /// Kept for its memory: what the suspects are looked at with.
-    looks: Looks<D::Entry>,
+    round: RecheckRound<D::Entry>,
     /// Kept for its memory: what one registration is looked at with.
-    pub(in crate::backend) one: PollSet<D::Entry>,
+    pub(in crate::backend) single: PollSet<D::Entry>,
 }
 
 /// The registrations whose watch has a suspect.
 #[derive(Default)]
-pub(in crate::backend) struct Suspects {
+pub(in crate::backend) struct RecheckQueue {
     /// Of those that have gone too, until the next look.
     pub(super) keys: Vec<WatchKey>,
     /// How many have gone, at least.
-    stale: usize,
+    gone: usize,
     /// One has become suspect since the last look.
-    has_news: bool,
+    has_new: bool,
     /// Whether the last look left no room for others.
-    pub(in crate::backend) filled_room: bool,
+    pub(in crate::backend) filled_events: bool,
 }
 
 struct Record {
@@ -73,9 +73,9 @@ struct Record {
     /// Counts the changes of the watch.
     version: u32,
     /// Whether it is in the list of suspects.
-    is_suspect: bool,
+    is_queued: bool,
     /// Its owner may close the descriptor before it deregisters.
-    is_doubtful: bool,
+    may_be_replaced: bool,
 }
 
 /// One registration as it was when the kernel was asked about it.
@@ -91,10 +91,10 @@ pub(in crate::backend) struct Snapshot {
 }
 
 /// One look at all suspects.
-pub(in crate::backend) struct Looks<E: PollEntry> {
+pub(in crate::backend) struct RecheckRound<E: PollEntry> {
     /// What is asked about each of `asked`.
-    pub(in crate::backend) list: PollSet<E>,
-    pub(in crate::backend) asked: Vec<Snapshot>,
+    pub(in crate::backend) set: PollSet<E>,
+    pub(in crate::backend) snapshots: Vec<Snapshot>,
     /// So many of `asked` are suspects still: the first ones.
     kept: usize,
     /// When to look again.
@@ -108,10 +108,10 @@ impl<D: Driver> Table<D> {
             records: Slab::new(),
             by_fd: FdMap::default(),
             driver,
-            suspects: Suspects::default(),
+            rechecks: RecheckQueue::default(),
             unchecked: Vec::new(),
-            looks: Looks::default(),
-            one: PollSet::default(),
+            round: RecheckRound::default(),
+            single: PollSet::default(),
         }
     }
 
@@ -125,7 +125,7 @@ impl<D: Driver> Table<D> {
         self.driver.accepts(fd)?;
         let watch = Watch::new(registration).of_kind(kind);
         let mask = PollMask::of(&watch);
-        let record = Record { fd, identity, watch, version: 0, is_suspect: false, is_doubtful: false };
+        let record = Record { fd, identity, watch, version: 0, is_queued: false, may_be_replaced: false };
         let key = self.records.insert(record);
         self.by_fd.insert(fd, key);
         if let Err(e) = self.driver.submit(key, fd, mask) {
@@ -144,17 +144,17 @@ impl<D: Driver> Table<D> {
     ) -> io::Result<()> {
         let record = self.records.get_mut(key).ok_or_else(not_found)?;
         change(&mut record.watch);
-        record.refresh(key, &mut self.driver, &mut self.suspects)
+        record.refresh(key, &mut self.driver, &mut self.rechecks)
     }
 
     pub(in crate::backend) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
         if self.take(key).ok_or_else(not_found)? {
             // Or the list would grow for those that have gone, where nothing polls.
-            self.suspects.stale += 1;
-            if self.suspects.stale * 2 > self.suspects.keys.len() {
+            self.rechecks.gone += 1;
+            if self.rechecks.gone * 2 > self.rechecks.keys.len() {
                 let records = &self.records;
-                self.suspects.keys.retain(|&key| records.get(key).is_some());
-                self.suspects.stale = 0;
+                self.rechecks.keys.retain(|&key| records.get(key).is_some());
+                self.rechecks.gone = 0;
             }
         }
         Ok(())
@@ -167,24 +167,24 @@ impl<D: Driver> Table<D> {
 
     /// Drops a registration, if it is there; whether it was suspect.
     fn take(&mut self, key: WatchKey) -> Option<bool> {
-        let Record { fd, is_suspect, .. } = self.records.remove(key)?;
+        let Record { fd, is_queued, .. } = self.records.remove(key)?;
         self.by_fd.remove(fd);
         self.driver.forget(key, fd);
-        Some(is_suspect)
+        Some(is_queued)
     }
 
     /// From now on the descriptor may be closed without `deregister`, as a raw one.
-    pub(in crate::backend) fn doubt(&mut self, key: WatchKey) {
+    pub(in crate::backend) fn allow_replacement(&mut self, key: WatchKey) {
         if let Some(record) = self.records.get_mut(key) {
-            record.is_doubtful = true;
+            record.may_be_replaced = true;
             record.version = record.version.wrapping_add(1);
         }
     }
 
-    /// What is to be found out about the file of a registration that is [doubted](Table::doubt), before it is changed.
+    /// What is to be found out about the file of a registration that is [replaceable](Table::allow_replacement), before it is changed.
     #[inline]
-    pub(in crate::backend) fn doubted(&self, key: WatchKey) -> Option<Snapshot> {
-        let record = self.records.get(key).filter(|record| record.is_doubtful)?;
+    pub(in crate::backend) fn replaceable(&self, key: WatchKey) -> Option<Snapshot> {
+        let record = self.records.get(key).filter(|record| record.may_be_replaced)?;
         Some(record.snapshot(key))
     }
 
@@ -200,67 +200,67 @@ impl<D: Driver> Table<D> {
     }
 
     /// What to ask about the suspects of one registration, if it has any.
-    pub(in crate::backend) fn question(&self, key: WatchKey) -> Option<(Snapshot, D::Entry)> {
+    pub(in crate::backend) fn recheck_entry(&self, key: WatchKey) -> Option<(Snapshot, D::Entry)> {
         let record = self.records.get(key)?;
-        let suspect = record.watch.suspect()?;
-        Some((record.snapshot(key), record.look_for::<D>(suspect)))
+        let directions = record.watch.to_recheck()?;
+        Some((record.snapshot(key), record.entry_for::<D>(directions)))
     }
 
-    /// The kernel has answered `raw` to the [`question`](Table::question).
-    pub(in crate::backend) fn acquit(&mut self, asked: &Snapshot, raw: u32) {
-        let Some(record) = self.records.get_mut(asked.key).filter(|record| record.is_as(asked)) else {
+    /// The kernel has answered `raw` to the [`recheck_entry`](Table::recheck_entry).
+    pub(in crate::backend) fn arm_used_up(&mut self, snapshot: &Snapshot, raw: u32) {
+        let Some(record) = self.records.get_mut(snapshot.key).filter(|record| record.is_as(snapshot)) else {
             return;
         };
         if raw & D::Entry::INVALID == 0 {
-            record.watch.acquit(D::Entry::FLAGS.levels(raw));
+            record.watch.arm_used_up(D::Entry::FLAGS.levels(raw));
         }
         // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
-        let _ = record.refresh(asked.key, &mut self.driver, &mut self.suspects);
+        let _ = record.refresh(snapshot.key, &mut self.driver, &mut self.rechecks);
     }
 
-    /// What to ask about all suspects. [`take_back`](Table::take_back) follows.
-    pub(in crate::backend) fn questions(&mut self) -> Looks<D::Entry> {
-        let mut looks = mem::take(&mut self.looks);
-        for key in self.suspects.keys.drain(..) {
+    /// What to ask about all suspects. [`end_rechecks`](Table::end_rechecks) follows.
+    pub(in crate::backend) fn begin_rechecks(&mut self) -> RecheckRound<D::Entry> {
+        let mut round = mem::take(&mut self.round);
+        for key in self.rechecks.keys.drain(..) {
             let Some(record) = self.records.get_mut(key) else {
                 continue;
             };
-            match record.watch.suspect() {
-                Some(suspect) => {
-                    looks.list.entries.push(record.look_for::<D>(suspect));
-                    looks.asked.push(record.snapshot(key));
+            match record.watch.to_recheck() {
+                Some(directions) => {
+                    round.set.entries.push(record.entry_for::<D>(directions));
+                    round.snapshots.push(record.snapshot(key));
                 }
-                None => record.is_suspect = false,
+                None => record.is_queued = false,
             }
         }
-        self.suspects.stale = 0;
-        self.suspects.has_news = false;
-        looks
+        self.rechecks.gone = 0;
+        self.rechecks.has_new = false;
+        round
     }
 
     /// The looks are over. Whether one has become suspect meanwhile.
-    pub(in crate::backend) fn take_back(&mut self, mut looks: Looks<D::Entry>) -> bool {
-        let kept = &mut looks.asked[..looks.kept];
+    pub(in crate::backend) fn end_rechecks(&mut self, mut round: RecheckRound<D::Entry>) -> bool {
+        let kept = &mut round.snapshots[..round.kept];
         // It is the first next time, so that none starves.
-        kept.rotate_left(looks.first_without_room.unwrap_or(0));
-        let news = self.suspects.keys.len();
-        self.suspects.keys.extend(kept.iter().map(|asked| asked.key));
-        self.suspects.keys.rotate_left(news);
-        looks.clear();
-        self.looks = looks;
-        self.suspects.has_news
+        kept.rotate_left(round.first_without_room.unwrap_or(0));
+        let news = self.rechecks.keys.len();
+        self.rechecks.keys.extend(kept.iter().map(|snapshot| snapshot.key));
+        self.rechecks.keys.rotate_left(news);
+        round.clear();
+        self.round = round;
+        self.rechecks.has_new
     }
 
     /// Whether one has become suspect since the last look, or since this was asked.
     #[allow(dead_code)] // who shows lists tells each change
-    pub(in crate::backend) fn take_news_of_suspects(&mut self) -> bool {
-        mem::take(&mut self.suspects.has_news)
+    pub(in crate::backend) fn take_new_rechecks(&mut self) -> bool {
+        mem::take(&mut self.rechecks.has_new)
     }
 
     /// The kernel has answered `raw` to what was asked for the registration in `slot`. If that is a raw descriptor's,
     /// and there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
     #[inline(never)]
-    pub(in crate::backend) fn answer(&mut self, slot: u32, raw: u32, events: &mut Events) {
+    pub(in crate::backend) fn apply(&mut self, slot: u32, raw: u32, events: &mut Events) {
         let Some((key, record)) = self.records.entry_at(slot) else {
             return;
         };
@@ -270,101 +270,113 @@ impl<D: Driver> Table<D> {
             return;
         }
         let is_closed = is_raw && raw & D::Entry::INVALID != 0;
-        if is_closed || !record.report(key, raw, &mut self.driver, &mut self.suspects, events) {
+        if is_closed || !record.report(key, raw, &mut self.driver, &mut self.rechecks, events) {
             self.vacate(key);
         }
     }
 
-    /// As [`answer`](Table::answer), once it is known whether the source is there.
-    pub(in crate::backend) fn answer_checked(&mut self, asked: &Snapshot, raw: u32, events: &mut Events) {
-        let key = asked.key;
+    /// As [`apply`](Table::apply), once it is known whether the source is there.
+    pub(in crate::backend) fn apply_checked(&mut self, snapshot: &Snapshot, raw: u32, events: &mut Events) {
+        let key = snapshot.key;
         // What has changed meanwhile is answered anew.
-        if let Some(record) = self.records.get_mut(key).filter(|record| record.is_as(asked)) {
-            if asked.is_gone || !record.report(key, raw, &mut self.driver, &mut self.suspects, events) {
+        if let Some(record) = self.records.get_mut(key).filter(|record| record.is_as(snapshot)) {
+            if snapshot.is_gone || !record.report(key, raw, &mut self.driver, &mut self.rechecks, events) {
                 self.vacate(key);
             }
         }
     }
 
     /// Applies the answer to one of `looks`.
-    pub(in crate::backend) fn look(
+    pub(in crate::backend) fn apply_recheck(
         &mut self,
-        looks: &mut Looks<D::Entry>,
+        round: &mut RecheckRound<D::Entry>,
         index: usize,
         now: Instant,
         events: &mut Events,
     ) {
-        let (asked, raw) = (looks.asked[index], looks.list.entries[index].found());
+        let (snapshot, raw) = (round.snapshots[index], round.set.entries[index].found());
         // Without room for a report a look would be wasted: the next call looks again, at once.
         let due = if raw != 0 && events.spare() == 0 {
-            looks.first_without_room.get_or_insert(looks.kept);
+            round.first_without_room.get_or_insert(round.kept);
             Some(now)
         } else {
-            self.look_at(&asked, raw, now, events)
+            self.recheck_one(&snapshot, raw, now, events)
         };
         if let Some(due) = due {
-            looks.again = Some(looks.again.map_or(due, |again| again.min(due)));
-            looks.asked[looks.kept] = asked;
-            looks.kept += 1;
+            round.again = Some(round.again.map_or(due, |again| again.min(due)));
+            round.snapshots[round.kept] = snapshot;
+            round.kept += 1;
         }
     }
 
     /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
-    fn look_at(&mut self, asked: &Snapshot, raw: u32, now: Instant, events: &mut Events) -> Option<Instant> {
-        let key = asked.key;
+    fn recheck_one(
+        &mut self,
+        snapshot: &Snapshot,
+        raw: u32,
+        now: Instant,
+        events: &mut Events,
+    ) -> Option<Instant> {
+        let key = snapshot.key;
         let record = self.records.get_mut(key)?;
-        if !record.is_as(asked) {
+        if !record.is_as(snapshot) {
             // The answer is to another question.
-            record.is_suspect = record.watch.suspect().is_some();
-            return record.is_suspect.then_some(now);
+            record.is_queued = record.watch.to_recheck().is_some();
+            return record.is_queued.then_some(now);
         }
-        if asked.is_gone {
+        if snapshot.is_gone {
             self.vacate(key);
             return None;
         }
         let found = D::Entry::FLAGS.levels(raw);
-        let mut look = record.watch.look(found, now);
-        if let Look::Report(reported) = look {
+        let mut recheck = record.watch.recheck(found, now);
+        if let Recheck::Report(reported) = recheck {
             events.push(event::<D>(record.watch.token(), reported, raw));
-            look = record.watch.look(found, now);
+            recheck = record.watch.recheck(found, now);
         }
-        if record.refresh(key, &mut self.driver, &mut self.suspects).is_err() {
+        if record.refresh(key, &mut self.driver, &mut self.rechecks).is_err() {
             self.vacate(key);
             return None;
         }
-        match look {
-            Look::Later(due) => Some(due),
-            Look::Report(_) => Some(now),
-            Look::Clear => {
-                record.is_suspect = false;
+        match recheck {
+            Recheck::At(due) => Some(due),
+            Recheck::Report(_) => Some(now),
+            Recheck::Done => {
+                record.is_queued = false;
                 None
             }
         }
     }
 }
 
-impl Suspects {
+impl RecheckQueue {
     pub(in crate::backend) fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 }
 
-impl<E: PollEntry> Looks<E> {
+impl<E: PollEntry> RecheckRound<E> {
     /// The look has failed: all of them are suspects still.
     pub(in crate::backend) fn keep_all(&mut self) {
-        self.kept = self.asked.len();
+        self.kept = self.snapshots.len();
     }
 
     fn clear(&mut self) {
-        self.list.entries.clear();
-        self.asked.clear();
+        self.set.entries.clear();
+        self.snapshots.clear();
         (self.kept, self.again, self.first_without_room) = (0, None, None);
     }
 }
 
-impl<E: PollEntry> Default for Looks<E> {
-    fn default() -> Looks<E> {
-        Looks { list: PollSet::default(), asked: Vec::new(), kept: 0, again: None, first_without_room: None }
+impl<E: PollEntry> Default for RecheckRound<E> {
+    fn default() -> RecheckRound<E> {
+        RecheckRound {
+            set: PollSet::default(),
+            snapshots: Vec::new(),
+            kept: 0,
+            again: None,
+            first_without_room: None,
+        }
     }
 }
 
@@ -375,13 +387,13 @@ impl Record {
         &mut self,
         key: WatchKey,
         driver: &mut D,
-        suspects: &mut Suspects,
+        rechecks: &mut RecheckQueue,
     ) -> io::Result<()> {
         self.version = self.version.wrapping_add(1);
-        if !self.is_suspect && self.watch.suspect().is_some() {
-            self.is_suspect = true;
-            suspects.keys.push(key);
-            suspects.has_news = true;
+        if !self.is_queued && self.watch.to_recheck().is_some() {
+            self.is_queued = true;
+            rechecks.keys.push(key);
+            rechecks.has_new = true;
         }
         driver.submit(key, self.fd, PollMask::of(&self.watch))
     }
@@ -394,13 +406,13 @@ impl Record {
         key: WatchKey,
         raw: u32,
         driver: &mut D,
-        suspects: &mut Suspects,
+        rechecks: &mut RecheckQueue,
         events: &mut Events,
     ) -> bool {
         if let Some(reported) = self.watch.ready(D::Entry::FLAGS.levels(raw)) {
             events.push(event::<D>(self.watch.token(), reported, raw));
         }
-        self.refresh(key, driver, suspects).is_ok()
+        self.refresh(key, driver, rechecks).is_ok()
     }
 
     fn snapshot(&self, key: WatchKey) -> Snapshot {
@@ -412,16 +424,16 @@ impl Record {
     /// have been replaced.
     #[inline]
     fn may_be_closed(&self) -> bool {
-        self.is_doubtful || self.watch.tracking() == Tracking::Untracked
+        self.may_be_replaced || self.watch.tracking() == Tracking::Untracked
     }
 
     /// Whether nothing has changed since `asked`.
-    fn is_as(&self, asked: &Snapshot) -> bool {
-        self.version == asked.version
+    fn is_as(&self, snapshot: &Snapshot) -> bool {
+        self.version == snapshot.version
     }
 
-    fn look_for<D: Driver>(&self, suspect: Interest) -> D::Entry {
-        D::Entry::new(self.fd, PollMask { interest: Some(suspect), read_hangup: false })
+    fn entry_for<D: Driver>(&self, directions: Interest) -> D::Entry {
+        D::Entry::new(self.fd, PollMask { interest: Some(directions), read_hangup: false })
     }
 }
 

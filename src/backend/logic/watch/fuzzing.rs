@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::suspicion::{pause, DOUBLINGS_AT_END};
+use super::recheck::{pause, DOUBLINGS_AT_END};
 use super::*;
 
 /// Panics if a rule is broken.
@@ -27,16 +27,16 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 last = argument;
                 let found = found(argument);
                 let armed = watch.armed();
-                let used = watch.used(watch.asked_of(found));
+                let used = watch.used(watch.of_interest(found));
                 let reported = watch.ready(found);
                 check(&watch, reported);
                 check_end_is_awaited(&watch, found);
                 for direction in DIRECTIONS {
                     let holds = |of: Option<Interest>| of.and_then(|of| of.intersection(direction)).is_some();
                     if holds(armed) && holds(used) {
-                        let told = reported.is_some_and(|reported| tells(reported, direction));
+                        let is_reported = reported.is_some_and(|reported| has_flag_of(reported, direction));
                         assert!(
-                            told || !tells(found, direction),
+                            is_reported || !has_flag_of(found, direction),
                             "{direction:?} was armed and is lost: {watch:?}"
                         );
                         assert!(!holds(watch.armed()), "the kernel would go on telling: {watch:?}");
@@ -60,26 +60,27 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 now += Duration::from_millis(200);
                 last = argument;
                 let found = found(argument);
-                let (suspect, was_lasting) = (watch.suspect(), watch.lasting);
-                let (had_told, awaited_end) = (watch.told, watch.awaits_end());
-                match watch.look(found, now) {
-                    Look::Report(reported) => check(&watch, Some(reported)),
-                    Look::Later(due) => {
+                let (pending, was_lasting) = (watch.to_recheck(), watch.lasting);
+                let (had_reported, awaited_end) = (watch.reported_ends, watch.awaits_end());
+                match watch.recheck(found, now) {
+                    Recheck::Report(reported) => check(&watch, Some(reported)),
+                    Recheck::At(due) => {
                         assert!(due <= now + pause(DOUBLINGS_AT_END), "{watch:?}")
                     }
-                    Look::Clear => assert_eq!(watch.suspect(), None, "{watch:?}"),
+                    Recheck::Done => assert_eq!(watch.to_recheck(), None, "{watch:?}"),
                 }
                 check_end_is_awaited(&watch, found);
                 assert!(!awaited_end || watch.awaits_end(), "the other directions won't be told: {watch:?}");
                 // What is still ready and does not last is reported at the second look at the latest.
                 let is_plain = was_lasting.is_none() && watch.lasting.is_none() && kind != FileKind::Steady;
-                let ready = suspect.and_then(|suspect| directions(said(found))?.intersection(suspect));
-                let ready = ready.and_then(|ready| ready.intersection(watch.suspect()?));
+                let ready =
+                    pending.and_then(|pending| directions(without_derived(found))?.intersection(pending));
+                let ready = ready.and_then(|ready| ready.intersection(watch.to_recheck()?));
                 let ready = ready.and_then(|ready| ready.remove(Interest::PRIORITY_DATA));
-                if ready.is_some() && is_plain && !had_told.intersects(ENDINGS) && !lasts(found) {
+                if ready.is_some() && is_plain && !had_reported.intersects(ENDINGS) && !lasts(found) {
                     now += Duration::from_millis(200);
-                    let second = watch.look(found, now);
-                    assert!(matches!(second, Look::Report(_)), "{second:?}: {watch:?}");
+                    let second = watch.recheck(found, now);
+                    assert!(matches!(second, Recheck::Report(_)), "{second:?}: {watch:?}");
                 }
             }
             5 if tracking == Tracking::Tracked => {
@@ -88,21 +89,21 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 if let Some(wanted) =
                     direction.and_then(|direction| direction.intersection(watch.registration.interest))
                 {
-                    let covered = join(watch.armed(), watch.suspect());
+                    let covered = join(watch.armed(), watch.to_recheck());
                     let covered = covered.and_then(|covered| covered.intersection(wanted));
                     assert_eq!(covered, Some(wanted), "nothing would notice that it is ready: {watch:?}");
                 }
             }
             6 if tracking == Tracking::Tracked => {
                 watch.rearm(Blocked::Error);
-                if acquit(&mut watch, argument) {
+                if arm_used_up(&mut watch, argument) {
                     check_end_is_awaited(&watch, found(argument));
                 }
             }
             _ => {
                 let interest = self::interest(argument).unwrap_or(Interest::WRITABLE);
                 watch.replace(Registration { token: Token(2), interest, tracking });
-                assert_eq!((watch.armed(), watch.suspect()), (Some(interest), None));
+                assert_eq!((watch.armed(), watch.to_recheck()), (Some(interest), None));
             }
         }
     }
@@ -120,9 +121,9 @@ fn check_end_is_awaited(watch: &Watch, found: Readiness) {
 fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
     let mut reports = 0;
     for _ in 0..20 {
-        let suspect = watch.suspect();
-        if suspect.is_some() {
-            reports += usize::from(matches!(watch.look(answer(flags, suspect), now), Look::Report(_)));
+        let pending = watch.to_recheck();
+        if pending.is_some() {
+            reports += usize::from(matches!(watch.recheck(answer(flags, pending), now), Recheck::Report(_)));
         }
         if watch.armed().is_some() || watch.awaits_end() {
             let reading = watch.awaits_read_end().then_some(Interest::READABLE);
@@ -133,7 +134,7 @@ fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
         if watch.tracking() == Tracking::Tracked {
             for direction in DIRECTIONS {
                 watch.rearm(Blocked::Idle(Some(direction)));
-                acquit(&mut watch, flags);
+                arm_used_up(&mut watch, flags);
             }
         }
     }
@@ -141,12 +142,12 @@ fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
 }
 
 /// A look right after an operation, if there is a suspect.
-fn acquit(watch: &mut Watch, flags: u8) -> bool {
-    let suspect = watch.suspect();
-    if suspect.is_some() {
-        watch.acquit(answer(flags, suspect));
+fn arm_used_up(watch: &mut Watch, flags: u8) -> bool {
+    let pending = watch.to_recheck();
+    if pending.is_some() {
+        watch.arm_used_up(answer(flags, pending));
     }
-    suspect.is_some()
+    pending.is_some()
 }
 
 /// What a kernel answers that says `flags` if it is asked for everything.
@@ -167,11 +168,11 @@ fn asked(flags: u8, interest: Option<Interest>) -> u8 {
 /// A report says something, and nothing that nobody asked for.
 fn check(watch: &Watch, reported: Option<Readiness>) {
     let Some(reported) = reported else { return };
-    assert!(tells_direction(reported), "it says nothing: {reported:?}, {watch:?}");
+    assert!(has_direction(reported), "it says nothing: {reported:?}, {watch:?}");
     assert_eq!(only(watch.registration.interest, reported), reported, "it was not asked for: {watch:?}");
 }
 
-fn tells(readiness: Readiness, direction: Interest) -> bool {
+fn has_flag_of(readiness: Readiness, direction: Interest) -> bool {
     readiness.intersects(readiness_of(direction))
 }
 

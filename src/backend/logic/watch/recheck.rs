@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Why a direction is suspected, which says what to do if it is still ready when it is due.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum Reason {
     /// Its operations are not seen: it is reported again and again.
     Unseen,
     /// As `Unseen`, but it is given up when the pause is longest.
@@ -17,19 +17,19 @@ pub(super) enum Doubt {
     /// An error may be used up: if there still is one it is reported once.
     Error,
     /// Nothing, until an operation says more. Only the length of its pause counts.
-    Rests,
+    Resting,
 }
 
-impl Doubt {
+impl Reason {
     pub(super) fn is_of_operation(self) -> bool {
-        matches!(self, Doubt::Operation | Doubt::Either | Doubt::Error)
+        matches!(self, Reason::Operation | Reason::Either | Reason::Error)
     }
 }
 
 /// A direction that was reported, and may have been used up without a `WouldBlock`.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Suspicion {
-    pub(super) doubt: Doubt,
+pub(super) struct RecheckTimer {
+    pub(super) reason: Reason,
     /// How often the pause was doubled.
     doublings: u8,
     /// When it is reported again if it is still ready; `None` until the first look.
@@ -45,14 +45,14 @@ pub(in crate::backend) const LONGEST_PAUSE: Duration = Duration::from_micros(100
 /// The same beside what is ready for ever, most likely: of sources that have hung up few come back. 102.4 ms.
 pub(super) const DOUBLINGS_AT_END: u8 = 10;
 
-impl Suspicion {
-    pub(super) fn new(doubt: Doubt) -> Suspicion {
-        Suspicion { doubt, doublings: 0, due: None }
+impl RecheckTimer {
+    pub(super) fn new(reason: Reason) -> RecheckTimer {
+        RecheckTimer { reason, doublings: 0, due: None }
     }
 
     /// Ends its rest. It keeps its pause.
-    pub(super) fn renew(&mut self, doubt: Doubt) {
-        (self.doubt, self.due) = (doubt, None);
+    pub(super) fn renew(&mut self, reason: Reason) {
+        (self.reason, self.due) = (reason, None);
     }
 
     pub(super) fn due(&mut self, now: Instant) -> Instant {
@@ -62,7 +62,7 @@ impl Suspicion {
     /// It is due next after a longer pause, or after the shortest if something `has_changed`. Whether the pause was the
     /// longest before.
     pub(super) fn postpone(&mut self, now: Instant, has_changed: bool, may_give_up: bool) -> bool {
-        let longest = match may_give_up || self.doubt == Doubt::Either {
+        let longest = match may_give_up || self.reason == Reason::Either {
             true => DOUBLINGS_AT_END,
             false => DOUBLINGS,
         };
