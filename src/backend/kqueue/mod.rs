@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
 use super::poller::{describe_bits, Poller};
-use crate::backend::logic::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
+use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
@@ -25,13 +25,13 @@ pub(crate) struct Kqueue {
     witness: OnceLock<OwnedFd>,
     knotes: Mutex<Knotes>,
     /// Whether `knotes` has something to tell that the kernel doesn't: rare, so it is asked without the lock.
-    owes: AtomicBool,
-    bell: OnceLock<Bell>,
+    has_pending: AtomicBool,
+    wakeup: OnceLock<Wakeup>,
 }
 
 /// What ends a sleep. Its events are known by their filter, or by their descriptor, which is nobody else's: no token
 /// is reserved for it.
-enum Bell {
+enum Wakeup {
     /// A knote of `EVFILT_USER`: no descriptor, and nothing to drain.
     User,
     /// For kernels without that filter, or with one that they refuse.
@@ -44,15 +44,15 @@ impl Poller for Kqueue {
             kqueue: sys::create()?,
             witness: OnceLock::new(),
             knotes: Mutex::default(),
-            owes: AtomicBool::new(false),
-            bell: OnceLock::new(),
+            has_pending: AtomicBool::new(false),
+            wakeup: OnceLock::new(),
         })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout;
-        if self.owes.load(Ordering::Acquire) {
-            self.pay(events);
+        if self.has_pending.load(Ordering::Acquire) {
+            self.take_pending(events);
             if events.spare() == 0 {
                 return Ok(());
             }
@@ -63,7 +63,7 @@ impl Poller for Kqueue {
             let mut found = 0;
             sys::wait(self.kqueue.as_fd(), asked, timeout, |raw| {
                 found += 1;
-                if !self.is_bell(raw) {
+                if !self.is_wakeup(raw) {
                     events.push(event(raw));
                 }
             })
@@ -79,13 +79,13 @@ impl Poller for Kqueue {
     fn prepare_notify(&self) -> io::Result<()> {
         // Under the lock, so that two threads don't make two.
         let _knotes = self.lock();
-        self.bell().map(|_| ())
+        self.wakeup().map(|_| ())
     }
 
     fn notify(&self) -> io::Result<()> {
-        match self.bell.get() {
-            Some(Bell::User) => sys::trigger_user(self.kqueue.as_fd()),
-            Some(Bell::Pipe(notifier)) => notifier.notify(),
+        match self.wakeup.get() {
+            Some(Wakeup::User) => sys::trigger_user(self.kqueue.as_fd()),
+            Some(Wakeup::Pipe(notifier)) => notifier.notify(),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -122,7 +122,7 @@ impl Poller for Kqueue {
     }
 }
 
-impl Kernel for Kqueue {
+impl KqueueCalls for Kqueue {
     fn is_open(&self, fd: RawIo) -> io::Result<()> {
         FileIdentity::of(fd).map(|_| ())
     }
@@ -150,12 +150,12 @@ impl Kqueue {
     }
 
     #[inline]
-    fn is_bell(&self, raw: &Kevent) -> bool {
+    fn is_wakeup(&self, raw: &Kevent) -> bool {
         match raw.filter() {
             Filter::User => true,
-            Filter::Read => match self.bell.get() {
+            Filter::Read => match self.wakeup.get() {
                 // A pipe isn't drained: each note of its writer's is an edge, and a full one is emptied by the writer.
-                Some(Bell::Pipe(notifier)) => raw.ident() == notifier.as_raw_fd() as usize,
+                Some(Wakeup::Pipe(notifier)) => raw.ident() == notifier.as_raw_fd() as usize,
                 _ => false,
             },
             _ => false,
@@ -163,26 +163,26 @@ impl Kqueue {
     }
 
     /// The bell, which is hung up if there is none. The caller holds the lock.
-    fn bell(&self) -> io::Result<&Bell> {
-        if self.bell.get().is_none() {
-            let bell = match sys::add_user(self.kqueue.as_fd()) {
-                Ok(()) if !PIPE_IS_FORCED => Bell::User,
+    fn wakeup(&self) -> io::Result<&Wakeup> {
+        if self.wakeup.get().is_none() {
+            let wakeup = match sys::add_user(self.kqueue.as_fd()) {
+                Ok(()) if !PIPE_IS_FORCED => Wakeup::User,
                 _ => {
                     let notifier = Notifier::new()?;
                     sys::add_reader(self.kqueue.as_fd(), notifier.as_raw_fd())?;
-                    Bell::Pipe(notifier)
+                    Wakeup::Pipe(notifier)
                 }
             };
-            let _ = self.bell.set(bell);
+            let _ = self.wakeup.set(wakeup);
         }
-        self.bell.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.wakeup.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// If the registrations have something to tell, the sleeper must come and hear it.
     fn changed(&self, knotes: MutexGuard<'_, Knotes>) -> io::Result<()> {
-        if knotes.owes() {
-            self.bell()?;
-            self.owes.store(true, Ordering::Release);
+        if knotes.has_pending() {
+            self.wakeup()?;
+            self.has_pending.store(true, Ordering::Release);
             drop(knotes);
             self.notify()?;
         }
@@ -190,13 +190,13 @@ impl Kqueue {
     }
 
     #[cold]
-    fn pay(&self, events: &mut Events) {
+    fn take_pending(&self, events: &mut Events) {
         let mut knotes = self.lock();
         let room = events.spare();
-        knotes.pay(room, |token, readiness| {
-            events.push(Event::new(token, readiness, Backend::Kqueue as u8, sys::RAW_BROKEN));
+        knotes.take_pending(room, |token, readiness| {
+            events.push(Event::new(token, readiness, Backend::Kqueue as u8, sys::RAW_READER_GONE));
         });
-        self.owes.store(knotes.owes(), Ordering::Release);
+        self.has_pending.store(knotes.has_pending(), Ordering::Release);
     }
 }
 

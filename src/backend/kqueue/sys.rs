@@ -15,7 +15,7 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::backend::logic::knotes::{Action, Answer, Change, Filter, Queue, EV_EOF, EV_ERROR, MOST_CHANGES};
+use crate::backend::logic::knotes::{Action, Change, Filter, Queue, Receipt, EV_EOF, EV_ERROR, MOST_CHANGES};
 use crate::os::{check, FileIdentity, FILTER_EXCEPT, FILTER_LIO};
 
 #[cfg(not(wakeful_libkqueue))]
@@ -121,7 +121,7 @@ impl Kevent {
 }
 
 /// The summary of an event that no kernel made: a pipe that it refused to watch.
-pub(super) const RAW_BROKEN: u32 = name_of(Filter::Write) | EV_EOF | EV_ERROR;
+pub(super) const RAW_READER_GONE: u32 = name_of(Filter::Write) | EV_EOF | EV_ERROR;
 
 const fn name_of(filter: Filter) -> u32 {
     1 << (16 + filter as u32)
@@ -183,21 +183,23 @@ pub(super) fn apply(kqueue: BorrowedFd<'_>, queue: Queue, changes: &mut [Change]
             (Action::Add, Queue::Witness) => kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_DISABLE,
             (Action::Delete, _) => kernel::EV_DELETE,
             // What they are already.
-            (Action::Probe, Queue::Events) => kernel::EV_ENABLE | kernel::EV_CLEAR,
-            (Action::Probe, Queue::Witness) => kernel::EV_DISABLE | kernel::EV_CLEAR,
+            (Action::Query, Queue::Events) => kernel::EV_ENABLE | kernel::EV_CLEAR,
+            (Action::Query, Queue::Witness) => kernel::EV_DISABLE | kernel::EV_CLEAR,
         };
         let flags = (action | kernel::EV_RECEIPT) as u32;
         *raw = kevent(change.fd as usize, filter, flags, notes, change.token.0);
     }
     submit(kqueue, list)?;
     for (raw, change) in list.iter().zip(changes) {
-        change.answer = match raw.data as i32 {
-            0 => Answer::Done,
-            libc::ENOENT => Answer::Missing,
-            libc::EPIPE if is_new_writer(change) => Answer::Broken,
+        change.receipt = match raw.data as i32 {
+            0 => Receipt::Done,
+            libc::ENOENT => Receipt::Missing,
+            libc::EPIPE if is_new_writer(change) => Receipt::ReaderGone,
             // NetBSD says so of a pipe whose reader has gone (`pipe_kqfilter` in sys_pipe.c).
-            libc::EBADF if is_new_writer(change) && FileIdentity::of(change.fd).is_ok() => Answer::Broken,
-            errno => Answer::Failed(errno),
+            libc::EBADF if is_new_writer(change) && FileIdentity::of(change.fd).is_ok() => {
+                Receipt::ReaderGone
+            }
+            errno => Receipt::Failed(errno),
         };
     }
     Ok(())

@@ -61,7 +61,7 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
 }
 
 /// What a writer gets to hear whose reader had gone before it was registered.
-pub(crate) const BROKEN: Readiness =
+pub(crate) const READER_GONE: Readiness =
     Readiness::WRITABLE.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
 
 /// What is done to a knote.
@@ -71,7 +71,7 @@ pub(crate) enum Action {
     Add,
     Delete,
     /// Asks whether there is one. Reports readiness that exists, on every kernel but NetBSD's.
-    Probe,
+    Query,
 }
 
 /// Which kqueue a knote belongs to.
@@ -85,12 +85,12 @@ pub(crate) enum Queue {
 
 /// What the kernel has answered.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum Receipt {
     Done,
     /// `ENOENT`: there is no such knote.
     Missing,
     /// `EPIPE`: some kernels refuse to watch a pipe whose reader has gone.
-    Broken,
+    ReaderGone,
     Failed(i32),
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct Change {
     pub filter: Filter,
     pub action: Action,
     pub token: Token,
-    pub answer: Answer,
+    pub receipt: Receipt,
 }
 
 const FILTERS: [(Filter, Interest); 3] = [
@@ -124,9 +124,9 @@ impl Changes {
         let none = Change {
             fd: -1,
             filter: Filter::Other,
-            action: Action::Probe,
+            action: Action::Query,
             token: Token(0),
-            answer: Answer::Missing,
+            receipt: Receipt::Missing,
         };
         Changes { list: [none; MOST_CHANGES], len: 0 }
     }
@@ -135,7 +135,7 @@ impl Changes {
     fn each(mut self, action: Action, fd: i32, token: Token, interest: Option<Interest>) -> Changes {
         for (filter, direction) in FILTERS {
             if interest.and_then(|interest| interest.intersection(direction)).is_some() {
-                self.list[self.len] = Change { fd, filter, action, token, answer: Answer::Done };
+                self.list[self.len] = Change { fd, filter, action, token, receipt: Receipt::Done };
                 self.len += 1;
             }
         }
@@ -150,15 +150,15 @@ impl Changes {
         &mut self.list[..self.len]
     }
 
-    fn answers(&self, action: Action) -> impl Iterator<Item = Answer> + '_ {
-        self.as_slice().iter().filter(move |change| change.action == action).map(|change| change.answer)
+    fn receipts(&self, action: Action) -> impl Iterator<Item = Receipt> + '_ {
+        self.as_slice().iter().filter(move |change| change.action == action).map(|change| change.receipt)
     }
 
     /// The interest in whose filters `action` was done.
     fn done(&self, action: Action) -> Option<Interest> {
         let mut done = None;
         for change in self.as_slice() {
-            if change.action == action && change.answer == Answer::Done {
+            if change.action == action && change.receipt == Receipt::Done {
                 let direction = FILTERS.iter().find(|(filter, _)| *filter == change.filter);
                 if let Some(&(_, direction)) = direction {
                     done = Some(done.map_or(direction, |done: Interest| done | direction));
@@ -169,25 +169,25 @@ impl Changes {
     }
 
     /// Whether the kernel should have known something of `old`, and knew none of it.
-    fn all_missing(&self, old: Entry) -> bool {
+    fn all_missing(&self, old: KnoteRecord) -> bool {
         let was_made = |change: &&Change| {
-            change.action == Action::Delete && !(old.is_broken && change.filter == Filter::Write)
+            change.action == Action::Delete && !(old.reader_gone && change.filter == Filter::Write)
         };
-        let mut made = self.as_slice().iter().filter(was_made).map(|change| change.answer);
-        made.next() == Some(Answer::Missing) && made.all(|answer| answer == Answer::Missing)
+        let mut made = self.as_slice().iter().filter(was_made).map(|change| change.receipt);
+        made.next() == Some(Receipt::Missing) && made.all(|receipt| receipt == Receipt::Missing)
     }
 
     fn failure(&self, action: Action) -> Option<io::Error> {
-        self.answers(action).find_map(|answer| match answer {
-            Answer::Failed(errno) => Some(io::Error::from_raw_os_error(errno)),
-            Answer::Missing if action == Action::Add => Some(ErrorKind::NotFound.into()),
+        self.receipts(action).find_map(|receipt| match receipt {
+            Receipt::Failed(errno) => Some(io::Error::from_raw_os_error(errno)),
+            Receipt::Missing if action == Action::Add => Some(ErrorKind::NotFound.into()),
             _ => None,
         })
     }
 }
 
 /// The system calls.
-pub(crate) trait Kernel {
+pub(crate) trait KqueueCalls {
     /// Fails if the descriptor isn't open.
     fn is_open(&self, fd: i32) -> io::Result<()>;
 
@@ -197,9 +197,9 @@ pub(crate) trait Kernel {
 }
 
 /// Makes the changes, also if a signal arrives meanwhile.
-fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result<()> {
+fn make(calls: &impl KqueueCalls, queue: Queue, changes: &mut Changes) -> io::Result<()> {
     let mut was_interrupted = false;
-    while let Err(e) = kernel.apply(queue, changes.as_mut_slice()) {
+    while let Err(e) = calls.apply(queue, changes.as_mut_slice()) {
         if e.kind() != ErrorKind::Interrupted {
             return Err(e);
         }
@@ -208,8 +208,8 @@ fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result
     if was_interrupted {
         for change in changes.as_mut_slice() {
             // The first time it was there, for all that is known.
-            if change.action == Action::Delete && change.answer == Answer::Missing {
-                change.answer = Answer::Done;
+            if change.action == Action::Delete && change.receipt == Receipt::Missing {
+                change.receipt = Receipt::Done;
             }
         }
     }
@@ -220,17 +220,17 @@ fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result
 #[derive(Debug, Default)]
 pub(crate) struct Knotes {
     /// By descriptor; descriptors are small.
-    by_fd: Vec<Option<Entry>>,
+    by_fd: Vec<Option<KnoteRecord>>,
     /// Descriptors whose owners are to be told of something that the kernel doesn't keep.
-    owed: Vec<i32>,
+    pending: Vec<i32>,
 }
 
 #[derive(Copy, Clone, Debug)]
-struct Entry {
+struct KnoteRecord {
     token: Token,
     interest: Interest,
     /// The kernel refused the write filter: the reader had gone.
-    is_broken: bool,
+    reader_gone: bool,
     /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), which is asked itself when it is
     /// registered again.
     witnessed: Option<Interest>,
@@ -239,40 +239,40 @@ struct Entry {
 impl Knotes {
     pub(crate) fn register(
         &mut self,
-        kernel: &impl Kernel,
+        calls: &impl KqueueCalls,
         fd: i32,
         registration: Registration,
     ) -> io::Result<()> {
         let Registration { token, interest, tracking } = registration;
-        if let Some(entry) = self.entry(fd) {
-            if knows(kernel, fd, entry)? {
+        if let Some(record) = self.record(fd) {
+            if knows(calls, fd, record)? {
                 return Err(ErrorKind::AlreadyExists.into());
             }
             // Its descriptor was closed, and this is the next one with that number.
             self.forget(fd);
         }
         let mut changes = Changes::new().each(Action::Add, fd, token, Some(interest));
-        make(kernel, Queue::Events, &mut changes)?;
+        make(calls, Queue::Events, &mut changes)?;
         if let Some(e) = changes.failure(Action::Add) {
-            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             return Err(e);
         }
         let witnessed = match tracking {
             Tracking::Tracked => None,
-            Tracking::Untracked => witness(kernel, fd, interest),
+            Tracking::Untracked => witness(calls, fd, interest),
         };
-        self.keep(fd, Entry { token, interest, is_broken: false, witnessed }, &changes);
+        self.keep(fd, KnoteRecord { token, interest, reader_gone: false, witnessed }, &changes);
         Ok(())
     }
 
     pub(crate) fn reregister(
         &mut self,
-        kernel: &impl Kernel,
+        calls: &impl KqueueCalls,
         fd: i32,
         registration: Registration,
     ) -> io::Result<()> {
         let Registration { token, interest, .. } = registration;
-        let old = self.entry(fd).ok_or_else(|| not_registered(kernel, fd))?;
+        let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
         // What was there is taken away and made anew, in one call: so every kernel looks again whether it is ready, and
         // tells whether the knotes were there still. A change between the two is part of what is found.
         let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest)).each(
@@ -281,31 +281,31 @@ impl Knotes {
             token,
             Some(interest),
         );
-        make(kernel, Queue::Events, &mut changes)?;
+        make(calls, Queue::Events, &mut changes)?;
 
-        if is_gone(kernel, fd, old, &changes) {
+        if is_gone(calls, fd, old, &changes) {
             // Closed: the number's next owner has not asked for this.
-            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             self.forget(fd);
             return Err(ErrorKind::NotFound.into());
         }
         if let Some(e) = changes.failure(Action::Add) {
-            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             // What was not there is not made: the descriptor may belong to another by now.
             let mut back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
-            make(kernel, Queue::Events, &mut back)?;
+            make(calls, Queue::Events, &mut back)?;
             return Err(e);
         }
-        self.keep(fd, Entry { token, interest, is_broken: false, ..old }, &changes);
+        self.keep(fd, KnoteRecord { token, interest, reader_gone: false, ..old }, &changes);
         Ok(())
     }
 
-    pub(crate) fn deregister(&mut self, kernel: &impl Kernel, fd: i32) -> io::Result<()> {
-        let old = self.entry(fd).ok_or_else(|| not_registered(kernel, fd))?;
+    pub(crate) fn deregister(&mut self, calls: &impl KqueueCalls, fd: i32) -> io::Result<()> {
+        let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
         let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest));
-        make(kernel, Queue::Events, &mut changes)?;
-        let is_gone = is_gone(kernel, fd, old, &changes);
-        take_away(kernel, Queue::Witness, fd, old.witnessed);
+        make(calls, Queue::Events, &mut changes)?;
+        let is_gone = is_gone(calls, fd, old, &changes);
+        take_away(calls, Queue::Witness, fd, old.witnessed);
         self.forget(fd);
         if let Some(e) = changes.failure(Action::Delete) {
             return Err(e);
@@ -316,83 +316,83 @@ impl Knotes {
         Ok(())
     }
 
-    /// Whether [`pay`](Knotes::pay) has something to tell.
-    pub(crate) fn owes(&self) -> bool {
-        !self.owed.is_empty()
+    /// Whether [`take_pending`](Knotes::take_pending) has something to tell.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Tells what the kernel doesn't, at most `room` times.
-    pub(crate) fn pay(&mut self, room: usize, mut tell: impl FnMut(Token, Readiness)) {
+    pub(crate) fn take_pending(&mut self, room: usize, mut report: impl FnMut(Token, Readiness)) {
         for _ in 0..room {
-            let Some(fd) = self.owed.pop() else {
+            let Some(fd) = self.pending.pop() else {
                 return;
             };
-            if let Some(entry) = self.entry(fd) {
-                tell(entry.token, BROKEN);
+            if let Some(record) = self.record(fd) {
+                report(record.token, READER_GONE);
             }
         }
     }
 
-    fn keep(&mut self, fd: i32, entry: Entry, changes: &Changes) {
-        let is_broken = changes.answers(Action::Add).any(|answer| answer == Answer::Broken);
-        self.owed.retain(|&owed| owed != fd);
-        if is_broken {
-            self.owed.push(fd);
+    fn keep(&mut self, fd: i32, record: KnoteRecord, changes: &Changes) {
+        let reader_gone = changes.receipts(Action::Add).any(|receipt| receipt == Receipt::ReaderGone);
+        self.pending.retain(|&pending| pending != fd);
+        if reader_gone {
+            self.pending.push(fd);
         }
         let index = fd as usize;
         if self.by_fd.len() <= index {
             self.by_fd.resize(index + 1, None);
         }
-        self.by_fd[index] = Some(Entry { is_broken, ..entry });
+        self.by_fd[index] = Some(KnoteRecord { reader_gone, ..record });
     }
 
     fn forget(&mut self, fd: i32) {
-        self.owed.retain(|&owed| owed != fd);
-        if let Some(entry) = self.by_fd.get_mut(fd as usize) {
-            *entry = None;
+        self.pending.retain(|&pending| pending != fd);
+        if let Some(record) = self.by_fd.get_mut(fd as usize) {
+            *record = None;
         }
     }
 
-    fn entry(&self, fd: i32) -> Option<Entry> {
+    fn record(&self, fd: i32) -> Option<KnoteRecord> {
         self.by_fd.get(usize::try_from(fd).ok()?).copied().flatten()
     }
 }
 
 /// Returns whether the kernel still has any knote of a registration.
-fn knows(kernel: &impl Kernel, fd: i32, entry: Entry) -> io::Result<bool> {
-    let (queue, interest) = match entry.witnessed {
+fn knows(calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> io::Result<bool> {
+    let (queue, interest) = match record.witnessed {
         Some(witnessed) => (Queue::Witness, witnessed),
-        None => (Queue::Events, entry.interest),
+        None => (Queue::Events, record.interest),
     };
-    let mut probes = Changes::new().each(Action::Probe, fd, entry.token, Some(interest));
-    make(kernel, queue, &mut probes)?;
-    Ok(probes.done(Action::Probe).is_some())
+    let mut queries = Changes::new().each(Action::Query, fd, record.token, Some(interest));
+    make(calls, queue, &mut queries)?;
+    Ok(queries.done(Action::Query).is_some())
 }
 
 /// Returns whether the descriptor that `changes` take from was closed. Where the kernel refused its only knote, the
 /// witness can tell, if it could be had.
-fn is_gone(kernel: &impl Kernel, fd: i32, old: Entry, changes: &Changes) -> bool {
-    let may_ask = old.is_broken && old.witnessed.is_some();
-    changes.all_missing(old) || may_ask && matches!(knows(kernel, fd, old), Ok(false))
+fn is_gone(calls: &impl KqueueCalls, fd: i32, old: KnoteRecord, changes: &Changes) -> bool {
+    let may_ask = old.reader_gone && old.witnessed.is_some();
+    changes.all_missing(old) || may_ask && matches!(knows(calls, fd, old), Ok(false))
 }
 
 /// Has the witness watch a descriptor, and returns for what. That it can't is no reason to refuse a registration.
-fn witness(kernel: &impl Kernel, fd: i32, interest: Interest) -> Option<Interest> {
+fn witness(calls: &impl KqueueCalls, fd: i32, interest: Interest) -> Option<Interest> {
     let mut changes = Changes::new().each(Action::Add, fd, Token(0), Some(interest));
-    make(kernel, Queue::Witness, &mut changes).ok()?;
+    make(calls, Queue::Witness, &mut changes).ok()?;
     changes.done(Action::Add)
 }
 
 /// The error for a descriptor without a registration: the kernel's, if it isn't even open.
-fn not_registered(kernel: &impl Kernel, fd: i32) -> io::Error {
-    kernel.is_open(fd).err().unwrap_or_else(|| ErrorKind::NotFound.into())
+fn not_registered(calls: &impl KqueueCalls, fd: i32) -> io::Error {
+    calls.is_open(fd).err().unwrap_or_else(|| ErrorKind::NotFound.into())
 }
 
-fn take_away(kernel: &impl Kernel, queue: Queue, fd: i32, interest: Option<Interest>) {
+fn take_away(calls: &impl KqueueCalls, queue: Queue, fd: i32, interest: Option<Interest>) {
     if interest.is_some() {
         let mut changes = Changes::new().each(Action::Delete, fd, Token(0), interest);
         // A failure is less important than what has led here.
-        let _ = make(kernel, queue, &mut changes);
+        let _ = make(calls, queue, &mut changes);
     }
 }
 

@@ -115,7 +115,7 @@ struct Machine {
     interruptions: Cell<usize>,
 }
 
-impl Kernel for Machine {
+impl KqueueCalls for Machine {
     fn is_open(&self, _: i32) -> io::Result<()> {
         Ok(())
     }
@@ -127,25 +127,25 @@ impl Kernel for Machine {
             let place = FILTERS.iter().position(|(filter, _)| *filter == change.filter).expect("a filter");
             let fires = self.socket.get().filter(self.system, change.filter).is_some();
             let is_disabled = queue == Queue::Witness;
-            let answer = match (change.action, knotes.get_mut(&(queue, place))) {
+            let receipt = match (change.action, knotes.get_mut(&(queue, place))) {
                 (Action::Delete, Some(_)) => {
                     knotes.remove(&(queue, place));
-                    Answer::Done
+                    Receipt::Done
                 }
-                (Action::Add | Action::Probe, Some(knote)) => {
+                (Action::Add | Action::Query, Some(knote)) => {
                     knote.token = change.token;
                     knote.is_queued |= self.system.a_change_is_an_event() && fires && !is_disabled;
-                    Answer::Done
+                    Receipt::Done
                 }
                 (Action::Add, None) => {
                     let knote = Knote { token: change.token, is_disabled, is_queued: fires && !is_disabled };
                     knotes.insert((queue, place), knote);
-                    Answer::Done
+                    Receipt::Done
                 }
-                (Action::Delete | Action::Probe, None) => Answer::Missing,
+                (Action::Delete | Action::Query, None) => Receipt::Missing,
             };
             if interruptions == 0 {
-                change.answer = answer;
+                change.receipt = receipt;
             }
         }
         if interruptions > 0 {
@@ -338,5 +338,5 @@ fn what_each_filter_can_say() {
     assert_eq!(said(Filter::Read), read);
     let write = ["WRITABLE", "WRITABLE | WRITE_CLOSED", "WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED"];
     assert_eq!(said(Filter::Write), write);
-    assert_eq!(format!("{BROKEN:?}"), "WRITABLE | ERROR | WRITE_CLOSED");
+    assert_eq!(format!("{READER_GONE:?}"), "WRITABLE | ERROR | WRITE_CLOSED");
 }

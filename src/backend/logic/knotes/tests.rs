@@ -18,7 +18,7 @@ struct Fake {
     knotes: RefCell<BTreeMap<(i32, String), Token>>,
     witness: RefCell<BTreeMap<(i32, String), Token>>,
     /// What the next addition of a write filter answers.
-    refusal: Cell<Option<Answer>>,
+    refusal: Cell<Option<Receipt>>,
     closed: Cell<bool>,
     calls: Cell<usize>,
 }
@@ -38,7 +38,7 @@ impl Fake {
     }
 }
 
-impl Kernel for Fake {
+impl KqueueCalls for Fake {
     fn is_open(&self, _: i32) -> io::Result<()> {
         if self.closed.get() {
             Err(io::Error::from_raw_os_error(EBADF))
@@ -55,21 +55,21 @@ impl Kernel for Fake {
                 Queue::Witness => self.witness.borrow_mut(),
             };
             let key = (change.fd, format!("{:?}", change.filter));
-            change.answer = match change.action {
-                _ if self.closed.get() => Answer::Failed(EBADF),
+            change.receipt = match change.action {
+                _ if self.closed.get() => Receipt::Failed(EBADF),
                 Action::Add => match self.refusal.get() {
                     Some(refusal) if change.filter == Filter::Write => refusal,
                     _ => {
                         knotes.insert(key, change.token);
-                        Answer::Done
+                        Receipt::Done
                     }
                 },
-                Action::Delete if knotes.remove(&key).is_some() => Answer::Done,
-                Action::Probe if knotes.contains_key(&key) => {
+                Action::Delete if knotes.remove(&key).is_some() => Receipt::Done,
+                Action::Query if knotes.contains_key(&key) => {
                     knotes.insert(key, change.token);
-                    Answer::Done
+                    Receipt::Done
                 }
-                _ => Answer::Missing,
+                _ => Receipt::Missing,
             };
         }
         Ok(())
@@ -126,9 +126,9 @@ fn an_interest_becomes_its_filters() {
 fn reregistering_replaces_interest_and_token() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, BOTH).unwrap();
-    knotes.reregister(&kernel, 3, Registration::untracked(Token(2), READ)).unwrap();
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), READ)).unwrap();
     assert_eq!(kernel.shown(), "3 Read 2");
-    knotes.reregister(&kernel, 3, Registration::untracked(Token(3), WRITE)).unwrap();
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(3), WRITE)).unwrap();
     assert_eq!(kernel.shown(), "3 Write 3");
     assert_eq!(kernel.calls.get(), 3, "one call each");
     knotes.deregister(&kernel, 3).unwrap();
@@ -140,7 +140,7 @@ fn what_the_kernel_would_accept_is_an_error() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(
-        knotes.reregister(&kernel, 3, Registration::untracked(Token(1), READ)).unwrap_err().kind(),
+        knotes.reregister(&kernel, 3, Registration::tracked(Token(1), READ)).unwrap_err().kind(),
         ErrorKind::NotFound
     );
     owned(&mut knotes, &kernel, 1, READ).unwrap();
@@ -159,7 +159,7 @@ fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
     assert_eq!(kernel.shown(), "3 Read 2");
     kernel.close(3);
     assert_eq!(
-        knotes.reregister(&kernel, 3, Registration::untracked(Token(3), BOTH)).unwrap_err().kind(),
+        knotes.reregister(&kernel, 3, Registration::tracked(Token(3), BOTH)).unwrap_err().kind(),
         ErrorKind::NotFound
     );
     assert_eq!(kernel.shown(), "", "the number's next owner is not registered by it");
@@ -174,7 +174,7 @@ fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
     kernel.closed.set(true);
     for error in [
         knotes.register(&kernel, 3, Registration::untracked(Token(1), BOTH)).unwrap_err(),
-        knotes.reregister(&kernel, 3, Registration::untracked(Token(1), BOTH)).unwrap_err(),
+        knotes.reregister(&kernel, 3, Registration::tracked(Token(1), BOTH)).unwrap_err(),
         knotes.deregister(&kernel, 3).unwrap_err(),
     ] {
         assert_eq!(error.raw_os_error(), Some(EBADF));
@@ -184,29 +184,29 @@ fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
 #[test]
 fn half_a_registration_is_taken_back() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-    kernel.refusal.set(Some(Answer::Failed(22)));
+    kernel.refusal.set(Some(Receipt::Failed(22)));
     assert!(owned(&mut knotes, &kernel, 1, BOTH).is_err());
     assert_eq!(kernel.shown(), "");
     owned(&mut knotes, &kernel, 1, READ).unwrap();
-    assert!(knotes.reregister(&kernel, 3, Registration::untracked(Token(2), BOTH)).is_err());
+    assert!(knotes.reregister(&kernel, 3, Registration::tracked(Token(2), BOTH)).is_err());
     assert_eq!(kernel.shown(), "3 Read 1");
 }
 
 #[test]
 fn a_pipe_without_a_reader_is_registered_and_told() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-    kernel.refusal.set(Some(Answer::Broken));
+    kernel.refusal.set(Some(Receipt::ReaderGone));
     owned(&mut knotes, &kernel, 1, WRITE).unwrap();
-    let mut told = Vec::new();
-    assert!(knotes.owes());
-    knotes.pay(0, |_, _| panic!("no room"));
-    knotes.pay(8, |token, readiness| told.push((token.0, readiness)));
-    knotes.pay(8, |_, _| panic!("told twice"));
-    assert_eq!(told, [(1, BROKEN)]);
+    let mut reported = Vec::new();
+    assert!(knotes.has_pending());
+    knotes.take_pending(0, |_, _| panic!("no room"));
+    knotes.take_pending(8, |token, readiness| reported.push((token.0, readiness)));
+    knotes.take_pending(8, |_, _| panic!("reported twice"));
+    assert_eq!(reported, [(1, READER_GONE)]);
 
-    knotes.reregister(&kernel, 3, Registration::untracked(Token(2), WRITE)).unwrap();
-    assert!(knotes.owes(), "what exists is reported again");
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), WRITE)).unwrap();
+    assert!(knotes.has_pending(), "what exists is reported again");
     knotes.deregister(&kernel, 3).unwrap();
-    assert!(!knotes.owes());
-    knotes.pay(8, |_, _| panic!("a stale token"));
+    assert!(!knotes.has_pending());
+    knotes.take_pending(8, |_, _| panic!("a stale token"));
 }
