@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use self::sys::SystemPort;
 use super::poller::{describe_bits, Poller};
-use crate::backend::logic::associations::{self, Associations};
 use crate::backend::logic::poll_entry::PollEntry;
+use crate::backend::logic::port_state::{self, PortState};
 use crate::backend::logic::registrations::Registrations;
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
 use crate::os::RawIo;
@@ -23,17 +23,17 @@ use crate::readiness::Events;
 
 pub(crate) struct EventPorts {
     port: Arc<SystemPort>,
-    registrations: Registrations<Associations<SystemPort>>,
+    registrations: Registrations<PortState<SystemPort>>,
 }
 
 impl Poller for EventPorts {
     fn new() -> io::Result<EventPorts> {
         let port = Arc::new(SystemPort::new()?);
-        Ok(EventPorts { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port })
+        Ok(EventPorts { registrations: Registrations::new(PortState::new(Arc::clone(&port))), port })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        associations::wait(&*self.port, &self.registrations, events, timeout)
+        port_state::wait(&*self.port, &self.registrations, events, timeout)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -41,7 +41,7 @@ impl Poller for EventPorts {
     }
 
     fn notify(&self) -> io::Result<()> {
-        associations::notify(&*self.port)
+        port_state::notify(&*self.port)
     }
 
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {

@@ -13,8 +13,8 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::backend::logic::associations::{Found, Port};
 use crate::backend::logic::poll_entry::{PollEntry, PollMask};
+use crate::backend::logic::port_state::{Found, PortCalls};
 use crate::os::check;
 
 /// How many events one call fetches: they are on the stack, 32 bytes each.
@@ -41,7 +41,7 @@ impl PortEvent {
     }
 }
 
-impl Port for SystemPort {
+impl PortCalls for SystemPort {
     fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()> {
         let (source, object) = (libc::PORT_SOURCE_FD, fd as libc::uintptr_t);
         let events = libc::c_int::from(libc::pollfd::new(fd, mask).events);

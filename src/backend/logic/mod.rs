@@ -3,9 +3,6 @@
 
 #[allow(dead_code)] // one kernel's, but tested everywhere
 pub(crate) mod afd_flags;
-#[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
-#[allow(dead_code)] // its tests run where no event port is
-pub(in crate::backend) mod associations;
 #[cfg(not(windows))]
 mod fd_map;
 #[cfg(any(test, fuzzing))]
@@ -13,6 +10,9 @@ mod fd_map;
 pub mod fuzzing;
 #[cfg(not(windows))]
 pub(in crate::backend) mod poll_entry;
+#[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
+#[allow(dead_code)] // its tests run where no event port is
+pub(in crate::backend) mod port_state;
 // Linux, where most builds are made, compiles it for nothing else.
 #[cfg(any(test, fuzzing, wakeful_libkqueue, not(target_os = "linux")))]
 #[allow(dead_code)]

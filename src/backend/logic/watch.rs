@@ -115,7 +115,7 @@ impl Blocked {
 }
 
 /// Names a registration within one selector; never names another one later.
-pub(crate) type WatchKey = super::slab::Key;
+pub(crate) type WatchKey = super::slab::SlabKey;
 
 /// What a look at the suspects has shown.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

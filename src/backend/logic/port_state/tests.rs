@@ -25,7 +25,7 @@ struct State {
     associated: BTreeMap<RawFd, (PollMask, u64)>,
     /// Descriptors that the port keeps an event for: `port_associate_fd` in port_fd.c allocates one with the first
     /// association, as `PORT_ALLOC_CACHED`, and only `port_dissociate_fd` and a close free it.
-    places: BTreeSet<RawFd>,
+    held_events: BTreeSet<RawFd>,
     /// Notifications that were sent: `port_send` in port.c allocates an event, which a fetch frees.
     sent: usize,
     /// What both are counted against (`port_max_events`), or none.
@@ -42,7 +42,7 @@ impl State {
     /// `port_alloc_event_local` in port_subr.c.
     fn has_room(&self) -> io::Result<()> {
         match self.limit {
-            Some(limit) if self.places.len() + self.sent >= limit => {
+            Some(limit) if self.held_events.len() + self.sent >= limit => {
                 Err(io::Error::from_raw_os_error(libc::EAGAIN))
             }
             _ => Ok(()),
@@ -50,16 +50,16 @@ impl State {
     }
 }
 
-impl Port for Fake {
+impl PortCalls for Fake {
     fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         if state.refuses {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
-        if !state.places.contains(&fd) {
+        if !state.held_events.contains(&fd) {
             state.has_room()?;
-            state.places.insert(fd);
+            state.held_events.insert(fd);
         }
         state.associated.insert(fd, (mask, user));
         Ok(())
@@ -69,7 +69,7 @@ impl Port for Fake {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         state.associated.remove(&fd);
-        state.places.remove(&fd);
+        state.held_events.remove(&fd);
     }
 
     fn send(&self) -> io::Result<()> {
@@ -112,7 +112,7 @@ impl Port for Fake {
 
 struct Test {
     port: Arc<Fake>,
-    registrations: Registrations<Associations<Fake>>,
+    registrations: Registrations<PortState<Fake>>,
     ours: UnixStream,
     theirs: UnixStream,
 }
@@ -122,34 +122,34 @@ impl Test {
         let port = Arc::new(Fake::default());
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        Test { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port, ours, theirs }
+        Test { registrations: Registrations::new(PortState::new(Arc::clone(&port))), port, ours, theirs }
     }
 
     fn fd(&self) -> RawFd {
         self.ours.as_raw_fd()
     }
 
-    fn insert(&self, tracking: Tracking, interest: Interest) -> Key {
+    fn insert(&self, tracking: Tracking, interest: Interest) -> WatchKey {
         self.try_insert(tracking, interest).unwrap()
     }
 
-    fn try_insert(&self, tracking: Tracking, interest: Interest) -> io::Result<Key> {
+    fn try_insert(&self, tracking: Tracking, interest: Interest) -> io::Result<WatchKey> {
         self.registrations
             .register(self.fd(), Registration { token: Token(7), interest, tracking })
             .map(|(_table, key)| key)
     }
 
-    fn table(&self) -> Locked<'_, Associations<Fake>> {
+    fn table(&self) -> Locked<'_, PortState<Fake>> {
         self.registrations.lock()
     }
 
     /// Looks at the suspects, and answers when to look again.
-    fn look(&self, events: &mut Events) -> Option<std::time::Duration> {
+    fn recheck(&self, events: &mut Events) -> Option<std::time::Duration> {
         self.registrations.recheck_all(self.table(), events).1.unwrap()
     }
 
     /// What is asked about the socket, if anything.
-    fn asked(&self) -> Option<Interest> {
+    fn submitted(&self) -> Option<Interest> {
         self.associated().and_then(|(mask, _)| mask.interest)
     }
 
@@ -178,7 +178,7 @@ impl Test {
     }
 
     /// The kernel tells `raw` of what is associated.
-    fn tells(&mut self, raw: u32) -> Vec<String> {
+    fn reports(&mut self, raw: u32) -> Vec<String> {
         let user = self.take();
         self.fetched(user, raw)
     }
@@ -191,9 +191,9 @@ fn shown(events: &Events) -> Vec<String> {
 #[test]
 fn a_key_survives_the_kernel() {
     for key in [
-        Key { slot: 0, generation: 0 },
-        Key { slot: 1, generation: u32::MAX },
-        Key { slot: u32::MAX, generation: 1 },
+        WatchKey { slot: 0, generation: 0 },
+        WatchKey { slot: 1, generation: u32::MAX },
+        WatchKey { slot: u32::MAX, generation: 1 },
     ] {
         assert_eq!(to_key(to_user(key)), key);
     }
@@ -212,13 +212,13 @@ fn a_registration_is_associated_with_its_key() {
 fn after_a_report_only_what_is_news_is_associated_anew() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
-    assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
-    assert_eq!(test.asked(), Some(READ), "the other direction is asked about still");
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
-    assert_eq!(test.asked(), None, "both were told");
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
+    assert_eq!(test.submitted(), Some(READ), "the other direction is asked about still");
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
+    assert_eq!(test.submitted(), None, "both were told");
     assert!(test.associated().is_some(), "but the end would be news");
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
-    assert_eq!(test.asked(), Some(READ));
+    assert_eq!(test.submitted(), Some(READ));
     assert_eq!(test.calls(), 4, "one for the registration, one for each event, one to arm again");
 }
 
@@ -227,7 +227,7 @@ fn who_is_at_its_end_is_left_alone() {
     let mut test = Test::new();
     test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
-    assert_eq!(test.tells(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
+    assert_eq!(test.reports(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
     assert_eq!(test.associated(), None, "the kernel would tell of it for as long as it lasts");
 }
 
@@ -238,7 +238,7 @@ fn what_is_asked_already_costs_no_call() {
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
     test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
     assert_eq!(test.calls(), 1);
-    assert_eq!(test.tells(IN), ["8 READABLE"], "the token is here, not in the kernel");
+    assert_eq!(test.reports(IN), ["8 READABLE"], "the token is here, not in the kernel");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn a_new_interest_is_asked_at_once() {
     let test = Test::new();
     let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.replace(Registration::tracked(Token(7), WRITE))).unwrap();
-    assert_eq!(test.asked(), Some(WRITE));
+    assert_eq!(test.submitted(), Some(WRITE));
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
     assert_eq!(next.slot, key.slot);
     assert_eq!(test.fetched(user, IN), [""; 0], "nor for who has its place now");
     assert!(test.associated().is_some(), "whose association is as it was");
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn who_can_not_be_associated_again_was_closed() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
     test.port.0.lock().unwrap().refuses = true;
-    assert_eq!(test.tells(OUT), ["7 WRITABLE"], "what was told before that holds");
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"], "what was told before that holds");
     assert_eq!(test.table().remove(key).unwrap_err().raw_os_error(), Some(libc::ENOENT));
 }
 
@@ -296,7 +296,7 @@ fn who_can_not_be_associated_again_was_closed() {
 fn a_descriptor_that_is_not_open_is_forgotten() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Untracked, READ);
-    assert_eq!(test.tells(GONE), [""; 0]);
+    assert_eq!(test.reports(GONE), [""; 0]);
     assert!(test.table().remove(key).is_err());
 }
 
@@ -305,14 +305,14 @@ fn a_raw_descriptor_is_looked_at_after_its_event() {
     let mut test = Test::new();
     test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
-    assert_eq!(test.asked(), None);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
+    assert_eq!(test.submitted(), None);
     test.ours.read_exact(&mut [0]).unwrap();
 
     let mut events = Events::with_capacity(8);
-    test.look(&mut events);
+    test.recheck(&mut events);
     assert_eq!(shown(&events), [""; 0]);
-    assert_eq!(test.asked(), Some(READ), "it was used up: the next change is an event like any other");
+    assert_eq!(test.submitted(), Some(READ), "it was used up: the next change is an event like any other");
 }
 
 #[test]
@@ -320,13 +320,13 @@ fn a_number_with_another_owner_is_not_asked_about() {
     let mut test = Test::new();
     test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
     let number = test.fd();
     // It is closed without a word, and from now on nobody's, or that of another test.
     test.ours = UnixStream::pair().unwrap().0;
 
     let mut events = Events::with_capacity(8);
-    test.look(&mut events);
+    test.recheck(&mut events);
     assert_eq!(shown(&events), [""; 0]);
     let associated = &test.port.0.lock().unwrap().associated;
     assert!(associated.get(&number).map_or(true, |(mask, _)| mask.interest.is_none()));
@@ -337,9 +337,9 @@ fn without_room_a_suspect_is_not_lost() {
     let mut test = Test::new();
     test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
     let mut none = Events::with_capacity(0);
-    let again = test.look(&mut none);
+    let again = test.recheck(&mut none);
     assert_eq!(again, Some(std::time::Duration::ZERO), "look again at once");
 }
 
@@ -347,12 +347,12 @@ fn without_room_a_suspect_is_not_lost() {
 fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
-    assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
     assert!(!test.table().take_new_rechecks());
     test.table().change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
     assert!(test.table().take_new_rechecks());
     drop(test.registrations.recheck_one(test.table(), key));
-    assert_eq!(test.asked(), Some(READ), "it is writable still");
+    assert_eq!(test.submitted(), Some(READ), "it is writable still");
 }
 
 #[test]
@@ -417,10 +417,10 @@ fn a_deregistered_source_gives_its_place_back() {
         for event in [None, Some(IN), Some(IN | u32::from(libc::POLLHUP as u16))] {
             let key = test.insert(tracking, READ);
             if let Some(raw) = event {
-                assert_eq!(test.tells(raw).len(), 1);
+                assert_eq!(test.reports(raw).len(), 1);
             }
             test.table().remove(key).unwrap();
-            assert!(test.port.0.lock().unwrap().places.is_empty(), "{tracking:?}, after {event:?}");
+            assert!(test.port.0.lock().unwrap().held_events.is_empty(), "{tracking:?}, after {event:?}");
         }
     }
 }
@@ -431,10 +431,10 @@ fn what_was_fetched_keeps_its_place_for_the_next_time() {
     test.limit(1);
     let key = test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
-    test.tells(hangup);
+    test.reports(hangup);
     assert_eq!(test.associated(), None);
     // A notification would take a place that it had given back.
     assert!(test.port.send().is_err());
     test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
-    assert_eq!(test.tells(IN), ["8 READABLE"]);
+    assert_eq!(test.reports(IN), ["8 READABLE"]);
 }

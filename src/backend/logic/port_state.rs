@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use super::poll_entry::PollMask;
 use super::registrations::{Driver, Registrations, Table};
-use super::slab::Key;
+use super::watch::WatchKey;
 use crate::backend::name::Backend;
 use crate::readiness::Events;
 
 /// The calls of one port.
-pub(crate) trait Port {
+pub(crate) trait PortCalls {
     /// One event with `user` when `fd` is ready for what is wanted, which may be now. Replaces what was asked before.
     fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()>;
 
@@ -54,58 +54,58 @@ pub(crate) enum Found {
 }
 
 /// What is associated with a port.
-pub(in crate::backend) struct Associations<P: Port> {
+pub(in crate::backend) struct PortState<P: PortCalls> {
     port: Arc<P>,
-    by_slot: Vec<Slot>,
+    by_slot: Vec<Association>,
 }
 
 #[derive(Copy, Clone, Default)]
-struct Slot {
-    associated: Option<PollMask>,
+struct Association {
+    mask: Option<PollMask>,
     /// The kernel keeps its place, though nothing may be associated any more.
-    has_place: bool,
+    holds_event: bool,
 }
 
-impl<P: Port> Associations<P> {
-    pub(in crate::backend) fn new(port: Arc<P>) -> Associations<P> {
-        Associations { port, by_slot: Vec::new() }
+impl<P: PortCalls> PortState<P> {
+    pub(in crate::backend) fn new(port: Arc<P>) -> PortState<P> {
+        PortState { port, by_slot: Vec::new() }
     }
 }
 
-impl<P: Port> Driver for Associations<P> {
+impl<P: PortCalls> Driver for PortState<P> {
     type Entry = libc::pollfd;
     const BACKEND: Backend = Backend::EventPorts;
     const FORGETS_CLOSED: bool = true;
 
-    fn submit(&mut self, key: Key, fd: RawFd, mask: Option<PollMask>) -> io::Result<()> {
+    fn submit(&mut self, key: WatchKey, fd: RawFd, mask: Option<PollMask>) -> io::Result<()> {
         let index = key.slot as usize;
         if self.by_slot.len() <= index {
-            self.by_slot.resize(index + 1, Slot::default());
+            self.by_slot.resize(index + 1, Association::default());
         }
-        let slot = &mut self.by_slot[index];
-        if slot.associated == mask {
+        let association = &mut self.by_slot[index];
+        if association.mask == mask {
             return Ok(());
         }
         match mask {
             Some(mask) => self.port.associate(fd, mask, to_user(key))?,
             None => self.port.dissociate(fd),
         }
-        *slot = Slot { associated: mask, has_place: mask.is_some() };
+        *association = Association { mask, holds_event: mask.is_some() };
         Ok(())
     }
 
-    fn forget(&mut self, key: Key, fd: RawFd) {
-        if let Some(slot) = self.by_slot.get_mut(key.slot as usize) {
-            if slot.has_place {
+    fn forget(&mut self, key: WatchKey, fd: RawFd) {
+        if let Some(association) = self.by_slot.get_mut(key.slot as usize) {
+            if association.holds_event {
                 self.port.dissociate(fd);
             }
-            *slot = Slot::default();
+            *association = Association::default();
         }
     }
 }
 
 /// Ends a sleep in the port, also if it is full.
-pub(in crate::backend) fn notify(port: &impl Port) -> io::Result<()> {
+pub(in crate::backend) fn notify(port: &impl PortCalls) -> io::Result<()> {
     match port.send() {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => port.alert(true),
         result => result,
@@ -113,9 +113,9 @@ pub(in crate::backend) fn notify(port: &impl Port) -> io::Result<()> {
 }
 
 /// Fetches events for the registrations, and sleeps for the first.
-pub(in crate::backend) fn wait<P: Port>(
+pub(in crate::backend) fn wait<P: PortCalls>(
     port: &P,
-    registrations: &Registrations<Associations<P>>,
+    registrations: &Registrations<PortState<P>>,
     events: &mut Events,
     timeout: Option<Duration>,
 ) -> io::Result<()> {
@@ -145,7 +145,7 @@ pub(in crate::backend) fn wait<P: Port>(
     registrations.end(registrations.lock(), &plan, events)
 }
 
-impl<P: Port> Table<Associations<P>> {
+impl<P: PortCalls> Table<PortState<P>> {
     /// One event was fetched. If a slot wants more, it is associated anew.
     pub(in crate::backend) fn fetched(&mut self, found: Found, events: &mut Events) {
         let Found::Descriptor { user, raw } = found else {
@@ -156,19 +156,19 @@ impl<P: Port> Table<Associations<P>> {
         if self.key_at(key.slot) != Some(key) {
             return;
         }
-        self.driver.by_slot[key.slot as usize].associated = None;
+        self.driver.by_slot[key.slot as usize].mask = None;
         self.apply(key.slot, raw, events);
         // It is this very thread that will look at the suspects.
         self.take_new_rechecks();
     }
 }
 
-fn to_user(key: Key) -> u64 {
+fn to_user(key: WatchKey) -> u64 {
     u64::from(key.slot) | u64::from(key.generation) << 32
 }
 
-fn to_key(user: u64) -> Key {
-    Key { slot: user as u32, generation: (user >> 32) as u32 }
+fn to_key(user: u64) -> WatchKey {
+    WatchKey { slot: user as u32, generation: (user >> 32) as u32 }
 }
 
 #[cfg(all(test, not(wakeful_loom)))] // loom's lock is for its models
