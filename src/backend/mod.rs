@@ -38,7 +38,7 @@ mod wasi;
 
 #[cfg(windows)]
 #[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
-pub(crate) use self::iocp::{Completions, RaisedKey};
+pub(crate) use self::iocp::{Completions, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
 pub(crate) use self::logic::watch::{Blocked, Registration, WatchKey};
@@ -116,7 +116,7 @@ macro_rules! selectors {
 
             /// For who doesn't mind a return.
             #[inline(never)]
-            pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+            pub(crate) fn wait_cold(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 self.wait(events, timeout)
             }
 

@@ -61,7 +61,7 @@ impl Engine {
     /// For who doesn't mind a return.
     pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match &self.chaos {
-            None => self.selector.wait_apart(events, timeout),
+            None => self.selector.wait_cold(events, timeout),
             Some(chaos) => self.wait_with(chaos, events, timeout),
         }
     }

@@ -137,7 +137,7 @@ pub(super) fn wait(
     any: impl Fn(&EpollEvent) -> Option<Event>,
 ) -> io::Result<bool> {
     if !FITS {
-        return wait_apart(epoll, events, timeout, any);
+        return wait_buffered(epoll, events, timeout, any);
     }
     let room = events.spare().min(MOST);
     let kernels = events.list().spare_capacity_mut().as_mut_ptr().cast();
@@ -187,7 +187,7 @@ unsafe fn translate(
 
 /// As [`wait`], with a buffer for the kernel's events.
 #[inline(never)]
-fn wait_apart(
+fn wait_buffered(
     epoll: BorrowedFd<'_>,
     events: &mut Events,
     timeout: Option<Duration>,
@@ -258,7 +258,7 @@ mod tests {
                 let token = Token(raw.data() as usize);
                 is_known.then(|| Event::new(token, Readiness::WRITABLE, 0, raw.flags()))
             };
-            wait_apart(epoll.as_fd(), events, Some(Duration::ZERO), any).unwrap()
+            wait_buffered(epoll.as_fd(), events, Some(Duration::ZERO), any).unwrap()
         };
         let (one, other) = UnixStream::pair().unwrap();
         let flags = flags(Interest::WRITABLE);

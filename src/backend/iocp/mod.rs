@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::completions::{Completions, RaisedKey};
+pub(crate) use self::completions::{Completions, UserEventKey};
 use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
 use super::poller::{describe_bits, Poller};

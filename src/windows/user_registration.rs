@@ -1,7 +1,7 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use crate::backend::{Completions, RaisedKey};
+use crate::backend::{Completions, UserEventKey};
 use crate::engine::chaos::Key as ChaosKey;
 use crate::engine::{lives, Engine};
 use crate::poll::Registry;
@@ -10,27 +10,27 @@ use crate::readiness::{Interest, Token};
 /// A registration of a source whose readiness the program raises. It ends when this is dropped.
 ///
 /// It keeps nothing of the `Poll`.
-pub(crate) struct Raised {
+pub(crate) struct UserRegistration {
     poll_id: u32,
-    home: Weak<Completions>,
-    key: RaisedKey,
+    completions: Weak<Completions>,
+    key: UserEventKey,
     chaos: Option<(Weak<Engine>, ChaosKey)>,
 }
 
-impl Raised {
+impl UserRegistration {
     /// `Unsupported` by a simulated `Poll`.
-    pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<Raised> {
+    pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<UserRegistration> {
         let engine = registry.engine();
-        let home = engine.selector.completions()?;
-        let key = home.add(token, interest);
+        let completions = engine.selector.completions()?;
+        let key = completions.add(token, interest);
         let chaos =
             engine.chaos.as_ref().map(|chaos| (Arc::downgrade(engine), chaos.add_source(token, interest)));
-        Ok(Raised { poll_id: engine.id, home: Arc::downgrade(home), key, chaos })
+        Ok(UserRegistration { poll_id: engine.id, completions: Arc::downgrade(completions), key, chaos })
     }
 
     /// `None` once the `Poll` has gone.
-    pub(crate) fn home(&self) -> Option<Arc<Completions>> {
-        self.home.upgrade()
+    pub(crate) fn completions(&self) -> Option<Arc<Completions>> {
+        self.completions.upgrade()
     }
 
     /// Whether the `Poll`, or a registry of it, is still there: else the source is free.
@@ -38,7 +38,7 @@ impl Raised {
         lives::is_living(self.poll_id)
     }
 
-    pub(crate) fn key(&self) -> RaisedKey {
+    pub(crate) fn key(&self) -> UserEventKey {
         self.key
     }
 
@@ -48,8 +48,8 @@ impl Raised {
 
     pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<()> {
         let change = || {
-            if let Some(home) = self.home() {
-                home.replace(self.key, token, interest);
+            if let Some(completions) = self.completions() {
+                completions.replace(self.key, token, interest);
             }
             Ok(())
         };
@@ -75,10 +75,10 @@ impl Raised {
     }
 }
 
-impl Drop for Raised {
+impl Drop for UserRegistration {
     fn drop(&mut self) {
-        if let Some(home) = self.home() {
-            home.remove(self.key);
+        if let Some(completions) = self.completions() {
+            completions.remove(self.key);
         }
         if let Some((engine, key)) = self.chaos() {
             if let Some(chaos) = &engine.chaos {
