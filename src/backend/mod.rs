@@ -281,9 +281,9 @@ impl Default for Backend {
 /// Shows the kernel's flags by their names, which only the backends know.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Kernel(u8, u32);
+        struct RawFlags(u8, u32);
 
-        impl fmt::Debug for Kernel {
+        impl fmt::Debug for RawFlags {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match Backend::ALL.get(usize::from(self.0)) {
                     Some(backend) => backend.describe(self.1, f),
@@ -296,7 +296,7 @@ impl fmt::Debug for Event {
         f.debug_struct("Event")
             .field("token", &self.token())
             .field("readiness", &self.readiness())
-            .field("kernel", &Kernel(origin, raw))
+            .field("kernel", &RawFlags(origin, raw))
             .finish()
     }
 }

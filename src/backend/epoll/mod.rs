@@ -26,7 +26,7 @@ pub(crate) struct Epoll {
     nested: Mutex<Option<OwnedFd>>,
 }
 
-/// The data of the notifier's events. A user's token may well be the same number, see [`Epoll::give_up_mark`].
+/// The data of the notifier's events. A user's token may well be the same number, see [`Epoll::yield_token`].
 const NOTIFIER: u64 = 0x6e6f_7469_6679_2121;
 
 impl Poller for Epoll {
@@ -111,7 +111,7 @@ impl Epoll {
     fn data(&self, token: Token) -> io::Result<u64> {
         let data = token.0 as u64;
         if data == NOTIFIER && !self.token_taken.load(Ordering::Acquire) {
-            self.give_up_mark()?;
+            self.yield_token()?;
         }
         Ok(data)
     }
@@ -154,7 +154,7 @@ impl Epoll {
     /// that no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a
     /// moment, and no notification is lost; one that the first epoll has queued already becomes a spurious event.
     #[cold]
-    fn give_up_mark(&self) -> io::Result<()> {
+    fn yield_token(&self) -> io::Result<()> {
         let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
         if self.token_taken.load(Ordering::Acquire) {
             return Ok(());
