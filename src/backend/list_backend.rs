@@ -1,10 +1,10 @@
-//! A backend on a kernel that keeps nothing: the list of registrations is here, and each `wait` shows it to the kernel.
+//! The backend for a kernel that keeps no registrations: the list is here, and each `wait` passes it to the kernel.
 //!
-//! The list is changed in place. While a thread sleeps it has the list, so changes are noted, the sleeper is woken,
-//! and takes them over before it looks at what it was told. Such a kernel answers levels: an answer that a change has
-//! made doubtful is passed over, and comes again.
+//! The list is changed in place. While a thread waits it owns the list, so changes are queued and the thread is
+//! notified; it applies them before it evaluates the kernel's result. Such a kernel is level-triggered: a result that a
+//! change has made stale is skipped, and the next call returns it again.
 //!
-//! Invariant: the list has one entry for each registration, and is with one thread at a time.
+//! Invariant: the list has one entry for each registration, and one thread at a time owns it.
 
 use std::fmt;
 use std::io;
@@ -29,7 +29,7 @@ use loom_models::Notifier;
 
 pub(crate) struct ListBackend<E: PollEntry> {
     registrations: Registrations<PollList<E>>,
-    /// Ends a sleep, for a wake or for a change of the list.
+    /// Ends a wait, for a wake or for a change of the list.
     notifier: Notifier,
 }
 
@@ -61,7 +61,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
                 let mut left = collect(&mut table, found, events);
                 while !table.unchecked.is_empty() {
                     table = self.registrations.check(table, events);
-                    // Those that turned out to have gone have left their room to others.
+                    // Sources that turned out to be closed leave their space to others.
                     if left > 0 && events.spare() > 0 {
                         left = collect(&mut table, left, events);
                     }
@@ -95,7 +95,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let (mut table, key) = self.registrations.find(io, key);
         let key = key?;
-        // Only a sleeper must be told, which may fail.
+        // Only a waiting thread must be notified, which may fail.
         let may_fail = table.driver.is_lent;
         let mut before = None;
         table.change(key, |watch| {
@@ -112,9 +112,9 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
         let (mut table, key) = self.registrations.find(io, key);
         let removed = key.and_then(|key| table.remove(key));
-        // The kernel holds on to a file for as long as a thread sleeps on it: the sleeper must let go, or the
-        // connection would not be closed for the peer when its descriptor is. If it can't be told it does so later: the
-        // source is deregistered all the same.
+        // While a thread waits for a file the kernel holds a reference to it. The thread must release that, or the peer
+        // would not see the connection closed when its descriptor is. If the notification fails, the thread releases it
+        // later: the source is deregistered all the same.
         let _ = self.changed(table);
         removed
     }
@@ -127,7 +127,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     fn abandon(&self, key: WatchKey) {
         let mut table = self.registrations.lock();
         let _ = table.remove(key);
-        // A notification that fails is late, not lost: the sleeper wakes for the closed descriptor.
+        // If the notification fails the waiting thread is late, not stuck: the closed descriptor ends its wait.
         let _ = self.changed(table);
     }
 
@@ -146,7 +146,8 @@ impl<E: PollEntry> Poller for ListBackend<E> {
 }
 
 impl<E: PollEntry> ListBackend<E> {
-    /// Wakes the sleeper, if there is one that doesn't know of a change yet. If that fails the next change tries again.
+    /// Notifies the waiting thread, if it has not been notified since the list changed. If that fails, the next change
+    /// tries again.
     #[inline]
     fn changed(&self, mut table: Locked<'_, PollList<E>>) -> io::Result<()> {
         if !mem::take(&mut table.driver.must_notify) {
@@ -165,8 +166,8 @@ impl<E: PollEntry> ListBackend<E> {
         result
     }
 
-    /// The kernel has answered `raw` about the notifier. An error if that is closed, or cannot be written any more: a
-    /// poller would be told so again and again, and nothing could end its sleep.
+    /// Drains the notifier, for which the kernel has returned `raw`. Fails if the notifier is closed or has no writer:
+    /// the kernel would report that on each call, and no wake could end a wait.
     fn take_notification(&self, raw: u32) -> io::Result<()> {
         if raw & (E::INVALID | E::FLAGS.hangup) != 0 {
             return Err(io::Error::from_raw_os_error(errors::BAD_DESCRIPTOR));
@@ -177,33 +178,32 @@ impl<E: PollEntry> ListBackend<E> {
 }
 
 impl<E: PollEntry> PollSet<E> {
-    /// What the kernel has answered about the notifier, which has the first position, if anything.
+    /// Returns the kernel's flags for the notifier, which is the first entry, if it has any.
     #[inline]
     fn notification(&self) -> Option<u32> {
         self.entries.first().map(PollEntry::found).filter(|&raw| raw != 0)
     }
 }
 
-/// The list that the kernel is shown: the notifier, and each registration.
+/// The list that is passed to the kernel: the notifier, and each registration.
 ///
-/// Invariant: it has no more entries than that. A kernel takes time for each, and may refuse a list that is longer than
-/// the limit of descriptors. An entry that goes leaves its place to the last one.
+/// Invariant: it has no other entries. A kernel takes time for each, and may refuse a list that is longer than the
+/// limit of descriptors. The last entry moves to the position of an entry that is removed.
 struct PollList<E: PollEntry> {
     set: PollSet<E>,
-    /// Whose each entry of the list is. That of the first, the notifier, isn't read.
+    /// The slot of each entry of the list. That of the first entry, the notifier, isn't read.
     slots: Vec<u32>,
-    /// Where the entry of each slot is; 0 where none is.
+    /// The position of each slot's entry in the list; 0 for none.
     positions: Vec<u32>,
     notifier: RawFd,
-    /// Whether the list is with a thread that sleeps on it.
+    /// Whether a waiting thread owns the list.
     is_lent: bool,
-    /// What has changed while the list was lent, by slot, and of which slots there is such. A slot that changes again
-    /// and again takes no more room than one.
+    /// What has changed while the list was lent, by slot. A slot that changes repeatedly takes no more memory than one.
     pending_changes: Vec<Option<PendingChange<E>>>,
     changed: Vec<u32>,
-    /// Set with the first change that the sleeper must be woken for.
+    /// Whether the waiting thread must be notified: set by the first change.
     must_notify: bool,
-    /// Where the next search for ready sources begins, so that a full `Events` starves none.
+    /// Where the next search for ready sources begins, so that a full `Events` starves none of them.
     next: usize,
 }
 
@@ -279,7 +279,7 @@ impl<E: PollEntry> PollList<E> {
         self.slots.push(slot);
     }
 
-    /// Takes the entry of `slot` from the list; the last one gets its place.
+    /// Removes the entry of `slot` from the list. The last entry moves to its position.
     fn remove_entry(&mut self, slot: u32) {
         let position = self.positions.get_mut(slot as usize).map_or(0, mem::take);
         if position == 0 {
@@ -306,13 +306,13 @@ impl<E: PollEntry> PollList<E> {
         }
     }
 
-    /// Gives the list to a thread that goes to sleep on it.
+    /// Lends the list to a thread that is about to wait.
     fn lend(&mut self) -> PollSet<E> {
         self.is_lent = true;
         mem::take(&mut self.set)
     }
 
-    /// Takes the list back, and makes up for what has changed meanwhile.
+    /// Takes the list back, and applies the changes of the meantime.
     fn take_back(&mut self, set: PollSet<E>) {
         self.set = set;
         self.is_lent = false;
@@ -326,19 +326,19 @@ impl<E: PollEntry> PollList<E> {
         }
     }
 
-    /// The thread that sleeps on the list was to be woken for a change, and that has failed.
+    /// Makes the next change notify the waiting thread again.
     fn notify_failed(&mut self) {
         self.must_notify = self.is_lent && !self.changed.is_empty();
     }
 }
 
-/// The first place of the list that isn't the notifier's.
+/// The first position of the list that isn't the notifier's.
 const FIRST: usize = 1;
 
-/// How many answers are looked at together, since most of a long list are nothing.
+/// How many entries are tested together, since most entries of a long list have no flags.
 const CHUNK: usize = 16;
 
-/// The first of `entries` that has an answer, and the answer.
+/// Returns the first of `entries` that has flags, and its flags.
 #[inline(never)]
 fn first_found<E: PollEntry>(entries: &[E]) -> Option<(usize, u32)> {
     let has_any = |chunk: &&[E]| chunk.iter().fold(0, |all, entry| all | entry.found()) != 0;
@@ -347,14 +347,14 @@ fn first_found<E: PollEntry>(entries: &[E]) -> Option<(usize, u32)> {
     found.map(|(step, raw)| (index * CHUNK + step, raw)).find(|(_, raw)| *raw != 0)
 }
 
-/// Turns what the kernel has `found` into events, as many as there is room for. How many are left for want of room: the
-/// kernel will find them again.
+/// Turns entries that the kernel has `found` ready into events, as far as `events` has space. Returns how many remain:
+/// the next call finds them again.
 fn collect<E: PollEntry>(table: &mut Table<PollList<E>>, found: usize, events: &mut Events) -> usize {
     let first = mem::replace(&mut table.driver.next, FIRST);
     let mut left = found;
     for (start, end) in [(first, usize::MAX), (FIRST, first)] {
         let mut next = start;
-        // A change may have taken an answer from the list, so there may be fewer than were found.
+        // A change may have removed a ready entry from the list, so there may be fewer than were found.
         loop {
             let entries = &table.driver.set.entries;
             let Some((step, raw)) = entries.get(next..end.min(entries.len())).and_then(first_found) else {
@@ -371,7 +371,7 @@ fn collect<E: PollEntry>(table: &mut Table<PollList<E>>, found: usize, events: &
             if left == 0 {
                 return 0;
             }
-            // If it was forgotten, another has its place now.
+            // If the registration was forgotten, another entry has this position now.
             next = position + usize::from(table.driver.slots.get(position) == Some(&slot));
         }
     }

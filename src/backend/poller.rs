@@ -1,4 +1,6 @@
-//! The contract of a backend.
+//! The contract of a backend: the trait that each implements, and no backend by name.
+//!
+//! Invariant: `Poll` relies on this text alone, so a backend that keeps it needs no case of its own above this folder.
 
 use std::fmt;
 use std::io;
@@ -8,77 +10,77 @@ use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::Events;
 
-/// What every backend promises. `Poll` builds the rest of the contract on it: deadlines, wakers, the rule of one
-/// `Poll` for a source.
+/// The contract of a backend. `Poll` builds the rest on it: deadlines, wakers, and the rule of one `Poll` for a source.
 ///
-/// All methods but [`wait`](Poller::wait) may be called from any thread, also while one is inside `wait`, and take
-/// effect at once. Only one thread at a time is inside `wait`.
+/// Any thread may call any method but [`wait`](Poller::wait), also while another thread is inside `wait`; the call
+/// takes effect at once. Only one thread at a time is inside `wait`.
 pub(crate) trait Poller: Sized + Send + Sync {
-    /// Whether this target has the backend at all, for sources of its kernel.
+    /// Whether this target has the backend, for sources of its kernel.
     const PRESENT: bool = true;
 
-    /// The time that deadlines go by. Only a simulation has its own.
+    /// Returns the time by which deadlines are counted. Only a simulation has a clock of its own.
     #[inline]
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    /// Opens what the backend needs of the kernel, close-on-exec.
+    /// Opens the backend's descriptors or handles, close-on-exec.
     fn new() -> io::Result<Self>;
 
-    /// Sleeps until a source is ready, a [`notify`](Poller::notify) comes, or `timeout` is over, and appends at most
-    /// `events.spare()` events, which is more than none; the others stay for the next call.
+    /// Waits until a source is ready, [`notify`](Poller::notify) is called, or `timeout` has elapsed. Appends at most
+    /// `events.spare()` events, of which the caller has left at least one; later calls return the others.
     ///
-    /// It may return early and empty: the caller holds the deadline. It is never late because of rounding more than
-    /// the kernel makes it. If it answers an error, it has taken no event from the kernel.
+    /// It may return early and empty, since the caller holds the deadline. Rounding never makes it later than the
+    /// kernel's timer does. If it fails, it has taken no event from the kernel.
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()>;
 
-    /// Makes sure that later calls of [`notify`](Poller::notify) need no descriptor or memory that they could fail
-    /// to get.
+    /// Acquires the descriptors and memory that [`notify`](Poller::notify) needs, so that later calls of that cannot
+    /// run out of them.
     fn prepare_notify(&self) -> io::Result<()>;
 
-    /// Ends the `wait` that is under way, or else the next one; it reports no event of its own.
+    /// Ends the `wait` in progress, or else the next one, without an event of its own.
     ///
-    /// Needs [`prepare_notify`](Poller::prepare_notify) first.
+    /// Requires [`prepare_notify`](Poller::prepare_notify) first.
     fn notify(&self) -> io::Result<()>;
 
     /// Watches `io`, and reports readiness that exists already.
     ///
     /// - A bad descriptor is an error, and so is a second registration (`AlreadyExists`).
-    /// - A backend that needs telling when to ask the kernel again answers a key.
+    /// - Returns a key if the backend has to be called by [`rearm`](Poller::rearm).
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>>;
 
-    /// Replaces token and interest completely, and reports readiness that exists already. `NotFound` if `io` isn't
-    /// registered. `key` is what `register` answered; a raw descriptor's owner has kept none.
+    /// Replaces token and interest, and reports readiness that exists already. Fails with `NotFound` if `io` isn't
+    /// registered. `key` is the result of `register`; `None` for a raw descriptor, whose owner has stored none.
     fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()>;
 
-    /// Forgets `io`: no `wait` that begins after this reports its token, whatever the kernel had queued. `NotFound`
-    /// if it isn't registered.
+    /// Ends the registration of `io`: no `wait` that begins after this reports its token, even if the kernel had queued
+    /// an event. Fails with `NotFound` if `io` isn't registered.
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()>;
 
-    /// An operation has answered `WouldBlock`: the kernel must be asked again. Called for keys alone.
+    /// Re-arms a source whose operation has returned `WouldBlock`. Called only with a key.
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()>;
 
-    /// A source with this key was dropped while registered. Must come before its descriptor is closed.
+    /// Ends the registration of a source that was dropped while registered. Called before its descriptor is closed.
     fn abandon(&self, key: WatchKey);
 
-    /// A source with this key may be given another value, so that the descriptor which is registered may be closed
-    /// before [`abandon`](Poller::abandon). Needed where the kernel doesn't say that it was.
+    /// Notes that the value of a source with this key may be replaced, so that the registered descriptor may be closed
+    /// before [`abandon`](Poller::abandon). Needed where the kernel doesn't report the close.
     fn allow_replacement(&self, _key: WatchKey) {}
 
-    /// The `Poll` and its registries have gone. What keeps the selector for longer doesn't register sources or wait.
+    /// Called when the `Poll` and its registries have been dropped. After this no source is registered and no thread
+    /// waits, even if a waker keeps the selector.
     fn end(&self) {}
 
-    /// The descriptor that stands for the whole selector: readable when an event or a notification is pending, as
-    /// far as the kernel has such a thing (`PLATFORMS.md`).
+    /// Returns the descriptor of the whole selector. It is readable when an event or a notification is pending, as far
+    /// as the kernel supports that (`PLATFORMS.md`).
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_>;
 
-    /// Names the kernel's flags of one of this backend's events.
+    /// Writes the names of the kernel's flags in one of this backend's events.
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// Writes the names of the bits that `raw` has, and what is left as a number.
+/// Writes the names of the bits that `raw` has, and the remaining bits as a number.
 pub(crate) fn describe_bits(raw: u32, names: &[(u32, &str)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut left = raw;
     let mut separator = "";

@@ -1,5 +1,7 @@
-//! What is decided about registrations and about a kernel's answers. Without a system call, so that it is compiled and
-//! tested where its kernel isn't.
+//! The decisions about registrations and kernels' results, one file for each. They make no system call, so every target
+//! compiles and tests them, also those that another kernel needs.
+//!
+//! Invariant: a file here reaches a kernel only through a trait, which its tests implement too.
 
 #[allow(dead_code)] // one kernel's, but tested everywhere
 pub(crate) mod afd_flags;

@@ -1,4 +1,7 @@
-//! What a kernel that answers levels is asked: about a list of descriptors, in one call that changes nothing.
+//! What is submitted to a level-triggered kernel: a list of entries, one for each descriptor, in a call that changes
+//! nothing.
+//!
+//! Invariant: an entry depends on its descriptor and its mask alone, so it can be made again at any time.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -9,17 +12,17 @@ use crate::backend::name::Backend;
 use crate::os::{FileIdentity, FileKind};
 use crate::readiness::{Interest, PollFlags};
 
-/// What a registration wants to be told.
+/// The readiness that a registration waits for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PollMask {
-    /// Errors and hang-ups are wanted with it, and also if it is none.
+    /// Errors and hang-ups are waited for as well, even if this is `None`.
     pub interest: Option<Interest>,
-    /// That the peer sends no more.
+    /// Whether the peer's half-close is waited for.
     pub read_hangup: bool,
 }
 
 impl PollMask {
-    /// What `watch` wants, if anything would be news to it.
+    /// Returns the mask of `watch`; `None` if nothing would be news to it.
     pub(in crate::backend) fn of(watch: &Watch) -> Option<PollMask> {
         let interest = watch.armed();
         let is_news = interest.is_some() || watch.awaits_end();
@@ -27,53 +30,53 @@ impl PollMask {
     }
 }
 
-/// What the kernel is asked about one descriptor, and its answer.
+/// One descriptor in a poll: what the kernel is asked, and what it has found.
 pub(crate) trait PollEntry: Clone + Send {
-    /// The backend that shows such a list.
+    /// The backend that polls such entries.
     const BACKEND: Backend;
-    /// What its answers mean.
+    /// The meaning of the kernel's flags.
     const FLAGS: PollFlags;
-    /// The names of the bits of its answers.
+    /// The names of the kernel's flags.
     const NAMES: &'static [(u32, &'static str)];
-    /// The descriptor isn't open.
+    /// The flag of a descriptor that isn't open.
     const INVALID: u32;
-    /// A place that the kernel passes over.
+    /// An entry that the kernel skips.
     const NOTHING: Self;
 
-    /// What a call needs beside the list, kept for its memory.
+    /// The other memory of a call, which is reused.
     type Scratch: Default + Send;
 
-    /// Errors and hang-ups are answered too, as far as the kernel does so unasked.
+    /// Makes the entry of `fd`. The kernel reports errors and hang-ups beside `mask`, as far as it does so unasked.
     fn new(fd: RawFd, mask: PollMask) -> Self;
 
-    /// What the kernel has found.
+    /// Returns the flags that the kernel has found.
     fn found(&self) -> u32;
 
-    /// Asks about all, and sleeps until one is ready or `timeout` is over; it may come back early. How many have an
-    /// answer, or more: who looks for them needn't go on after so many.
+    /// Polls all entries until one is ready or `timeout` has elapsed; it may return early. Returns how many entries
+    /// have flags, or a larger number: a search may stop after that many.
     fn poll(
         entries: &mut [Self],
         scratch: &mut Self::Scratch,
         timeout: Option<Duration>,
     ) -> io::Result<usize>;
 
-    /// The time, which pauses are counted by.
+    /// Returns the time by which pauses are counted.
     fn now() -> Instant {
         Instant::now()
     }
 
-    /// Which file `fd` stands for.
+    /// Returns the identity of the file behind `fd`.
     fn identity(fd: RawFd) -> io::Result<FileIdentity> {
         FileIdentity::of(fd)
     }
 
-    /// Which file `fd` stands for, and of what kind it is, if it can be watched.
+    /// Returns the identity and the kind of the file behind `fd`, if that file can be watched.
     fn watchable(fd: RawFd, has_priority: bool) -> io::Result<(FileIdentity, FileKind)> {
         FileIdentity::of_watchable(fd, has_priority)
     }
 }
 
-/// What is asked in one call, and memory for it.
+/// The entries that one call polls, and the memory of the call.
 pub(in crate::backend) struct PollSet<E: PollEntry> {
     pub(in crate::backend) entries: Vec<E>,
     scratch: E::Scratch,

@@ -1,9 +1,9 @@
-//! The registrations behind their lock: the calls about sources, which are made without it, and what they have shown,
-//! which is applied with it.
+//! The registrations behind their lock: calls about sources are made without the lock, and their results are applied
+//! with it.
 //!
-//! Invariant: no thread makes a system call about a source while it holds the lock, but for [`Driver`]'s own, which must
-//! come in the order of the changes. So a registration may change, or go, between a question and its answer. Each
-//! answer carries a [`Snapshot`] of what was asked, and is passed over if that is no longer what is registered.
+//! Invariant: no thread makes a system call about a source while it holds the lock, except those of [`Driver`], which
+//! must follow the order of the changes. So a registration may change, or end, while a call is in progress. Each result
+//! comes with a [`Snapshot`] of the registration, and is skipped if the registration has changed since.
 
 use std::io;
 use std::mem;
@@ -25,22 +25,22 @@ use crate::readiness::Events;
 
 mod table;
 
-/// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
+/// Boxed, to keep a `Selector` small and the fields that each poll reads adjacent.
 pub(in crate::backend) struct Registrations<D: Driver>(Box<Mutex<Table<D>>>);
 
-/// The table, locked.
+/// The locked table.
 pub(in crate::backend) type Locked<'a, D> = MutexGuard<'a, Table<D>>;
 
-/// What a call does beside asking the kernel, and when.
+/// How one wait proceeds.
 pub(in crate::backend) struct WaitPlan {
-    /// How long the kernel may sleep.
+    /// How long the kernel may block.
     pub(in crate::backend) timeout: Option<Duration>,
     had_events: usize,
     rechecks_come_last: bool,
 }
 
 impl WaitPlan {
-    /// An error of the kernel's says nothing if there are events to report.
+    /// Returns `Ok` for an error of the kernel's if there are events to report.
     #[cold]
     pub(in crate::backend) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
         if events.len() > self.had_events {
@@ -51,7 +51,7 @@ impl WaitPlan {
     }
 }
 
-/// How many suspects are dealt with between taking the lock and giving it up.
+/// How many rechecks are applied before the lock is released for other threads.
 const CHUNK: usize = 64;
 
 impl<D: Driver> Registrations<D> {
@@ -64,7 +64,7 @@ impl<D: Driver> Registrations<D> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no thread holds the lock.
+    /// Returns whether no thread holds the lock.
     #[cfg(all(test, unix, not(wakeful_loom)))]
     pub(in crate::backend) fn is_unlocked(&self) -> bool {
         self.0.try_lock().is_ok()
@@ -91,7 +91,7 @@ impl<D: Driver> Registrations<D> {
         }
     }
 
-    /// Drops the registration of `fd`, if it isn't the source that `fd` stands for.
+    /// Ends the registration of `fd`, unless `fd` still refers to the source that was registered.
     #[cold]
     fn drop_closed<'a>(
         &'a self,
@@ -128,7 +128,8 @@ impl<D: Driver> Registrations<D> {
         }
     }
 
-    /// The number of a doubted registration may have a new owner, whose file the kernel must not be asked about.
+    /// Checks the file of a registration whose descriptor may have been closed: the number may belong to another file,
+    /// which the kernel must not be asked about.
     #[cold]
     fn check_file<'a>(
         &'a self,
@@ -152,50 +153,51 @@ impl<D: Driver> Registrations<D> {
         (table, key.ok_or_else(|| identity.err().unwrap_or_else(not_found)))
     }
 
-    /// Finds the registration of `fd`, which stands for `identity`. One whose descriptor was closed without
-    /// `deregister` is dropped, as epoll forgets it; `fd` may be the number of another one now.
+    /// Finds the registration of `fd`, whose file is `identity`. Ends a registration whose descriptor was closed
+    /// without `deregister`, as epoll does; `fd` may be the number of another file by now.
     fn find_fd<'a>(
         &'a self,
         mut table: Locked<'a, D>,
         fd: RawFd,
         mut identity: io::Result<FileIdentity>,
     ) -> (Locked<'a, D>, io::Result<FileIdentity>, Option<WatchKey>) {
-        let mut doubted = None;
+        let mut verified = None;
         loop {
             let Some((key, registered)) = table.at_fd(fd) else {
                 return (table, identity, None);
             };
             match &identity {
                 Ok(now) if *now == registered => return (table, identity, Some(key)),
-                // It may be there all the same.
+                // The descriptor may be open all the same.
                 Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => return (table, identity, None),
-                _ if doubted == Some(key) => {
+                _ if verified == Some(key) => {
                     table.vacate(key);
                     return (table, identity, None);
                 }
                 _ => {}
             }
             // `identity` may be older than the registration: another thread may have opened this number since.
-            doubted = Some(key);
+            verified = Some(key);
             drop(table);
             identity = D::Entry::identity(fd);
             table = self.lock();
         }
     }
 
-    /// An operation has answered `WouldBlock`.
+    /// Re-arms a registration whose operation has returned `WouldBlock`.
     pub(in crate::backend) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, D> {
         let (mut table, found) = self.find_key(key);
-        // Deregistered meanwhile: nothing to arm.
+        // If it was deregistered meanwhile, there is nothing to arm.
         let _ = found.and_then(|key| table.change(key, |watch| watch.rearm(blocked)));
         if blocked.needs_recheck() {
-            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
+            // A recheck now shows which direction was used up. By the next poll that may be ready again, and would look
+            // unread.
             return self.recheck_one(table, key);
         }
         table
     }
 
-    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
+    /// Rechecks one registration, and arms the directions that were used up. If that fails they stay due.
     #[inline(never)]
     pub(in crate::backend) fn recheck_one<'a>(
         &'a self,
@@ -218,7 +220,7 @@ impl<D: Driver> Registrations<D> {
         table
     }
 
-    /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
+    /// Reports the rechecks that are due, and plans the wait. If no space for events is left, the wait is over.
     #[inline]
     pub(in crate::backend) fn begin(
         &self,
@@ -228,7 +230,7 @@ impl<D: Driver> Registrations<D> {
         let had_events = events.len();
         let mut timeout = timeout;
         let mut table = self.lock();
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
+        // Rechecks that are always ready could fill `Events` in each call. After they have, other sources come first.
         let rechecks_come_last = mem::take(&mut table.rechecks.filled_events);
         if !rechecks_come_last && !table.rechecks.is_empty() {
             let (locked, rechecked) = self.recheck_all(table, events);
@@ -244,7 +246,7 @@ impl<D: Driver> Registrations<D> {
         Ok((table, WaitPlan { timeout, had_events, rechecks_come_last }))
     }
 
-    /// What comes after what the kernel has told.
+    /// Ends a wait: reports the rechecks that had to come last.
     #[inline]
     pub(in crate::backend) fn end(
         &self,
@@ -261,7 +263,8 @@ impl<D: Driver> Registrations<D> {
         Ok(())
     }
 
-    /// Looks at the suspects, reports those that are due, and answers when to look again.
+    /// Rechecks every registration that is queued, reports those that are due, and returns when the next recheck is
+    /// due.
     #[inline(never)]
     pub(in crate::backend) fn recheck_all<'a>(
         &'a self,
@@ -282,8 +285,8 @@ impl<D: Driver> Registrations<D> {
                 round.keep_all();
                 let mut table = self.lock();
                 table.end_rechecks(round);
-                // A signal handler may have run for the program to see. Any other error is the look's own, and what
-                // the kernel is asked next decides: the poll goes on, and looks again later.
+                // A signal handler may have run, which the program has to see. Any other error concerns the recheck
+                // alone: the poll goes on, and rechecks later.
                 let result = match e.kind() {
                     io::ErrorKind::Interrupted => Err(e),
                     _ => Ok(Some(LONGEST_PAUSE)),
@@ -297,7 +300,7 @@ impl<D: Driver> Registrations<D> {
         (table, Ok(again.map(|again| again.saturating_duration_since(now))))
     }
 
-    /// Applies what the kernel has answered to each of `looks`, some at a time.
+    /// Applies the results of `round`, a chunk at a time.
     fn apply(&self, round: &mut RecheckRound<D::Entry>, now: Instant, events: &mut Events) -> Locked<'_, D> {
         let count = round.snapshots.len();
         let mut start = 0;
@@ -305,8 +308,8 @@ impl<D: Driver> Registrations<D> {
             let end = (start + CHUNK).min(count);
             for index in start..end {
                 let (raw, snapshot) = (round.set.entries[index].found(), &mut round.snapshots[index]);
-                // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a
-                // number. What there is no room to report is looked at another time.
+                // A list backend verifies every entry that has flags. Another kernel must not be asked about the next
+                // owner of a number. A result that there is no space to report is verified another time.
                 let may_be_another = if raw == 0 { D::FORGETS_CLOSED } else { events.spare() > 0 };
                 snapshot.is_gone = snapshot.was_closed::<D::Entry>(raw, may_be_another);
             }
@@ -321,7 +324,7 @@ impl<D: Driver> Registrations<D> {
         }
     }
 
-    /// Answers about raw descriptors are applied once it is known that their numbers have no new owners.
+    /// Applies results for raw descriptors, once each number is known to belong to the same file.
     #[inline(never)]
     pub(in crate::backend) fn check<'a>(
         &'a self,
@@ -343,16 +346,16 @@ impl<D: Driver> Registrations<D> {
 }
 
 impl Snapshot {
-    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
-    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without
-    /// `deregister`, and its number may have a new owner, who must not wake the old one's token.
+    /// Returns whether the source is gone for which the kernel has found `raw`. An `IoSource` deregisters itself, so
+    /// there a descriptor that isn't open is an error like others. A raw descriptor may have been closed without
+    /// `deregister`, and its number may belong to another file, which must not be reported by the old token.
     fn was_closed<E: PollEntry>(&self, raw: u32, may_be_another: bool) -> bool {
         let Some(identity) = self.raw_identity else {
             return false;
         };
         let is_another = || match E::identity(self.fd) {
             Ok(now) => now != identity,
-            // Not if the system just can't say.
+            // Unknown is not closed.
             Err(e) => e.raw_os_error() == Some(errors::BAD_DESCRIPTOR),
         };
         raw & E::INVALID != 0 || may_be_another && is_another()
@@ -369,7 +372,7 @@ mod tests {
     use crate::backend::name::Backend;
     use crate::readiness::{Interest, Token};
 
-    /// Takes everything.
+    /// A driver that accepts everything.
     struct NullDriver;
 
     impl Driver for NullDriver {
@@ -393,7 +396,7 @@ mod tests {
             let (mut table, key) = registrations
                 .register(single.as_raw_fd(), Registration::tracked(Token(1), interest))
                 .unwrap();
-            // It was told of, and then blocked in a direction that isn't known.
+            // It was reported, and then blocked in an unknown direction.
             table.apply(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
             table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
             assert!(table.take_new_rechecks());

@@ -1,4 +1,6 @@
-//! Values in numbered slots, by keys that tell one value from the next one in its slot. Pure: no OS.
+//! Values in numbered slots, by keys that distinguish a value from the next one in its slot. Pure: no OS.
+//!
+//! Invariant: a key finds the value that it was made for, or nothing.
 
 /// Names a value within one [`Slab`]; never names another one later.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -7,10 +9,10 @@ pub(crate) struct SlabKey {
     pub generation: u32,
 }
 
-/// A value keeps its slot for life, so that nothing moves, and slots are small numbers: who keeps lists beside the slab
-/// may go by slots, as long as it clears them when a value goes.
+/// A slab. A value stays in its slot, so nothing moves, and slots are small numbers: lists beside the slab may be
+/// indexed by slot, if their owner clears an element when its value is removed.
 ///
-/// A slot whose generations have run out, after 2^32 values, isn't used again: so a key is never wrong, however old.
+/// A slot whose generations have run out, after 2^32 values, isn't reused: so a key is never wrong, however old.
 pub(in crate::backend) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
@@ -31,7 +33,7 @@ impl<T> Slab<T> {
         self.insert_with(|_| value)
     }
 
-    /// For a value that has to know its own key.
+    /// Inserts a value that needs its own key.
     pub(in crate::backend) fn insert_with(&mut self, value: impl FnOnce(SlabKey) -> T) -> SlabKey {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, value: None });
@@ -43,7 +45,7 @@ impl<T> Slab<T> {
         key
     }
 
-    /// The slot of `key`, if its value is there.
+    /// Returns the slot of `key`, if its value exists.
     pub(in crate::backend) fn slot_of(&self, key: SlabKey) -> Option<u32> {
         self.get(key).map(|_| key.slot)
     }
@@ -68,7 +70,7 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The key of the value that is in `slot`.
+    /// Returns the key of the value in `slot`.
     pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<SlabKey> {
         let place = self.slots.get(slot as usize)?;
         place.value.as_ref().map(|_| SlabKey { slot, generation: place.generation })
@@ -82,7 +84,7 @@ impl<T> Slab<T> {
         self.slots.get_mut(slot as usize)?.value.as_mut()
     }
 
-    /// The value that is in `slot`, and its key.
+    /// Returns the value in `slot`, and its key.
     pub(in crate::backend) fn entry_at(&mut self, slot: u32) -> Option<(SlabKey, &mut T)> {
         let place = self.slots.get_mut(slot as usize)?;
         let key = SlabKey { slot, generation: place.generation };
@@ -104,7 +106,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Every slot, taken or free.
+    /// Returns every slot, occupied or free.
     pub(in crate::backend) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32
     }

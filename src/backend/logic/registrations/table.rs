@@ -1,7 +1,7 @@
-//! The registrations of a kernel that keeps none, or forgets each as it answers.
+//! The table of registrations, for a kernel that keeps none, or that drops each as it reports it.
 //!
-//! Invariant: all of this runs with the lock of [`super::registrations`] held, so it makes no system call about a
-//! source. The only calls to the kernel are those of [`Driver`].
+//! Invariant: every method runs with the lock of [`super`] held, so none makes a system call about a source. The only
+//! calls to the kernel are those of [`Driver`].
 
 use std::io;
 use std::mem;
@@ -16,88 +16,88 @@ use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-/// Who is asked for what the registrations want to be told.
+/// What a backend does when the mask of a registration changes.
 pub(in crate::backend) trait Driver {
-    /// How to look at sources without changing anything.
+    /// The entries by which sources are rechecked, without changing anything in the kernel.
     type Entry: PollEntry;
-    /// Whose events these are.
+    /// The backend that events come from.
     const BACKEND: Backend;
-    /// The kernel drops a descriptor that is closed, and so never answers for the next one with its number.
+    /// Whether the kernel drops a descriptor that is closed, and so never reports the next file with its number.
     const FORGETS_CLOSED: bool;
 
-    /// Fails for a descriptor that this poll needs itself.
+    /// Fails for a descriptor that the backend itself uses.
     fn accepts(&self, _fd: RawFd) -> io::Result<()> {
         Ok(())
     }
 
-    /// Replaces what was asked for `key`. Fails if the kernel won't have `fd`.
+    /// Replaces the mask of `key`. Fails if the kernel refuses `fd`.
     fn submit(&mut self, key: WatchKey, fd: RawFd, mask: Option<PollMask>) -> io::Result<()>;
 
-    /// Asks nothing for `key` any more, which has gone.
+    /// Withdraws `key`, whose registration has ended.
     fn forget(&mut self, key: WatchKey, fd: RawFd);
 }
 
 /// Every registration.
 pub(in crate::backend) struct Table<D: Driver> {
     records: Slab<Record>,
-    /// Who has each registered descriptor.
+    /// The key of each registered descriptor.
     by_fd: FdMap,
     pub(in crate::backend) driver: D,
     pub(in crate::backend) rechecks: RecheckQueue,
-    /// What the kernel has answered about raw descriptors, and may be about the next owners of their numbers.
+    /// Results for raw descriptors, whose numbers may belong to other files by now.
     pub(in crate::backend) unchecked: Vec<(Snapshot, u32)>,
-    /// Kept for its memory: what the suspects are looked at with.
+    /// Kept for its memory: one round of rechecks.
     round: RecheckRound<D::Entry>,
-    /// Kept for its memory: what one registration is looked at with.
+    /// Kept for its memory: the recheck of one registration.
     pub(in crate::backend) single: PollSet<D::Entry>,
 }
 
-/// The registrations whose watch has a suspect.
+/// The registrations to recheck.
 #[derive(Default)]
 pub(in crate::backend) struct RecheckQueue {
-    /// Of those that have gone too, until the next look.
+    /// Includes some that have ended, until the next round.
     pub(super) keys: Vec<WatchKey>,
-    /// How many have gone, at least.
+    /// How many of them have ended, at least.
     gone: usize,
-    /// One has become suspect since the last look.
+    /// Whether a registration was queued since the last round.
     has_new: bool,
-    /// Whether the last look left no room for others.
+    /// Whether the last round filled `Events`.
     pub(in crate::backend) filled_events: bool,
 }
 
 struct Record {
     fd: RawFd,
-    /// Tells a descriptor that was closed without `deregister` from the next one with its number.
+    /// Distinguishes a descriptor that was closed without `deregister` from the next one with its number.
     identity: FileIdentity,
     watch: Watch,
     /// Counts the changes of the watch.
     version: u32,
-    /// Whether it is in the list of suspects.
+    /// Whether it is in the queue of rechecks.
     is_queued: bool,
-    /// Its owner may close the descriptor before it deregisters.
+    /// Whether its owner may close the descriptor before it deregisters.
     may_be_replaced: bool,
 }
 
-/// One registration as it was when the kernel was asked about it.
+/// A registration as it was when the kernel was asked about it.
 #[derive(Copy, Clone)]
 pub(in crate::backend) struct Snapshot {
     key: WatchKey,
     version: u32,
     pub(in crate::backend) fd: RawFd,
-    /// Of a raw descriptor, whose number may have a new owner.
+    /// Set for a raw descriptor, whose number may belong to another file.
     pub(in crate::backend) raw_identity: Option<FileIdentity>,
-    /// That was found out since.
+    /// Whether its descriptor was found closed since.
     pub(in crate::backend) is_gone: bool,
 }
 
-/// One look at all suspects.
+/// One recheck of every queued registration.
 pub(in crate::backend) struct RecheckRound<E: PollEntry> {
-    /// What is asked about each of `asked`.
+    /// An entry for each of `snapshots`.
     pub(in crate::backend) set: PollSet<E>,
     pub(in crate::backend) snapshots: Vec<Snapshot>,
-    /// So many of `asked` are suspects still: the first ones.
+    /// How many of `snapshots` stay queued: the first ones.
     kept: usize,
-    /// When to look again.
+    /// When the next recheck is due.
     pub(in crate::backend) again: Option<Instant>,
     first_without_room: Option<usize>,
 }
@@ -135,7 +135,7 @@ impl<D: Driver> Table<D> {
         Ok(key)
     }
 
-    /// Changes a watch by `change`, and entries the kernel after it.
+    /// Applies `change` to a watch, and submits its new mask.
     #[inline]
     pub(in crate::backend) fn change(
         &mut self,
@@ -149,7 +149,7 @@ impl<D: Driver> Table<D> {
 
     pub(in crate::backend) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
         if self.take(key).ok_or_else(not_found)? {
-            // Or the list would grow for those that have gone, where nothing polls.
+            // Without this the queue would grow with each registration that ends, if no thread polls.
             self.rechecks.gone += 1;
             if self.rechecks.gone * 2 > self.rechecks.keys.len() {
                 let records = &self.records;
@@ -160,12 +160,12 @@ impl<D: Driver> Table<D> {
         Ok(())
     }
 
-    /// Drops a registration.
+    /// Ends a registration.
     pub(in crate::backend) fn vacate(&mut self, key: WatchKey) {
         let _ = self.take(key);
     }
 
-    /// Drops a registration, if it is there; whether it was suspect.
+    /// Ends a registration, if it exists. Returns whether it was queued.
     fn take(&mut self, key: WatchKey) -> Option<bool> {
         let Record { fd, is_queued, .. } = self.records.remove(key)?;
         self.by_fd.remove(fd);
@@ -173,7 +173,7 @@ impl<D: Driver> Table<D> {
         Some(is_queued)
     }
 
-    /// From now on the descriptor may be closed without `deregister`, as a raw one.
+    /// From now on the descriptor may be closed without `deregister`, like a raw one.
     pub(in crate::backend) fn allow_replacement(&mut self, key: WatchKey) {
         if let Some(record) = self.records.get_mut(key) {
             record.may_be_replaced = true;
@@ -181,14 +181,15 @@ impl<D: Driver> Table<D> {
         }
     }
 
-    /// What is to be found out about the file of a registration that is [replaceable](Table::allow_replacement), before it is changed.
+    /// Returns a snapshot of a registration whose descriptor [may have been closed](Table::allow_replacement), to
+    /// verify its file before a change.
     #[inline]
     pub(in crate::backend) fn replaceable(&self, key: WatchKey) -> Option<Snapshot> {
         let record = self.records.get(key).filter(|record| record.may_be_replaced)?;
         Some(record.snapshot(key))
     }
 
-    /// The registration of the number `fd`, and what that stood for when it was registered.
+    /// Returns the registration of the number `fd`, and the file that it referred to then.
     pub(in crate::backend) fn at_fd(&self, fd: RawFd) -> Option<(WatchKey, FileIdentity)> {
         let key = self.by_fd.get(fd)?;
         self.records.get(key).map(|record| (key, record.identity))
@@ -199,14 +200,14 @@ impl<D: Driver> Table<D> {
         self.records.key_at(slot)
     }
 
-    /// What to ask about the suspects of one registration, if it has any.
+    /// Returns the entry that rechecks one registration, if it has a direction to recheck.
     pub(in crate::backend) fn recheck_entry(&self, key: WatchKey) -> Option<(Snapshot, D::Entry)> {
         let record = self.records.get(key)?;
         let directions = record.watch.to_recheck()?;
         Some((record.snapshot(key), record.entry_for::<D>(directions)))
     }
 
-    /// The kernel has answered `raw` to the [`recheck_entry`](Table::recheck_entry).
+    /// Applies the result `raw` of [`recheck_entry`](Table::recheck_entry).
     pub(in crate::backend) fn arm_used_up(&mut self, snapshot: &Snapshot, raw: u32) {
         let Some(record) = self.records.get_mut(snapshot.key).filter(|record| record.is_as(snapshot)) else {
             return;
@@ -214,11 +215,11 @@ impl<D: Driver> Table<D> {
         if raw & D::Entry::INVALID == 0 {
             record.watch.arm_used_up(D::Entry::FLAGS.levels(raw));
         }
-        // What the kernel has taken before, it takes again; if it is gone, the suspicion shows it.
+        // The kernel has accepted this descriptor before. If it is closed now, the next recheck shows that.
         let _ = record.refresh(snapshot.key, &mut self.driver, &mut self.rechecks);
     }
 
-    /// What to ask about all suspects. [`end_rechecks`](Table::end_rechecks) follows.
+    /// Begins a round with every queued registration. [`end_rechecks`](Table::end_rechecks) must follow.
     pub(in crate::backend) fn begin_rechecks(&mut self) -> RecheckRound<D::Entry> {
         let mut round = mem::take(&mut self.round);
         for key in self.rechecks.keys.drain(..) {
@@ -238,10 +239,10 @@ impl<D: Driver> Table<D> {
         round
     }
 
-    /// The looks are over. Whether one has become suspect meanwhile.
+    /// Ends a round. Returns whether a registration was queued meanwhile.
     pub(in crate::backend) fn end_rechecks(&mut self, mut round: RecheckRound<D::Entry>) -> bool {
         let kept = &mut round.snapshots[..round.kept];
-        // It is the first next time, so that none starves.
+        // The next round begins with it, so that none starves.
         kept.rotate_left(round.first_without_room.unwrap_or(0));
         let news = self.rechecks.keys.len();
         self.rechecks.keys.extend(kept.iter().map(|snapshot| snapshot.key));
@@ -251,14 +252,14 @@ impl<D: Driver> Table<D> {
         self.rechecks.has_new
     }
 
-    /// Whether one has become suspect since the last look, or since this was asked.
-    #[allow(dead_code)] // who shows lists tells each change
+    /// Returns whether a registration was queued since the last round, or since the last call of this.
+    #[allow(dead_code)] // a list backend notifies with each change
     pub(in crate::backend) fn take_new_rechecks(&mut self) -> bool {
         mem::take(&mut self.rechecks.has_new)
     }
 
-    /// The kernel has answered `raw` to what was asked for the registration in `slot`. If that is a raw descriptor's,
-    /// and there may be a new owner of its number, it is only noted as [`unchecked`](Table::unchecked).
+    /// Applies the result `raw` for the registration in `slot`. If that is a raw descriptor, whose number may belong to
+    /// another file, the result only becomes [`unchecked`](Table::unchecked).
     #[inline(never)]
     pub(in crate::backend) fn apply(&mut self, slot: u32, raw: u32, events: &mut Events) {
         let Some((key, record)) = self.records.entry_at(slot) else {
@@ -275,10 +276,10 @@ impl<D: Driver> Table<D> {
         }
     }
 
-    /// As [`apply`](Table::apply), once it is known whether the source is there.
+    /// As [`apply`](Table::apply), after the file of the descriptor was verified.
     pub(in crate::backend) fn apply_checked(&mut self, snapshot: &Snapshot, raw: u32, events: &mut Events) {
         let key = snapshot.key;
-        // What has changed meanwhile is answered anew.
+        // A registration that has changed gets a new result.
         if let Some(record) = self.records.get_mut(key).filter(|record| record.is_as(snapshot)) {
             if snapshot.is_gone || !record.report(key, raw, &mut self.driver, &mut self.rechecks, events) {
                 self.vacate(key);
@@ -286,7 +287,7 @@ impl<D: Driver> Table<D> {
         }
     }
 
-    /// Applies the answer to one of `looks`.
+    /// Applies one result of `round`.
     pub(in crate::backend) fn apply_recheck(
         &mut self,
         round: &mut RecheckRound<D::Entry>,
@@ -295,7 +296,7 @@ impl<D: Driver> Table<D> {
         events: &mut Events,
     ) {
         let (snapshot, raw) = (round.snapshots[index], round.set.entries[index].found());
-        // Without room for a report a look would be wasted: the next call looks again, at once.
+        // Without space for a report the recheck would be wasted: the next call repeats it at once.
         let due = if raw != 0 && events.spare() == 0 {
             round.first_without_room.get_or_insert(round.kept);
             Some(now)
@@ -309,7 +310,7 @@ impl<D: Driver> Table<D> {
         }
     }
 
-    /// The kernel has answered `raw` to what was suspect; the time of the next look, if there is to be one.
+    /// Applies the result `raw` of a recheck. Returns when the next one is due, if there is one.
     fn recheck_one(
         &mut self,
         snapshot: &Snapshot,
@@ -320,7 +321,7 @@ impl<D: Driver> Table<D> {
         let key = snapshot.key;
         let record = self.records.get_mut(key)?;
         if !record.is_as(snapshot) {
-            // The answer is to another question.
+            // The result belongs to an older state.
             record.is_queued = record.watch.to_recheck().is_some();
             return record.is_queued.then_some(now);
         }
@@ -356,7 +357,7 @@ impl RecheckQueue {
 }
 
 impl<E: PollEntry> RecheckRound<E> {
-    /// The look has failed: all of them are suspects still.
+    /// Keeps every registration queued, after a recheck that has failed.
     pub(in crate::backend) fn keep_all(&mut self) {
         self.kept = self.snapshots.len();
     }
@@ -381,7 +382,7 @@ impl<E: PollEntry> Default for RecheckRound<E> {
 }
 
 impl Record {
-    /// Asks the kernel for what the watch wants, which has changed.
+    /// Submits the mask of the watch, which has changed.
     #[inline]
     fn refresh<D: Driver>(
         &mut self,
@@ -398,8 +399,8 @@ impl Record {
         driver.submit(key, self.fd, PollMask::of(&self.watch))
     }
 
-    /// Reports what is news. Whether the source is there still: what the kernel doesn't take again was closed without
-    /// `deregister`.
+    /// Reports what is news. Returns whether the source still exists: a descriptor that the kernel refuses was closed
+    /// without `deregister`.
     #[inline]
     fn report<D: Driver>(
         &mut self,
@@ -420,14 +421,14 @@ impl Record {
         Snapshot { key, version: self.version, fd: self.fd, raw_identity, is_gone: false }
     }
 
-    /// Whether its descriptor may be closed without `deregister`: a raw one, or that of an `IoSource` whose value may
-    /// have been replaced.
+    /// Returns whether the descriptor may be closed without `deregister`: a raw one, or that of an `IoSource` whose
+    /// value may have been replaced.
     #[inline]
     fn may_be_closed(&self) -> bool {
         self.may_be_replaced || self.watch.tracking() == Tracking::Untracked
     }
 
-    /// Whether nothing has changed since `asked`.
+    /// Returns whether the registration hasn't changed since `snapshot`.
     fn is_as(&self, snapshot: &Snapshot) -> bool {
         self.version == snapshot.version
     }
