@@ -1,5 +1,5 @@
-//! The state machine against any sequence of what a kernel may answer and a program may do. Bytes choose; the fuzzer
-//! and an ordinary test give them.
+//! The state machine against any sequence of kernel results and operations. Bytes choose the sequence; the fuzzer and
+//! an ordinary test supply them.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                             is_reported || !has_flag_of(found, direction),
                             "{direction:?} was armed and is lost: {watch:?}"
                         );
-                        assert!(!holds(watch.armed()), "the kernel would go on telling: {watch:?}");
+                        assert!(!holds(watch.armed()), "the kernel would go on reporting it: {watch:?}");
                     }
                 }
             }
@@ -56,7 +56,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 None => Blocked::Unknown,
             }),
             4 => {
-                // Long after each pause: what is due is due.
+                // Longer than each pause: whatever is scheduled is due.
                 now += Duration::from_millis(200);
                 last = argument;
                 let found = found(argument);
@@ -70,8 +70,11 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                     Recheck::Done => assert_eq!(watch.to_recheck(), None, "{watch:?}"),
                 }
                 check_end_is_awaited(&watch, found);
-                assert!(!awaited_end || watch.awaits_end(), "the other directions won't be told: {watch:?}");
-                // What is still ready and does not last is reported at the second look at the latest.
+                assert!(
+                    !awaited_end || watch.awaits_end(),
+                    "the other directions won't be reported: {watch:?}"
+                );
+                // A plain direction that is still ready is reported by the second recheck at the latest.
                 let is_plain = was_lasting.is_none() && watch.lasting.is_none() && kind != FileKind::Steady;
                 let ready =
                     pending.and_then(|pending| directions(without_derived(found))?.intersection(pending));
@@ -91,7 +94,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 {
                     let covered = join(watch.armed(), watch.to_recheck());
                     let covered = covered.and_then(|covered| covered.intersection(wanted));
-                    assert_eq!(covered, Some(wanted), "nothing would notice that it is ready: {watch:?}");
+                    assert_eq!(covered, Some(wanted), "its readiness would go unnoticed: {watch:?}");
                 }
             }
             6 if tracking == Tracking::Tracked => {
@@ -110,13 +113,13 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
     check_rest(watch, last, now);
 }
 
-/// A future error or hang-up will be reported where none is there now.
+/// Checks that a future error or hang-up will be reported where none is present now.
 fn check_end_is_awaited(watch: &Watch, found: Readiness) {
     let is_quiet = !found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED));
     assert!(!is_quiet || watch.awaits_end(), "the next error would be lost: {watch:?}");
 }
 
-/// A kernel that goes on saying the same, and a program whose operations answer `WouldBlock` alone: in no time at all
+/// A kernel that repeats the same flags, and a program whose operations return `WouldBlock` alone: without time passing
 /// there are few reports.
 fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
     let mut reports = 0;
@@ -141,7 +144,7 @@ fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
     assert!(reports <= 9, "{reports} reports: {watch:?}");
 }
 
-/// A look right after an operation, if there is a suspect.
+/// Rechecks right after an operation, if a direction is due.
 fn arm_used_up(watch: &mut Watch, flags: u8) -> bool {
     let pending = watch.to_recheck();
     if pending.is_some() {
@@ -150,7 +153,7 @@ fn arm_used_up(watch: &mut Watch, flags: u8) -> bool {
     pending.is_some()
 }
 
-/// What a kernel answers that says `flags` if it is asked for everything.
+/// Returns what a kernel with these `flags` reports if it is asked about `interest`.
 fn answer(flags: u8, interest: Option<Interest>) -> Readiness {
     found(asked(flags, interest))
 }
@@ -165,11 +168,11 @@ fn asked(flags: u8, interest: Option<Interest>) -> u8 {
     flags & asked
 }
 
-/// A report says something, and nothing that nobody asked for.
+/// A report names a direction, and none outside of the interest.
 fn check(watch: &Watch, reported: Option<Readiness>) {
     let Some(reported) = reported else { return };
-    assert!(has_direction(reported), "it says nothing: {reported:?}, {watch:?}");
-    assert_eq!(only(watch.registration.interest, reported), reported, "it was not asked for: {watch:?}");
+    assert!(has_direction(reported), "it names no direction: {reported:?}, {watch:?}");
+    assert_eq!(only(watch.registration.interest, reported), reported, "it is of no interest: {watch:?}");
 }
 
 fn has_flag_of(readiness: Readiness, direction: Interest) -> bool {

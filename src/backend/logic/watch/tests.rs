@@ -1,3 +1,5 @@
+//! The state machine's rules, one test for each. Time passes only by the tests' own instants.
+
 use std::time::Duration;
 
 use super::recheck;
@@ -42,7 +44,7 @@ fn a_blocked_read_does_not_arm_writing() {
 }
 
 #[test]
-fn a_direction_that_nobody_asked_for_is_neither_armed_nor_reported() {
+fn a_direction_of_no_interest_is_neither_armed_nor_reported() {
     let mut watch = source(READ);
     watch.rearm(Blocked::Direction(WRITE));
     assert_eq!(watch.armed(), Some(READ));
@@ -51,7 +53,7 @@ fn a_direction_that_nobody_asked_for_is_neither_armed_nor_reported() {
 }
 
 #[test]
-fn replacing_asks_for_everything_anew() {
+fn replacing_arms_every_direction() {
     let mut watch = source(READ);
     watch.ready(Readiness::READABLE);
     watch.replace(Registration::tracked(Token(2), BOTH));
@@ -63,11 +65,11 @@ fn replacing_asks_for_everything_anew() {
 fn an_error_silences_every_direction() {
     let mut watch = source(BOTH);
     assert!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)).is_some());
-    assert_eq!(watch.armed(), None, "the kernel would go on telling");
+    assert_eq!(watch.armed(), None, "the kernel would go on reporting it");
 }
 
 #[test]
-fn the_end_is_told_once_though_nothing_is_armed() {
+fn the_end_is_reported_once_though_nothing_is_armed() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
     assert_eq!(watch.armed(), None);
@@ -83,7 +85,7 @@ fn the_end_is_told_once_though_nothing_is_armed() {
 }
 
 #[test]
-fn a_short_read_arms_unless_the_end_was_told() {
+fn a_short_read_arms_unless_the_end_was_reported() {
     let mut watch = source(READ);
     watch.ready(Readiness::READABLE);
     watch.rearm(Blocked::Short(READ));
@@ -93,12 +95,12 @@ fn a_short_read_arms_unless_the_end_was_told() {
         let mut watch = source(READ);
         watch.ready(end);
         watch.rearm(Blocked::Short(READ));
-        assert_eq!(watch.armed(), None, "the kernel would tell the same end again");
+        assert_eq!(watch.armed(), None, "the kernel would report the same end again");
     }
 }
 
 #[test]
-fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
+fn a_blocked_write_does_not_repeat_a_half_close() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
     watch.rearm(Blocked::Direction(WRITE));
@@ -116,7 +118,7 @@ fn an_error_that_was_taken_makes_the_next_one_news() {
 }
 
 #[test]
-fn no_direction_is_silenced_untold() {
+fn no_direction_is_silenced_unreported() {
     let both = Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::ERROR);
     let mut watch = source(BOTH);
     assert_eq!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)), Some(both));
@@ -185,7 +187,7 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
 }
 
 #[test]
-fn of_two_suspects_the_one_that_was_used_up_is_armed() {
+fn of_two_rechecked_directions_the_one_that_was_used_up_is_armed() {
     let now = Instant::now();
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
@@ -204,7 +206,7 @@ fn a_busy_direction_does_not_starve_the_other() {
     let mut reports = 0;
     let (milliseconds, expected) = if cfg!(miri) { (100, 7..20) } else { (1000, 70..100) };
     for _ in 0..milliseconds {
-        // Each time all is read and more comes, while nobody writes.
+        // Each time all is read and more comes, and there is no writer.
         if watch.recheck(Readiness::WRITABLE, now) == Recheck::Report(Readiness::WRITABLE) {
             reports += 1;
         }
@@ -267,7 +269,7 @@ fn data_after_a_hang_up_is_reported() {
 }
 
 #[test]
-fn what_a_hang_up_has_changed_into_before_the_first_look_is_reported() {
+fn a_hang_up_that_has_changed_before_the_first_recheck_is_reported() {
     for mut watch in [source(BOTH), raw(BOTH)] {
         assert_eq!(watch.ready(HANG_UP), Some(HANG_UP));
         let with_room = HANG_UP.union(Readiness::WRITABLE);
@@ -276,8 +278,8 @@ fn what_a_hang_up_has_changed_into_before_the_first_look_is_reported() {
 }
 
 #[test]
-fn the_reader_of_a_pipe_that_waits_for_writing_is_told_of_its_end_once() {
-    // The kernel says "hung up" and nothing of a direction.
+fn the_end_of_a_pipe_is_reported_once_to_a_reader_that_waits_for_writing() {
+    // The kernel reports the hang-up and names no direction.
     let hung_up = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
     let mut watch = source(WRITE);
     assert_eq!(watch.ready(hung_up), Some(hung_up.union(Readiness::WRITABLE)));
@@ -288,18 +290,18 @@ fn the_reader_of_a_pipe_that_waits_for_writing_is_told_of_its_end_once() {
 }
 
 #[test]
-fn a_bare_hang_up_is_told_in_the_direction_that_was_looked_at() {
+fn a_bare_hang_up_is_reported_in_the_direction_that_was_rechecked() {
     let mut watch = raw(BOTH);
     watch.ready(Readiness::WRITABLE);
     let now = Instant::now();
-    // poll(2) says POLLHUP alone, which counts as readable; only writing was reported, and is looked at.
+    // poll(2) reports POLLHUP alone, which counts as readable; only writing was reported, and is rechecked.
     assert!(matches!(watch.recheck(HANG_UP, now), Recheck::At(_)));
     assert!(matches!(watch.recheck(HANG_UP, now + Duration::from_secs(1)), Recheck::At(_)));
-    // The list that is asked next says it of what is armed, and so does this of what is suspect.
+    // The list of the next poll reports it for the armed directions, and this for the rechecked ones.
     assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
 }
 
-/// What poll(2) says of an error alone.
+/// What poll(2) reports for an error alone.
 const LONE_ERROR: Readiness = Readiness::ERROR
     .union(Readiness::READABLE)
     .union(Readiness::WRITABLE)
@@ -311,7 +313,7 @@ fn socket(interest: Interest) -> Watch {
     source(interest).of_kind(FileKind::Socket)
 }
 
-/// What an operation says, and the look that follows.
+/// An operation, and the immediate recheck that follows.
 fn rearm(watch: &mut Watch, blocked: Blocked, found: Readiness) {
     watch.rearm(blocked);
     if blocked.needs_recheck() && watch.to_recheck().is_some() {
@@ -326,11 +328,11 @@ fn an_error_that_lasts_is_reported_once() {
     assert!(watch.ready(LONE_ERROR).is_some());
     for _ in 0..50 {
         rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
-        assert_eq!((watch.armed(), watch.awaits_end()), (None, false), "the kernel would answer at once");
+        assert_eq!((watch.armed(), watch.awaits_end()), (None, false), "the kernel would report it at once");
         let Recheck::At(due) = watch.recheck(LONE_ERROR, now) else { panic!("reported again") };
         now = due;
     }
-    // The first data is a change, and so is the next after they were read.
+    // The first data is a change, and so is the next after that was read.
     let with_data = Readiness::READABLE.union(Readiness::ERROR);
     assert_eq!(watch.recheck(with_data, now), Recheck::Report(with_data));
     rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
@@ -354,9 +356,9 @@ fn an_error_after_one_that_was_taken_is_reported() {
             let reported = watch.ready(LONE_ERROR).expect("an error is reported");
             assert!(reported.intersects(Readiness::ERROR) && !reported.intersects(Readiness::WRITE_CLOSED));
             assert!(!watch.awaits_end());
-            // There is room all the time.
+            // The socket is writable all the time.
             rearm(&mut watch, Blocked::Error, Readiness::WRITABLE);
-            assert!(watch.to_recheck().is_none(), "{interest:?}: it was the error that was in doubt");
+            assert!(watch.to_recheck().is_none(), "{interest:?}: the error was the reason");
         }
     }
 }
@@ -382,7 +384,7 @@ fn an_error_that_came_before_the_last_was_seen_absent_is_reported_after_a_pause(
 }
 
 #[test]
-fn what_moved_data_before_it_blocked_makes_an_error_news() {
+fn an_operation_that_moved_data_makes_an_error_news() {
     let mut watch = socket(READ);
     watch.ready(LONE_ERROR);
     rearm(&mut watch, Blocked::Direction(READ), LONE_ERROR);
@@ -401,7 +403,7 @@ fn a_short_read_beside_an_error_arms() {
 }
 
 #[test]
-fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
+fn a_direction_that_only_blocks_is_armed_once_and_then_rechecked() {
     let mut now = Instant::now();
     let mut watch = socket(WRITE);
     watch.ready(Readiness::WRITABLE);
@@ -445,13 +447,13 @@ fn a_hang_up_is_reported_once_though_operations_block() {
 }
 
 #[test]
-fn what_nothing_uses_up_is_reported_by_changes_alone() {
+fn only_changes_of_a_steady_source_are_reported() {
     let now = Instant::now();
     for tracking in [Tracking::Tracked, Tracking::Untracked] {
         let mut watch =
             Watch::new(Registration { token: Token(1), interest: READ, tracking }).of_kind(FileKind::Steady);
         assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
-        assert_eq!((watch.armed(), watch.to_recheck()), (None, None), "there is nothing to look at");
+        assert_eq!((watch.armed(), watch.to_recheck()), (None, None), "nothing is left to recheck");
         assert!(watch.awaits_end());
         let hung_up = HANG_UP.union(Readiness::LEFTOVER);
         assert!(watch.ready(hung_up).is_some());
@@ -495,7 +497,7 @@ fn an_unknown_direction_is_reported_once_for_each_operation() {
 const BOTH_READY: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
 
 #[test]
-fn an_end_that_a_look_finds_is_left_to_every_direction() {
+fn an_end_that_a_recheck_finds_is_left_to_every_direction() {
     let now = Instant::now();
     let mut watch = raw(BOTH);
     watch.ready(Readiness::WRITABLE);
