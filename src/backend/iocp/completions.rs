@@ -1,5 +1,7 @@
-//! What overlapped operations need of a `Poll`: the port that they complete on, and a way to report sources whose
-//! readiness no kernel knows, because the program's own code makes it of operations that are done.
+//! The port that overlapped operations complete on, and the events of user sources: sources whose readiness no kernel
+//! knows, because the program's own code derives it from completed operations.
+//!
+//! Invariant: a source is in `ready` once, and only while it has readiness that wasn't reported.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,10 +18,10 @@ pub(crate) struct Completions {
     user_events: Mutex<UserEvents>,
 }
 
-/// Names a source whose readiness is raised by the program; never names another one later.
+/// Names a user source, and never another one later.
 pub(crate) type UserEventKey = SlabKey;
 
-/// Whose operation goes on: it has the handle, and is kept so that the handle is open.
+/// The owner of an operation's handle, kept so that the handle stays open.
 pub(crate) trait HandleOwner: AsHandle + Send + Sync {}
 
 impl<T: AsHandle + Send + Sync> HandleOwner for T {}
@@ -27,14 +29,14 @@ impl<T: AsHandle + Send + Sync> HandleOwner for T {}
 #[derive(Default)]
 struct UserEvents {
     sources: Slab<UserSourceState>,
-    /// Those with readiness that wasn't reported, the oldest first.
+    /// The sources with readiness that wasn't reported, the oldest first.
     ready: VecDeque<SlabKey>,
-    /// The poller must be notified of what becomes ready.
+    /// Whether the polling thread must be notified of the next post.
     is_waiting: bool,
-    /// Operations whose owner has gone while the kernel still works for it, with a number to find them by.
+    /// Operations that go on after their source was dropped, each with a number to find it by.
     detached: Vec<(usize, Arc<dyn HandleOwner>, Ticket)>,
     next_detached: usize,
-    /// The `Poll` has gone: nobody hears of what becomes ready, and nothing is to go on.
+    /// Whether the `Poll` was dropped: nothing is reported any more, and no operation may go on.
     is_closed: bool,
 }
 
@@ -53,7 +55,7 @@ impl Completions {
         Ok(Completions { port: Port::new()?, user_events: Mutex::default() })
     }
 
-    /// The port of the operations.
+    /// Returns the port of the operations.
     pub(crate) fn port(&self) -> &Port {
         &self.port
     }
@@ -63,14 +65,14 @@ impl Completions {
         self.lock().sources.insert(source)
     }
 
-    /// Replaces token and interest; what was raised and not reported is forgotten.
+    /// Replaces token and interest, and discards what was posted and not reported.
     pub(crate) fn replace(&self, key: UserEventKey, token: Token, interest: Interest) {
         if let Some(source) = self.lock().sources.get_mut(key) {
             *source = UserSourceState { token, interest, pending: Readiness::NONE, ..*source };
         }
     }
 
-    /// After this the source's token is reported no more.
+    /// Ends the registration: the source's token is reported no more.
     pub(crate) fn remove(&self, key: UserEventKey) {
         let mut state = self.lock();
         if state.sources.remove(key).is_some_and(|source| source.is_listed) {
@@ -78,8 +80,8 @@ impl Completions {
         }
     }
 
-    /// The source has become ready: the next wait, or the one that is under way, reports what of it is of interest.
-    /// `NotFound`: the `Poll` has gone.
+    /// Makes a source ready: the `wait` in progress, or else the next one, reports the part that is of interest. Fails
+    /// with `NotFound` if the `Poll` was dropped.
     pub(crate) fn post(&self, key: UserEventKey, readiness: Readiness) -> io::Result<()> {
         let mut state = self.lock();
         if state.is_closed {
@@ -106,8 +108,9 @@ impl Completions {
         Ok(())
     }
 
-    /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes, or now if that has gone
-    /// first; else its end must be told by [`forget_detached`](Completions::forget_detached), with the number that this answers.
+    /// Keeps an operation whose source was dropped. It is cancelled when the `Poll` is dropped, or at once if that has
+    /// happened already. Returns a number for [`forget_detached`](Completions::forget_detached), which must be called
+    /// when the operation ends.
     pub(crate) fn detach(&self, owner: Arc<dyn HandleOwner>, ticket: Ticket) -> usize {
         let mut state = self.lock();
         let number = state.next_detached;
@@ -124,7 +127,7 @@ impl Completions {
         self.lock().detached.retain(|(other, ..)| *other != number);
     }
 
-    /// The `Poll` goes: ends what goes on without an owner, now and later.
+    /// Cancels the detached operations, now and later, because the `Poll` is being dropped.
     pub(super) fn close(&self) {
         let detached = {
             let mut state = self.lock();
@@ -136,14 +139,14 @@ impl Completions {
         }
     }
 
-    /// The poller goes to sleep, unless this answers `false`: something is ready already.
+    /// Notes that the polling thread is about to block. Returns `false` if something is ready already.
     pub(super) fn may_sleep(&self) -> bool {
         let mut state = self.lock();
         state.is_waiting = state.ready.is_empty();
         state.is_waiting
     }
 
-    /// Reports what was raised, as far as there is room; whether there was room for all. The poller is awake.
+    /// Reports what was posted, as far as `events` has space. Returns whether there was space for all.
     pub(super) fn report(&self, events: &mut Events, origin: u8) -> bool {
         let mut state = self.lock();
         state.is_waiting = false;

@@ -1,4 +1,6 @@
-//! What tells that a raw socket was closed. Invariant: a guard's request is with the kernel, or here, or given up.
+//! Detects that a raw socket was closed.
+//!
+//! Invariant: a guard's request is with the kernel, or here, or given up.
 
 use std::mem;
 use std::sync::Arc;
@@ -8,9 +10,9 @@ use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::WatchKey;
 use crate::os::{Port, Request, Ticket};
 
-/// A second poll of a raw socket, for the socket's end alone. It goes on for as long as the registration, so that a
-/// socket that is closed without deregistration is known to be, whatever was reported or is asked of it. It is on
-/// another handle than the first, since two polls of one socket on one handle take away each other's answers.
+/// A second poll of a raw socket, for the socket's close alone. It lasts as long as the registration, so that a close
+/// without deregistration is noticed, whatever else was reported or is polled. It uses another handle than the first
+/// poll, since two polls of one socket on one handle take away each other's results.
 pub(super) struct Guard {
     afd: Arc<Afd>,
     pub(super) group: u32,
@@ -19,9 +21,9 @@ pub(super) struct Guard {
 
 enum GuardState {
     InFlight(Ticket),
-    /// Cancelled, to see whether its socket is open: if so it is to be started again.
+    /// Cancelled, to see whether its socket is open. If it is, the guard is started again.
     Checking,
-    /// It was cancelled and is back: the socket was open.
+    /// With this process: its socket was open.
     Idle(Request<PollBody>),
     /// The kernel refuses it.
     Refused,
@@ -46,7 +48,7 @@ impl Guard {
         };
     }
 
-    /// Cancels it, to see how it ends.
+    /// Cancels it, since how it ends shows whether its socket is open.
     pub(super) fn start_check(&mut self) {
         self.cancel();
         if matches!(self.state, GuardState::InFlight(_)) {
@@ -64,11 +66,11 @@ impl Guard {
         }
     }
 
-    /// It has come back, and the socket is open.
+    /// Takes back the request of a socket that is open.
     pub(super) fn take_back(&mut self, poll: Request<PollBody>, outcome: Outcome) {
         self.state = match outcome {
             Outcome::Cancelled => GuardState::Idle(poll),
-            // Started again it might say so for ever.
+            // Started again, it might fail the same way for ever.
             _ => GuardState::Refused,
         };
     }

@@ -1,10 +1,12 @@
 //! AFD polls on an I/O completion port: Windows.
 //!
-//! Each armed socket has one poll with the kernel, which is answered once and then forgotten. What a poll asks can't
-//! be changed: to ask for more it is cancelled and started anew, once its packet is back; a second poll beside it
-//! would take away answers from the first (Windows 10, Server 2019).
+//! Each armed socket has one poll with the kernel, which reports once and then ends. A poll can't be changed: to ask
+//! for more it is cancelled, and started again when its packet is back. A second poll beside it would take results from
+//! the first (Windows 10, Server 2019).
 //!
-//! Changes that come while nobody waits are collected, so that a read and a write that both block cost one poll.
+//! Changes that come while no thread waits are collected, so that a read and a write that both block cost one poll.
+//!
+//! Invariant: the lock on [`Sockets`] is not held during a probe or a wait, nor while a source's own code runs.
 
 mod completions;
 mod groups;
@@ -31,14 +33,14 @@ use crate::readiness::Events;
 
 pub(crate) struct Iocp {
     sockets: Mutex<Sockets>,
-    /// Looks at sockets, without a packet. Beside the table: its lock isn't held meanwhile.
+    /// Probes sockets without a packet. It is beside `sockets`, whose lock isn't held meanwhile.
     prober: Afd,
-    /// Shared with sources whose operations may be under way after the `Poll` has gone.
+    /// Shared with sources whose operations may go on after the `Poll` was dropped.
     completions: Arc<Completions>,
 }
 
-/// How often a `wait` that must not sleep looks again for the answers to what was asked anew. The kernel cancels a
-/// poll within the call; this is for one that takes its time.
+/// How often a `wait` that must not block asks again for the results of polls that were restarted. The kernel cancels a
+/// poll within the call; this is for a kernel that takes longer.
 const ROUNDS: usize = 50;
 const ROUND: Duration = Duration::from_millis(1);
 
@@ -92,12 +94,12 @@ impl Poller for Iocp {
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        // An error: deregistered meanwhile, so there is nothing to arm.
+        // An error means that it was deregistered meanwhile, so there is nothing to arm.
         let _ = match blocked.needs_recheck() {
             true => {
                 let probe = self.lock().rearm_with_probe(key, blocked);
                 match probe {
-                    // What blocked shows now, and needn't wait for the poller to look.
+                    // A probe shows at once what has blocked, without waiting for the polling thread.
                     Some(probe) => {
                         let flags = self.prober.probe(probe.base, afd_flags::asked(probe.directions)).ok();
                         self.then_update(|sockets| sockets.arm_used_up(&probe, flags))
@@ -123,9 +125,9 @@ impl Poller for Iocp {
     }
 }
 
-/// What a round does beside asking the kernel, and when.
+/// How one round of a wait proceeds.
 struct RoundPlan {
-    /// How long the kernel may sleep.
+    /// How long the kernel may block.
     sleeps: Option<Duration>,
     rechecks_come_last: bool,
 }
@@ -150,9 +152,9 @@ impl Iocp {
             if events.len() > before {
                 return Ok(());
             }
-            // Notifications, or answers that concern nobody any more, may have taken the room of events; suspects may
-            // not have been looked at. And who asks without sleeping is to hear of what is ready now, though it was
-            // asked anew a moment ago.
+            // Notifications, or results that no longer concern a registration, may have taken the space of events; some
+            // rechecks may be outstanding. And a `wait` that doesn't block must report what is ready now, though its
+            // poll was restarted a moment ago.
             let may_have_more =
                 batch.is_full() || rechecks_come_last || (!is_settled && timeout == Some(Duration::ZERO));
             if !may_have_more {
@@ -163,11 +165,11 @@ impl Iocp {
         Ok(())
     }
 
-    /// Before the kernel is called.
+    /// Reports what needs no kernel, submits what has changed, and plans the round.
     fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> RoundPlan {
         let mut sockets = self.lock();
-        // What had no room comes first, and what has filled it last. Who is late because of that comes with the next
-        // call, which is made at once.
+        // Events that found no space come first, and those that filled it come last. An event that is late for that
+        // reason comes with the next call, which is made at once.
         if mem::take(&mut sockets.user_events_left) {
             self.completions.report(events, Backend::Iocp as u8);
         }
@@ -178,12 +180,12 @@ impl Iocp {
             sockets.rechecks_filled_events = events.spare() == 0;
         }
         loop {
-            // A report changes what is to be asked, and what is refused is to be reported.
+            // A report changes the flags to poll for, and a poll that is refused is reported.
             sockets.report_deferred(events);
             if !sockets.update_next(self.completions.port()) {
                 break;
             }
-            // Others may have the lock in between.
+            // Other threads may take the lock in between.
             drop(sockets);
             sockets = self.lock();
         }
@@ -201,7 +203,7 @@ impl Iocp {
         RoundPlan { sleeps, rechecks_come_last }
     }
 
-    /// After the kernel was called: reports what it has said. Whether nothing is being asked anew.
+    /// Reports what the kernel has returned. Returns whether no poll is being restarted.
     fn end(&self, batch: &mut Batch, events: &mut Events) -> bool {
         let mut sockets = self.lock();
         sockets.set_waiting(false);
@@ -220,7 +222,7 @@ impl Iocp {
                     sockets.apply(poll, now, events);
                 }
                 Err(other) => {
-                    // Its owner may call us.
+                    // Its owner may call this selector.
                     drop(sockets);
                     other.deliver();
                     sockets = self.lock();
@@ -231,8 +233,8 @@ impl Iocp {
         sockets.is_settled()
     }
 
-    /// Looks at the suspects, and reports those that are due; when to look again. The lock is free while the kernel is
-    /// asked.
+    /// Rechecks sockets, and reports those that are due. Returns when the next recheck is due. The lock is released
+    /// during each probe.
     fn probe_all<'a>(
         &'a self,
         mut sockets: MutexGuard<'a, Sockets>,
@@ -258,14 +260,14 @@ impl Iocp {
         (sockets, again.map(|again| again.saturating_duration_since(now)))
     }
 
-    /// Whether the socket that is registered under this number was closed since, so that the number is another's now.
-    /// Then its registration has ended when this returns.
+    /// Returns whether the socket that is registered under this number was closed since, so that the number belongs to
+    /// another one now. Then its registration has ended.
     ///
-    /// The old socket's guard tells. Its packet may be taken by another thread that polls; and this one may take
-    /// packets of other sockets, which are kept for the poller.
+    /// The guard of the old socket shows that. Another polling thread may take its packet; and this thread may take
+    /// packets of other sockets, which it keeps for the polling thread.
     #[cold]
     fn was_closed(&self, io: RawIo) -> bool {
-        /// The kernel cancels a poll within the call, more or less.
+        /// A kernel cancels a poll within the call, or soon after.
         const LONGEST: Duration = Duration::from_secs(1);
         let port = self.completions.port();
         let mut batch = Batch::default();
@@ -298,7 +300,8 @@ impl Iocp {
                 }
             }
             if found {
-                // That was the poller's. If it fails, the next `wait` finds what is owed.
+                // These belong to the polling thread. If the notification fails, the next `wait` finds the deferred
+                // results.
                 let _ = self.notify();
             } else {
                 thread::yield_now();
@@ -315,7 +318,7 @@ impl Iocp {
         self.then_update(|sockets| sockets.change(lookup, change))
     }
 
-    /// Changes the registration of a slot, and sees to it that a poller that sleeps takes notice.
+    /// Changes the registration of a slot, and ensures that a waiting thread takes the change into account.
     fn then_update(&self, change: impl FnOnce(&mut Sockets) -> io::Result<u32>) -> io::Result<()> {
         let mut sockets = self.lock();
         let slot = change(&mut sockets)?;
@@ -329,14 +332,14 @@ impl Iocp {
         Ok(())
     }
 
-    /// Takes back what has come in, without a report; whether there was anything.
+    /// Takes back the packets that have arrived, without a report. Returns whether there were any.
     fn drain(&self, batch: &mut Batch) -> io::Result<bool> {
         self.completions.port().wait(batch, usize::MAX, Some(Duration::ZERO))?;
         let mut found = false;
         while let Some(packet) = batch.next() {
             found = true;
             if let Packet::Returned(returned) = packet {
-                // A source that has outlived us must learn of its operation's end.
+                // A source that outlives the selector must learn that its operation has ended.
                 returned.deliver();
             }
         }
@@ -352,8 +355,8 @@ impl Drop for Iocp {
     fn drop(&mut self) {
         self.lock().cancel_all();
         self.completions.close();
-        // Whoever shares the port may keep it for long: what was cancelled is freed now. What the kernel takes its
-        // time for is freed with the port.
+        // A source may keep the port for long, so what was cancelled is freed now. What the kernel hasn't returned yet
+        // is freed with the port.
         let mut batch = self.lock().lend_batch();
         while let Ok(true) = self.drain(&mut batch) {}
     }

@@ -1,7 +1,7 @@
-//! The registrations of sockets, and what the kernel is asked for each.
+//! The registrations of sockets, and the AFD poll of each.
 //!
-//! Invariant: polls, which take a moment, are started and cancelled with the lock on the table held; looks, of which
-//! there may be thousands, are made without it.
+//! Invariant: polls, which are quick, are started and cancelled with the lock held; probes, of which there may be
+//! thousands, are made without it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -19,29 +19,29 @@ use crate::backend::name::Backend;
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-/// Every registration, and what the kernel is asked for it.
+/// Every registration, and its poll.
 pub(super) struct Sockets {
     records: Slab<SocketRecord>,
     by_socket: HashMap<RawIo, u32>,
     groups: Groups,
-    /// The handles of guards.
+    /// The handles of the guards.
     guards: Groups,
-    /// Slots whose watch wants something else of the kernel than it is asked.
+    /// Slots whose watch wants other flags than their poll has.
     outdated: Vec<u32>,
-    /// Those whose watch has a suspect that the poller must look at before it sleeps.
+    /// The registrations that the polling thread must recheck before it blocks.
     rechecks: VecDeque<WatchKey>,
-    /// Those that it has looked at in this round, and that have one still.
+    /// Those that it has probed in this round, and that stay queued.
     probed: VecDeque<WatchKey>,
-    /// Whether the last look at them left no room for others.
+    /// Whether the last round filled `Events`.
     pub(super) rechecks_filled_events: bool,
-    /// Whether the kernel's answers left no room for what the program has raised.
+    /// Whether the kernel's results left no space for user events.
     pub(super) user_events_left: bool,
-    /// What the kernel has said while there was no `Events` to report it to: that it refuses a poll, for example.
+    /// Results that came without an `Events` to report them to, such as a poll that the kernel refuses.
     deferred: Vec<PollResult>,
-    /// How many polls are cancelled because they are to be started anew.
+    /// How many polls are cancelled in order to be restarted.
     replacing: usize,
     is_waiting: bool,
-    /// The sleeper must be notified: there is something for it that no packet brings.
+    /// Whether the waiting thread must be notified of something that comes without a packet.
     must_notify: bool,
     /// Kept for its memory.
     batch: Batch,
@@ -54,48 +54,48 @@ struct SocketRecord {
     afd: Arc<Afd>,
     group: u32,
     poll: AfdPoll,
-    /// `None` for sources that end their registration before they close their socket.
+    /// `None` for sources that deregister before they close their socket.
     guard: Option<Guard>,
     is_outdated: bool,
     is_queued: bool,
 }
 
-/// What the kernel has said of a slot's socket.
+/// The result of a poll.
 pub(super) struct PollResult {
     slot: u32,
     found: Readiness,
     flags: u32,
 }
 
-/// A suspect that is to be looked at.
+/// A probe that is due.
 pub(super) struct Probe {
     pub(super) key: WatchKey,
     pub(super) base: BaseSocket,
     pub(super) directions: Interest,
 }
 
-/// What is known of a number that is registered already.
+/// Whether a socket that is registered is still open.
 pub(super) enum Liveness {
-    /// Its socket was closed, and has been forgotten.
+    /// It was closed, and its registration has ended.
     Closed,
     /// It is open, or nothing is known.
     Open,
-    /// Its guard was cancelled, and how that ends will tell.
+    /// Its guard was cancelled, and how that ends will show it.
     Pending(WatchKey),
 }
 
-/// What the kernel is asked.
+/// The poll of one socket.
 enum AfdPoll {
     Idle(Request<PollBody>),
     InFlight {
         flags: u32,
         ticket: Ticket,
-        /// To be started anew.
+        /// To be restarted.
         is_cancelled: bool,
-        /// An operation has blocked since: what the kernel has answered may be used up.
+        /// An operation has blocked since it was started: its result may be used up.
         is_stale: bool,
     },
-    /// For the moment in which it changes.
+    /// For the moment of a change.
     Changing,
 }
 
@@ -107,7 +107,7 @@ impl AfdPoll {
     }
 }
 
-/// By what a registration is found.
+/// How a registration is found.
 #[derive(Copy, Clone)]
 pub(super) enum Lookup {
     Key(WatchKey),
@@ -162,7 +162,7 @@ impl Sockets {
             is_queued: false,
         });
         self.by_socket.insert(socket, key.slot);
-        // What can't be polled is refused now, to the caller.
+        // A socket that can't be polled is refused now.
         if let Err(e) = self.try_update(port, key.slot) {
             self.vacate(key.slot);
             return Err(e);
@@ -173,7 +173,7 @@ impl Sockets {
         Ok(key)
     }
 
-    /// Without a guard all is as with it, but that a socket that has the number later may be refused.
+    /// Starts the guard of a raw socket. If that fails, only a later socket with the same number may be refused.
     fn set_guard(&mut self, port: &Port, key: WatchKey) {
         let Some(record) = self.records.get_mut(key) else {
             return;
@@ -183,7 +183,7 @@ impl Sockets {
         }
     }
 
-    /// Changes a watch; its slot.
+    /// Changes a watch, and returns its slot.
     pub(super) fn change(&mut self, lookup: Lookup, change: impl FnOnce(&mut Watch)) -> io::Result<u32> {
         let slot = self.find(lookup)?;
         if let Some(record) = self.records.at_mut(slot) {
@@ -194,8 +194,9 @@ impl Sockets {
         Ok(slot)
     }
 
-    /// An operation [leaves a doubt](Blocked::leaves_doubt). Returns what is to be looked at for
-    /// [`acquit`](Table::acquit), which must follow; [`change`](Table::change), if there is nothing.
+    /// Applies an operation that [needs a recheck](Blocked::needs_recheck). Returns the probe to make for
+    /// [`arm_used_up`](Sockets::arm_used_up), which must follow; or `None`, and [`change`](Sockets::change) must
+    /// follow.
     pub(super) fn rearm_with_probe(&mut self, key: WatchKey, blocked: Blocked) -> Option<Probe> {
         let record = self.records.get_mut(key)?;
         record.watch.rearm(blocked);
@@ -203,7 +204,8 @@ impl Sockets {
         Some(Probe { key, base: record.base, directions: record.watch.to_recheck()? })
     }
 
-    /// What a look has shown for [`rearm_doubtful`](Table::rearm_doubtful); nothing if it has failed. The slot.
+    /// Applies the result of the probe of [`rearm_with_probe`](Sockets::rearm_with_probe); `None` if the probe has
+    /// failed. Returns the slot.
     pub(super) fn arm_used_up(&mut self, probe: &Probe, flags: Option<u32>) -> io::Result<u32> {
         let slot = self.change(Lookup::Key(probe.key), |watch| {
             if let (Some(flags), true) = (flags, watch.to_recheck() == Some(probe.directions)) {
@@ -222,7 +224,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Whether a change can't wait until the poller comes by, because it sleeps.
+    /// Returns whether a change must be submitted at once, because the polling thread is blocked.
     pub(super) fn must_update_at_once(&self, slot: u32) -> bool {
         let is_outdated = self.records.at(slot).is_some_and(|record| record.is_outdated);
         self.is_waiting && is_outdated
@@ -253,7 +255,7 @@ impl Sockets {
         self.batch = batch;
     }
 
-    /// Asks the kernel what is to be asked for one source; whether there was one.
+    /// Submits the next slot that is outdated. Returns whether there was one.
     pub(super) fn update_next(&mut self, port: &Port) -> bool {
         let Some(slot) = self.outdated.pop() else {
             return false;
@@ -262,7 +264,7 @@ impl Sockets {
         true
     }
 
-    /// Asks the kernel what is to be asked for one source. If it refuses, that is the source's own affair.
+    /// Submits the flags of one slot. If the kernel refuses, only that source has an error.
     pub(super) fn update(&mut self, port: &Port, slot: u32) {
         if self.outdated.last() == Some(&slot) {
             self.outdated.pop();
@@ -303,7 +305,7 @@ impl Sockets {
         Ok(())
     }
 
-    /// Keeps what there was no `Events` for.
+    /// Keeps a result that there is no `Events` for.
     pub(super) fn defer(&mut self, result: PollResult) {
         self.deferred.push(result);
         self.must_notify |= self.is_waiting;
@@ -318,8 +320,8 @@ impl Sockets {
         }
     }
 
-    /// What of a poll that has come back an operation may have used up since: to be looked at again. An end or an
-    /// error isn't: the kernel may say it once.
+    /// Returns the flags of a finished poll that an operation may have used up since: they are to be probed. An end or
+    /// an error is not among them, since the kernel may report it once.
     pub(super) fn stale_flags(&self, poll: &Request<PollBody>) -> Option<(BaseSocket, u32)> {
         let record = self.records.get(poll.body().key())?;
         let (AfdPoll::InFlight { is_stale: true, .. }, Outcome::Flags(flags)) =
@@ -331,7 +333,7 @@ impl Sockets {
         (stale != 0 && poll.body().purpose() == Purpose::Readiness).then_some((record.base, stale))
     }
 
-    /// A poll has come back. `now` is what still holds of what [`doubts`](Table::doubts) has answered.
+    /// Applies a finished poll. `now` has those of the [stale](Sockets::stale_flags) flags that still hold.
     pub(super) fn apply(&mut self, poll: Request<PollBody>, now: Option<u32>, events: &mut Events) {
         let Some(mut result) = self.settle(poll) else {
             return;
@@ -343,7 +345,7 @@ impl Sockets {
         self.report(&result, events);
     }
 
-    /// A poll has come back: what is to be reported of it.
+    /// Takes back a finished poll. Returns its result, if that is to be reported.
     pub(super) fn settle(&mut self, poll: Request<PollBody>) -> Option<PollResult> {
         let key = poll.body().key();
         let slot = key.slot;
@@ -378,8 +380,8 @@ impl Sockets {
         None
     }
 
-    /// Begins to find out whether the socket that is registered under this number is still open. Only its guard knows,
-    /// which ends with it; so that is cancelled, to see how it ends.
+    /// Starts to find out whether the socket that is registered under this number is still open. Only its guard, which
+    /// ends with the socket, can show that, so it is cancelled.
     pub(super) fn check_liveness(&mut self, socket: RawIo) -> Liveness {
         let Some(&slot) = self.by_socket.get(&socket) else {
             return Liveness::Closed;
@@ -394,7 +396,7 @@ impl Sockets {
         Liveness::Pending(key)
     }
 
-    /// What has come of [`Holder::Asked`].
+    /// Returns what has become of [`Liveness::Pending`].
     pub(super) fn liveness_of(&mut self, key: WatchKey, port: &Port) -> Liveness {
         let Some(record) = self.records.get_mut(key) else {
             return Liveness::Closed;
@@ -409,7 +411,7 @@ impl Sockets {
         }
     }
 
-    /// A source is ready, as far as its watch wants to know.
+    /// Reports a result, as far as its watch is interested.
     fn report(&mut self, result: &PollResult, events: &mut Events) {
         if let Some(record) = self.records.at_mut(result.slot) {
             if let Some(reported) = record.watch.ready(result.found) {
@@ -423,7 +425,7 @@ impl Sockets {
         !self.rechecks.is_empty()
     }
 
-    /// The next suspect that wasn't looked at in this round. `None` ends the round.
+    /// Returns the next probe of this round; `None` ends the round.
     pub(super) fn next_probe(&mut self) -> Option<Probe> {
         while let Some(key) = self.rechecks.pop_front() {
             let Some(record) = self.records.get_mut(key) else {
@@ -438,13 +440,13 @@ impl Sockets {
         None
     }
 
-    /// There is no room for more events: those that weren't looked at are the first in the next round, so that none
-    /// starves.
+    /// Ends the round early, for want of space: registrations that weren't probed come first in the next round, so that
+    /// none starves.
     pub(super) fn cut_round(&mut self) {
         self.rechecks.append(&mut self.probed);
     }
 
-    /// What a look at a suspect has shown; the time of the next one, if there is to be one.
+    /// Applies the result of a probe. Returns when the next one is due, if there is one.
     pub(super) fn apply_probe(
         &mut self,
         probe: &Probe,
@@ -455,11 +457,11 @@ impl Sockets {
         let slot = probe.key.slot;
         let record = self.records.get_mut(probe.key)?;
         if record.watch.to_recheck() != Some(probe.directions) {
-            // It was changed while the kernel was asked: look again, at what it suspects now.
+            // It was changed during the probe: it is probed again for its current directions.
             self.rechecks.push_back(probe.key);
             return None;
         }
-        // An error: it was closed without deregistration.
+        // The error of a socket that was closed without deregistration.
         let flags = flags.unwrap_or(afd_flags::LOCAL_CLOSE);
         if flags & afd_flags::LOCAL_CLOSE != 0 {
             self.vacate(slot);
@@ -467,7 +469,7 @@ impl Sockets {
         }
         let found = afd_flags::readiness(flags);
         if flags & afd_flags::ERRORS != 0 {
-            // The kernel may say it to this look alone.
+            // The kernel may report it to this probe alone.
             if let Some(reported) = record.watch.ready(found) {
                 events.push(event(record.watch.token(), reported, flags));
             }
@@ -506,8 +508,8 @@ impl Sockets {
         slot.ok_or_else(|| io::Error::from_raw_os_error(sys::NOT_FOUND))
     }
 
-    /// A watch has changed: the kernel must be asked for this slot when the poller comes by, and a new suspect be
-    /// looked at before it sleeps.
+    /// Notes that a watch has changed: its flags must be submitted, and a new recheck made, before the polling thread
+    /// blocks.
     fn outdate(&mut self, slot: u32) {
         if let Some(record) = self.records.at_mut(slot) {
             if !mem::replace(&mut record.is_outdated, true) {
@@ -527,7 +529,7 @@ impl Sockets {
             return;
         };
         if let AfdPoll::InFlight { ticket, is_cancelled, .. } = &record.poll {
-            // Until it ends, the kernel holds on to the socket, and the connection would stay open for the peer.
+            // Until the poll ends, the kernel holds the socket, and the connection would stay open for the peer.
             if *is_cancelled {
                 self.replacing -= 1;
             } else {
@@ -551,7 +553,7 @@ impl Sockets {
     }
 }
 
-/// The flags that would be news to a watch.
+/// Returns the flags that would be news to a watch.
 fn wanted_flags(watch: &Watch) -> u32 {
     let mut flags = watch.armed().map_or(0, afd_flags::asked);
     if flags != 0 || watch.awaits_end() {

@@ -1,10 +1,10 @@
-//! The ancillary function driver (AFD): what Winsock is made of, and the only part of the kernel that can poll a
-//! socket without a thread of its own.
+//! The calls of the ancillary function driver (AFD), which implements Winsock, and is the only part of the kernel that
+//! polls a socket without a thread for it.
 //!
 //! # Safety
 //!
-//! A poll's memory is a [`Request`]'s body, so it is the kernel's until the poll's packet is back. A look is over when
-//! its call is, and borrows its caller's stack.
+//! A poll's memory is a [`Request`]'s body, so it belongs to the kernel until the poll's packet is back. A probe ends
+//! with its call, and borrows its caller's stack.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -43,7 +43,7 @@ pub(super) const NOT_FOUND: i32 = windows_sys::Win32::Foundation::ERROR_FILE_NOT
 pub(super) struct Afd(OwnedHandle);
 
 impl Afd {
-    /// For polls, which complete on `port`.
+    /// Opens a handle for polls, which complete on `port`.
     pub(super) fn new(port: &Port) -> io::Result<Afd> {
         let afd = Afd::open(0)?;
         port.attach(afd.0.as_handle())?;
@@ -53,13 +53,13 @@ impl Afd {
         Ok(afd)
     }
 
-    /// For looks.
+    /// Opens a handle for probes.
     pub(super) fn synchronous() -> io::Result<Afd> {
         Afd::open(FILE_SYNCHRONOUS_IO_NONALERT)
     }
 
     fn open(options: u32) -> io::Result<Afd> {
-        // The driver doesn't care what comes after its own name.
+        // The driver ignores what follows its own name.
         let mut name: Vec<u16> = r"\Device\Afd\Wakeful".encode_utf16().collect();
         let bytes = (name.len() * 2) as u16;
         let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: name.as_mut_ptr() };
@@ -96,14 +96,14 @@ impl Afd {
         Ok(Afd(unsafe { OwnedHandle::from_raw_handle(handle) }))
     }
 
-    /// What of `flags` holds for a socket now.
+    /// Returns those of `flags` that hold for a socket now.
     pub(super) fn probe(&self, socket: BaseSocket, flags: u32) -> io::Result<u32> {
         let mut info = PollInfo::new(socket, flags, 0);
         let mut block = empty_block();
         // SAFETY: see below.
         let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut info) };
         if status == STATUS_PENDING {
-            // The handle is synchronous, so this isn't reached; but `question` must not end before the operation.
+            // The handle is synchronous, so this isn't reached; but `info` must not end before the operation.
             // SAFETY: the handle is open, and nothing else waits on it.
             unsafe { WaitForSingleObject(self.0.as_raw_handle(), INFINITE) };
         } else if is_failure(status) {
@@ -118,24 +118,24 @@ pub(super) struct PollBody {
     info: PollInfo,
     key: WatchKey,
     purpose: Purpose,
-    /// Open for as long as the poll is with the kernel.
+    /// Open while the poll is with the kernel.
     afd: Arc<Afd>,
 }
 
-/// What a poll is to tell.
+/// What a poll waits for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Readiness,
-    /// That the socket was closed, and nothing else.
+    /// The close of the socket, and nothing else.
     Close,
 }
 
 impl Body for PollBody {
-    /// Only the table takes polls.
+    /// `Sockets` takes every poll, so none arrives here.
     fn returned(_: Request<PollBody>) {}
 }
 
-/// What has become of a poll.
+/// How a poll has ended.
 pub(super) enum Outcome {
     Flags(u32),
     Cancelled,
@@ -157,7 +157,7 @@ impl PollBody {
     }
 }
 
-/// Polls `socket` until one of `flags` holds.
+/// Starts a poll of `socket` that ends when one of `flags` holds.
 pub(super) fn start(
     mut request: Request<PollBody>,
     port: &Port,
@@ -197,7 +197,7 @@ pub(super) fn outcome(request: &Request<PollBody>) -> Outcome {
 
 /// # Safety
 ///
-/// The memory must be valid until the operation has ended, which it hasn't if this answers `STATUS_PENDING`, or if a
+/// The memory must be valid until the operation has ended. It has not ended if this returns `STATUS_PENDING`, or if a
 /// packet comes.
 unsafe fn ioctl(
     afd: &OwnedHandle,
@@ -206,7 +206,7 @@ unsafe fn ioctl(
     info: *mut PollInfo,
 ) -> NTSTATUS {
     let size = mem::size_of::<PollInfo>() as u32;
-    // SAFETY: the caller's promise. The answer is written over the question.
+    // SAFETY: the caller's promise. The result overwrites the input.
     unsafe {
         (*block).Anonymous.Status = STATUS_PENDING;
         NtDeviceIoControlFile(
@@ -224,13 +224,13 @@ unsafe fn ioctl(
     }
 }
 
-/// `AFD_POLL_INFO` with one handle: what is asked, and then the answer.
+/// `AFD_POLL_INFO` with one handle: the input, and then the result.
 #[repr(C)]
 struct PollInfo {
-    /// In 100 ns from now when negative; zero doesn't wait.
+    /// In units of 100 ns, relative to now when negative; zero doesn't wait.
     timeout: i64,
     count: u32,
-    /// Ends the polls of others on the same socket: never.
+    /// Whether to end other polls of the same socket: never.
     exclusive: u32,
     handle: usize,
     flags: u32,
@@ -238,15 +238,15 @@ struct PollInfo {
 }
 
 impl PollInfo {
-    /// An answer about one handle, to the end of its last field: on 32 bits the structure itself is longer.
+    /// The size of a result about one handle, to the end of its last field: on 32 bits the structure itself is longer.
     const WHOLE_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
 
     fn new(socket: BaseSocket, flags: u32, timeout: i64) -> PollInfo {
         PollInfo { timeout, count: 1, exclusive: 0, handle: socket.0, flags, status: 0 }
     }
 
-    /// The answer, of which the kernel has copied back `information` bytes. If it has copied back less than a whole
-    /// answer, as it may for a poll whose time is over, this still is the question, and must not be read as "ready".
+    /// Returns the flags of the result, of which the kernel has copied back `information` bytes. If that is less than a
+    /// whole result, as after a timeout, this still is the input, and must not be read as ready.
     fn found(&self, information: usize) -> u32 {
         if information < PollInfo::WHOLE_SIZE || self.count == 0 {
             0
@@ -256,7 +256,7 @@ impl PollInfo {
     }
 }
 
-/// The socket that AFD knows, under whatever layers have been put between it and the program.
+/// The socket that AFD knows, below the layers that other software has put between it and the program.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct BaseSocket(SOCKET);
 
@@ -276,7 +276,7 @@ impl BaseSocket {
         if error.raw_os_error() == Some(WSAENOTSOCK) {
             return Err(error);
         }
-        // Some layers refuse that question against the rules, but tell what is below them for their own sake.
+        // Some layers refuse that request, against the rules, but return the socket below them to these.
         for code in [SIO_BSP_HANDLE_SELECT, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE] {
             match ask_handle(socket, code) {
                 Ok(below) if below != socket => {
@@ -285,7 +285,7 @@ impl BaseSocket {
                 _ => {}
             }
         }
-        // Nothing is below, or AFD will say that it doesn't know it.
+        // There is no layer, or AFD will refuse the socket.
         Ok(BaseSocket(socket))
     }
 }
@@ -350,7 +350,7 @@ mod tests {
         // One that keeps the rules.
         let honest = |_, code| if code == SIO_BASE_HANDLE { Ok(BASE) } else { refused() };
         assert_eq!(found(honest), BASE);
-        // One that hides the base, but tells of what is below it to who polls.
+        // One that hides the base, but returns the socket below it to a request for polling.
         for telling in [SIO_BSP_HANDLE_SELECT, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE] {
             let hiding = |socket, code| match (socket, code) {
                 (LAYERED, code) if code == telling => Ok(BELOW),
@@ -359,7 +359,7 @@ mod tests {
             };
             assert_eq!(found(hiding), BASE);
         }
-        // Below it is one that answers nothing, or itself.
+        // The layer below it fails, or returns itself.
         let silent = |socket, code| match (socket, code) {
             (LAYERED, SIO_BSP_HANDLE_SELECT) => Ok(LAYERED),
             (LAYERED, SIO_BSP_HANDLE_POLL) => Ok(BELOW),
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn what_was_not_copied_back_is_no_answer() {
         let asked = PollInfo::new(BaseSocket(7), 0x85, 0);
-        // A question that comes back as it was: the time was over.
+        // Input that comes back unchanged: the timeout has elapsed.
         for information in 0..PollInfo::WHOLE_SIZE {
             assert_eq!(asked.found(information), 0, "{information}");
         }
@@ -384,7 +384,7 @@ mod tests {
         assert_eq!(end, PollInfo::WHOLE_SIZE);
     }
 
-    /// What the guard relies on: a whole answer is copied back when something holds.
+    /// The guard relies on this: a whole result is copied back when something holds.
     #[test]
     fn the_kernel_says_how_much_it_has_copied_back() {
         const SEND: u32 = 4;
