@@ -1,4 +1,6 @@
-//! epoll(7): edge-triggered by the kernel, which keeps the whole list. Nothing is kept here for a registration.
+//! epoll(7): edge-triggered by the kernel, which keeps the registrations.
+//!
+//! Invariant: this backend keeps nothing for a registration, so `register` returns no key.
 
 mod sys;
 
@@ -20,13 +22,13 @@ pub(crate) struct Epoll {
     epoll: OwnedFd,
     /// Opened when first needed: a `Poll` without a waker is one descriptor.
     notifier: OnceLock<Notifier>,
-    /// Whether [`NOTIFIER`] may have come from a user's token: then the notifier is marked otherwise.
+    /// Whether [`NOTIFIER`] may be a user's token: then the notifier is recognised by its flags.
     token_taken: AtomicBool,
-    /// Holds the second epoll by which the notifier is watched once its mark was taken.
+    /// The second epoll, through which the notifier is watched once its token was taken.
     nested: Mutex<Option<OwnedFd>>,
 }
 
-/// The data of the notifier's events. A user's token may well be the same number, see [`Epoll::yield_token`].
+/// The data of the notifier's events. A user's token may be the same number, see [`Epoll::yield_token`].
 const NOTIFIER: u64 = 0x6e6f_7469_6679_2121;
 
 impl Poller for Epoll {
@@ -39,7 +41,7 @@ impl Poller for Epoll {
         })
     }
 
-    // Always: see `Poll::poll`. And not to sleep is less code.
+    // Always: see `Poll::poll`. And a wait that doesn't block is less code.
     #[inline(always)]
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         if self.wait_once(events, timeout)? {
@@ -60,7 +62,7 @@ impl Poller for Epoll {
             } else {
                 sys::add(self.epoll.as_fd(), notifier.as_raw_fd(), sys::NOTIFIER_FLAGS, NOTIFIER)?;
             }
-            // Under the lock, so nobody else has set it.
+            // With the lock held, no other thread has set it.
             let _ = self.notifier.set(notifier);
         }
         Ok(())
@@ -107,7 +109,7 @@ impl Poller for Epoll {
 }
 
 impl Epoll {
-    /// The data that comes back with the events of `token`.
+    /// Returns the data of the events of `token`.
     fn data(&self, token: Token) -> io::Result<u64> {
         let data = token.0 as u64;
         if data == NOTIFIER && !self.token_taken.load(Ordering::Acquire) {
@@ -116,13 +118,13 @@ impl Epoll {
         Ok(data)
     }
 
-    /// Whether there may be more.
+    /// Returns whether there may be more.
     #[inline(always)]
     fn wait_once(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
         sys::wait(self.epoll.as_fd(), events, timeout, usual, |raw| self.translate(raw))
     }
 
-    /// Nothing, if it is the notifier's.
+    /// Returns `None` for the notifier's event.
     fn translate(&self, raw: &EpollEvent) -> Option<Event> {
         let is_marked = raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire);
         if !is_marked && raw.flags() & sys::NESTED_NOTIFIED == 0 {
@@ -134,10 +136,11 @@ impl Epoll {
         None
     }
 
-    /// The notifier was in a full batch: it has taken the room of an event, and the kernel may have more.
+    /// Fetches more events, after the notifier was in a full batch: it has taken the space of an event, and the kernel
+    /// may have more.
     #[cold]
     fn fill_up(&self, events: &mut Events) {
-        // What is there already is not lost by an error.
+        // An error doesn't lose the events that are there.
         while let Ok(true) = self.wait_once(events, Some(Duration::ZERO)) {}
     }
 
@@ -148,11 +151,11 @@ impl Epoll {
         }
     }
 
-    /// A user's token is the notifier's mark: from now on the notifier is known by its flags.
+    /// Gives the notifier's token to a user: from now on the notifier is recognised by its flags.
     ///
-    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be asked for by a flag
-    /// that no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a
-    /// moment, and no notification is lost; one that the first epoll has queued already becomes a spurious event.
+    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be requested by a flag that
+    /// no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a moment,
+    /// and no notification is lost; one that the first epoll has queued already becomes a spurious event.
     #[cold]
     fn yield_token(&self) -> io::Result<()> {
         let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +163,7 @@ impl Epoll {
             return Ok(());
         }
         if let Some(notifier) = self.notifier.get() {
-            // Of an attempt that has failed half-way, the first half holds.
+            // If an earlier attempt has failed half-way, its first half holds.
             if nested.is_none() {
                 *nested = Some(self.watch_nested(notifier)?);
             }
@@ -183,7 +186,7 @@ fn event(raw: &EpollEvent, readiness: Readiness) -> Event {
     Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
 }
 
-/// An event that tells of reading and writing alone, as most do, and isn't the notifier's.
+/// Translates an event of reading and writing alone, as most are, that isn't the notifier's.
 #[inline]
 fn usual(raw: &EpollEvent) -> Option<Event> {
     if raw.data() == NOTIFIER {
@@ -238,7 +241,8 @@ mod tests {
     use super::*;
     use crate::readiness::Interest;
 
-    /// Tokens of sources that became ready in this order, the notifier at `notified`, and what one `wait` tells.
+    /// Returns what one `wait` reports of sources that became ready in the order of `tokens`, with the notifier at
+    /// `notified`.
     fn told(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
         let epoll = Epoll::new().unwrap();
         epoll.prepare_notify().unwrap();
@@ -249,7 +253,7 @@ mod tests {
                 epoll.notify().unwrap();
             }
             writer.write_all(b"x").unwrap();
-            // The last of them has hung up as well: an event of the less usual kind.
+            // The last of them has hung up as well, which takes the general path.
             if index + 1 == tokens.len() {
                 drop(writer);
             } else {

@@ -2,8 +2,8 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into spare room of `Events`, as many entries as it is told, and what it hasn't written is
-//! never read.
+//! The kernel writes only into the spare capacity of `Events`, at most as many entries as stated, and what it hasn't
+//! written is never read.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -32,7 +32,7 @@ impl EpollEvent {
     }
 }
 
-/// Whether one event of the kernel's fits in the room that one of ours will take. Redox's is larger.
+/// Whether one event of the kernel's fits in the space of one of ours. Redox's is larger.
 const FITS: bool = mem::size_of::<EpollEvent>() <= mem::size_of::<Event>()
     && mem::align_of::<EpollEvent>() <= mem::align_of::<Event>();
 
@@ -59,13 +59,13 @@ pub(super) const NAMES: [(u32, &str); 9] = [
 ];
 
 pub(super) const NOTIFIER_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
-/// How a notifier behind a second epoll is asked for. An epoll wakes who sleeps on it with `EPOLLIN` alone, so without
-/// that flag nobody would be woken (Linux, `ep_poll_safewake`).
+/// The flags of a notifier behind a second epoll. An epoll wakes its waiters with `EPOLLIN` alone, so without that flag
+/// none would be woken (Linux, `ep_poll_safewake`).
 pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLET) as u32;
-/// How it answers: no source is asked for this flag.
+/// The flag by which it is recognised: no source is registered for it.
 pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
-/// What the kernel is asked for, edge-triggered.
+/// Returns the flags of an interest, edge-triggered.
 pub(super) fn flags(interest: Interest) -> u32 {
     let mut flags = libc::EPOLLET;
     if interest.is_readable() {
@@ -99,7 +99,8 @@ pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
     control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0).map_err(of_change)
 }
 
-/// The kernel answers each change of a file that it can't watch with `EPERM`. Such a file isn't registered.
+/// Translates the error of a change. The kernel fails with `EPERM` for each change of a file that it can't watch. Such
+/// a file isn't registered.
 #[cold]
 #[inline(never)]
 fn of_change(error: io::Error) -> io::Error {
@@ -120,12 +121,12 @@ fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data
     Ok(())
 }
 
-/// Waits for events, at most as many as there is room for, and adds what `any` makes of each, unless that is nothing.
-/// Whether there is still room though the kernel has filled it, and so may have more.
+/// Waits for events, at most as many as there is space for, and adds the result of `any` for each, unless that is
+/// `None`. Returns whether the kernel has filled the space, some of it is free again, and so there may be more.
 ///
-/// `usual` is a shorter way to the same, that need not know all events: it is inlined into each call.
+/// `usual` is a faster path to the same result, that need not translate all events: it is inlined into each call.
 ///
-/// The kernel writes into the room that our events will take, so there is no second buffer where its events
+/// The kernel writes into the space that our events will take, so there is no second buffer where its events
 /// [fit](FITS). They are no larger than ours then, so translating from the last to the first never overtakes what is
 /// still to be read.
 #[inline(always)]
@@ -152,7 +153,7 @@ pub(super) fn wait(
     Ok(made < found && found == room)
 }
 
-/// Translates the `found` events that the kernel has written behind those that are there; how many it made.
+/// Translates the `found` events that the kernel has written behind the existing ones. Returns how many it made.
 ///
 /// # Safety
 ///
@@ -210,7 +211,7 @@ fn wait_buffered(
     Ok(made < found && found == room)
 }
 
-/// Translates the first `left` of the `found` events at `ours`; how many there are then.
+/// Translates the first `left` of the `found` events at `ours`. Returns how many there are then.
 ///
 /// # Safety
 ///
@@ -238,7 +239,7 @@ unsafe fn translate_rest(
     made
 }
 
-/// The most that one call may ask for (`EP_MAX_EVENTS`: what fits in an `int` of bytes).
+/// The most that one call may request (`EP_MAX_EVENTS`: what fits in an `int` of bytes).
 const MOST: usize = libc::c_int::MAX as usize / mem::size_of::<EpollEvent>();
 
 #[cfg(test)]
@@ -249,7 +250,7 @@ mod tests {
     use super::*;
     use crate::readiness::{Readiness, Token};
 
-    /// Redox's events need it, and this machine's don't.
+    /// Redox's events need the buffer; those of the machine that runs this don't.
     #[test]
     fn a_buffer_apart_takes_as_many_as_there_is_room_for() {
         let epoll = create().unwrap();

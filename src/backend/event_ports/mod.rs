@@ -1,8 +1,10 @@
-//! Event ports: Solaris, and illumos' native way. One-shot: a descriptor whose event was fetched is associated with the
-//! port no more. What is associated when is in `logic::associations`, which is pure; the calls are in `sys`.
+//! Event ports: Solaris, and illumos beside its epoll. One-shot: a descriptor whose event was fetched is no longer
+//! associated with the port. `logic::port_state`, which is pure, has the associations; `sys` has the calls.
 //!
-//! Other threads may associate while one sleeps in the port, and the kernel takes that into account at once. A sleeper
-//! must be woken for one thing alone: a descriptor that nobody tells of, and that must be looked at from now on.
+//! Other threads may associate descriptors while one waits in the port, and the kernel takes that into account at once.
+//! The waiting thread must be notified only of a new recheck, since no event announces that.
+//!
+//! Invariant: every association is made with the lock on the registrations held.
 
 mod sys;
 

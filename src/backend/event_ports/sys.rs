@@ -2,8 +2,8 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into buffers of this module, as many entries as it is told, and what it hasn't written is
-//! never read. The `user` pointers are numbers that nobody follows.
+//! The kernel writes only into buffers of this module, at most as many entries as stated, and what it hasn't written is
+//! never read. The `user` pointers are numbers, which are never dereferenced.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -20,7 +20,7 @@ use crate::os::check;
 /// How many events one call fetches: they are on the stack, 32 bytes each.
 const KERNEL_BATCH: usize = 512;
 
-/// The longest sleep that is asked for at once; the caller comes again.
+/// The longest timeout of one call; the caller waits again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) struct SystemPort(OwnedFd);

@@ -1,6 +1,8 @@
-//! kqueue(2): edge-triggered by the kernel (`EV_CLEAR`), which drops what it watches when a descriptor is closed.
+//! kqueue(2): edge-triggered by the kernel (`EV_CLEAR`), which drops its knotes when a descriptor is closed.
 //!
-//! What is asked and what the answers mean is in `logic::knotes`, which is pure; the calls are in `sys`.
+//! `logic::knotes`, which is pure, has the changes and the meaning of events; `sys` has the calls.
+//!
+//! Invariant: `knotes` and the kernel change together, under the lock.
 
 mod sys;
 
@@ -21,20 +23,20 @@ use crate::readiness::{Event, Events, Token};
 
 pub(crate) struct Kqueue {
     kqueue: OwnedFd,
-    /// Made with the first registration of a raw descriptor.
+    /// The second kqueue, made with the first registration of a raw descriptor.
     witness: OnceLock<OwnedFd>,
     knotes: Mutex<Knotes>,
-    /// Whether `knotes` has something to tell that the kernel doesn't: rare, so it is asked without the lock.
+    /// Whether `knotes` has events that the kernel doesn't report. They are rare, so the flag is read without the lock.
     has_pending: AtomicBool,
     wakeup: OnceLock<Wakeup>,
 }
 
-/// What ends a sleep. Its events are known by their filter, or by their descriptor, which is nobody else's: no token
-/// is reserved for it.
+/// What ends a wait. Its events are known by their filter, or by their descriptor, which no source has: no token is
+/// reserved for it.
 enum Wakeup {
     /// A knote of `EVFILT_USER`: no descriptor, and nothing to drain.
     User,
-    /// For kernels without that filter, or with one that they refuse.
+    /// For kernels that lack that filter, or refuse it.
     Pipe(Notifier),
 }
 
@@ -68,7 +70,7 @@ impl Poller for Kqueue {
                 }
             })
             .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
+            // A full batch: the kernel may have more, and the caller has space for more than one batch.
             if found < KERNEL_BATCH || events.spare() == 0 {
                 return Ok(());
             }
@@ -77,7 +79,7 @@ impl Poller for Kqueue {
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
-        // Under the lock, so that two threads don't make two.
+        // With the lock held, two threads don't make two.
         let _knotes = self.lock();
         self.wakeup().map(|_| ())
     }
@@ -141,7 +143,7 @@ impl Kqueue {
         self.knotes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The second kqueue. The caller holds the lock, so that two threads don't make two.
+    /// Returns the second kqueue, and makes it at first. The caller holds the lock, so that two threads don't make two.
     fn witness(&self) -> io::Result<&OwnedFd> {
         if self.witness.get().is_none() {
             let _ = self.witness.set(sys::create()?);
@@ -154,7 +156,7 @@ impl Kqueue {
         match raw.filter() {
             Filter::User => true,
             Filter::Read => match self.wakeup.get() {
-                // A pipe isn't drained: each note of its writer's is an edge, and a full one is emptied by the writer.
+                // The pipe isn't drained: each write to it is an edge, and the writer empties a full one.
                 Some(Wakeup::Pipe(notifier)) => raw.ident() == notifier.as_raw_fd() as usize,
                 _ => false,
             },
@@ -162,7 +164,7 @@ impl Kqueue {
         }
     }
 
-    /// The bell, which is hung up if there is none. The caller holds the lock.
+    /// Returns the wakeup, and makes it at first. The caller holds the lock.
     fn wakeup(&self) -> io::Result<&Wakeup> {
         if self.wakeup.get().is_none() {
             let wakeup = match sys::add_user(self.kqueue.as_fd()) {
@@ -178,7 +180,7 @@ impl Kqueue {
         self.wakeup.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// If the registrations have something to tell, the sleeper must come and hear it.
+    /// Ends the wait in progress if the registrations have events that the kernel doesn't report.
     fn changed(&self, knotes: MutexGuard<'_, Knotes>) -> io::Result<()> {
         if knotes.has_pending() {
             self.wakeup()?;

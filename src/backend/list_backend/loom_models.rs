@@ -1,7 +1,7 @@
-//! Every order in which a sleeper on the list and those who change it can take their steps: `cargo xtask loom`.
+//! Every interleaving of a thread that waits on the list and threads that change it: `cargo xtask loom`.
 //!
-//! The list, the table and the state machine are the real ones, on a kernel of a few bits. An event that is lost is a
-//! poller that sleeps for ever, which loom reports as a deadlock.
+//! The list, the table and the state machine are the real ones, on a kernel of a few bits. After a lost event the
+//! polling thread waits for ever, which loom reports as a deadlock.
 
 use super::*;
 use crate::os;
@@ -14,7 +14,7 @@ loom::lazy_static! {
     static ref KERNEL: FakeKernel = FakeKernel::default();
 }
 
-/// What there is to read at each descriptor, and who sleeps.
+/// The data to read at each descriptor, and the waiting thread.
 #[derive(Default)]
 struct FakeKernel {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
     taken: usize,
     notifier: RawFd,
     is_notified: bool,
-    /// Each look at the clock is a second later: a pause that has begun is over.
+    /// Each reading of the clock is a second later: a pause that has begun is over.
     seconds: u64,
 }
 
@@ -38,7 +38,7 @@ impl FakeKernel {
     }
 }
 
-/// Its descriptor is a real one, since nobody else's may have the number.
+/// Its descriptor is a real one, so that no other file has the number.
 pub(super) struct Notifier(os::Notifier);
 
 impl Notifier {
@@ -93,7 +93,7 @@ impl PollEntry for Fake {
 
     type Scratch = ();
 
-    /// Only reading is modelled: who isn't asked about that is left out.
+    /// Only reading is modelled: a registration that doesn't ask about it is left out.
     fn new(fd: RawFd, mask: PollMask) -> Fake {
         match mask.interest {
             Some(_) => Fake { fd, found: 0 },
@@ -114,7 +114,7 @@ impl PollEntry for Fake {
                 entry.found = u32::from(is_notified || is_readable);
             }
             let found = entries.iter().filter(|entry| entry.found != 0).count();
-            // A pause is over at once, or there would be as many ways to go on as there are moments.
+            // A pause is over at once, or there would be as many continuations as there are moments.
             if timeout.is_some() || found > 0 {
                 return Ok(found);
             }
@@ -139,7 +139,7 @@ mod tests {
 
     const READ: Interest = Interest::READABLE;
 
-    /// Two descriptors that a registration takes for sockets, as they are.
+    /// Returns two descriptors that a registration takes for sockets, as they are.
     fn sources() -> [RawFd; 2] {
         static SOURCES: OnceLock<(UnixDatagram, UnixDatagram)> = OnceLock::new();
         let (one, other) = SOURCES.get_or_init(|| UnixDatagram::pair().unwrap());
@@ -186,7 +186,7 @@ mod tests {
         events.iter().map(|event| event.token().0).collect()
     }
 
-    /// Until there is an event.
+    /// Waits until there is an event.
     fn poll(backend: &ListBackend<Fake>) -> Vec<usize> {
         loop {
             let tokens = wait(backend, None);
@@ -202,13 +202,13 @@ mod tests {
             let (backend, [fd, _]) = (backend(), sources());
             put(fd);
             let key = register(&backend, fd, 1);
-            // From here on it is quiet: only the reader's word arms it.
+            // From here on it is quiet: only the reader arms it.
             assert_eq!(poll(&backend), [1]);
             let reader = {
                 let backend = backend.clone();
                 thread::spawn(move || {
                     drain(&backend, fd, key);
-                    // Perhaps nothing is left for the poller.
+                    // Perhaps nothing is left for the polling thread.
                     backend.notify().unwrap();
                 })
             };
@@ -340,7 +340,7 @@ mod tests {
                 let backend = backend.clone();
                 thread::spawn(move || {
                     drain_unknown(&backend, fd, key);
-                    // Perhaps nothing is left for the poller.
+                    // Perhaps nothing is left for the polling thread.
                     backend.notify().unwrap();
                 })
             };
@@ -362,13 +362,13 @@ mod tests {
             put(fd);
             let key = register(&backend, fd, 1);
             assert_eq!(poll(&backend), [1]);
-            // So there is a suspect to look at.
+            // So there is a direction to recheck.
             backend.rearm(key, Blocked::Unknown).unwrap();
             let readers = [0, 1].map(|_| {
                 let backend = backend.clone();
                 thread::spawn(move || drain_unknown(&backend, fd, key))
             });
-            // It may be told again: it isn't known that nothing was left.
+            // It may be reported again: it isn't known that nothing was left.
             wait(&backend, Some(Duration::ZERO));
             for reader in readers {
                 reader.join().unwrap();
@@ -380,8 +380,8 @@ mod tests {
         });
     }
 
-    /// Another thread changes a raw descriptor that is ready while its answer is on the way: its first one, or that of
-    /// a look. Its token may be reported until the change is over. Then comes the next one's, if there is one.
+    /// Another thread changes a raw descriptor that is ready while its result is on the way: its first one, or that of
+    /// a recheck. Its token may be reported until the change is over. Then comes the next one's, if there is one.
     fn while_a_raw_descriptor_is_looked_at(
         is_queued: bool,
         next: &'static [usize],
@@ -413,7 +413,7 @@ mod tests {
             let told: Vec<usize> = first.into_iter().chain(second).filter(|&token| token != 1).collect();
             assert_eq!(told, next);
 
-            // And what was there before changes nothing in what is there now.
+            // The state before the change doesn't affect the state after it.
             while take(fd) {}
             assert_eq!(wait(&backend, Some(Duration::ZERO)), []);
             put(fd);

@@ -1,6 +1,7 @@
-//! The list, and what may happen while a call is under way, on a kernel of the mind whose calls can be stepped into.
+//! The list, and the changes that may come while a call is in progress, on a simulated kernel whose calls can be
+//! stepped into.
 //!
-//! Each of its calls finds the lock free, or the test fails.
+//! Invariant: each of its calls finds the lock free, or the test fails.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -33,20 +34,20 @@ type Step = Box<dyn FnOnce()>;
 
 #[derive(Default)]
 struct FakeKernel {
-    /// What is true of each descriptor.
+    /// The flags of each descriptor.
     flags: HashMap<RawFd, u32>,
-    /// Which file a number stands for, if not for the one that is open.
+    /// The file that a number refers to, if not the one that is open.
     files: HashMap<RawFd, RawFd>,
     backend: Weak<ListBackend<Fake>>,
-    /// How long the list was that each call of `poll` was list.
+    /// The length of the list in each call of `poll`.
     lengths: Vec<usize>,
-    /// How often it was asked which file a number stands for.
+    /// How often the file of a number was looked up.
     identities: usize,
-    /// What another thread does during the next call of `poll`, after its answer; or of `identity`.
+    /// What another thread does during the next call of `poll`, after its result; or of `identity`.
     during_poll: Option<Step>,
     during_identity: Option<Step>,
     fails: Option<io::ErrorKind>,
-    /// How far the clock has gone.
+    /// The time that has passed.
     elapsed: Duration,
 }
 
@@ -133,7 +134,7 @@ impl PollEntry for Fake {
     }
 }
 
-/// A poller, and two sockets whose numbers are used.
+/// A backend, and two sockets whose numbers are used.
 struct Test {
     backend: Rc<ListBackend<Fake>>,
     sockets: [UnixDatagram; 2],
@@ -190,7 +191,7 @@ impl Test {
         kernel(|kernel| kernel.elapsed += Duration::from_secs(1));
     }
 
-    /// After a pause, when suspects are reported again.
+    /// Waits a second time after a pause, when rechecked sources are reported again.
     fn wait_long(&self) -> Vec<usize> {
         assert_eq!(self.wait(), [0; 0], "the pause begins");
         self.pass();
@@ -204,7 +205,7 @@ fn each_answer_is_found_wherever_it_stands() {
         let mut entries = vec![libc::pollfd::NOTHING; count];
         assert_eq!(first_found(&entries), None);
         for place in (0..count).rev() {
-            // And what stands behind it is passed over.
+            // The entries behind it are skipped.
             entries[place].revents = libc::POLLHUP;
             assert_eq!(first_found(&entries), Some((place, libc::POLLHUP as u32)));
         }
@@ -234,7 +235,7 @@ fn the_list_has_one_entry_for_each_registration() {
                 list.forget(key, slot as RawFd);
                 model.remove(&slot);
             }
-            // Nothing would be news, but it is registered still.
+            // Nothing would be news, but it is still registered.
             3 if model.contains_key(&slot) => {
                 list.submit(key, slot as RawFd, None).unwrap();
                 model.insert(slot, Fake::NOTHING);
@@ -263,7 +264,7 @@ fn no_call_is_made_with_the_lock_held() {
     test.is(1, IN | OUT);
     test.raw(0, 1);
     let key = test.owned(1, 2);
-    // From the list, and then as a suspect.
+    // From the list, and then by a recheck.
     let mut tokens = test.wait();
     tokens.sort();
     assert_eq!(tokens, [1, 2]);
@@ -288,7 +289,7 @@ fn what_has_gone_is_not_looked_at() {
     test.is(0, IN);
     for token in 0..100 {
         test.raw(0, token);
-        // The first one makes it suspect, and the second one looks.
+        // The first one schedules a recheck, and the second one makes it.
         assert_eq!(test.wait(), [token]);
         if token % 2 == 0 {
             test.wait();
@@ -337,7 +338,7 @@ fn what_has_gone_takes_no_room_from_others() {
     test.is(1, IN);
     test.raw(0, 1);
     test.raw(1, 2);
-    // The first number has another owner by now.
+    // The first number belongs to another file by now.
     kernel(|kernel| kernel.files.insert(test.fd(0), test.fd(1)));
     let mut events = Events::with_capacity(1);
     test.backend.wait(&mut events, NOW).unwrap();
@@ -350,7 +351,7 @@ fn what_goes_while_it_is_looked_at_is_not_reported() {
     test.is(0, IN);
     test.raw(0, 1);
     let fd = test.fd(0);
-    // From the list; then as a suspect that is due.
+    // From the list; then by a recheck that is due.
     test.during_poll(move |backend| backend.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
     test.raw(0, 2);
@@ -359,7 +360,7 @@ fn what_goes_while_it_is_looked_at_is_not_reported() {
     test.pass();
     test.during_poll(move |backend| backend.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
-    // While it is found out whether the number has another owner.
+    // While the file of the number is verified.
     test.raw(0, 3);
     test.during_identity(move |backend| backend.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
@@ -383,7 +384,7 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
             0 => test.during_poll(replace),
             1 => test.during_identity(replace),
             _ => {
-                // A suspect that is due.
+                // A recheck that is due.
                 test.wait();
                 test.wait();
                 test.pass();
@@ -398,7 +399,7 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
     }
 }
 
-/// A look that was asked about writing alone knows nothing of reading. To arm that would report it again, at once.
+/// A recheck of writing alone is no evidence about reading. To arm that would report it again, at once.
 #[test]
 fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
     let test = Test::new();
@@ -412,7 +413,7 @@ fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
     assert_eq!(test.wait(), [0; 0], "both are ready still, and nothing has blocked");
     assert_eq!(test.wait_long(), [1], "after a pause they may be ready again");
 
-    // Both are used up, and looked at by the thread that has blocked.
+    // Both are used up, and the thread that has blocked rechecks them.
     test.during_poll(move |backend| {
         kernel(|kernel| kernel.flags.clear());
         backend.rearm(key, Blocked::Unknown).unwrap();
@@ -434,7 +435,7 @@ fn what_becomes_suspect_during_a_look_is_looked_at_before_a_sleep() {
     assert_eq!(tokens, [1, 2]);
     test.during_poll(move |backend| {
         kernel(|kernel| kernel.fails = Some(io::ErrorKind::Other));
-        // Its own look fails, so it stays suspect.
+        // Its own recheck fails, so it stays due.
         backend.rearm(key, Blocked::Unknown).unwrap();
         kernel(|kernel| kernel.fails = None);
     });
@@ -451,7 +452,7 @@ fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
         let (fd, other) = (test.fd(0), test.fd(1));
         test.raw(0, 1);
         test.is(0, IN);
-        // What stands there at the moment of the question: nothing, or another file.
+        // What the number refers to during the lookup: nothing, or another file.
         kernel(|kernel| kernel.files.insert(fd, if is_open { other } else { -1 }));
         test.during_identity(move |backend| {
             kernel(|kernel| kernel.files.clear());

@@ -1,12 +1,15 @@
-//! What the flags of `AFD_POLL` mean: the poll that Windows' sockets answer.
+//! The flags of `AFD_POLL`, by which Windows' sockets are polled, and their meaning. Pure: no OS.
+//!
+//! Invariant: each flag that is polled for has a meaning.
 
 use crate::readiness::{Interest, Readiness};
 
 /// Data has arrived.
 pub(crate) const RECEIVE: u32 = 0x001;
-/// An urgent byte has arrived. Never asked for: as on Unix it is no data, and who doesn't read it would spin.
+/// An urgent byte has arrived. Never polled for: as on Unix it is no data, and a program that doesn't read it would
+/// spin.
 pub(crate) const RECEIVE_EXPEDITED: u32 = 0x002;
-/// There is room to send, and the connection is made.
+/// There is space to send, and the connection is made.
 pub(crate) const SEND: u32 = 0x004;
 /// The peer has shut down its writing half.
 pub(crate) const DISCONNECT: u32 = 0x008;
@@ -33,7 +36,8 @@ pub(crate) const NAMES: [(u32, &str); 9] = [
     (CONNECT_FAIL, "AFD_POLL_CONNECT_FAIL"),
 ];
 
-/// What to ask for. The end of a connection concerns both directions, and the end of the socket everybody.
+/// Returns the flags to poll for. The end of a connection concerns both directions, and the end of the socket every
+/// interest.
 pub(crate) const fn asked(interest: Interest) -> u32 {
     let mut flags = END;
     if interest.is_readable() {
@@ -45,17 +49,17 @@ pub(crate) const fn asked(interest: Interest) -> u32 {
     flags
 }
 
-/// What nobody need be interested in to be told.
+/// What is reported for every interest.
 pub(crate) const END: u32 = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
 
-/// What an operation doesn't use up: once the kernel has said it, it counts, though it be said only once.
+/// Flags that an operation doesn't use up: they count once the kernel has reported them, even if it does so only once.
 pub(crate) const LASTING: u32 = END | DISCONNECT;
 
 /// The flags of an error.
 pub(crate) const ERRORS: u32 = ABORT | CONNECT_FAIL;
 
-/// What an answer tells. A poll says more than was asked for about the end of a connection: who asked for one
-/// direction leaves out the other.
+/// Returns the readiness of a result. A poll returns more flags than requested at the end of a connection: the caller
+/// leaves out the direction that it hasn't asked for.
 pub(crate) const fn readiness(flags: u32) -> Readiness {
     let has_ended = flags & (ABORT | CONNECT_FAIL) != 0;
     let at_end = flags & DISCONNECT != 0;
@@ -103,7 +107,7 @@ mod tests {
         }
     }
 
-    /// What is asked for and says nothing would be asked for again at once, for ever.
+    /// A flag that is polled for and has no meaning would be polled for again at once, for ever.
     #[test]
     fn whatever_is_asked_for_says_something() {
         for interest in [Interest::READABLE, Interest::WRITABLE] {

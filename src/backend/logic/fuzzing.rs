@@ -1,4 +1,4 @@
-//! What the fuzzer may call.
+//! The entry points of the fuzzer.
 #![allow(missing_docs)]
 
 use super::knotes::{self, Filter};
@@ -14,8 +14,8 @@ pub fn knotes(bytes: &[u8]) {
     knotes::fuzzing::any_sequence(bytes);
 }
 
-/// Whatever bits a kernel's flags have, the meaning keeps to its rules: poll's flags (epoll has the same), those of
-/// Windows' AFD, and a kqueue's filters and flags.
+/// Checks that the meaning of a kernel's flags keeps its rules, whatever bits are set: poll's flags (epoll has the
+/// same), those of Windows' AFD, and a kqueue's filters and flags.
 pub fn event_flags(kernel: u8, flags: u32, more: u32) {
     match kernel % 3 {
         0 => poll_flags(flags),
@@ -28,7 +28,7 @@ const READING: Readiness = Readiness::READABLE;
 const WRITING: Readiness = Readiness::WRITABLE;
 const ENDINGS: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
 
-/// What holds for every kernel: an event says something that a program can do.
+/// Checks the rule of every kernel: an event names something that a program can do.
 fn check(found: Readiness) {
     let (reads, writes) = (found.intersects(READING), found.intersects(WRITING));
     let is_of_operations = found.intersects(Readiness::AIO.union(Readiness::LIO));
@@ -54,7 +54,7 @@ fn poll_flags(flags: u32) {
     assert!(flags & 1 == 0 || reads);
     assert_eq!(flags & 4 != 0 || flags & 0xd == 8, writes);
     assert!(flags & 0x2018 != 0 || !found.intersects(ENDINGS));
-    // What no kernel means anything by changes nothing.
+    // Bits that have no meaning change nothing.
     assert_eq!(FLAGS.readiness(flags & 0x221f), found);
 }
 
@@ -65,7 +65,7 @@ fn afd(flags: u32) {
     assert_eq!(found.intersects(Readiness::ERROR), ended);
     assert_eq!(found.intersects(Readiness::WRITE_CLOSED), ended);
     assert_eq!(found.intersects(WRITING), ended || flags & afd_flags::SEND != 0);
-    // Who asks for one direction is told of the other only by an end.
+    // An interest in one direction gets the other only with an end.
     for (interest, other) in [(Interest::READABLE, WRITING), (Interest::WRITABLE, READING)] {
         let answered = afd_flags::readiness(flags & afd_flags::asked(interest));
         assert!(ended || !answered.intersects(other));

@@ -1,12 +1,15 @@
-//! What a kqueue is asked, what its answers mean, and which registrations it has. Pure: no OS.
+//! The registrations of a kqueue, the changes that they need, and the meaning of events. Pure: no OS.
 //!
-//! A kqueue keeps a "knote" for each descriptor and filter. To add one that exists is to change it, so it can't tell a
-//! second registration from a change: the list of registrations is here. What the kernel forgets by itself (a
-//! descriptor that was closed behind it) this list doesn't know, so where it matters the kernel is asked.
+//! A kqueue keeps a "knote" for each descriptor and filter. To add one that exists is to change it, so a kqueue can't
+//! distinguish a second registration from a change: the list of registrations is here. The list doesn't know what the
+//! kernel drops by itself (a descriptor that was closed), so where it matters the kernel is queried.
 //!
-//! Most kernels take each change of a knote as a reason to report what is ready again, so the knotes that events come
-//! from are never asked. A raw descriptor has a disabled knote in a second kqueue, the witness: it reports nothing,
-//! goes when the descriptor is closed, and is asked instead.
+//! Most kernels take each change of a knote as a reason to report readiness again, so the knotes that events come from
+//! are never queried. A raw descriptor has a disabled knote in a second kqueue, the witness: it reports nothing, is
+//! dropped when the descriptor is closed, and is queried instead.
+//!
+//! Invariant: a registration has a record here exactly while the program has registered it and not deregistered it; its
+//! knotes may have been dropped with its descriptor.
 
 use std::io::{self, ErrorKind};
 
@@ -20,27 +23,26 @@ pub(crate) enum Filter {
     Write,
     /// Out-of-band data.
     Except,
-    /// POSIX AIO: such a knote is made by the operation, not here.
+    /// POSIX AIO. The operation makes such a knote itself.
     Aio,
     Lio,
-    /// The notifier's.
+    /// The wakeup's.
     User,
-    /// None that anybody here asks for.
+    /// A filter that this library doesn't use.
     Other,
 }
 
-/// The kernel's flags of an answer; the same numbers on every system that has kqueues.
+/// The kernel's flags of an event; the same numbers on every system that has kqueues.
 pub(crate) const EV_ERROR: u32 = 0x4000;
 pub(crate) const EV_EOF: u32 = 0x8000;
 
-/// Returns what an event of the kernel's reports.
+/// Returns the readiness that an event of the kernel's reports.
 ///
-/// - The filter gives the direction, and the end of one half says nothing of the other: after a reset the write
+/// - The filter gives the direction, and the end of one half doesn't concern the other: after a reset the write
 ///   filter's end may come before the data that can still be read.
 /// - With an end, `fflags` is the socket's error, if it has one. A connection that ended so is closed in both halves.
-/// - The filter for out-of-band data sets `out_of_band`, its note, when there is some. Apple's fires for everything
-///   that its read filter fires for as well. An end overwrites the notes with the error, whose number may look like
-///   one.
+/// - The filter for out-of-band data sets `out_of_band`, its note, when there is some. Apple's fires whenever its read
+///   filter fires. An end overwrites the notes with the error, whose number may look like one.
 #[inline]
 pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u32) -> Readiness {
     let ended = flags & EV_EOF != 0;
@@ -51,7 +53,7 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
         Filter::Except => Readiness::READABLE
             .union(Readiness::READ_CLOSED.when(ended))
             .union(Readiness::PRIORITY.when(!ended && fflags & out_of_band != 0)),
-        // An operation's end is no end of its file.
+        // The end of an operation is not the end of its file.
         Filter::Aio => return Readiness::AIO,
         Filter::Lio => return Readiness::LIO,
         Filter::User | Filter::Other => return Readiness::NONE,
@@ -60,34 +62,34 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
     of_direction.union(Readiness::ERROR.when(failed)).union(broken)
 }
 
-/// What a writer gets to hear whose reader had gone before it was registered.
+/// The event of a writer whose reader had gone before it was registered.
 pub(crate) const READER_GONE: Readiness =
     Readiness::WRITABLE.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
 
-/// What is done to a knote.
+/// A change of a knote.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Makes one, or gives it a new token; reports readiness that exists.
+    /// Makes one, or gives it a new token. Reports readiness that exists.
     Add,
     Delete,
-    /// Asks whether there is one. Reports readiness that exists, on every kernel but NetBSD's.
+    /// Checks whether it exists. Reports readiness that exists, on every kernel but NetBSD's.
     Query,
 }
 
 /// Which kqueue a knote belongs to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Queue {
-    /// The one that events are fetched from.
+    /// The kqueue that events are fetched from.
     Events,
-    /// The one whose knotes are disabled, and from which nothing is fetched.
+    /// The kqueue whose knotes are disabled, and from which nothing is fetched.
     Witness,
 }
 
-/// What the kernel has answered.
+/// The kernel's result of one change.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Receipt {
     Done,
-    /// `ENOENT`: there is no such knote.
+    /// `ENOENT`: the knote doesn't exist.
     Missing,
     /// `EPIPE`: some kernels refuse to watch a pipe whose reader has gone.
     ReaderGone,
@@ -131,7 +133,7 @@ impl Changes {
         Changes { list: [none; MOST_CHANGES], len: 0 }
     }
 
-    /// The same action for each filter that `interest` needs.
+    /// Adds the same action for each filter that `interest` needs.
     fn each(mut self, action: Action, fd: i32, token: Token, interest: Option<Interest>) -> Changes {
         for (filter, direction) in FILTERS {
             if interest.and_then(|interest| interest.intersection(direction)).is_some() {
@@ -154,7 +156,7 @@ impl Changes {
         self.as_slice().iter().filter(move |change| change.action == action).map(|change| change.receipt)
     }
 
-    /// The interest in whose filters `action` was done.
+    /// Returns the interest whose filters have undergone `action`.
     fn done(&self, action: Action) -> Option<Interest> {
         let mut done = None;
         for change in self.as_slice() {
@@ -168,7 +170,7 @@ impl Changes {
         done
     }
 
-    /// Whether the kernel should have known something of `old`, and knew none of it.
+    /// Returns whether the kernel should have had a knote of `old`, and had none.
     fn all_missing(&self, old: KnoteRecord) -> bool {
         let was_made = |change: &&Change| {
             change.action == Action::Delete && !(old.reader_gone && change.filter == Filter::Write)
@@ -186,17 +188,17 @@ impl Changes {
     }
 }
 
-/// The system calls.
+/// The system calls of a kqueue.
 pub(crate) trait KqueueCalls {
     /// Fails if the descriptor isn't open.
     fn is_open(&self, fd: i32) -> io::Result<()>;
 
-    /// Makes the changes, and writes down the answer to each. Fails as a whole without having made any, but for
-    /// `Interrupted`: then it has made them, and their answers are lost.
+    /// Makes the changes, and stores their receipts. If it fails it has made none; but with `Interrupted` it has made
+    /// all, and the receipts are lost.
     fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()>;
 }
 
-/// Makes the changes, also if a signal arrives meanwhile.
+/// Makes the changes, also if a signal interrupts the call.
 fn make(calls: &impl KqueueCalls, queue: Queue, changes: &mut Changes) -> io::Result<()> {
     let mut was_interrupted = false;
     while let Err(e) = calls.apply(queue, changes.as_mut_slice()) {
@@ -207,7 +209,7 @@ fn make(calls: &impl KqueueCalls, queue: Queue, changes: &mut Changes) -> io::Re
     }
     if was_interrupted {
         for change in changes.as_mut_slice() {
-            // The first time it was there, for all that is known.
+            // The interrupted call may have deleted it.
             if change.action == Action::Delete && change.receipt == Receipt::Missing {
                 change.receipt = Receipt::Done;
             }
@@ -221,7 +223,7 @@ fn make(calls: &impl KqueueCalls, queue: Queue, changes: &mut Changes) -> io::Re
 pub(crate) struct Knotes {
     /// By descriptor; descriptors are small.
     by_fd: Vec<Option<KnoteRecord>>,
-    /// Descriptors whose owners are to be told of something that the kernel doesn't keep.
+    /// Descriptors with an event that the kernel doesn't report.
     pending: Vec<i32>,
 }
 
@@ -231,7 +233,7 @@ struct KnoteRecord {
     interest: Interest,
     /// The kernel refused the write filter: the reader had gone.
     reader_gone: bool,
-    /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), which is asked itself when it is
+    /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), whose own knotes are queried when it is
     /// registered again.
     witnessed: Option<Interest>,
 }
@@ -273,8 +275,8 @@ impl Knotes {
     ) -> io::Result<()> {
         let Registration { token, interest, .. } = registration;
         let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
-        // What was there is taken away and made anew, in one call: so every kernel looks again whether it is ready, and
-        // tells whether the knotes were there still. A change between the two is part of what is found.
+        // The knotes are deleted and added in one call: so every kernel evaluates their readiness again, and shows
+        // whether they still existed. A change between the two is part of the result.
         let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest)).each(
             Action::Add,
             fd,
@@ -284,14 +286,14 @@ impl Knotes {
         make(calls, Queue::Events, &mut changes)?;
 
         if is_gone(calls, fd, old, &changes) {
-            // Closed: the number's next owner has not asked for this.
+            // Closed: the next owner of the number has not asked for this registration.
             take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             self.forget(fd);
             return Err(ErrorKind::NotFound.into());
         }
         if let Some(e) = changes.failure(Action::Add) {
             take_away(calls, Queue::Events, fd, changes.done(Action::Add));
-            // What was not there is not made: the descriptor may belong to another by now.
+            // A knote that did not exist is not made: the descriptor may belong to another file by now.
             let mut back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
             make(calls, Queue::Events, &mut back)?;
             return Err(e);
@@ -316,12 +318,12 @@ impl Knotes {
         Ok(())
     }
 
-    /// Whether [`take_pending`](Knotes::take_pending) has something to tell.
+    /// Returns whether [`take_pending`](Knotes::take_pending) has an event.
     pub(crate) fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Tells what the kernel doesn't, at most `room` times.
+    /// Reports events that the kernel doesn't, at most `room` of them.
     pub(crate) fn take_pending(&mut self, room: usize, mut report: impl FnMut(Token, Readiness)) {
         for _ in 0..room {
             let Some(fd) = self.pending.pop() else {
@@ -358,7 +360,7 @@ impl Knotes {
     }
 }
 
-/// Returns whether the kernel still has any knote of a registration.
+/// Returns whether the kernel still has a knote of a registration.
 fn knows(calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> io::Result<bool> {
     let (queue, interest) = match record.witnessed {
         Some(witnessed) => (Queue::Witness, witnessed),
@@ -369,21 +371,21 @@ fn knows(calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> io::Result<b
     Ok(queries.done(Action::Query).is_some())
 }
 
-/// Returns whether the descriptor that `changes` take from was closed. Where the kernel refused its only knote, the
-/// witness can tell, if it could be had.
+/// Returns whether the descriptor that `changes` delete from was closed. Where the kernel refused its only knote, the
+/// witness shows that, if there is one.
 fn is_gone(calls: &impl KqueueCalls, fd: i32, old: KnoteRecord, changes: &Changes) -> bool {
     let may_ask = old.reader_gone && old.witnessed.is_some();
     changes.all_missing(old) || may_ask && matches!(knows(calls, fd, old), Ok(false))
 }
 
-/// Has the witness watch a descriptor, and returns for what. That it can't is no reason to refuse a registration.
+/// Makes the witness watch a descriptor, and returns for what. A failure doesn't prevent the registration.
 fn witness(calls: &impl KqueueCalls, fd: i32, interest: Interest) -> Option<Interest> {
     let mut changes = Changes::new().each(Action::Add, fd, Token(0), Some(interest));
     make(calls, Queue::Witness, &mut changes).ok()?;
     changes.done(Action::Add)
 }
 
-/// The error for a descriptor without a registration: the kernel's, if it isn't even open.
+/// Returns the error for a descriptor without a registration: the kernel's, if it isn't open.
 fn not_registered(calls: &impl KqueueCalls, fd: i32) -> io::Error {
     calls.is_open(fd).err().unwrap_or_else(|| ErrorKind::NotFound.into())
 }
@@ -391,7 +393,7 @@ fn not_registered(calls: &impl KqueueCalls, fd: i32) -> io::Error {
 fn take_away(calls: &impl KqueueCalls, queue: Queue, fd: i32, interest: Option<Interest>) {
     if interest.is_some() {
         let mut changes = Changes::new().each(Action::Delete, fd, Token(0), interest);
-        // A failure is less important than what has led here.
+        // The error that has led here is more important.
         let _ = make(calls, queue, &mut changes);
     }
 }

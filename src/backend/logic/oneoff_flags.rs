@@ -1,7 +1,9 @@
-//! What the answers of `poll_oneoff` mean: the call by which WASI's first preview polls.
+//! The results of `poll_oneoff`, the call by which WASI's first preview polls, and their meaning. Pure: no OS.
 //!
-//! Each subscription is answered by itself, with its type, an error of its own, and flags. The answers about one
-//! source are put together as flags.
+//! Each subscription has a result, with a type, an error and flags of its own. The results of one source are joined as
+//! flags.
+//!
+//! Invariant: a subscription that has failed makes its direction ready, since an operation would return the error.
 
 use crate::readiness::PollFlags;
 
@@ -30,15 +32,15 @@ pub(crate) const NAMES: [(u32, &str); 5] = [
     (INVALID, "BADF"),
 ];
 
-/// WASI's own numbers.
+/// The numbers of WASI's interface.
 pub(crate) const TYPE_READ: u8 = 1;
 pub(crate) const TYPE_WRITE: u8 = 2;
 pub(crate) const ERRNO_SUCCESS: u16 = 0;
 pub(crate) const ERRNO_BADF: u16 = 8;
 pub(crate) const FLAG_HANGUP: u16 = 1;
 
-/// What one answer tells: that the subscription's direction is ready, or why it can't be waited for. Then it is ready
-/// too, since an operation would find out.
+/// Returns the flags of one result: that the subscription's direction is ready, or why it can't be waited for. Then it
+/// is ready too, since an operation would return the error.
 pub(crate) const fn answer(of_type: u8, errno: u16, flags: u16) -> u32 {
     let direction = match of_type {
         TYPE_READ => INPUT,
@@ -64,7 +66,7 @@ mod tests {
         Event::new(Token(0), FLAGS.readiness(flags), 0, flags)
     }
 
-    /// All, but for Miri, which takes minutes for them.
+    /// All of them, except for Miri, which would take minutes.
     const ERRNOS: u16 = if cfg!(miri) { 99 } else { u16::MAX };
 
     #[test]
@@ -82,11 +84,11 @@ mod tests {
         assert!(!read.is_writable() && !read.is_write_closed() && !read.is_error());
         let written = event(answer(TYPE_WRITE, 0, FLAG_HANGUP));
         assert!(written.is_writable() && written.is_read_closed() && !written.is_write_closed());
-        // Flags that are not known say nothing.
+        // Unknown flags mean nothing.
         assert!(!event(answer(TYPE_READ, 0, !FLAG_HANGUP)).is_read_closed());
     }
 
-    /// Whatever the errno: the source has an error event, in the direction that was asked for.
+    /// Whatever the errno, the source has an error event, in the direction that was requested.
     #[test]
     fn a_failed_subscription_is_an_error_of_its_source() {
         for errno in 1..=ERRNOS {

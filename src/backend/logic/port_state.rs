@@ -1,12 +1,15 @@
-//! What a port of events is asked, and what its answers mean. Pure: no OS but through [`Port`].
+//! Which descriptors are associated with an event port now, and the meaning of what it returns. Pure: no OS but through
+//! [`PortCalls`].
 //!
-//! A descriptor is associated with a port until one event of it is fetched, and then no more. So it is noted here what
-//! is associated, and who wants what the kernel is asked for already costs no call. A key goes to the kernel with each
-//! association and comes back with its event: one that is late is known to be.
+//! A descriptor is associated with a port until one event of it is fetched, and then no more. The associations are
+//! recorded here, so that a registration whose mask hasn't changed costs no call. A key goes to the kernel with each
+//! association and comes back with its event, so that a late one is recognised.
 //!
-//! A port has a limited number of places (`process.max-port-events`). An event that is sent takes one until it is
-//! fetched; a descriptor takes one from its first association until it is dissociated or closed, whether or not its
-//! event was fetched. Registrations give theirs back when they end, and a full port is woken without a place.
+//! A port has a limited number of events (`process.max-port-events`). A notification holds one until it is fetched. A
+//! descriptor holds one from its first association until it is dissociated or closed, whether or not its event was
+//! fetched. A registration releases its event when it ends, and a full port is woken without one.
+//!
+//! Invariant: `by_slot` has the mask that the kernel has, except for an event that was fetched and isn't applied yet.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -19,12 +22,13 @@ use super::watch::WatchKey;
 use crate::backend::name::Backend;
 use crate::readiness::Events;
 
-/// The calls of one port.
+/// The calls of one event port.
 pub(crate) trait PortCalls {
-    /// One event with `user` when `fd` is ready for what is wanted, which may be now. Replaces what was asked before.
+    /// Requests one event with `user` when `fd` is ready for `mask`, which it may be now. Replaces an earlier
+    /// association.
     fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()>;
 
-    /// No event of `fd` any more, and its place is free. Its event may have been fetched already.
+    /// Withdraws the association of `fd`, and releases its event. That may have been fetched already.
     fn dissociate(&self, fd: RawFd);
 
     /// Queues a notification. Fails with `WouldBlock` if the port is full.
@@ -33,7 +37,7 @@ pub(crate) trait PortCalls {
     /// Sets or clears the alert: while it is set, a fetch returns at once with the alert and nothing else.
     fn alert(&self, is_set: bool) -> io::Result<()>;
 
-    /// Waits for one event, and gives at most `most` to `take`. Returns how many, and whether there may be more.
+    /// Waits for one event, and passes at most `most` to `take`. Returns whether there may be more.
     fn fetch(
         &self,
         most: usize,
@@ -42,18 +46,18 @@ pub(crate) trait PortCalls {
     ) -> io::Result<bool>;
 }
 
-/// What was fetched from a port.
+/// An event that was fetched from a port.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// It was sent to end a sleep: there is nothing to report, and nothing to drain.
+    /// A notification, which ends a wait: there is nothing to report, and nothing to drain.
     Notification,
-    /// The same of a port that is full: it comes alone, and until it is cleared.
+    /// The notification of a full port: it comes alone, and until it is cleared.
     Alert,
-    /// A descriptor's, with what was given when it was associated, and poll(2)'s flags.
+    /// An event of a descriptor: the number that it was associated with, and poll(2)'s flags.
     Descriptor { user: u64, raw: u32 },
 }
 
-/// What is associated with a port.
+/// The associations of a port.
 pub(in crate::backend) struct PortState<P: PortCalls> {
     port: Arc<P>,
     by_slot: Vec<Association>,
@@ -62,7 +66,7 @@ pub(in crate::backend) struct PortState<P: PortCalls> {
 #[derive(Copy, Clone, Default)]
 struct Association {
     mask: Option<PollMask>,
-    /// The kernel keeps its place, though nothing may be associated any more.
+    /// Whether the descriptor still holds an event of the port, though it may not be associated any more.
     holds_event: bool,
 }
 
@@ -104,7 +108,7 @@ impl<P: PortCalls> Driver for PortState<P> {
     }
 }
 
-/// Ends a sleep in the port, also if it is full.
+/// Ends a wait in the port, also if the port is full.
 pub(in crate::backend) fn notify(port: &impl PortCalls) -> io::Result<()> {
     match port.send() {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => port.alert(true),
@@ -112,7 +116,7 @@ pub(in crate::backend) fn notify(port: &impl PortCalls) -> io::Result<()> {
     }
 }
 
-/// Fetches events for the registrations, and sleeps for the first.
+/// Fetches events for the registrations, and blocks for the first.
 pub(in crate::backend) fn wait<P: PortCalls>(
     port: &P,
     registrations: &Registrations<PortState<P>>,
@@ -125,18 +129,18 @@ pub(in crate::backend) fn wait<P: PortCalls>(
     while events.spare() > 0 {
         let mut is_alert = false;
         let result = port.fetch(events.spare(), timeout, &mut |batch| {
-            // Each may be associated anew, which is a call: no other thread is to wait for all of them.
+            // Each may be associated again, which is a call: no other thread has to wait for all of them.
             for found in batch {
                 is_alert |= found == Found::Alert;
                 registrations.lock().fetched(found, events);
             }
         });
         if is_alert {
-            // Those who set it again meanwhile are heard after the sleep, which is over now.
+            // If it is set again meanwhile, that ends a wait that is over already.
             port.alert(false)?;
         }
         let is_more = result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(false) })?;
-        // Behind an alert, or a full batch, there may be events.
+        // There may be events behind an alert or a full batch.
         if !is_alert && !is_more {
             break;
         }
@@ -146,19 +150,19 @@ pub(in crate::backend) fn wait<P: PortCalls>(
 }
 
 impl<P: PortCalls> Table<PortState<P>> {
-    /// One event was fetched. If a slot wants more, it is associated anew.
+    /// Applies one event. If its registration waits for more, it is associated again.
     pub(in crate::backend) fn fetched(&mut self, found: Found, events: &mut Events) {
         let Found::Descriptor { user, raw } = found else {
             return;
         };
         let key = to_key(user);
-        // Deregistered since, or another's by now.
+        // It was deregistered since, or the slot has another registration by now.
         if self.key_at(key.slot) != Some(key) {
             return;
         }
         self.driver.by_slot[key.slot as usize].mask = None;
         self.apply(key.slot, raw, events);
-        // It is this very thread that will look at the suspects.
+        // This very thread will recheck them.
         self.take_new_rechecks();
     }
 }

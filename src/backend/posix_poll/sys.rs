@@ -1,4 +1,4 @@
-//! poll(2)'s list. It is the same for every kernel, but for a few flags that some lack.
+//! The entry of poll(2)'s list. It is the same for every kernel, except a few flags that some lack.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -62,7 +62,7 @@ impl PollEntry for pollfd {
     }
 }
 
-/// Says why poll(2) refuses a list: there is nothing else in it that it calls invalid.
+/// Explains why poll(2) refuses a list: nothing else in it can be invalid.
 #[cold]
 fn named(error: io::Error, count: usize) -> io::Error {
     if error.raw_os_error() != Some(libc::EINVAL) {

@@ -1,4 +1,7 @@
-//! No kernel: sources in memory, a clock that only `wait` moves, and whatever the contract allows, by a seed.
+//! No kernel: sources in memory, a clock that only `wait` moves, and everything that the contract allows, chosen by a
+//! seed.
+//!
+//! Invariant: with one thread, the same seed and the same program give the same run on every platform.
 
 mod faults;
 mod random;
@@ -24,12 +27,12 @@ use crate::readiness::Events;
 #[cfg(unix)]
 use crate::os::Notifier;
 
-/// One poll's part of a world.
+/// The part of a world that belongs to one `Poll`.
 pub(crate) struct Sim {
     world: Arc<World>,
-    /// Which of the world's polls this is.
+    /// The number of this poll in its world.
     number: Id,
-    /// Opened for who asks for the poll's descriptor: it is the only thing here that a kernel knows of.
+    /// Opened when the poll's descriptor is first requested: the only thing here that a kernel knows.
     #[cfg(unix)]
     notifier: std::sync::OnceLock<Notifier>,
 }
@@ -60,7 +63,7 @@ impl Drop for Sim {
 }
 
 impl Poller for Sim {
-    /// Of the backends for sources of a kernel it is none.
+    /// It is none of the backends for sources of a kernel.
     const PRESENT: bool = false;
 
     fn new() -> io::Result<Sim> {
@@ -112,7 +115,7 @@ impl Poller for Sim {
 
     fn abandon(&self, _: WatchKey) {}
 
-    /// A waker may keep this, and the world goes on: its sources are free for another poll.
+    /// Frees the sources for another poll. A waker may keep this, and the world goes on.
     fn end(&self) {
         self.world.remove_poll(self.number);
     }
@@ -129,7 +132,7 @@ impl Poller for Sim {
         }
         match self.notifier.get() {
             Some(notifier) => notifier.as_fd(),
-            // Descriptors have run out, and this can't fail. Standard error is one that every program has.
+            // Descriptors have run out, and this can't fail. Every program has a standard error.
             None => crate::os::STANDARD_ERROR,
         }
     }

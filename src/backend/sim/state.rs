@@ -1,4 +1,6 @@
-//! What is inside a world, under its lock.
+//! The rules of a world, which run under its lock.
+//!
+//! Invariant: readiness that was used up and comes again is always reported; all other choices are the generator's.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,7 +30,7 @@ pub(super) struct State {
 
 #[derive(Default)]
 pub(super) struct Notified {
-    /// Somebody may notify, perhaps another thread.
+    /// Whether a thread may notify it.
     pub(super) is_prepared: bool,
     pub(super) is_notified: bool,
 }
@@ -92,14 +94,14 @@ impl State {
         }
     }
 
-    /// Something has happened in a direction: if it is ready now, and that must be told, an event sets out.
+    /// Handles a change in a direction: if it is ready now, and that must be reported, an event sets out.
     pub(super) fn changed(&mut self, id: Id, direction: usize) {
         if !self.is_ready(id, direction) {
             return;
         }
         let Some(registration) = self.registrations.get(&id) else { return };
         let DirectionState { asked, armed, due } = registration.directions[direction];
-        // Who has not used up the last event may be told, as by epoll, or not, as by poll(2).
+        // If the last event wasn't used up, another one may follow, as with epoll, or not, as with poll(2).
         if asked && due.is_none() && (armed || self.random.chance(2)) {
             let due = self.now + self.latency();
             if let Some(registration) = self.registrations.get_mut(&id) {
@@ -115,7 +117,8 @@ impl State {
         }
     }
 
-    /// An operation has used up its direction, or pretends to: the next readiness, which may be there, is told.
+    /// Notes that an operation has used up its direction, or pretends to: the next readiness, which may exist now, is
+    /// reported.
     pub(super) fn used_up(&mut self, id: Id, direction: usize) {
         if let Some(registration) = self.registrations.get_mut(&id) {
             let asked = registration.directions[direction].asked;
@@ -129,7 +132,7 @@ impl State {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// The faults that any operation may have.
+    /// Applies the faults that any operation may have.
     pub(super) fn may_fail(&mut self, id: Id, direction: usize) -> io::Result<()> {
         if self.fault(|faults| faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -142,7 +145,7 @@ impl State {
         Ok(())
     }
 
-    /// How much of `wanted` is moved.
+    /// Returns how much of `wanted` is moved.
     pub(super) fn share(&mut self, wanted: usize) -> usize {
         match wanted > 1 && self.fault(|faults| faults.short) {
             true => 1 + self.random.below(wanted - 1),
@@ -218,7 +221,7 @@ impl State {
         Ok(count)
     }
 
-    /// Whether the reset of a connection is to be told now: it is told once, and then it is the end.
+    /// Returns whether the reset of a connection is reported now: it is reported once, and then it is the end.
     pub(super) fn take_reset(&mut self, id: Id) -> bool {
         match self.sources.get_mut(&id) {
             Some(Kind::Bytes { reset: reset @ Reset::Untold, .. }) => {
@@ -245,7 +248,7 @@ impl State {
         }
     }
 
-    /// What is on the way is lost, and each end that is open is told.
+    /// Resets a connection: what is on the way is lost, and each end that is open gets an event.
     pub(super) fn reset(&mut self, id: Id) {
         let Some(&Kind::Bytes { out: Some(out), into: Some(into), .. }) = self.sources.get(&id) else {
             return;
@@ -266,7 +269,7 @@ impl State {
         }
     }
 
-    /// What breaks while a program waits, or comes by.
+    /// Breaks connections while a program waits.
     pub(super) fn break_something(&mut self) {
         if self.fault(|faults| faults.reset) {
             if let Some(id) = self.any_connection() {
@@ -315,7 +318,7 @@ impl State {
         registrations.flat_map(|found| found.directions).filter_map(|direction| direction.due).min()
     }
 
-    /// Reports what is due, as far as there is room, in any order.
+    /// Reports what is due, as far as there is space, in any order.
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let mut due: Vec<Id> = Vec::new();
         for (&id, registration) in &self.registrations {
@@ -355,14 +358,14 @@ impl State {
         }
     }
 
-    /// What is due for a source; `None` if its reason has gone meanwhile.
+    /// Returns the event that is due for a source; `None` if its reason has gone meanwhile.
     pub(super) fn event(&mut self, id: Id) -> Option<Event> {
         let mut told = [false; 2];
         for direction in [READ, WRITE] {
             let is_ready = self.is_ready(id, direction);
             let found = self.registrations.get(&id)?.directions[direction];
             let is_due = found.due.is_some_and(|due| due <= self.now);
-            // One that is ready may come along before its time, or as a repetition.
+            // A ready direction may come early, or as a repetition.
             let comes = match is_due {
                 true => is_ready || self.random.chance(4),
                 false => is_ready && found.asked && self.random.chance(2),
@@ -394,7 +397,7 @@ impl State {
         Some(simulated(registration.token, readiness(told)))
     }
 
-    /// What is closed. Only hints: a kernel may fail to tell.
+    /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
     pub(super) fn endings(&mut self, id: Id) -> Readiness {
         let (mut read_closed, mut write_closed, mut error) = (false, false, false);
         if let Some(&Kind::Bytes { out, into, reset }) = self.sources.get(&id) {

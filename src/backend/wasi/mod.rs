@@ -1,4 +1,6 @@
-//! `poll_oneoff`, the first preview's only way to sleep.
+//! `poll_oneoff`, the first preview's only way to block.
+//!
+//! Invariant: the list backend decides everything; only the call is here.
 
 mod sys;
 

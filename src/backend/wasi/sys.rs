@@ -15,9 +15,9 @@ use crate::backend::name::Backend;
 use crate::os::{check, endless_sleep};
 use crate::readiness::{Interest, PollFlags};
 
-/// With threads, the longest that a sleeper may not notice a wake or a registration: WASI can't end its sleep.
+/// With threads, the longest that a waiting thread may overlook a wake or a registration: WASI can't interrupt a wait.
 const SLICE: Duration = Duration::from_millis(10);
-/// A longer sleep is made of several, since the caller holds the deadline: a runtime may not count that far.
+/// A longer wait is made of several, since the caller holds the deadline: a runtime may not count that far.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The flags are tested where there is no WASI.
@@ -29,7 +29,7 @@ const _: () = assert!(
         && flags::FLAG_HANGUP == wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP
 );
 
-/// What the runtime is asked about one descriptor, and its answer.
+/// One descriptor in a poll: what the runtime is asked, and what it has found.
 #[derive(Clone)]
 pub(crate) struct Entry {
     fd: RawFd,
@@ -50,9 +50,9 @@ impl PollEntry for Entry {
 
     type Scratch = Scratch;
 
-    /// A runtime tells nothing unasked.
+    /// A runtime reports nothing unasked.
     fn new(fd: RawFd, mask: PollMask) -> Entry {
-        // Like poll(2), which passes over a number that none can have: the notifier's here.
+        // Like poll(2), which skips a number that no descriptor can have: the notifier's here.
         Entry { fd, interest: mask.interest.filter(|_| fd >= 0), found: 0 }
     }
 
@@ -82,13 +82,13 @@ impl PollEntry for Entry {
         let events = match scratch.call() {
             Ok(events) => events,
             Err(errno) => {
-                // One that can't be asked about has spoiled it for all.
+                // A descriptor that can't be polled has failed the call for all.
                 let found = look_at_each(entries, scratch);
                 return if found > 0 { Ok(found) } else { check(Err(errno)) };
             }
         };
         let told = events.iter().filter(|event| event.userdata != CLOCK);
-        // Runtimes made with wasi-common call all of them ready as soon as one is.
+        // Runtimes made with wasi-common report all of them as ready as soon as one is.
         if asked > 1 && told.clone().count() == asked {
             return Ok(look_at_each(entries, scratch));
         }
@@ -104,7 +104,7 @@ impl PollEntry for Entry {
 }
 
 impl Entry {
-    /// One for each direction that is of interest.
+    /// Returns a subscription for each direction that is of interest.
     fn subscriptions(&self, index: usize) -> impl Iterator<Item = wasi::Subscription> {
         let of_fd = wasi::SubscriptionFdReadwrite { file_descriptor: self.fd as wasi::Fd };
         let read = (flags::TYPE_READ, wasi::SubscriptionUU { fd_read: of_fd });
@@ -117,8 +117,8 @@ impl Entry {
     }
 }
 
-/// Asks about each subscription alone and without sleeping, for a runtime whose answer about all can't be used. How
-/// many sources have an answer.
+/// Polls each subscription alone and without blocking, for a runtime whose result for all can't be used. Returns how
+/// many sources have flags.
 fn look_at_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
     let mut found = 0;
     for (index, entry) in entries.iter_mut().enumerate() {
@@ -135,7 +135,7 @@ fn look_at_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
     found
 }
 
-/// The mark of the clock's subscription. The others have a place in the list.
+/// The mark of the clock's subscription. The others have an index of the list.
 const CLOCK: wasi::Userdata = wasi::Userdata::MAX;
 
 /// `poll_oneoff` with one subscription to the clock is a sleep.
@@ -162,7 +162,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Asks what stands in the list of subscriptions, of which there is at least one.
+    /// Polls the list of subscriptions, of which there is at least one.
     fn call(&mut self) -> Result<&[wasi::Event], wasi::Errno> {
         self.events.clear();
         self.events.reserve(self.subscriptions.len());

@@ -1,5 +1,5 @@
-//! The list of registrations against any sequence of what a program may do, on a kernel that refuses now and then.
-//! Bytes choose; the fuzzer and an ordinary test give them.
+//! The list of registrations against any sequence of calls, on a kernel that sometimes refuses. Bytes choose the
+//! sequence; the fuzzer and an ordinary test supply them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,15 +9,15 @@ use super::*;
 const EBADF: i32 = 9;
 const FDS: usize = 3;
 
-/// A kqueue of the mind.
+/// A simulated kqueue.
 #[derive(Default)]
 struct Fake {
-    /// By kqueue, descriptor and the filter's place in [`FILTERS`].
+    /// By kqueue, descriptor and the filter's index in [`FILTERS`].
     knotes: RefCell<BTreeMap<(Queue, i32, usize), Token>>,
     is_closed: Cell<[bool; FDS]>,
-    /// What the next addition of a write filter answers.
+    /// The receipt of the next addition of a write filter.
     refusal: Cell<Option<Receipt>>,
-    /// A write filter was refused in this step, since the reader had gone: the witness is refused one too.
+    /// Whether a write filter was refused in this step, since the reader had gone: the witness is refused one too.
     has_no_reader: Cell<bool>,
 }
 
@@ -70,7 +70,7 @@ impl KqueueCalls for Fake {
     }
 }
 
-/// What a registration must look like.
+/// The expected state of a registration.
 #[derive(Copy, Clone)]
 struct Known {
     token: Token,
@@ -92,9 +92,9 @@ impl Known {
 pub(crate) fn any_sequence(bytes: &[u8]) {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     let mut known: [Option<Known>; FDS] = [None; FDS];
-    // Who was closed without a word, and had hardly a knote: that it has gone, nothing tells.
+    // Sources that were closed without deregistration and had no knote at all: nothing shows that they were closed.
     let mut reader_was_gone = [false; FDS];
-    // Tokens that the list owes an event, and may tell.
+    // Tokens with an event that the list has to report.
     let mut pending: Vec<Token> = Vec::new();
     for (number, step) in bytes.chunks_exact(2).enumerate() {
         let (place, token) = (step[1] as usize % FDS, Token(number));
@@ -120,7 +120,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
         match step[0] % 7 {
             0 => match (knotes.register(&kernel, fd, Registration { token, interest, tracking }), was) {
-                // One without any knote can't be told from one that was closed.
+                // A registration without a knote can't be distinguished from one that was closed.
                 (result, Some(was)) if was.is_witnessed || !was.knotes().is_empty() => {
                     assert_eq!(kind(result), Err(ErrorKind::AlreadyExists));
                 }
@@ -141,7 +141,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 }
                 (Err(e), Some(was)) => {
                     assert!(fails, "{e}");
-                    // Put back, and this time the kernel may have watched it.
+                    // Restored, and this time the kernel may have watched it.
                     let is_watched = kernel.of(fd) == Known { reader_gone: false, ..was }.knotes();
                     known[place] = Some(Known { reader_gone: was.reader_gone && !is_watched, ..was });
                 }
@@ -160,7 +160,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 (Err(_), None) => {}
             },
             3 | 4 => {
-                // Closed without a word; with the one a new descriptor gets its number at once.
+                // Closed without deregistration. Unless the number stays closed, a new descriptor has it at once.
                 kernel.knotes.borrow_mut().retain(|(_, of, _), _| *of != fd);
                 reader_was_gone[place] |=
                     known[place].take().is_some_and(|known| known.reader_gone && !known.is_witnessed);

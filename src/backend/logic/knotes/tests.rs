@@ -1,4 +1,4 @@
-//! The list of registrations on a kqueue that answers as it is told.
+//! The list of registrations on a kqueue with scripted receipts.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,19 +12,19 @@ const EBADF: i32 = 9;
 /// `NOTE_OOB` of xnu and DragonFly.
 const OUT_OF_BAND: u32 = 2;
 
-/// A kqueue of the mind.
+/// A simulated kqueue.
 #[derive(Default)]
 struct Fake {
     knotes: RefCell<BTreeMap<(i32, String), Token>>,
     witness: RefCell<BTreeMap<(i32, String), Token>>,
-    /// What the next addition of a write filter answers.
+    /// The receipt of the next addition of a write filter.
     refusal: Cell<Option<Receipt>>,
     closed: Cell<bool>,
     calls: Cell<usize>,
 }
 
 impl Fake {
-    /// The descriptor is closed: its knotes go.
+    /// Closes the descriptor: its knotes are dropped.
     fn close(&self, fd: i32) {
         self.knotes.borrow_mut().retain(|(of, _), _| *of != fd);
         self.witness.borrow_mut().retain(|(of, _), _| *of != fd);

@@ -1,3 +1,5 @@
+//! The associations on a port that follows illumos' sources, and counts its calls and its events.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -16,7 +18,7 @@ const IN: u32 = libc::POLLIN as u32;
 const OUT: u32 = libc::POLLOUT as u32;
 const GONE: u32 = libc::POLLNVAL as u32;
 
-/// A port as illumos' sources read (usr/src/uts/common/fs/portfs), which counts its calls.
+/// A port after illumos' sources (usr/src/uts/common/fs/portfs), which counts its calls.
 #[derive(Default)]
 struct Fake(Mutex<State>);
 
@@ -28,11 +30,11 @@ struct State {
     held_events: BTreeSet<RawFd>,
     /// Notifications that were sent: `port_send` in port.c allocates an event, which a fetch frees.
     sent: usize,
-    /// What both are counted against (`port_max_events`), or none.
+    /// The limit of both together (`port_max_events`), or none.
     limit: Option<usize>,
     /// `PORTQ_ALERT`.
     is_alert: bool,
-    /// What the kernel has found of associated descriptors.
+    /// What the kernel has found for associated descriptors.
     ready: Vec<(RawFd, u32)>,
     calls: usize,
     refuses: bool,
@@ -98,7 +100,7 @@ impl PortCalls for Fake {
         } else {
             found.resize(std::mem::take(&mut state.sent), Found::Notification);
             for (fd, raw) in std::mem::take(&mut state.ready) {
-                // Its place stays: the event is cached (`PORT_KEV_WIRED`).
+                // Its event stays allocated: it is cached (`PORT_KEV_WIRED`).
                 let (_, user) = state.associated.remove(&fd).expect("an association");
                 found.push(Found::Descriptor { user, raw });
             }
@@ -143,12 +145,12 @@ impl Test {
         self.registrations.lock()
     }
 
-    /// Looks at the suspects, and answers when to look again.
+    /// Rechecks what is due, and returns when the next recheck is due.
     fn recheck(&self, events: &mut Events) -> Option<std::time::Duration> {
         self.registrations.recheck_all(self.table(), events).1.unwrap()
     }
 
-    /// What is asked about the socket, if anything.
+    /// Returns what the socket is associated for, if it is.
     fn submitted(&self) -> Option<Interest> {
         self.associated().and_then(|(mask, _)| mask.interest)
     }
@@ -161,12 +163,12 @@ impl Test {
         self.port.0.lock().unwrap().calls
     }
 
-    /// The kernel has taken an event from its queue, and with it the association.
+    /// Fetches an event from the kernel's queue, which ends the association.
     fn take(&self) -> u64 {
         self.port.0.lock().unwrap().associated.remove(&self.fd()).unwrap().1
     }
 
-    /// The port has no more places than this.
+    /// Limits the number of the port's events.
     fn limit(&self, limit: usize) {
         self.port.0.lock().unwrap().limit = Some(limit);
     }
@@ -177,7 +179,7 @@ impl Test {
         shown(&events)
     }
 
-    /// The kernel tells `raw` of what is associated.
+    /// Reports `raw` for the descriptor that is associated.
     fn reports(&mut self, raw: u32) -> Vec<String> {
         let user = self.take();
         self.fetched(user, raw)
@@ -322,7 +324,7 @@ fn a_number_with_another_owner_is_not_asked_about() {
     test.theirs.write_all(b"x").unwrap();
     assert_eq!(test.reports(IN), ["7 READABLE"]);
     let number = test.fd();
-    // It is closed without a word, and from now on nobody's, or that of another test.
+    // It is closed without deregistration: from now on the number is free, or that of another test.
     test.ours = UnixStream::pair().unwrap().0;
 
     let mut events = Events::with_capacity(8);
@@ -365,7 +367,7 @@ fn a_notification_is_no_event() {
     assert_eq!(test.calls(), 1);
 }
 
-/// What a wait with no timeout reports. It must not sleep for ever.
+/// Returns what a wait without a timeout reports. It must not block for ever.
 fn waited(test: &Test) -> Vec<String> {
     let mut events = Events::with_capacity(8);
     wait(&*test.port, &test.registrations, &mut events, None).unwrap();
@@ -433,7 +435,7 @@ fn what_was_fetched_keeps_its_place_for_the_next_time() {
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
     test.reports(hangup);
     assert_eq!(test.associated(), None);
-    // A notification would take a place that it had given back.
+    // A notification would take an event that it had released.
     assert!(test.port.send().is_err());
     test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
     assert_eq!(test.reports(IN), ["8 READABLE"]);
