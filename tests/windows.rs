@@ -11,8 +11,8 @@
 //! | peek, accept and datagrams arm nothing | in `conformance` `edges::a_peek_that_blocks_arms`, `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read` |
 //! | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
 //! | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
-//! | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `whatever_is_asked_for_says_something`, and that nothing is asked in vain, which no event shows: `the_end_is_told_once_though_nothing_is_armed` |
-//! | sockets with a layered service provider | in the library `a_layer_is_looked_through`: none can be installed here |
+//! | a reset or an urgent byte that nobody maps spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library `each_flag_that_is_polled_for_has_a_meaning`, and that nothing is asked in vain, which no event shows: `the_end_is_reported_once_though_nothing_is_armed` |
+//! | sockets with a layered service provider | in the library `a_layer_is_seen_through`: none can be installed here |
 //! | handles are inherited | `no_handle_is_inheritable` |
 //! | a connection that fails isn't told | `a_refused_connection_is_told` |
 #![cfg(all(windows, feature = "net", feature = "os-ext"))]

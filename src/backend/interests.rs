@@ -14,7 +14,7 @@ use crate::readiness::Interest;
     target_os = "openbsd"
 ))]
 impl Interest {
-    /// Report priority data: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android, Apple,
+    /// Reports priority data: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android, Apple,
     /// DragonFly BSD and OpenBSD.
     pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
 }
@@ -22,13 +22,13 @@ impl Interest {
 /// Asynchronous file I/O is reported by the kqueues that know `EVFILT_AIO`.
 #[cfg(any(target_vendor = "apple", target_os = "dragonfly", target_os = "freebsd"))]
 impl Interest {
-    /// Report completed asynchronous file I/O (POSIX AIO). Apple, DragonFly BSD and FreeBSD.
+    /// Reports completed asynchronous file I/O (POSIX AIO). Apple, DragonFly BSD and FreeBSD.
     pub const AIO: Interest = Interest::AIO_COMPLETION;
 }
 
 /// `EVFILT_LIO` is FreeBSD's.
 #[cfg(target_os = "freebsd")]
 impl Interest {
-    /// Report a completed list of asynchronous file I/O (`lio_listio`). FreeBSD.
+    /// Reports a completed list of asynchronous file I/O (`lio_listio`). FreeBSD.
     pub const LIO: Interest = Interest::LIO_COMPLETION;
 }

@@ -114,7 +114,7 @@ macro_rules! selectors {
                 }
             }
 
-            /// For who doesn't mind a return.
+            /// Waits like `wait`, but is never inlined: for callers off the hot path.
             #[inline(never)]
             pub(crate) fn wait_cold(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 self.wait(events, timeout)

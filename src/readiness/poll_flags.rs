@@ -1,11 +1,13 @@
-//! What POLLIN and its siblings mean, once for every kernel that speaks them.
+//! The meaning of POLLIN and its siblings, once for every kernel that has them. Pure: no OS.
+//!
+//! Invariant: the meaning of a combination doesn't depend on the kernel, only on its numbers.
 
 use super::event::Readiness;
 
 /// The bits that a kernel with poll(2)'s vocabulary uses for each of its flags; 0 for a flag that it lacks.
 ///
-/// epoll, poll(2), event ports and WASI differ in the numbers alone, so the meaning of a combination stands
-/// here and nowhere else.
+/// epoll, poll(2), event ports and WASI differ in the numbers alone, so the meaning of a combination is here and in no
+/// other place.
 pub(crate) struct PollFlags {
     pub input: u32,
     pub output: u32,
@@ -19,17 +21,17 @@ pub(crate) struct PollFlags {
 }
 
 impl PollFlags {
-    /// What `raw` tells.
+    /// Returns the readiness of `raw`.
     ///
-    /// A kernel reports errors and hang-ups even if nobody asked, and doesn't say what was asked. So readable
-    /// and writable are taken from the flags for them as far as those are there:
+    /// A kernel reports errors and hang-ups unasked, and doesn't return what was asked. So readable and writable are
+    /// taken from their own flags as far as those are set:
     ///
-    /// - A hang-up alone is the end of a pipe or FIFO seen by its reader: reading answers at once.
-    /// - An error alone is either a datagram socket's (seen by a reader) or a full pipe's whose reader has gone
-    ///   (seen by a writer): both, since to miss one would be to lose an event.
+    /// - A hang-up alone is the end of a pipe or FIFO seen by its reader: reading returns at once.
+    /// - An error alone is either a datagram socket's (seen by a reader) or a full pipe's whose reader has gone (seen
+    ///   by a writer): both, since to miss one would be to lose an event.
     ///
-    /// An error with room to write is the end of a pipe without a reader, unless it is known to be a socket's: there an
-    /// error is the fate of one datagram, and closes nothing.
+    /// An error with space to write is the end of a pipe without a reader, unless it is known to be a socket's: there
+    /// an error concerns one datagram, and closes nothing.
     #[inline]
     pub(crate) const fn readiness(&self, raw: u32) -> Readiness {
         let input = raw & self.input != 0;
@@ -53,8 +55,8 @@ impl PollFlags {
             .union(Readiness::PRIORITY.when(priority))
     }
 
-    /// What `raw` tells, and which of it the kernel has not said in its own flag: for those who compare one answer with
-    /// the next.
+    /// Returns the readiness of `raw`, and which of it has no flag of its own, in order to compare one result with the
+    /// next.
     #[inline]
     pub(crate) const fn levels(&self, raw: u32) -> Readiness {
         if raw & (self.priority | self.error | self.hangup) == 0 {
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fifo_with_a_leftover_is_told_from_an_empty_one() {
+    fn a_fifo_with_a_leftover_differs_from_an_empty_one() {
         assert_eq!(readiness(1 | 16), readiness(16));
         assert!(FLAGS.levels(1 | 16).intersects(Readiness::LEFTOVER));
         assert!(!FLAGS.levels(16).intersects(Readiness::LEFTOVER));
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lone_error_is_ready_for_is_derived() {
+    fn the_directions_of_a_lone_error_are_derived() {
         let derived = Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE);
         assert_eq!(FLAGS.levels(8).and(derived), derived);
         assert_eq!(FLAGS.levels(8 | 1).and(derived), Readiness::NONE);
@@ -140,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_is_not_reported() {
-        // Readable alone was asked: a reset connection, and the end of a pipe.
+    fn only_the_interest_is_reported() {
+        // Readable alone was asked for: a reset connection, and the end of a pipe.
         assert!(!FLAGS.readiness(1 | 8 | 16 | 32).intersects(Readiness::WRITABLE));
         assert!(!FLAGS.readiness(16).intersects(Readiness::WRITABLE));
-        // Writable alone was asked: a reset connection, and an unconnected socket.
+        // Writable alone was asked for: a reset connection, and an unconnected socket.
         assert!(!FLAGS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
         assert!(!FLAGS.readiness(4 | 16).intersects(Readiness::READABLE));
     }

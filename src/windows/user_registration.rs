@@ -1,3 +1,7 @@
+//! The registration of a source whose readiness the program posts, as a value that its source keeps.
+//!
+//! Invariant: a registration ends when this is dropped, and keeps nothing of the `Poll` alive.
+
 use std::io;
 use std::sync::{Arc, Weak};
 
@@ -7,9 +11,9 @@ use crate::engine::{lives, Engine};
 use crate::poll::Registry;
 use crate::readiness::{Interest, Token};
 
-/// A registration of a source whose readiness the program raises. It ends when this is dropped.
+/// The registration of a source whose readiness the program posts. It ends when this is dropped.
 ///
-/// It keeps nothing of the `Poll`.
+/// It keeps nothing of the `Poll` alive.
 pub(crate) struct UserRegistration {
     poll_id: u32,
     completions: Weak<Completions>,
@@ -18,7 +22,7 @@ pub(crate) struct UserRegistration {
 }
 
 impl UserRegistration {
-    /// `Unsupported` by a simulated `Poll`.
+    /// Registers a source. Fails with `Unsupported` in a simulated `Poll`.
     pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<UserRegistration> {
         let engine = registry.engine();
         let completions = engine.selector.completions()?;
@@ -28,12 +32,12 @@ impl UserRegistration {
         Ok(UserRegistration { poll_id: engine.id, completions: Arc::downgrade(completions), key, chaos })
     }
 
-    /// `None` once the `Poll` has gone.
+    /// Returns `None` once the `Poll` was dropped.
     pub(crate) fn completions(&self) -> Option<Arc<Completions>> {
         self.completions.upgrade()
     }
 
-    /// Whether the `Poll`, or a registry of it, is still there: else the source is free.
+    /// Returns whether the `Poll`, or a registry of it, still exists: otherwise the source is free.
     pub(crate) fn is_living(&self) -> bool {
         lives::is_living(self.poll_id)
     }
@@ -61,7 +65,7 @@ impl UserRegistration {
         change()
     }
 
-    /// Whether an operation shall answer `WouldBlock` without being tried: an event follows.
+    /// Returns whether an operation must return `WouldBlock` without being tried: an event follows.
     pub(crate) fn pretends_to_block(&self, direction: Interest) -> bool {
         self.chaos().is_some_and(|(engine, key)| {
             let chaos = engine.chaos.as_ref();

@@ -243,7 +243,7 @@ mod tests {
 
     /// Returns what one `wait` reports of sources that became ready in the order of `tokens`, with the notifier at
     /// `notified`.
-    fn told(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
+    fn reported(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
         let epoll = Epoll::new().unwrap();
         epoll.prepare_notify().unwrap();
         let mut pairs = Vec::new();
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn the_notifier_leaves_no_gap() {
         for notified in 0..4 {
-            assert_eq!(told(&[3, 1, 2, 0], notified, 8), [3, 1, 2, 0], "notified at {notified}");
+            assert_eq!(reported(&[3, 1, 2, 0], notified, 8), [3, 1, 2, 0], "notified at {notified}");
         }
     }
 
@@ -280,7 +280,7 @@ mod tests {
     fn the_notifier_takes_the_room_of_no_event() {
         for capacity in 1..4 {
             let tokens = &[3, 1, 2, 0];
-            assert_eq!(told(tokens, 0, capacity), tokens[..capacity]);
+            assert_eq!(reported(tokens, 0, capacity), tokens[..capacity]);
         }
     }
 
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn the_notifiers_mark_is_a_token_like_others() {
         for notified in 0..3 {
-            assert_eq!(told(&[1, NOTIFIER, 2], notified, 8), [1, NOTIFIER, 2], "notified at {notified}");
+            assert_eq!(reported(&[1, NOTIFIER, 2], notified, 8), [1, NOTIFIER, 2], "notified at {notified}");
         }
     }
 

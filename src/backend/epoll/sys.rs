@@ -83,7 +83,7 @@ pub(super) fn flags(interest: Interest) -> u32 {
 pub(super) fn create() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and owned by nothing else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -278,7 +278,7 @@ mod tests {
 
         modify(epoll.as_fd(), one.as_raw_fd(), flags, 1).unwrap();
         assert!(wait(&mut events, false), "the kernel may have more");
-        assert!(!wait(&mut events, false), "it has told all");
+        assert!(!wait(&mut events, false), "it has reported all");
         assert!(events.is_empty());
     }
 }

@@ -120,7 +120,7 @@ impl SystemPort {
     pub(super) fn new() -> io::Result<SystemPort> {
         // SAFETY: no memory is passed.
         let fd = check(unsafe { libc::port_create() })?;
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just made, and owned by nothing else.
         let port = unsafe { OwnedFd::from_raw_fd(fd) };
         // There is no flag to make it so at once: a fork and exec between inherits the descriptor.
         // SAFETY: no memory is passed.

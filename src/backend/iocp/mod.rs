@@ -101,7 +101,7 @@ impl Poller for Iocp {
                 match probe {
                     // A probe shows at once what has blocked, without waiting for the polling thread.
                     Some(probe) => {
-                        let flags = self.prober.probe(probe.base, afd_flags::asked(probe.directions)).ok();
+                        let flags = self.prober.probe(probe.base, afd_flags::flags(probe.directions)).ok();
                         self.then_update(|sockets| sockets.arm_used_up(&probe, flags))
                     }
                     None => self.change(Lookup::Key(key), |_| ()),
@@ -247,7 +247,7 @@ impl Iocp {
         let mut again: Option<Instant> = None;
         while let Some(probe) = sockets.next_probe() {
             drop(sockets);
-            let flags = self.prober.probe(probe.base, afd_flags::asked(probe.directions));
+            let flags = self.prober.probe(probe.base, afd_flags::flags(probe.directions));
             sockets = self.lock();
             if let Some(due) = sockets.apply_probe(&probe, flags, now, events) {
                 again = Some(again.map_or(due, |again| again.min(due)));

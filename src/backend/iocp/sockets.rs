@@ -555,7 +555,7 @@ impl Sockets {
 
 /// Returns the flags that would be news to a watch.
 fn wanted_flags(watch: &Watch) -> u32 {
-    let mut flags = watch.armed().map_or(0, afd_flags::asked);
+    let mut flags = watch.armed().map_or(0, afd_flags::flags);
     if flags != 0 || watch.awaits_end() {
         flags |= afd_flags::END;
         if watch.awaits_read_end() {

@@ -92,7 +92,7 @@ impl Afd {
         if is_failure(status) {
             return Err(status_error(status));
         }
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just made, and owned by nothing else.
         Ok(Afd(unsafe { OwnedHandle::from_raw_handle(handle) }))
     }
 
@@ -346,7 +346,7 @@ mod tests {
 
     /// Layered service providers.
     #[test]
-    fn a_layer_is_looked_through() {
+    fn a_layer_is_seen_through() {
         // One that keeps the rules.
         let honest = |_, code| if code == SIO_BASE_HANDLE { Ok(BASE) } else { refused() };
         assert_eq!(found(honest), BASE);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_copied_back_is_no_answer() {
+    fn an_incomplete_copy_is_no_result() {
         let asked = PollInfo::new(BaseSocket(7), 0x85, 0);
         // Input that comes back unchanged: the timeout has elapsed.
         for information in 0..PollInfo::WHOLE_SIZE {
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_socket_is_refused() {
+    fn a_handle_that_is_no_socket_is_refused() {
         let refused = BaseSocket::found_by(LAYERED, |_, _| Err(io::Error::from_raw_os_error(WSAENOTSOCK)));
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(WSAENOTSOCK));
     }

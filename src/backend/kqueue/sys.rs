@@ -158,7 +158,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn create() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { kernel::kqueue() })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and owned by nothing else.
     let kqueue = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: no memory is passed.
     check(unsafe { libc::fcntl(kqueue.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;

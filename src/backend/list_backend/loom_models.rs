@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_armed_while_it_is_reported_is_not_lost() {
+    fn a_rearm_during_a_report_is_not_lost() {
         loom::model(|| {
             let (backend, [fd, _]) = (backend(), sources());
             put(fd);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_registered_while_polling_is_reported() {
+    fn a_registration_during_a_poll_is_reported() {
         loom::model(|| {
             let (backend, fds) = (backend(), sources());
             let threads = [0, 1].map(|n| {
@@ -237,7 +237,7 @@ mod tests {
             let mut seen = [false; 2];
             while seen != [true; 2] {
                 for n in poll(&backend) {
-                    assert!(!std::mem::replace(&mut seen[n], true), "told twice");
+                    assert!(!std::mem::replace(&mut seen[n], true), "reported twice");
                 }
             }
             for thread in threads {
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_deregistered_is_told_by_no_later_poll() {
+    fn no_later_poll_reports_a_deregistered_source() {
         loom::model(|| {
             let (backend, [fd, _]) = (backend(), sources());
             let key = register(&backend, fd, 1);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_blocks_in_an_unknown_direction_while_polling_is_not_lost() {
+    fn a_rearm_of_an_unknown_direction_during_a_poll_is_not_lost() {
         loom::model(|| {
             let (backend, [fd, _]) = (backend(), sources());
             put(fd);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn two_that_block_while_it_is_looked_at_leave_it_armed() {
+    fn two_that_block_during_a_recheck_leave_it_armed() {
         loom::model(|| {
             let (backend, [fd, _]) = (backend(), sources());
             put(fd);
@@ -382,8 +382,8 @@ mod tests {
 
     /// Another thread changes a raw descriptor that is ready while its result is on the way: its first one, or that of
     /// a recheck. Its token may be reported until the change is over. Then comes the next one's, if there is one.
-    fn while_a_raw_descriptor_is_looked_at(
-        is_queued: bool,
+    fn during_the_recheck_of_a_raw_descriptor(
+        is_recheck: bool,
         next: &'static [usize],
         change: fn(&ListBackend<Fake>, RawFd),
     ) {
@@ -391,7 +391,7 @@ mod tests {
             let (backend, [fd, _]) = (backend(), sources());
             put(fd);
             backend.register(fd, Registration::untracked(Token(1), READ)).unwrap();
-            if is_queued {
+            if is_recheck {
                 assert_eq!(wait(&backend, Some(Duration::ZERO)), [1]);
                 // Its pause begins.
                 assert_eq!(wait(&backend, Some(Duration::ZERO)), []);
@@ -410,8 +410,8 @@ mod tests {
             changer.join().unwrap();
             let second = wait(&backend, Some(Duration::ZERO));
             assert!(!second.contains(&1));
-            let told: Vec<usize> = first.into_iter().chain(second).filter(|&token| token != 1).collect();
-            assert_eq!(told, next);
+            let reported: Vec<usize> = first.into_iter().chain(second).filter(|&token| token != 1).collect();
+            assert_eq!(reported, next);
 
             // The state before the change doesn't affect the state after it.
             while take(fd) {}
@@ -422,21 +422,21 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_descriptor_goes_while_it_is_looked_at() {
-        for is_queued in [false, true] {
-            while_a_raw_descriptor_is_looked_at(is_queued, &[], |backend, fd| {
+    fn a_raw_descriptor_is_deregistered_during_its_recheck() {
+        for is_recheck in [false, true] {
+            during_the_recheck_of_a_raw_descriptor(is_recheck, &[], |backend, fd| {
                 backend.deregister(fd, None).unwrap();
             });
         }
     }
 
     #[test]
-    fn a_raw_descriptor_is_replaced_while_it_is_looked_at() {
-        for is_queued in [false, true] {
-            while_a_raw_descriptor_is_looked_at(is_queued, &[2], |backend, fd| {
+    fn a_raw_descriptor_is_replaced_during_its_recheck() {
+        for is_recheck in [false, true] {
+            during_the_recheck_of_a_raw_descriptor(is_recheck, &[2], |backend, fd| {
                 backend.reregister(fd, None, Registration::untracked(Token(2), READ)).unwrap();
             });
-            while_a_raw_descriptor_is_looked_at(is_queued, &[2], |backend, fd| {
+            during_the_recheck_of_a_raw_descriptor(is_recheck, &[2], |backend, fd| {
                 backend.deregister(fd, None).unwrap();
                 backend.register(fd, Registration::untracked(Token(2), READ)).unwrap();
             });

@@ -284,7 +284,7 @@ fn no_call_is_made_with_the_lock_held() {
 }
 
 #[test]
-fn what_has_gone_is_not_looked_at() {
+fn ended_registrations_are_not_rechecked() {
     let test = Test::new();
     test.is(0, IN);
     for token in 0..100 {
@@ -310,16 +310,16 @@ fn what_has_gone_is_not_looked_at() {
 }
 
 #[test]
-fn a_look_that_fails_fails_no_poll() {
+fn a_recheck_that_fails_fails_no_poll() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
     assert_eq!(test.wait(), [1]);
     kernel(|kernel| kernel.fails = Some(io::ErrorKind::InvalidInput));
     test.during_poll(|_| kernel(|kernel| kernel.fails = None));
-    assert_eq!(test.wait(), [0; 0], "the look has failed, but not what comes after it");
+    assert_eq!(test.wait(), [0; 0], "the recheck has failed, but not the poll after it");
     assert_eq!(kernel(|kernel| kernel.fails), None);
-    assert_eq!(test.wait_long(), [1], "it is a suspect still");
+    assert_eq!(test.wait_long(), [1], "its recheck is still due");
 
     kernel(|kernel| kernel.fails = Some(io::ErrorKind::Interrupted));
     test.during_poll(|_| kernel(|kernel| kernel.fails = None));
@@ -332,7 +332,7 @@ fn a_look_that_fails_fails_no_poll() {
 }
 
 #[test]
-fn what_has_gone_takes_no_room_from_others() {
+fn a_closed_source_takes_no_space_from_others() {
     let test = Test::new();
     test.is(0, IN);
     test.is(1, IN);
@@ -346,7 +346,7 @@ fn what_has_gone_takes_no_room_from_others() {
 }
 
 #[test]
-fn what_goes_while_it_is_looked_at_is_not_reported() {
+fn a_registration_that_ends_during_its_recheck_is_not_reported() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
@@ -367,7 +367,7 @@ fn what_goes_while_it_is_looked_at_is_not_reported() {
 }
 
 #[test]
-fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
+fn a_registration_replaced_during_its_recheck_has_its_new_token() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
@@ -401,14 +401,14 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
 
 /// A recheck of writing alone is no evidence about reading. To arm that would report it again, at once.
 #[test]
-fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
+fn a_direction_that_blocks_during_the_recheck_of_another_is_rechecked() {
     let test = Test::new();
     test.is(0, OUT);
     let key = test.owned(0, 1);
     assert_eq!(test.wait(), [1]);
     test.backend.rearm(key, Blocked::Unknown).unwrap();
     test.is(0, IN | OUT);
-    assert_eq!(test.wait(), [1], "readable; that it is writable is looked at");
+    assert_eq!(test.wait(), [1], "readable; whether it is writable is rechecked");
     test.during_poll(move |backend| backend.rearm(key, Blocked::Unknown).unwrap());
     assert_eq!(test.wait(), [0; 0], "both are ready still, and nothing has blocked");
     assert_eq!(test.wait_long(), [1], "after a pause they may be ready again");
@@ -420,11 +420,11 @@ fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
     });
     assert_eq!(test.wait(), [0; 0]);
     test.is(0, OUT);
-    assert_eq!(test.wait(), [1], "neither is suspect any more: the next change counts");
+    assert_eq!(test.wait(), [1], "neither is due any more: the next change counts");
 }
 
 #[test]
-fn what_becomes_suspect_during_a_look_is_looked_at_before_a_sleep() {
+fn a_recheck_scheduled_during_another_comes_before_a_sleep() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);

@@ -38,7 +38,7 @@ pub(crate) const NAMES: [(u32, &str); 9] = [
 
 /// Returns the flags to poll for. The end of a connection concerns both directions, and the end of the socket every
 /// interest.
-pub(crate) const fn asked(interest: Interest) -> u32 {
+pub(crate) const fn flags(interest: Interest) -> u32 {
     let mut flags = END;
     if interest.is_readable() {
         flags |= RECEIVE | ACCEPT | DISCONNECT;
@@ -98,30 +98,30 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_is_told_to_both_directions() {
+    fn the_end_of_a_connection_concerns_both_directions() {
         let end = "READABLE | WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED";
         assert_eq!(says(ABORT), end);
         assert_eq!(says(CONNECT_FAIL), end);
         for interest in [Interest::READABLE, Interest::WRITABLE] {
-            assert_eq!(asked(interest) & (ABORT | CONNECT_FAIL), ABORT | CONNECT_FAIL);
+            assert_eq!(flags(interest) & (ABORT | CONNECT_FAIL), ABORT | CONNECT_FAIL);
         }
     }
 
     /// A flag that is polled for and has no meaning would be polled for again at once, for ever.
     #[test]
-    fn whatever_is_asked_for_says_something() {
+    fn each_flag_that_is_polled_for_has_a_meaning() {
         for interest in [Interest::READABLE, Interest::WRITABLE] {
-            let asked = asked(interest) & !LOCAL_CLOSE;
+            let polled = flags(interest) & !LOCAL_CLOSE;
             for (flag, name) in NAMES {
-                assert!(asked & flag == 0 || !readiness(flag).is_none(), "{name}");
+                assert!(polled & flag == 0 || !readiness(flag).is_none(), "{name}");
             }
         }
     }
 
     #[test]
-    fn no_direction_is_asked_for_that_is_of_no_interest() {
-        assert_eq!(asked(Interest::READABLE) & SEND, 0);
-        assert_eq!(asked(Interest::WRITABLE) & (RECEIVE | ACCEPT | DISCONNECT), 0);
-        assert_eq!(asked(Interest::READABLE | Interest::WRITABLE) & RECEIVE_EXPEDITED, 0);
+    fn no_direction_outside_of_the_interest_is_polled_for() {
+        assert_eq!(flags(Interest::READABLE) & SEND, 0);
+        assert_eq!(flags(Interest::WRITABLE) & (RECEIVE | ACCEPT | DISCONNECT), 0);
+        assert_eq!(flags(Interest::READABLE | Interest::WRITABLE) & RECEIVE_EXPEDITED, 0);
     }
 }

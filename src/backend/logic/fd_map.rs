@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_gone_takes_no_room() {
+    fn removed_descriptors_take_no_space() {
         let mut map = FdMap::default();
         // Miri takes a minute for more pages.
         for fd in 0..if cfg!(miri) { 300 } else { 10_000 } {

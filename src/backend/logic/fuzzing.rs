@@ -67,7 +67,7 @@ fn afd(flags: u32) {
     assert_eq!(found.intersects(WRITING), ended || flags & afd_flags::SEND != 0);
     // An interest in one direction gets the other only with an end.
     for (interest, other) in [(Interest::READABLE, WRITING), (Interest::WRITABLE, READING)] {
-        let answered = afd_flags::readiness(flags & afd_flags::asked(interest));
+        let answered = afd_flags::readiness(flags & afd_flags::flags(interest));
         assert!(ended || !answered.intersects(other));
     }
 }

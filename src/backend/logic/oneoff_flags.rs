@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_open_is_gone() {
+    fn only_a_descriptor_that_is_not_open_is_invalid() {
         for errno in 0..=ERRNOS {
             assert_eq!(answer(TYPE_READ, errno, FLAG_HANGUP) & INVALID != 0, errno == ERRNO_BADF, "{errno}");
         }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_says_nothing_of_a_source() {
+    fn the_clock_has_no_flags() {
         assert_eq!(answer(TYPE_CLOCK, 0, 0), 0);
         assert_eq!(answer(TYPE_CLOCK, ERRNO_BADF, 0), 0);
     }

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
+    fn queued_registrations_that_end_fill_no_memory_without_a_poll() {
         let (single, _other) = UnixStream::pair().unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registrations = Registrations::new(NullDriver);

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_there_is_not_found() {
+    fn a_key_of_an_empty_slab_finds_nothing() {
         let mut slab = Slab::<u8>::default();
         assert_eq!(slab.get(SlabKey { slot: 0, generation: 0 }), None);
         assert_eq!((slab.at(7), slab.key_at(7)), (None, None));

@@ -61,8 +61,8 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reset {
     No,
-    Untold,
-    Told,
+    Unreported,
+    Reported,
 }
 
 /// The state of a registration.
@@ -75,7 +75,7 @@ pub(super) struct RegistrationState {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct DirectionState {
-    pub(super) asked: bool,
+    pub(super) wanted: bool,
     /// The next readiness must be reported: the last one was used up, or this is new.
     pub(super) armed: bool,
     /// The time of an event that is on its way.

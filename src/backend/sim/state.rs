@@ -63,7 +63,7 @@ impl State {
     }
 
     pub(super) fn watch(&mut self, poll: Id, id: Id, token: Token, interest: Interest) {
-        let direction = |asked| DirectionState { asked, armed: asked, due: None };
+        let direction = |wanted| DirectionState { wanted, armed: wanted, due: None };
         let directions = [direction(interest.is_readable()), direction(interest.is_writable())];
         self.registrations.insert(id, RegistrationState { poll, token, directions });
         self.changed(id, READ);
@@ -79,7 +79,7 @@ impl State {
 
     pub(super) fn is_ready(&self, id: Id, direction: usize) -> bool {
         match self.sources.get(&id) {
-            Some(Kind::Bytes { reset: Reset::Untold | Reset::Told, .. }) => true,
+            Some(Kind::Bytes { reset: Reset::Unreported | Reset::Reported, .. }) => true,
             Some(Kind::Bytes { into: Some(into), .. }) if direction == READ => {
                 let into = &self.channels[into];
                 !into.bytes.is_empty() || into.ended || into.unread
@@ -100,9 +100,9 @@ impl State {
             return;
         }
         let Some(registration) = self.registrations.get(&id) else { return };
-        let DirectionState { asked, armed, due } = registration.directions[direction];
+        let DirectionState { wanted, armed, due } = registration.directions[direction];
         // If the last event wasn't used up, another one may follow, as with epoll, or not, as with poll(2).
-        if asked && due.is_none() && (armed || self.random.chance(2)) {
+        if wanted && due.is_none() && (armed || self.random.chance(2)) {
             let due = self.now + self.latency();
             if let Some(registration) = self.registrations.get_mut(&id) {
                 registration.directions[direction].due = Some(due);
@@ -121,8 +121,8 @@ impl State {
     /// reported.
     pub(super) fn used_up(&mut self, id: Id, direction: usize) {
         if let Some(registration) = self.registrations.get_mut(&id) {
-            let asked = registration.directions[direction].asked;
-            registration.directions[direction].armed = asked;
+            let wanted = registration.directions[direction].wanted;
+            registration.directions[direction].armed = wanted;
         }
         self.changed(id, direction);
     }
@@ -138,8 +138,8 @@ impl State {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Only if an event can follow.
-        let asked = self.registrations.get(&id).is_some_and(|found| found.directions[direction].asked);
-        if asked && self.fault(|faults| faults.would_block) {
+        let wanted = self.registrations.get(&id).is_some_and(|found| found.directions[direction].wanted);
+        if wanted && self.fault(|faults| faults.would_block) {
             return self.would_block(id, direction);
         }
         Ok(())
@@ -224,8 +224,8 @@ impl State {
     /// Returns whether the reset of a connection is reported now: it is reported once, and then it is the end.
     pub(super) fn take_reset(&mut self, id: Id) -> bool {
         match self.sources.get_mut(&id) {
-            Some(Kind::Bytes { reset: reset @ Reset::Untold, .. }) => {
-                *reset = Reset::Told;
+            Some(Kind::Bytes { reset: reset @ Reset::Unreported, .. }) => {
+                *reset = Reset::Reported;
                 true
             }
             _ => false,
@@ -262,7 +262,7 @@ impl State {
         let peer = self.channels[&out].reader;
         for end in [id, peer] {
             if let Some(Kind::Bytes { reset: reset @ Reset::No, .. }) = self.sources.get_mut(&end) {
-                *reset = Reset::Untold;
+                *reset = Reset::Unreported;
             }
             self.changed(end, READ);
             self.changed(end, WRITE);
@@ -360,7 +360,7 @@ impl State {
 
     /// Returns the event that is due for a source; `None` if its reason has gone meanwhile.
     pub(super) fn event(&mut self, id: Id) -> Option<Event> {
-        let mut told = [false; 2];
+        let mut reported = [false; 2];
         for direction in [READ, WRITE] {
             let is_ready = self.is_ready(id, direction);
             let found = self.registrations.get(&id)?.directions[direction];
@@ -368,9 +368,9 @@ impl State {
             // A ready direction may come early, or as a repetition.
             let comes = match is_due {
                 true => is_ready || self.random.chance(4),
-                false => is_ready && found.asked && self.random.chance(2),
+                false => is_ready && found.wanted && self.random.chance(2),
             };
-            let is_split = direction == WRITE && told[READ] && self.fault(|faults| faults.split);
+            let is_split = direction == WRITE && reported[READ] && self.fault(|faults| faults.split);
             let direction_of = &mut self.registrations.get_mut(&id)?.directions[direction];
             if is_split {
                 continue;
@@ -380,11 +380,11 @@ impl State {
             }
             if comes {
                 *direction_of = DirectionState { armed: false, due: None, ..*direction_of };
-                told[direction] = true;
+                reported[direction] = true;
             }
         }
         let token = self.registrations.get(&id)?.token;
-        let readiness = readiness(told);
+        let readiness = readiness(reported);
         (!readiness.is_none()).then(|| simulated(token, readiness.union(self.endings(id))))
     }
 
@@ -393,8 +393,8 @@ impl State {
             self.registrations.iter().filter(|(_, one)| one.poll == poll).map(|(&id, _)| id).collect();
         let id = *all.get(self.random.below(all.len()))?;
         let registration = &self.registrations[&id];
-        let told = registration.directions.map(|direction| direction.asked);
-        Some(simulated(registration.token, readiness(told)))
+        let reported = registration.directions.map(|direction| direction.wanted);
+        Some(simulated(registration.token, readiness(reported)))
     }
 
     /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
@@ -405,7 +405,7 @@ impl State {
             read_closed = into.is_some_and(|into| is_over(&self.channels[&into]));
             let no_more_out = out.is_some_and(|out| is_over(&self.channels[&out]));
             write_closed = no_more_out && (read_closed || into.is_none());
-            error = reset == Reset::Untold;
+            error = reset == Reset::Unreported;
         }
         let mut hint = |is_so: bool, flag: Readiness| flag.when(is_so && !self.random.chance(4));
         hint(read_closed, Readiness::READ_CLOSED)

@@ -83,17 +83,17 @@ impl PollEntry for Entry {
             Ok(events) => events,
             Err(errno) => {
                 // A descriptor that can't be polled has failed the call for all.
-                let found = look_at_each(entries, scratch);
+                let found = poll_each(entries, scratch);
                 return if found > 0 { Ok(found) } else { check(Err(errno)) };
             }
         };
-        let told = events.iter().filter(|event| event.userdata != CLOCK);
+        let results = events.iter().filter(|event| event.userdata != CLOCK);
         // Runtimes made with wasi-common report all of them as ready as soon as one is.
-        if asked > 1 && told.clone().count() == asked {
-            return Ok(look_at_each(entries, scratch));
+        if asked > 1 && results.clone().count() == asked {
+            return Ok(poll_each(entries, scratch));
         }
         let mut found = 0;
-        for event in told {
+        for event in results {
             if let Some(entry) = entries.get_mut(event.userdata as usize) {
                 entry.found |= answer(event);
                 found += 1;
@@ -119,7 +119,7 @@ impl Entry {
 
 /// Polls each subscription alone and without blocking, for a runtime whose result for all can't be used. Returns how
 /// many sources have flags.
-fn look_at_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
+fn poll_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
     let mut found = 0;
     for (index, entry) in entries.iter_mut().enumerate() {
         for subscription in entry.subscriptions(index) {

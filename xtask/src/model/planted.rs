@@ -69,8 +69,8 @@ const PLANTS: [Plant; 9] = [
         backend: "sim",
         bug: "a lost re-arm: what was used up need not be told again",
         file: "src/backend/sim/state.rs",
-        sound: "registration.directions[direction].armed = asked;",
-        planted: "registration.directions[direction].armed &= asked;",
+        sound: "registration.directions[direction].armed = wanted;",
+        planted: "registration.directions[direction].armed &= wanted;",
     },
     Plant {
         backend: "sim",

@@ -253,7 +253,7 @@ fn a_second_registration_repeats_no_event() {
 }
 
 #[test]
-fn a_closed_descriptor_can_be_told_from_a_registered_one() {
+fn a_closed_descriptor_and_a_registered_one_differ() {
     for system in SYSTEMS {
         let (mut knotes, machine) = (Knotes::default(), Machine::new(system, OPEN));
         for (token, interest) in [READ, BOTH, WRITE].into_iter().enumerate() {
@@ -329,7 +329,7 @@ fn the_states_of_a_socket() {
 
 /// The events that one filter can report, which the suite's `close_states` may expect: each list is there too.
 #[test]
-fn what_each_filter_can_say() {
+fn the_events_of_each_filter() {
     let said = |filter| -> Vec<String> {
         let ends = [(0, 0), (EV_EOF, 0), (EV_EOF, ECONNRESET)];
         ends.map(|(flags, notes)| format!("{:?}", readiness(filter, flags, notes, 0))).into()

@@ -136,7 +136,7 @@ fn reregistering_replaces_interest_and_token() {
 }
 
 #[test]
-fn what_the_kernel_would_accept_is_an_error() {
+fn calls_that_the_kernel_would_accept_fail() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(
@@ -151,7 +151,7 @@ fn what_the_kernel_would_accept_is_an_error() {
 }
 
 #[test]
-fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
+fn a_closed_descriptor_is_not_registered() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, BOTH).unwrap();
     kernel.close(3);
@@ -169,7 +169,7 @@ fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
 }
 
 #[test]
-fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
+fn a_bad_descriptor_and_an_unregistered_one_differ() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     kernel.closed.set(true);
     for error in [
@@ -193,7 +193,7 @@ fn half_a_registration_is_taken_back() {
 }
 
 #[test]
-fn a_pipe_without_a_reader_is_registered_and_told() {
+fn a_pipe_without_a_reader_is_registered_and_reported() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     kernel.refusal.set(Some(Receipt::ReaderGone));
     owned(&mut knotes, &kernel, 1, WRITE).unwrap();

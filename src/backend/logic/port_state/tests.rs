@@ -211,13 +211,13 @@ fn a_registration_is_associated_with_its_key() {
 }
 
 #[test]
-fn after_a_report_only_what_is_news_is_associated_anew() {
+fn after_a_report_only_news_is_associated_again() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
     assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
-    assert_eq!(test.submitted(), Some(READ), "the other direction is asked about still");
+    assert_eq!(test.submitted(), Some(READ), "the other direction is still associated");
     assert_eq!(test.reports(IN), ["7 READABLE"]);
-    assert_eq!(test.submitted(), None, "both were told");
+    assert_eq!(test.submitted(), None, "both were reported");
     assert!(test.associated().is_some(), "but the end would be news");
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
     assert_eq!(test.submitted(), Some(READ));
@@ -225,16 +225,16 @@ fn after_a_report_only_what_is_news_is_associated_anew() {
 }
 
 #[test]
-fn who_is_at_its_end_is_left_alone() {
+fn a_source_at_its_end_is_not_associated() {
     let mut test = Test::new();
     test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
     assert_eq!(test.reports(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
-    assert_eq!(test.associated(), None, "the kernel would tell of it for as long as it lasts");
+    assert_eq!(test.associated(), None, "the kernel would report it for as long as it lasts");
 }
 
 #[test]
-fn what_is_asked_already_costs_no_call() {
+fn an_unchanged_mask_costs_no_call() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
@@ -244,7 +244,7 @@ fn what_is_asked_already_costs_no_call() {
 }
 
 #[test]
-fn a_new_interest_is_asked_at_once() {
+fn a_new_interest_is_associated_at_once() {
     let test = Test::new();
     let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.replace(Registration::tracked(Token(7), WRITE))).unwrap();
@@ -261,7 +261,7 @@ fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
 
     let next = test.insert(Tracking::Tracked, READ);
     assert_eq!(next.slot, key.slot);
-    assert_eq!(test.fetched(user, IN), [""; 0], "nor for who has its place now");
+    assert_eq!(test.fetched(user, IN), [""; 0], "nor for the next registration in its slot");
     assert!(test.associated().is_some(), "whose association is as it was");
     assert_eq!(test.reports(IN), ["7 READABLE"]);
 }
@@ -286,11 +286,11 @@ fn a_source_that_the_kernel_refuses_is_not_registered() {
 }
 
 #[test]
-fn who_can_not_be_associated_again_was_closed() {
+fn a_descriptor_that_can_not_be_associated_again_was_closed() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
     test.port.0.lock().unwrap().refuses = true;
-    assert_eq!(test.reports(OUT), ["7 WRITABLE"], "what was told before that holds");
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"], "an earlier report holds");
     assert_eq!(test.table().remove(key).unwrap_err().raw_os_error(), Some(libc::ENOENT));
 }
 
@@ -303,7 +303,7 @@ fn a_descriptor_that_is_not_open_is_forgotten() {
 }
 
 #[test]
-fn a_raw_descriptor_is_looked_at_after_its_event() {
+fn a_raw_descriptor_is_rechecked_after_its_event() {
     let mut test = Test::new();
     test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
@@ -318,7 +318,7 @@ fn a_raw_descriptor_is_looked_at_after_its_event() {
 }
 
 #[test]
-fn a_number_with_another_owner_is_not_asked_about() {
+fn a_number_of_another_file_is_not_associated() {
     let mut test = Test::new();
     test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
@@ -335,18 +335,18 @@ fn a_number_with_another_owner_is_not_asked_about() {
 }
 
 #[test]
-fn without_room_a_suspect_is_not_lost() {
+fn without_space_a_recheck_is_not_lost() {
     let mut test = Test::new();
     test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
     assert_eq!(test.reports(IN), ["7 READABLE"]);
     let mut none = Events::with_capacity(0);
     let again = test.recheck(&mut none);
-    assert_eq!(again, Some(std::time::Duration::ZERO), "look again at once");
+    assert_eq!(again, Some(std::time::Duration::ZERO), "the next recheck is due at once");
 }
 
 #[test]
-fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
+fn a_new_recheck_must_wake_a_sleeping_thread() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, BOTH);
     assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
@@ -402,7 +402,7 @@ fn an_alert_hides_no_event() {
 }
 
 #[test]
-fn who_is_not_full_needs_no_alert() {
+fn a_port_that_is_not_full_needs_no_alert() {
     let test = Test::new();
     test.limit(2);
     test.insert(Tracking::Tracked, READ);
@@ -412,7 +412,7 @@ fn who_is_not_full_needs_no_alert() {
 }
 
 #[test]
-fn a_deregistered_source_gives_its_place_back() {
+fn a_deregistered_source_releases_its_event_of_the_port() {
     let mut test = Test::new();
     test.limit(1);
     for tracking in [Tracking::Tracked, Tracking::Untracked] {
@@ -428,7 +428,7 @@ fn a_deregistered_source_gives_its_place_back() {
 }
 
 #[test]
-fn what_was_fetched_keeps_its_place_for_the_next_time() {
+fn a_fetched_descriptor_keeps_its_event_of_the_port() {
     let mut test = Test::new();
     test.limit(1);
     let key = test.insert(Tracking::Tracked, READ);

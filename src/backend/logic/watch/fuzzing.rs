@@ -126,12 +126,13 @@ fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
     for _ in 0..20 {
         let pending = watch.to_recheck();
         if pending.is_some() {
-            reports += usize::from(matches!(watch.recheck(answer(flags, pending), now), Recheck::Report(_)));
+            reports +=
+                usize::from(matches!(watch.recheck(found_for(flags, pending), now), Recheck::Report(_)));
         }
         if watch.armed().is_some() || watch.awaits_end() {
             let reading = watch.awaits_read_end().then_some(Interest::READABLE);
             let hangup = if reading.is_some() { flags & READ_HANGUP } else { 0 };
-            let flags = asked(flags, watch.armed()) | hangup;
+            let flags = visible(flags, watch.armed()) | hangup;
             reports += usize::from(watch.ready(found(flags)).is_some());
         }
         if watch.tracking() == Tracking::Tracked {
@@ -148,24 +149,24 @@ fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
 fn arm_used_up(watch: &mut Watch, flags: u8) -> bool {
     let pending = watch.to_recheck();
     if pending.is_some() {
-        watch.arm_used_up(answer(flags, pending));
+        watch.arm_used_up(found_for(flags, pending));
     }
     pending.is_some()
 }
 
 /// Returns what a kernel with these `flags` reports if it is asked about `interest`.
-fn answer(flags: u8, interest: Option<Interest>) -> Readiness {
-    found(asked(flags, interest))
+fn found_for(flags: u8, interest: Option<Interest>) -> Readiness {
+    found(visible(flags, interest))
 }
 
-fn asked(flags: u8, interest: Option<Interest>) -> u8 {
-    let mut asked = ERROR | HANGUP;
+fn visible(flags: u8, interest: Option<Interest>) -> u8 {
+    let mut visible = ERROR | HANGUP;
     if let Some(interest) = interest {
-        asked |= if interest.is_readable() { INPUT | READ_HANGUP } else { 0 };
-        asked |= if interest.is_writable() { OUTPUT | SOCKET_OUTPUT } else { 0 };
-        asked |= if interest.is_priority() { PRIORITY } else { 0 };
+        visible |= if interest.is_readable() { INPUT | READ_HANGUP } else { 0 };
+        visible |= if interest.is_writable() { OUTPUT | SOCKET_OUTPUT } else { 0 };
+        visible |= if interest.is_priority() { PRIORITY } else { 0 };
     }
-    flags & asked
+    flags & visible
 }
 
 /// A report names a direction, and none outside of the interest.
