@@ -208,8 +208,8 @@ const FLOORS: &[&[&str]] = &[
 const BACKEND_FLOORS: &[&[&str]] = &[
     &["mod"],
     &["epoll", "kqueue", "event_ports", "posix_poll", "iocp", "wasi", "sim"],
-    &["listed", "absent"],
-    &["select"],
+    &["list_backend", "absent"],
+    &["poller"],
     &["logic"],
     &["name", "interests"],
 ];

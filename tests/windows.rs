@@ -12,7 +12,7 @@
 //! | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
 //! | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
 //! | a reset or an urgent byte without a meaning spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library the unit tests of `src/backend/logic` |
-//! | sockets with a layered service provider | in the library `a_layer_is_looked_through`: none can be installed here |
+//! | sockets with a layered service provider | in the library `a_layer_is_seen_through`: none can be installed here |
 //! | handles are inherited | `no_handle_is_inheritable` |
 //! | a failed connection isn't reported | `a_refused_connection_is_reported` |
 #![cfg(all(windows, feature = "net", feature = "os-ext"))]

@@ -1,22 +1,24 @@
-//! The backends that a target lacks, as types without a value.
+//! Stand-ins for the backends that a target lacks: types without a value.
 //!
-//! `backend/mod.rs` takes these names by a glob, and a module of the same name beats a glob: the present backend
-//! shadows its stand-in. So no variant and no arm needs a cfg, and an absent backend is no code.
+//! `backend/mod.rs` imports these names by a glob, and a module of the same name takes precedence over a glob: a
+//! backend that is present shadows its stand-in. So no variant and no match arm needs a `cfg`.
+//!
+//! Invariant: no value of [`Absent`] exists, so an absent backend compiles to no code.
 #![allow(dead_code)] // each stand-in is unused where the backend is present
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::select::Select;
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use super::poller::Poller;
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
-/// There is none.
+/// A backend that this target doesn't have.
 pub(crate) enum Absent {}
 
-impl Select for Absent {
+impl Poller for Absent {
     const PRESENT: bool = false;
 
     fn new() -> io::Result<Self> {
@@ -35,11 +37,11 @@ impl Select for Absent {
         match *self {}
     }
 
-    fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
+    fn register(&self, _: RawIo, _: Registration) -> io::Result<Option<WatchKey>> {
         match *self {}
     }
 
-    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Registration) -> io::Result<()> {
         match *self {}
     }
 

@@ -1,4 +1,6 @@
-//! The interests that some systems alone have.
+//! The interests that only some systems have.
+//!
+//! Invariant: an interest exists exactly where a backend of the system can report it.
 
 #[allow(unused_imports)] // most systems have none of them
 use crate::readiness::Interest;
@@ -12,21 +14,21 @@ use crate::readiness::Interest;
     target_os = "openbsd"
 ))]
 impl Interest {
-    /// Tell when priority data waits: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android,
-    /// Apple, DragonFly BSD and OpenBSD.
+    /// Reports priority data: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android, Apple,
+    /// DragonFly BSD and OpenBSD.
     pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
 }
 
 /// Asynchronous file I/O is reported by the kqueues that know `EVFILT_AIO`.
 #[cfg(any(target_vendor = "apple", target_os = "dragonfly", target_os = "freebsd"))]
 impl Interest {
-    /// Tell when asynchronous file I/O (POSIX AIO) has completed. Apple, DragonFly BSD and FreeBSD.
+    /// Reports completed asynchronous file I/O (POSIX AIO). Apple, DragonFly BSD and FreeBSD.
     pub const AIO: Interest = Interest::AIO_COMPLETION;
 }
 
 /// `EVFILT_LIO` is FreeBSD's.
 #[cfg(target_os = "freebsd")]
 impl Interest {
-    /// Tell when a list of asynchronous file I/O (`lio_listio`) has completed. FreeBSD.
+    /// Reports a completed list of asynchronous file I/O (`lio_listio`). FreeBSD.
     pub const LIO: Interest = Interest::LIO_COMPLETION;
 }

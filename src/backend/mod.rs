@@ -3,10 +3,10 @@
 mod absent;
 mod interests;
 #[cfg(not(windows))]
-mod listed;
+mod list_backend;
 mod logic;
 mod name;
-mod select;
+mod poller;
 
 #[cfg(any(
     target_os = "linux",
@@ -58,12 +58,12 @@ mod wasi;
 
 #[cfg(windows)]
 #[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
-pub(crate) use self::iocp::{Completions, RaisedKey};
+pub(crate) use self::iocp::{Completions, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
-pub(crate) use self::logic::watch::{Blocked, Tracking, WatchKey};
+pub(crate) use self::logic::watch::{Blocked, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
-pub(crate) use self::select::Select;
+pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
 pub use self::sim::{Address, Faults};
 #[cfg(feature = "sim")]
@@ -81,20 +81,20 @@ use self::name::{for_each_backend, Names};
 #[cfg(feature = "backends")]
 use crate::os::environment::Variable;
 use crate::os::RawIo;
-use crate::readiness::{Event, Events, Interest, Token};
+use crate::readiness::{Event, Events};
 
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {
         impl Backend {
             const fn is_present(self) -> bool {
                 match self {
-                    $(Backend::$Name => <$module::$Name as Select>::PRESENT,)*
+                    $(Backend::$Name => <$module::$Name as Poller>::PRESENT,)*
                 }
             }
 
             fn describe(self, raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Backend::$Name => <$module::$Name as Select>::describe(raw, f),)*
+                    $(Backend::$Name => <$module::$Name as Poller>::describe(raw, f),)*
                 }
             }
         }
@@ -111,7 +111,7 @@ macro_rules! selectors {
                     return Err(not_available(backend));
                 }
                 match backend {
-                    $(Backend::$Name => <$module::$Name as Select>::new().map(Selector::$Name),)*
+                    $(Backend::$Name => <$module::$Name as Poller>::new().map(Selector::$Name),)*
                 }
             }
 
@@ -123,13 +123,13 @@ macro_rules! selectors {
 
             pub(crate) fn timer_slack(&self) -> Duration {
                 match self {
-                    $(Selector::$Name(_) => <$module::$Name as Select>::TIMER_SLACK,)*
+                    $(Selector::$Name(_) => <$module::$Name as Poller>::TIMER_SLACK,)*
                 }
             }
 
             pub(crate) fn time_passes(&self) -> bool {
                 match self {
-                    $(Selector::$Name(_) => <$module::$Name as Select>::TIME_PASSES,)*
+                    $(Selector::$Name(_) => <$module::$Name as Poller>::TIME_PASSES,)*
                 }
             }
 
@@ -148,9 +148,9 @@ macro_rules! selectors {
                 }
             }
 
-            /// For who doesn't mind a return.
+            /// Waits like `wait`, but is never inlined: for callers off the hot path.
             #[inline(never)]
-            pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+            pub(crate) fn wait_cold(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
                 self.wait(events, timeout)
             }
 
@@ -170,12 +170,10 @@ macro_rules! selectors {
             pub(crate) fn register(
                 &self,
                 io: RawIo,
-                tracking: Tracking,
-                token: Token,
-                interest: Interest,
+                registration: Registration,
             ) -> io::Result<Option<WatchKey>> {
                 match self {
-                    $(Selector::$Name(selector) => selector.register(io, tracking, token, interest),)*
+                    $(Selector::$Name(selector) => selector.register(io, registration),)*
                 }
             }
 
@@ -184,11 +182,10 @@ macro_rules! selectors {
                 &self,
                 io: RawIo,
                 key: Option<WatchKey>,
-                token: Token,
-                interest: Interest,
+                registration: Registration,
             ) -> io::Result<()> {
                 match self {
-                    $(Selector::$Name(selector) => selector.reregister(io, key, token, interest),)*
+                    $(Selector::$Name(selector) => selector.reregister(io, key, registration),)*
                 }
             }
 
@@ -211,9 +208,9 @@ macro_rules! selectors {
                 }
             }
 
-            pub(crate) fn doubt(&self, key: WatchKey) {
+            pub(crate) fn allow_replacement(&self, key: WatchKey) {
                 match self {
-                    $(Selector::$Name(selector) => selector.doubt(key),)*
+                    $(Selector::$Name(selector) => selector.allow_replacement(key),)*
                 }
             }
 
@@ -243,7 +240,7 @@ impl Selector {
     pub(crate) fn completions(&self) -> io::Result<&Arc<Completions>> {
         match self {
             Selector::Iocp(iocp) => Ok(iocp.completions()),
-            _ => Err(io::Error::new(io::ErrorKind::Unsupported, select::ONLY_SIMULATED)),
+            _ => Err(io::Error::new(io::ErrorKind::Unsupported, poller::ONLY_SIMULATED)),
         }
     }
 }
@@ -324,9 +321,9 @@ impl Default for Backend {
 /// Shows the kernel's flags by their names, which only the backends know.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Kernel(u8, u32);
+        struct RawFlags(u8, u32);
 
-        impl fmt::Debug for Kernel {
+        impl fmt::Debug for RawFlags {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match Backend::ALL.get(usize::from(self.0)) {
                     Some(backend) => backend.describe(self.1, f),
@@ -339,7 +336,7 @@ impl fmt::Debug for Event {
         f.debug_struct("Event")
             .field("token", &self.token())
             .field("readiness", &self.readiness())
-            .field("kernel", &Kernel(origin, raw))
+            .field("kernel", &RawFlags(origin, raw))
             .finish()
     }
 }

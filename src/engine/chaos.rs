@@ -177,7 +177,7 @@ impl Chaos {
         drop(state);
 
         fresh.clear();
-        let result = selector.wait_apart(&mut fresh, timeout);
+        let result = selector.wait_cold(&mut fresh, timeout);
         let mut state = self.state();
         let may_hold = !wakes.is_exposed();
         for event in &fresh {

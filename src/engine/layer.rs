@@ -159,6 +159,6 @@ impl Layer {
         if let Some(chaos) = &self.0 {
             return chaos.wait(selector, wakes, events, timeout);
         }
-        selector.wait_apart(events, timeout)
+        selector.wait_cold(events, timeout)
     }
 }

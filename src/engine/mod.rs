@@ -80,9 +80,9 @@ impl Engine {
     }
 
     /// For who doesn't mind a return.
-    pub(crate) fn wait_apart(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    pub(crate) fn wait_cold(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self.layer.is_none() {
-            true => self.selector.wait_apart(events, timeout),
+            true => self.selector.wait_cold(events, timeout),
             false => self.layer.wait(&self.selector, &self.wakes, events, timeout),
         }
     }

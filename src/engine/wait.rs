@@ -119,7 +119,7 @@ impl Engine {
     fn spin(&self, waiting: &mut Waiting, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
         loop {
-            self.wait_apart(events, Some(Duration::ZERO))?;
+            self.wait_cold(events, Some(Duration::ZERO))?;
             self.take_pending_wakes(waiting, events)?;
             let now = Instant::now();
             if !events.is_empty() || now.duration_since(start) >= limit {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 #[cfg(feature = "os-ext")]
-use crate::backend::Tracking;
+use crate::backend::Registration;
 #[cfg(feature = "os-ext")]
 use crate::engine::errors::{of_change, of_register};
 use crate::engine::Engine;
@@ -221,14 +221,15 @@ impl Drop for Registry {
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.engine.layer.replace_raw(io, token, interest, || {
-            let registered = self.engine.selector.register(io, Tracking::Levels, token, interest);
+            let registered = self.engine.selector.register(io, Registration::untracked(token, interest));
             registered.map(|_| ()).map_err(of_register)
         })
     }
 
     pub(crate) fn reregister_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         self.engine.layer.replace_raw(io, token, interest, || {
-            self.engine.selector.reregister(io, None, token, interest).map_err(of_change)
+            let registration = Registration::untracked(token, interest);
+            self.engine.selector.reregister(io, None, registration).map_err(of_change)
         })
     }
 

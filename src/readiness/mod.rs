@@ -7,7 +7,7 @@ mod events;
 mod interest;
 #[cfg(feature = "os-poll")]
 #[allow(dead_code)] // most kernels use it; it is tested everywhere
-mod poll_words;
+mod poll_flags;
 mod token;
 
 pub use self::event::Event;
@@ -19,4 +19,4 @@ pub use self::token::Token;
 pub(crate) use self::event::Readiness;
 #[cfg(feature = "os-poll")]
 #[allow(unused_imports)] // Windows has flags of its own
-pub(crate) use self::poll_words::PollWords;
+pub(crate) use self::poll_flags::PollFlags;

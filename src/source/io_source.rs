@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::backend::{Blocked, Tracking, WatchKey};
+use crate::backend::{Blocked, Registration, WatchKey};
 use crate::engine::errors::{already_registered, not_registered, of_change, of_register};
 use crate::engine::layer::Key;
 use crate::engine::{lives, Engine};
@@ -260,7 +260,7 @@ impl Watched {
         if poll_id != 0 && lives::is_living(poll_id) {
             return Err(already_registered());
         }
-        let key = engine.selector.register(io, Tracking::Operations, token, interest)?;
+        let key = engine.selector.register(io, Registration::tracked(token, interest))?;
         let layer = engine.layer.add_source(token, interest);
         if key.is_none() && layer.is_none() {
             return Ok(None);
@@ -279,10 +279,10 @@ impl Watched {
     ) -> io::Result<()> {
         check_poll(engine, poll_id)?;
         let Some(watched) = watched else {
-            return engine.selector.reregister(io, None, token, interest);
+            return engine.selector.reregister(io, None, Registration::tracked(token, interest));
         };
         let key = watched.key_for(io)?;
-        let change = || engine.selector.reregister(io, key, token, interest);
+        let change = || engine.selector.reregister(io, key, Registration::tracked(token, interest));
         engine.layer.replace(watched.layer, token, interest, change)
     }
 
@@ -386,7 +386,7 @@ impl Watched {
     #[cold]
     fn doubt(&self) {
         if let (Some(key), Some(engine)) = (self.key, self.engine.upgrade()) {
-            engine.selector.doubt(key);
+            engine.selector.allow_replacement(key);
         }
     }
 }

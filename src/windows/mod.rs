@@ -1,8 +1,8 @@
 //! Sources that only Windows has: named pipes, sockets that other code owns, and events that the program posts.
 
 mod named_pipe;
-mod raised;
 mod source_socket;
+mod user_registration;
 mod user_source;
 
 pub use self::named_pipe::NamedPipe;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::raised::Raised;
+use super::user_registration::UserRegistration;
 use crate::engine::errors::{already_registered, not_registered, of_change};
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Readiness, Token};
@@ -53,7 +53,7 @@ pub struct Poster {
 }
 
 struct Shared {
-    registration: Mutex<Option<Raised>>,
+    registration: Mutex<Option<UserRegistration>>,
 }
 
 impl UserSource {
@@ -87,30 +87,30 @@ impl Poster {
     /// ends the sleep: none is known to happen, and the event is pending even then.
     pub fn post(&self, readiness: Interest) -> io::Result<()> {
         let registration = self.shared.lock();
-        let Some(raised) = &*registration else {
+        let Some(registration) = &*registration else {
             return Err(not_registered());
         };
         let readiness = Readiness::READABLE
             .when(readiness.is_readable())
             .union(Readiness::WRITABLE.when(readiness.is_writable()));
-        let home = raised.home().ok_or_else(not_registered)?;
-        home.raise(raised.key(), readiness).map_err(of_change)
+        let completions = registration.completions().ok_or_else(not_registered)?;
+        completions.post(registration.key(), readiness).map_err(of_change)
     }
 }
 
 impl Source for UserSource {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let mut registration = self.shared.lock();
-        if registration.as_ref().is_some_and(Raised::is_living) {
+        if registration.as_ref().is_some_and(UserRegistration::is_living) {
             return Err(already_registered());
         }
-        *registration = Some(Raised::new(registry, token, interest)?);
+        *registration = Some(UserRegistration::new(registry, token, interest)?);
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match &*self.shared.lock() {
-            Some(raised) if raised.is_of(registry) => raised.replace(token, interest),
+            Some(registration) if registration.is_of(registry) => registration.replace(token, interest),
             _ => Err(not_registered()),
         }
     }
@@ -118,7 +118,7 @@ impl Source for UserSource {
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         let mut registration = self.shared.lock();
         match &*registration {
-            Some(raised) if raised.is_of(registry) => {
+            Some(current) if current.is_of(registry) => {
                 *registration = None;
                 Ok(())
             }
@@ -134,7 +134,7 @@ impl Drop for UserSource {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Option<Raised>> {
+    fn lock(&self) -> MutexGuard<'_, Option<UserRegistration>> {
         self.registration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

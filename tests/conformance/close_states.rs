@@ -99,7 +99,7 @@ fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
 }
 
 /// Runs everywhere: what the suite expects of a kqueue must be what its filters can say, each for itself. The lists are
-/// those of `what_each_filter_can_say` in `knotes::kernels`.
+/// those of `the_events_of_each_filter` in `knotes::kernels`.
 #[cfg(unix)]
 #[test]
 fn a_kqueue_can_say_what_is_expected_of_it() {

@@ -2,7 +2,7 @@
 
 use crate::prelude::*;
 
-const TARGETS: [&str; 4] = ["watch", "knotes", "event_words", "model"];
+const TARGETS: [&str; 4] = ["watch", "knotes", "event_flags", "model"];
 const VERSION: &str = "0.13.2";
 
 /// Fuzz, with libFuzzer and the address sanitizer

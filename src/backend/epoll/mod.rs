@@ -1,4 +1,6 @@
-//! epoll(7): edge-triggered by the kernel, which keeps the whole list. Nothing is kept here for a registration.
+//! epoll(7): edge-triggered by the kernel, which keeps the registrations.
+//!
+//! Invariant: this backend keeps nothing for a registration, so `register` returns no key.
 
 mod sys;
 
@@ -10,26 +12,26 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::EpollEvent;
-use super::select::{describe_bits, Select};
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use super::poller::{describe_bits, Poller};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
-use crate::readiness::{Event, Events, Interest, PollWords, Readiness, Token};
+use crate::readiness::{Event, Events, PollFlags, Readiness, Token};
 
 pub(crate) struct Epoll {
     epoll: OwnedFd,
     /// Opened when first needed: a `Poll` without a waker is one descriptor.
     notifier: OnceLock<Notifier>,
-    /// Whether [`NOTIFIER`] may have come from a user's token: then the notifier is marked otherwise.
+    /// Whether [`NOTIFIER`] may be a user's token: then the notifier is recognised by its flags.
     token_taken: AtomicBool,
-    /// Holds the second epoll by which the notifier is watched once its mark was taken.
+    /// The second epoll, through which the notifier is watched once its token was taken.
     nested: Mutex<Option<OwnedFd>>,
 }
 
-/// The data of the notifier's events. A user's token may well be the same number, see [`Epoll::give_up_mark`].
+/// The data of the notifier's events. A user's token may be the same number, see [`Epoll::yield_token`].
 const NOTIFIER: u64 = 0x6e6f_7469_6679_2121;
 
-impl Select for Epoll {
+impl Poller for Epoll {
     fn new() -> io::Result<Epoll> {
         Ok(Epoll {
             epoll: sys::create()?,
@@ -39,7 +41,7 @@ impl Select for Epoll {
         })
     }
 
-    // Always: see `Poll::poll`. And not to sleep is less code.
+    // Always: see `Poll::poll`. And a wait that doesn't block is less code.
     #[inline(always)]
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         if self.wait_once(events, timeout)? {
@@ -60,7 +62,7 @@ impl Select for Epoll {
             } else {
                 sys::add(self.epoll.as_fd(), notifier.as_raw_fd(), sys::NOTIFIER_FLAGS, NOTIFIER)?;
             }
-            // Under the lock, so nobody else has set it.
+            // With the lock held, no other thread has set it.
             let _ = self.notifier.set(notifier);
         }
         Ok(())
@@ -74,22 +76,16 @@ impl Select for Epoll {
     }
 
     #[inline]
-    fn register(
-        &self,
-        io: RawIo,
-        _: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
-        let data = self.data(token)?;
-        sys::add(self.epoll.as_fd(), io, sys::flags(interest), data)?;
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        let data = self.data(registration.token)?;
+        sys::add(self.epoll.as_fd(), io, sys::flags(registration.interest), data)?;
         Ok(None)
     }
 
     #[inline]
-    fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
-        let data = self.data(token)?;
-        sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data)
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        let data = self.data(registration.token)?;
+        sys::modify(self.epoll.as_fd(), io, sys::flags(registration.interest), data)
     }
 
     #[inline]
@@ -113,22 +109,22 @@ impl Select for Epoll {
 }
 
 impl Epoll {
-    /// The data that comes back with the events of `token`.
+    /// Returns the data of the events of `token`.
     fn data(&self, token: Token) -> io::Result<u64> {
         let data = token.0 as u64;
         if data == NOTIFIER && !self.token_taken.load(Ordering::Acquire) {
-            self.give_up_mark()?;
+            self.yield_token()?;
         }
         Ok(data)
     }
 
-    /// Whether there may be more.
+    /// Returns whether there may be more.
     #[inline(always)]
     fn wait_once(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<bool> {
         sys::wait(self.epoll.as_fd(), events, timeout, usual, |raw| self.translate(raw))
     }
 
-    /// Nothing, if it is the notifier's.
+    /// Returns `None` for the notifier's event.
     fn translate(&self, raw: &EpollEvent) -> Option<Event> {
         let is_marked = raw.data() == NOTIFIER && !self.token_taken.load(Ordering::Acquire);
         if !is_marked && raw.flags() & sys::NESTED_NOTIFIED == 0 {
@@ -140,10 +136,11 @@ impl Epoll {
         None
     }
 
-    /// The notifier was in a full batch: it has taken the room of an event, and the kernel may have more.
+    /// Fetches more events, after the notifier was in a full batch: it has taken the space of an event, and the kernel
+    /// may have more.
     #[cold]
     fn fill_up(&self, events: &mut Events) {
-        // What is there already is not lost by an error.
+        // An error doesn't lose the events that are there.
         while let Ok(true) = self.wait_once(events, Some(Duration::ZERO)) {}
     }
 
@@ -154,19 +151,19 @@ impl Epoll {
         }
     }
 
-    /// A user's token is the notifier's mark: from now on the notifier is known by its flags.
+    /// Gives the notifier's token to a user: from now on the notifier is recognised by its flags.
     ///
-    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be asked for by a word
-    /// that no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a
-    /// moment, and no notification is lost; one that the first epoll has queued already becomes a spurious event.
+    /// An eventfd's events look like any other's, but those of an epoll within an epoll can be requested by a flag that
+    /// no registration uses (`EPOLLRDNORM`). So the notifier moves behind a second epoll. It is in both for a moment,
+    /// and no notification is lost; one that the first epoll has queued already becomes a spurious event.
     #[cold]
-    fn give_up_mark(&self) -> io::Result<()> {
+    fn yield_token(&self) -> io::Result<()> {
         let mut nested = self.nested.lock().unwrap_or_else(PoisonError::into_inner);
         if self.token_taken.load(Ordering::Acquire) {
             return Ok(());
         }
         if let Some(notifier) = self.notifier.get() {
-            // Of an attempt that has failed half-way, the first half holds.
+            // If an earlier attempt has failed half-way, its first half holds.
             if nested.is_none() {
                 *nested = Some(self.watch_nested(notifier)?);
             }
@@ -189,7 +186,7 @@ fn event(raw: &EpollEvent, readiness: Readiness) -> Event {
     Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
 }
 
-/// An event that tells of reading and writing alone, as most do, and isn't the notifier's.
+/// Translates an event of reading and writing alone, as most are, that isn't the notifier's.
 #[inline]
 fn usual(raw: &EpollEvent) -> Option<Event> {
     if raw.data() == NOTIFIER {
@@ -200,7 +197,7 @@ fn usual(raw: &EpollEvent) -> Option<Event> {
 
 #[inline]
 fn usual_meaning(flags: u32) -> Option<Readiness> {
-    let PollWords { input, output, socket_output, .. } = sys::WORDS;
+    let PollFlags { input, output, socket_output, .. } = sys::FLAGS;
     if flags & !(input | output | socket_output) != 0 {
         return None;
     }
@@ -211,19 +208,19 @@ fn usual_meaning(flags: u32) -> Option<Readiness> {
 
 #[inline]
 fn meaning(flags: u32) -> Readiness {
-    // Five of the words are the low bits; two are moved beside them.
+    // Five of the flags are the low bits; two are moved beside them.
     let index =
-        (flags & 0x1f) | ((flags & sys::WORDS.read_hangup) >> 8) | ((flags & sys::WORDS.socket_output) >> 3);
+        (flags & 0x1f) | ((flags & sys::FLAGS.read_hangup) >> 8) | ((flags & sys::FLAGS.socket_output) >> 3);
     MEANING[index as usize & (MEANING.len() - 1)]
 }
 
-/// What each combination of words means: a look-up for each event instead of a dozen tests.
+/// What each combination of flags means: a look-up for each event instead of a dozen tests.
 static MEANING: [Readiness; 128] = {
     let mut table = [Readiness::NONE; 128];
     let mut index = 0;
     while index < 128 {
         let raw = (index & 0x1f) | ((index & 0x20) << 8) | ((index & 0x40) << 3);
-        table[index as usize] = sys::WORDS.readiness(raw);
+        table[index as usize] = sys::FLAGS.readiness(raw);
         index += 1;
     }
     table
@@ -231,7 +228,7 @@ static MEANING: [Readiness; 128] = {
 
 /// The numbers are part of Linux's ABI, and illumos and Redox took them over.
 const _: () = {
-    let PollWords { input, output, socket_output, priority, read_hangup, error, hangup } = sys::WORDS;
+    let PollFlags { input, output, socket_output, priority, read_hangup, error, hangup } = sys::FLAGS;
     assert!(input | output | priority | error | hangup == 0x1f && read_hangup == 0x2000);
     assert!(socket_output == 0x200 || socket_output == 0);
 };
@@ -242,9 +239,11 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+    use crate::readiness::Interest;
 
-    /// Tokens of sources that became ready in this order, the notifier at `notified`, and what one `wait` tells.
-    fn told(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
+    /// Returns what one `wait` reports of sources that became ready in the order of `tokens`, with the notifier at
+    /// `notified`.
+    fn reported(tokens: &[u64], notified: usize, capacity: usize) -> Vec<u64> {
         let epoll = Epoll::new().unwrap();
         epoll.prepare_notify().unwrap();
         let mut pairs = Vec::new();
@@ -254,14 +253,14 @@ mod tests {
                 epoll.notify().unwrap();
             }
             writer.write_all(b"x").unwrap();
-            // The last of them has hung up as well: an event of the less usual kind.
+            // The last of them has hung up as well, which takes the general path.
             if index + 1 == tokens.len() {
                 drop(writer);
             } else {
                 pairs.push(writer);
             }
             let token = Token(token as usize);
-            epoll.register(reader.as_raw_fd(), Tracking::Operations, token, Interest::READABLE).unwrap();
+            epoll.register(reader.as_raw_fd(), Registration::tracked(token, Interest::READABLE)).unwrap();
             pairs.push(reader);
         }
         let mut events = Events::with_capacity(capacity);
@@ -273,7 +272,7 @@ mod tests {
     #[test]
     fn the_notifier_leaves_no_gap() {
         for notified in 0..4 {
-            assert_eq!(told(&[3, 1, 2, 0], notified, 8), [3, 1, 2, 0], "notified at {notified}");
+            assert_eq!(reported(&[3, 1, 2, 0], notified, 8), [3, 1, 2, 0], "notified at {notified}");
         }
     }
 
@@ -281,7 +280,7 @@ mod tests {
     fn the_notifier_takes_the_room_of_no_event() {
         for capacity in 1..4 {
             let tokens = &[3, 1, 2, 0];
-            assert_eq!(told(tokens, 0, capacity), tokens[..capacity]);
+            assert_eq!(reported(tokens, 0, capacity), tokens[..capacity]);
         }
     }
 
@@ -289,20 +288,20 @@ mod tests {
     #[test]
     fn the_notifiers_mark_is_a_token_like_others() {
         for notified in 0..3 {
-            assert_eq!(told(&[1, NOTIFIER, 2], notified, 8), [1, NOTIFIER, 2], "notified at {notified}");
+            assert_eq!(reported(&[1, NOTIFIER, 2], notified, 8), [1, NOTIFIER, 2], "notified at {notified}");
         }
     }
 
     #[test]
     fn the_usual_way_is_a_shorter_one_to_the_same() {
-        let PollWords { input, output, socket_output, .. } = sys::WORDS;
+        let PollFlags { input, output, socket_output, .. } = sys::FLAGS;
         for flags in [0, input, output, socket_output] {
             for flags in [flags, flags | input, flags | output, flags | socket_output] {
                 assert_eq!(usual_meaning(flags), Some(meaning(flags)));
-                assert_eq!(meaning(flags), sys::WORDS.readiness(flags));
+                assert_eq!(meaning(flags), sys::FLAGS.readiness(flags));
             }
         }
-        assert_eq!(usual_meaning(sys::WORDS.error), None);
+        assert_eq!(usual_meaning(sys::FLAGS.error), None);
         assert_eq!(usual_meaning(sys::NESTED_NOTIFIED), None);
     }
 }

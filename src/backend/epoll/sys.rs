@@ -2,8 +2,8 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into spare room of `Events`, as many entries as it is told, and what it hasn't written is
-//! never read.
+//! The kernel writes only into the spare capacity of `Events`, at most as many entries as stated, and what it hasn't
+//! written is never read.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -13,7 +13,7 @@ use std::ptr;
 use std::time::Duration;
 
 use crate::os::{calls, check, epoll_wait, POLL_SOCKET_OUTPUT};
-use crate::readiness::{Event, Events, Interest, PollWords};
+use crate::readiness::{Event, Events, Interest, PollFlags};
 
 /// One event as the kernel writes it.
 #[repr(transparent)]
@@ -32,11 +32,11 @@ impl EpollEvent {
     }
 }
 
-/// Whether one event of the kernel's fits in the room that one of ours will take. Redox's is larger.
+/// Whether one event of the kernel's fits in the space of one of ours. Redox's is larger.
 const FITS: bool = mem::size_of::<EpollEvent>() <= mem::size_of::<Event>()
     && mem::align_of::<EpollEvent>() <= mem::align_of::<Event>();
 
-pub(super) const WORDS: PollWords = PollWords {
+pub(super) const FLAGS: PollFlags = PollFlags {
     input: libc::EPOLLIN as u32,
     output: libc::EPOLLOUT as u32,
     priority: libc::EPOLLPRI as u32,
@@ -59,13 +59,13 @@ pub(super) const NAMES: [(u32, &str); 9] = [
 ];
 
 pub(super) const NOTIFIER_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLET) as u32;
-/// How a notifier behind a second epoll is asked for. An epoll wakes who sleeps on it with `EPOLLIN` alone, so without
-/// that word nobody would be woken (Linux, `ep_poll_safewake`).
+/// The flags of a notifier behind a second epoll. An epoll wakes its waiters with `EPOLLIN` alone, so without that flag
+/// none would be woken (Linux, `ep_poll_safewake`).
 pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLET) as u32;
-/// How it answers: no source is asked for this word.
+/// The flag by which it is recognised: no source is registered for it.
 pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
-/// What the kernel is asked for, edge-triggered.
+/// Returns the flags of an interest, edge-triggered.
 pub(super) fn flags(interest: Interest) -> u32 {
     let mut flags = libc::EPOLLET;
     if interest.is_readable() {
@@ -83,7 +83,7 @@ pub(super) fn flags(interest: Interest) -> u32 {
 pub(super) fn create() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and owned by nothing else.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -99,7 +99,8 @@ pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
     control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0).map_err(of_change)
 }
 
-/// The kernel answers each change of a file that it can't watch with `EPERM`. Such a file isn't registered.
+/// Translates the error of a change. The kernel fails with `EPERM` for each change of a file that it can't watch. Such
+/// a file isn't registered.
 #[cold]
 #[inline(never)]
 fn of_change(error: io::Error) -> io::Error {
@@ -120,12 +121,12 @@ fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data
     Ok(())
 }
 
-/// Waits for events, at most as many as there is room for, and adds what `any` makes of each, unless that is nothing.
-/// Whether there is still room though the kernel has filled it, and so may have more.
+/// Waits for events, at most as many as there is space for, and adds the result of `any` for each, unless that is
+/// `None`. Returns whether the kernel has filled the space, some of it is free again, and so there may be more.
 ///
-/// `usual` is a shorter way to the same, that need not know all events: it is inlined into each call.
+/// `usual` is a faster path to the same result, that need not translate all events: it is inlined into each call.
 ///
-/// The kernel writes into the room that our events will take, so there is no second buffer where its events
+/// The kernel writes into the space that our events will take, so there is no second buffer where its events
 /// [fit](FITS). They are no larger than ours then, so translating from the last to the first never overtakes what is
 /// still to be read.
 #[inline(always)]
@@ -137,7 +138,7 @@ pub(super) fn wait(
     any: impl Fn(&EpollEvent) -> Option<Event>,
 ) -> io::Result<bool> {
     if !FITS {
-        return wait_apart(epoll, events, timeout, any);
+        return wait_buffered(epoll, events, timeout, any);
     }
     let room = events.spare().min(MOST);
     let kernels = events.list().spare_capacity_mut().as_mut_ptr().cast();
@@ -152,7 +153,7 @@ pub(super) fn wait(
     Ok(made < found && found == room)
 }
 
-/// Translates the `found` events that the kernel has written behind those that are there; how many it made.
+/// Translates the `found` events that the kernel has written behind the existing ones. Returns how many it made.
 ///
 /// # Safety
 ///
@@ -187,7 +188,7 @@ unsafe fn translate(
 
 /// As [`wait`], with a buffer for the kernel's events.
 #[inline(never)]
-fn wait_apart(
+fn wait_buffered(
     epoll: BorrowedFd<'_>,
     events: &mut Events,
     timeout: Option<Duration>,
@@ -210,7 +211,7 @@ fn wait_apart(
     Ok(made < found && found == room)
 }
 
-/// Translates the first `left` of the `found` events at `ours`; how many there are then.
+/// Translates the first `left` of the `found` events at `ours`. Returns how many there are then.
 ///
 /// # Safety
 ///
@@ -238,7 +239,7 @@ unsafe fn translate_rest(
     made
 }
 
-/// The most that one call may ask for (`EP_MAX_EVENTS`: what fits in an `int` of bytes).
+/// The most that one call may request (`EP_MAX_EVENTS`: what fits in an `int` of bytes).
 const MOST: usize = libc::c_int::MAX as usize / mem::size_of::<EpollEvent>();
 
 #[cfg(test)]
@@ -249,7 +250,7 @@ mod tests {
     use super::*;
     use crate::readiness::{Readiness, Token};
 
-    /// Redox's events need it, and this machine's don't.
+    /// Redox's events need the buffer; those of the machine that runs this don't.
     #[test]
     fn a_buffer_apart_takes_as_many_as_there_is_room_for() {
         let epoll = create().unwrap();
@@ -258,7 +259,7 @@ mod tests {
                 let token = Token(raw.data() as usize);
                 is_known.then(|| Event::new(token, Readiness::WRITABLE, 0, raw.flags()))
             };
-            wait_apart(epoll.as_fd(), events, Some(Duration::ZERO), any).unwrap()
+            wait_buffered(epoll.as_fd(), events, Some(Duration::ZERO), any).unwrap()
         };
         let (one, other) = UnixStream::pair().unwrap();
         let flags = flags(Interest::WRITABLE);
@@ -277,7 +278,7 @@ mod tests {
 
         modify(epoll.as_fd(), one.as_raw_fd(), flags, 1).unwrap();
         assert!(wait(&mut events, false), "the kernel may have more");
-        assert!(!wait(&mut events, false), "it has told all");
+        assert!(!wait(&mut events, false), "it has reported all");
         assert!(events.is_empty());
     }
 }

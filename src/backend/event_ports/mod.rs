@@ -1,8 +1,10 @@
-//! Event ports: Solaris, and illumos' native way. One-shot: a descriptor whose event was fetched is associated with the
-//! port no more. What is associated when is in `logic::associations`, which is pure; the calls are in `sys`.
+//! Event ports: Solaris, and illumos beside its epoll. One-shot: a descriptor whose event was fetched is no longer
+//! associated with the port. `logic::port_state`, which is pure, has the associations; `sys` has the calls.
 //!
-//! Other threads may associate while one sleeps in the port, and the kernel takes that into account at once. A sleeper
-//! must be woken for one thing alone: a descriptor that nobody tells of, and that must be looked at from now on.
+//! Other threads may associate descriptors while one waits in the port, and the kernel takes that into account at once.
+//! The waiting thread must be notified only of a new recheck, since no event announces that.
+//!
+//! Invariant: every association is made with the lock on the registrations held.
 
 mod sys;
 
@@ -13,27 +15,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::sys::SystemPort;
-use super::select::{describe_bits, Select};
-use crate::backend::logic::ask::Ask;
-use crate::backend::logic::associations::{self, Associations};
+use super::poller::{describe_bits, Poller};
+use crate::backend::logic::poll_entry::PollEntry;
+use crate::backend::logic::port_state::{self, PortState};
 use crate::backend::logic::registrations::Registrations;
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 pub(crate) struct EventPorts {
     port: Arc<SystemPort>,
-    registrations: Registrations<Associations<SystemPort>>,
+    registrations: Registrations<PortState<SystemPort>>,
 }
 
-impl Select for EventPorts {
+impl Poller for EventPorts {
     fn new() -> io::Result<EventPorts> {
         let port = Arc::new(SystemPort::new()?);
-        Ok(EventPorts { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port })
+        Ok(EventPorts { registrations: Registrations::new(PortState::new(Arc::clone(&port))), port })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        associations::wait(&*self.port, &self.registrations, events, timeout)
+        port_state::wait(&*self.port, &self.registrations, events, timeout)
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -41,32 +43,20 @@ impl Select for EventPorts {
     }
 
     fn notify(&self) -> io::Result<()> {
-        associations::notify(&*self.port)
+        port_state::notify(&*self.port)
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
-        let (_table, key) = self.registrations.register(io, tracking, token, interest)?;
-        Ok(match tracking {
-            Tracking::Operations => Some(key),
-            Tracking::Levels => None,
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        let (_table, key) = self.registrations.register(io, registration)?;
+        Ok(match registration.tracking {
+            Tracking::Tracked => Some(key),
+            Tracking::Untracked => None,
         })
     }
 
-    fn reregister(
-        &self,
-        io: RawIo,
-        key: Option<WatchKey>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let (mut table, key) = self.registrations.find(io, key);
-        table.change(key?, |watch| watch.replace(token, interest))
+        table.change(key?, |watch| watch.replace(registration))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
@@ -76,7 +66,7 @@ impl Select for EventPorts {
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         let mut table = self.registrations.rearm(key, blocked);
-        if table.take_news_of_suspects() {
+        if table.take_new_rechecks() {
             drop(table);
             self.notify()?;
         }
@@ -87,8 +77,8 @@ impl Select for EventPorts {
         let _ = self.registrations.lock().remove(key);
     }
 
-    fn doubt(&self, key: WatchKey) {
-        self.registrations.lock().doubt(key);
+    fn allow_replacement(&self, key: WatchKey) {
+        self.registrations.lock().allow_replacement(key);
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

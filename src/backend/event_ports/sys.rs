@@ -2,8 +2,8 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into buffers of this module, as many entries as it is told, and what it hasn't written is
-//! never read. The `user` pointers are numbers that nobody follows.
+//! The kernel writes only into buffers of this module, at most as many entries as stated, and what it hasn't written is
+//! never read. The `user` pointers are numbers, which are never dereferenced.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -13,14 +13,14 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::backend::logic::ask::{Ask, Wanted};
-use crate::backend::logic::associations::{Found, Port};
+use crate::backend::logic::poll_entry::{PollEntry, PollMask};
+use crate::backend::logic::port_state::{Found, PortCalls};
 use crate::os::check;
 
 /// How many events one call fetches: they are on the stack, 32 bytes each.
 const KERNEL_BATCH: usize = 512;
 
-/// The longest sleep that is asked for at once; the caller comes again.
+/// The longest timeout of one call; the caller waits again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) struct SystemPort(OwnedFd);
@@ -41,10 +41,10 @@ impl PortEvent {
     }
 }
 
-impl Port for SystemPort {
-    fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()> {
+impl PortCalls for SystemPort {
+    fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()> {
         let (source, object) = (libc::PORT_SOURCE_FD, fd as libc::uintptr_t);
-        let events = libc::c_int::from(libc::pollfd::new(fd, wanted).events);
+        let events = libc::c_int::from(libc::pollfd::new(fd, mask).events);
         // SAFETY: the kernel checks `fd`, and only keeps `user`.
         check(unsafe {
             libc::port_associate(self.0.as_raw_fd(), source, object, events, user as *mut libc::c_void)
@@ -120,7 +120,7 @@ impl SystemPort {
     pub(super) fn new() -> io::Result<SystemPort> {
         // SAFETY: no memory is passed.
         let fd = check(unsafe { libc::port_create() })?;
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just made, and owned by nothing else.
         let port = unsafe { OwnedFd::from_raw_fd(fd) };
         // There is no flag to make it so at once: a fork and exec between inherits the descriptor.
         // SAFETY: no memory is passed.

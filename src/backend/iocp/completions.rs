@@ -1,45 +1,47 @@
-//! What overlapped operations need of a `Poll`: the port that they complete on, and a way to report sources whose
-//! readiness no kernel knows, because the program's own code makes it of operations that are done.
+//! The port that overlapped operations complete on, and the events of user sources: sources whose readiness no kernel
+//! knows, because the program's own code derives it from completed operations.
+//!
+//! Invariant: a source is in `ready` once, and only while it has readiness that wasn't reported.
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::windows::io::AsHandle;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::backend::logic::slab::{Key, Slab};
+use crate::backend::logic::slab::{Slab, SlabKey};
 use crate::os::{Port, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
 pub(crate) struct Completions {
     port: Port,
-    raised: Mutex<Raised>,
+    user_events: Mutex<UserEvents>,
 }
 
-/// Names a source whose readiness is raised by the program; never names another one later.
-pub(crate) type RaisedKey = Key;
+/// Names a user source, and never another one later.
+pub(crate) type UserEventKey = SlabKey;
 
-/// Whose operation goes on: it has the handle, and is kept so that the handle is open.
-pub(crate) trait Orphan: AsHandle + Send + Sync {}
+/// The owner of an operation's handle, kept so that the handle stays open.
+pub(crate) trait HandleOwner: AsHandle + Send + Sync {}
 
-impl<T: AsHandle + Send + Sync> Orphan for T {}
+impl<T: AsHandle + Send + Sync> HandleOwner for T {}
 
 #[derive(Default)]
-struct Raised {
-    sources: Slab<Source>,
-    /// Those with readiness that wasn't reported, the oldest first.
-    ready: VecDeque<Key>,
-    /// The poller must be notified of what becomes ready.
+struct UserEvents {
+    sources: Slab<UserSourceState>,
+    /// The sources with readiness that wasn't reported, the oldest first.
+    ready: VecDeque<SlabKey>,
+    /// Whether the polling thread must be notified of the next post.
     is_waiting: bool,
-    /// Operations whose owner has gone while the kernel still works for it, with a number to find them by.
-    orphans: Vec<(usize, Arc<dyn Orphan>, Ticket)>,
-    next_orphan: usize,
-    /// The `Poll` has gone: nobody hears of what becomes ready, and nothing is to go on.
+    /// Operations that go on after their source was dropped, each with a number to find it by.
+    detached: Vec<(usize, Arc<dyn HandleOwner>, Ticket)>,
+    next_detached: usize,
+    /// Whether the `Poll` was dropped: nothing is reported any more, and no operation may go on.
     is_closed: bool,
 }
 
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-struct Source {
+struct UserSourceState {
     token: Token,
     interest: Interest,
     pending: Readiness,
@@ -50,42 +52,42 @@ struct Source {
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
 impl Completions {
     pub(super) fn new() -> io::Result<Completions> {
-        Ok(Completions { port: Port::new()?, raised: Mutex::default() })
+        Ok(Completions { port: Port::new()?, user_events: Mutex::default() })
     }
 
-    /// The port of the operations.
+    /// Returns the port of the operations.
     pub(crate) fn port(&self) -> &Port {
         &self.port
     }
 
-    pub(crate) fn add(&self, token: Token, interest: Interest) -> RaisedKey {
-        let source = Source { token, interest, pending: Readiness::NONE, is_listed: false };
+    pub(crate) fn add(&self, token: Token, interest: Interest) -> UserEventKey {
+        let source = UserSourceState { token, interest, pending: Readiness::NONE, is_listed: false };
         self.lock().sources.insert(source)
     }
 
-    /// Replaces token and interest; what was raised and not reported is forgotten.
-    pub(crate) fn replace(&self, key: RaisedKey, token: Token, interest: Interest) {
+    /// Replaces token and interest, and discards what was posted and not reported.
+    pub(crate) fn replace(&self, key: UserEventKey, token: Token, interest: Interest) {
         if let Some(source) = self.lock().sources.get_mut(key) {
-            *source = Source { token, interest, pending: Readiness::NONE, ..*source };
+            *source = UserSourceState { token, interest, pending: Readiness::NONE, ..*source };
         }
     }
 
-    /// After this the source's token is reported no more.
-    pub(crate) fn remove(&self, key: RaisedKey) {
-        let mut raised = self.lock();
-        if raised.sources.remove(key).is_some_and(|source| source.is_listed) {
-            raised.ready.retain(|&listed| listed != key);
+    /// Ends the registration: the source's token is reported no more.
+    pub(crate) fn remove(&self, key: UserEventKey) {
+        let mut state = self.lock();
+        if state.sources.remove(key).is_some_and(|source| source.is_listed) {
+            state.ready.retain(|&listed| listed != key);
         }
     }
 
-    /// The source has become ready: the next wait, or the one that is under way, reports what of it is of interest.
-    /// `NotFound`: the `Poll` has gone.
-    pub(crate) fn raise(&self, key: RaisedKey, readiness: Readiness) -> io::Result<()> {
-        let mut raised = self.lock();
-        if raised.is_closed {
+    /// Makes a source ready: the `wait` in progress, or else the next one, reports the part that is of interest. Fails
+    /// with `NotFound` if the `Poll` was dropped.
+    pub(crate) fn post(&self, key: UserEventKey, readiness: Readiness) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.is_closed {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let Some(source) = raised.sources.get_mut(key) else {
+        let Some(source) = state.sources.get_mut(key) else {
             return Ok(());
         };
         let of_interest = readiness
@@ -96,62 +98,63 @@ impl Completions {
         }
         source.pending = source.pending.union(of_interest);
         if !std::mem::replace(&mut source.is_listed, true) {
-            raised.ready.push_back(key);
+            state.ready.push_back(key);
         }
-        let must_notify = std::mem::take(&mut raised.is_waiting);
-        drop(raised);
+        let must_notify = std::mem::take(&mut state.is_waiting);
+        drop(state);
         if must_notify {
             self.port.notify()?;
         }
         Ok(())
     }
 
-    /// An operation goes on though its owner has gone. It is cancelled when the `Poll` goes, or now if that has gone
-    /// first; else its end must be told by [`forget`](Completions::forget), with the number that this answers.
-    pub(crate) fn adopt(&self, orphan: Arc<dyn Orphan>, ticket: Ticket) -> usize {
-        let mut raised = self.lock();
-        let number = raised.next_orphan;
-        raised.next_orphan = number.wrapping_add(1);
-        if raised.is_closed {
-            ticket.cancel(orphan.as_handle());
+    /// Keeps an operation whose source was dropped. It is cancelled when the `Poll` is dropped, or at once if that has
+    /// happened already. Returns a number for [`forget_detached`](Completions::forget_detached), which must be called
+    /// when the operation ends.
+    pub(crate) fn detach(&self, owner: Arc<dyn HandleOwner>, ticket: Ticket) -> usize {
+        let mut state = self.lock();
+        let number = state.next_detached;
+        state.next_detached = number.wrapping_add(1);
+        if state.is_closed {
+            ticket.cancel(owner.as_handle());
         } else {
-            raised.orphans.push((number, orphan, ticket));
+            state.detached.push((number, owner, ticket));
         }
         number
     }
 
-    pub(crate) fn forget(&self, number: usize) {
-        self.lock().orphans.retain(|(other, ..)| *other != number);
+    pub(crate) fn forget_detached(&self, number: usize) {
+        self.lock().detached.retain(|(other, ..)| *other != number);
     }
 
-    /// The `Poll` goes: ends what goes on without an owner, now and later.
+    /// Cancels the detached operations, now and later, because the `Poll` is being dropped.
     pub(super) fn close(&self) {
-        let orphans = {
-            let mut raised = self.lock();
-            raised.is_closed = true;
-            std::mem::take(&mut raised.orphans)
+        let detached = {
+            let mut state = self.lock();
+            state.is_closed = true;
+            std::mem::take(&mut state.detached)
         };
-        for (_, orphan, ticket) in &orphans {
-            ticket.cancel(orphan.as_handle());
+        for (_, owner, ticket) in &detached {
+            ticket.cancel(owner.as_handle());
         }
     }
 
-    /// The poller goes to sleep, unless this answers `false`: something is ready already.
+    /// Notes that the polling thread is about to block. Returns `false` if something is ready already.
     pub(super) fn may_sleep(&self) -> bool {
-        let mut raised = self.lock();
-        raised.is_waiting = raised.ready.is_empty();
-        raised.is_waiting
+        let mut state = self.lock();
+        state.is_waiting = state.ready.is_empty();
+        state.is_waiting
     }
 
-    /// Reports what was raised, as far as there is room; whether there was room for all. The poller is awake.
+    /// Reports what was posted, as far as `events` has space. Returns whether there was space for all.
     pub(super) fn report(&self, events: &mut Events, origin: u8) -> bool {
-        let mut raised = self.lock();
-        raised.is_waiting = false;
+        let mut state = self.lock();
+        state.is_waiting = false;
         while events.spare() > 0 {
-            let Some(key) = raised.ready.pop_front() else {
+            let Some(key) = state.ready.pop_front() else {
                 return true;
             };
-            if let Some(source) = raised.sources.get_mut(key) {
+            if let Some(source) = state.sources.get_mut(key) {
                 source.is_listed = false;
                 let readiness = std::mem::replace(&mut source.pending, Readiness::NONE);
                 if !readiness.is_none() {
@@ -159,10 +162,10 @@ impl Completions {
                 }
             }
         }
-        raised.ready.is_empty()
+        state.ready.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Raised> {
-        self.raised.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, UserEvents> {
+        self.user_events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

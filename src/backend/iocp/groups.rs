@@ -1,5 +1,7 @@
-//! Handles of the driver, each shared by some sockets: one for all would make each cancellation walk through all
-//! polls, one for each would double the handles.
+//! Handles of the AFD driver, each shared by some sockets. With one for all, each cancellation would walk through all
+//! polls; one for each would double the handles.
+//!
+//! Invariant: a group has at most [`MEMBERS`] sockets, and is in `with_room` while it has fewer.
 
 use std::io;
 use std::sync::Arc;
@@ -12,12 +14,12 @@ const MEMBERS: u32 = 32;
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Vec<Group>,
-    /// Groups with room for more, the one that is filled next last.
+    /// Groups with space for more sockets; the last one is filled next.
     with_room: Vec<u32>,
 }
 
 struct Group {
-    /// Open while there are members, or polls on their way back.
+    /// Open while there are members, or polls whose packets are on their way back.
     afd: Option<Arc<Afd>>,
     members: u32,
 }

@@ -1,16 +1,18 @@
-//! What tells that a raw socket was closed. Invariant: a guard's request is with the kernel, or here, or given up.
+//! Detects that a raw socket was closed.
+//!
+//! Invariant: a guard's request is with the kernel, or here, or given up.
 
 use std::mem;
 use std::sync::Arc;
 
-use super::sys::{self, Afd, Aim, Answer, BaseSocket, Poll};
-use crate::backend::logic::afd_words;
+use super::sys::{self, Afd, BaseSocket, Outcome, PollBody, Purpose};
+use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::WatchKey;
 use crate::os::{Port, Request, Ticket};
 
-/// A second poll of a raw socket, for the socket's end alone. It goes on for as long as the registration, so that a
-/// socket that is closed without deregistration is known to be, whatever was reported or is asked of it. It is on
-/// another handle than the first, since two polls of one socket on one handle take away each other's answers.
+/// A second poll of a raw socket, for the socket's close alone. It lasts as long as the registration, so that a close
+/// without deregistration is noticed, whatever else was reported or is polled. It uses another handle than the first
+/// poll, since two polls of one socket on one handle take away each other's results.
 pub(super) struct Guard {
     afd: Arc<Afd>,
     pub(super) group: u32,
@@ -18,58 +20,58 @@ pub(super) struct Guard {
 }
 
 enum GuardState {
-    With(Ticket),
-    /// Cancelled, to see whether its socket is open: if so it is to be started again.
-    Cancelled,
-    /// It was cancelled and is back: the socket was open.
-    Back(Request<Poll>),
+    InFlight(Ticket),
+    /// Cancelled, to see whether its socket is open. If it is, the guard is started again.
+    Checking,
+    /// With this process: its socket was open.
+    Idle(Request<PollBody>),
     /// The kernel refuses it.
-    Off,
+    Refused,
 }
 
 impl Guard {
     pub(super) fn new(port: &Port, key: WatchKey, socket: BaseSocket, group: u32, afd: Arc<Afd>) -> Guard {
-        let request = Poll::new(&afd, key, Aim::Close);
-        let mut guard = Guard { afd, group, state: GuardState::Back(request) };
+        let request = PollBody::new(&afd, key, Purpose::Close);
+        let mut guard = Guard { afd, group, state: GuardState::Idle(request) };
         guard.start(port, socket);
         guard
     }
 
     /// Starts it, unless it is with the kernel or was given up.
     pub(super) fn start(&mut self, port: &Port, socket: BaseSocket) {
-        self.state = match mem::replace(&mut self.state, GuardState::Off) {
-            GuardState::Back(request) => match sys::start(request, port, socket, afd_words::LOCAL_CLOSE) {
-                Ok(ticket) => GuardState::With(ticket),
-                Err(_refused) => GuardState::Off,
+        self.state = match mem::replace(&mut self.state, GuardState::Refused) {
+            GuardState::Idle(request) => match sys::start(request, port, socket, afd_flags::LOCAL_CLOSE) {
+                Ok(ticket) => GuardState::InFlight(ticket),
+                Err(_refused) => GuardState::Refused,
             },
             other => other,
         };
     }
 
-    /// Cancels it, to see how it ends.
-    pub(super) fn challenge(&mut self) {
+    /// Cancels it, since how it ends shows whether its socket is open.
+    pub(super) fn start_check(&mut self) {
         self.cancel();
-        if matches!(self.state, GuardState::With(_)) {
-            self.state = GuardState::Cancelled;
+        if matches!(self.state, GuardState::InFlight(_)) {
+            self.state = GuardState::Checking;
         }
     }
 
-    pub(super) fn is_challenged(&self) -> bool {
-        matches!(self.state, GuardState::Cancelled)
+    pub(super) fn is_checking(&self) -> bool {
+        matches!(self.state, GuardState::Checking)
     }
 
     pub(super) fn cancel(&self) {
-        if let GuardState::With(ticket) = &self.state {
+        if let GuardState::InFlight(ticket) = &self.state {
             sys::cancel(ticket, &self.afd);
         }
     }
 
-    /// It has come back, and the socket is open.
-    pub(super) fn is_back(&mut self, poll: Request<Poll>, answer: Answer) {
-        self.state = match answer {
-            Answer::Cancelled => GuardState::Back(poll),
-            // Started again it might say so for ever.
-            _ => GuardState::Off,
+    /// Takes back the request of a socket that is open.
+    pub(super) fn take_back(&mut self, poll: Request<PollBody>, outcome: Outcome) {
+        self.state = match outcome {
+            Outcome::Cancelled => GuardState::Idle(poll),
+            // Started again, it might fail the same way for ever.
+            _ => GuardState::Refused,
         };
     }
 }

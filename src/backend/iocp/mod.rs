@@ -1,16 +1,18 @@
 //! AFD polls on an I/O completion port: Windows.
 //!
-//! Each armed socket has one poll with the kernel, which is answered once and then forgotten. What a poll asks can't
-//! be changed: to ask for more it is cancelled and started anew, once its packet is back; a second poll beside it
-//! would take away answers from the first (Windows 10, Server 2019).
+//! Each armed socket has one poll with the kernel, which reports once and then ends. A poll can't be changed: to ask
+//! for more it is cancelled, and started again when its packet is back. A second poll beside it would take results from
+//! the first (Windows 10, Server 2019).
 //!
-//! Changes that come while nobody waits are collected, so that a read and a write that both block cost one poll.
+//! Changes that come while no thread waits are collected, so that a read and a write that both block cost one poll.
+//!
+//! Invariant: the lock on [`Sockets`] is not held during a probe or a wait, nor while a source's own code runs.
 
 mod completions;
 mod groups;
 mod guard;
+mod sockets;
 mod sys;
-mod table;
 
 use std::fmt;
 use std::io;
@@ -19,34 +21,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::completions::{Completions, RaisedKey};
+pub(crate) use self::completions::{Completions, UserEventKey};
+use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
-use self::table::{Holder, Place, Table};
-use super::select::{describe_bits, Select};
-use crate::backend::logic::afd_words;
-use crate::backend::logic::watch::{Blocked, Tracking, Watch, WatchKey};
+use super::poller::{describe_bits, Poller};
+use crate::backend::logic::afd_flags;
+use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Packet, RawIo};
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 pub(crate) struct Iocp {
-    table: Mutex<Table>,
-    /// Looks at sockets, without a packet. Beside the table: its lock isn't held meanwhile.
-    looker: Afd,
-    /// Shared with sources whose operations may be under way after the `Poll` has gone.
+    sockets: Mutex<Sockets>,
+    /// Probes sockets without a packet. It is beside `sockets`, whose lock isn't held meanwhile.
+    prober: Afd,
+    /// Shared with sources whose operations may go on after the `Poll` was dropped.
     completions: Arc<Completions>,
 }
 
-/// How often a `wait` that must not sleep looks again for the answers to what was asked anew. The kernel cancels a
-/// poll within the call; this is for one that takes its time.
+/// How often a `wait` that must not block asks again for the results of polls that were restarted. The kernel cancels a
+/// poll within the call; this is for a kernel that takes longer.
 const ROUNDS: usize = 50;
 const ROUND: Duration = Duration::from_millis(1);
 
-impl Select for Iocp {
+impl Poller for Iocp {
     fn new() -> io::Result<Iocp> {
         Ok(Iocp {
-            table: Mutex::new(Table::new()),
-            looker: Afd::synchronous()?,
+            sockets: Mutex::new(Sockets::new()),
+            prober: Afd::synchronous()?,
             completions: Arc::new(Completions::new()?),
         })
     }
@@ -70,60 +72,48 @@ impl Select for Iocp {
         self.completions.port().notify()
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
         let base = BaseSocket::of(io)?;
-        let insert = || self.lock().insert(self.completions.port(), (io, base), tracking, token, interest);
+        let insert = || self.lock().insert(self.completions.port(), (io, base), registration);
         let key = match insert() {
             Err(e) if e.raw_os_error() == Some(sys::ALREADY_EXISTS) && self.was_closed(io) => insert()?,
             result => result?,
         };
-        Ok(match tracking {
-            Tracking::Operations => Some(key),
-            Tracking::Levels => None,
+        Ok(match registration.tracking {
+            Tracking::Tracked => Some(key),
+            Tracking::Untracked => None,
         })
     }
 
-    fn reregister(
-        &self,
-        io: RawIo,
-        key: Option<WatchKey>,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        self.change(Place::of(io, key), |watch| watch.replace(token, interest))
+    fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        self.change(Lookup::of(io, key), |watch| watch.replace(registration))
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
-        self.lock().remove(Place::of(io, key))
+        self.lock().remove(Lookup::of(io, key))
     }
 
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        // An error: deregistered meanwhile, so there is nothing to arm.
-        let _ = match blocked.leaves_doubt() {
+        // An error means that it was deregistered meanwhile, so there is nothing to arm.
+        let _ = match blocked.needs_recheck() {
             true => {
-                let suspect = self.lock().rearm_doubtful(key, blocked);
-                match suspect {
-                    // What blocked shows now, and needn't wait for the poller to look.
-                    Some(suspect) => {
-                        let words = self.looker.look(suspect.base, afd_words::asked(suspect.suspect)).ok();
-                        self.then_update(|table| table.acquit(&suspect, words))
+                let probe = self.lock().rearm_with_probe(key, blocked);
+                match probe {
+                    // A probe shows at once what has blocked, without waiting for the polling thread.
+                    Some(probe) => {
+                        let flags = self.prober.probe(probe.base, afd_flags::flags(probe.directions)).ok();
+                        self.then_update(|sockets| sockets.arm_used_up(&probe, flags))
                     }
-                    None => self.change(Place::Key(key), |_| ()),
+                    None => self.change(Lookup::Key(key), |_| ()),
                 }
             }
-            false => self.change(Place::Key(key), |watch| watch.rearm(blocked)),
+            false => self.change(Lookup::Key(key), |watch| watch.rearm(blocked)),
         };
         Ok(())
     }
 
     fn abandon(&self, key: WatchKey) {
-        let _ = self.lock().remove(Place::Key(key));
+        let _ = self.lock().remove(Lookup::Key(key));
     }
 
     fn end(&self) {
@@ -131,15 +121,15 @@ impl Select for Iocp {
     }
 
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        describe_bits(raw, &afd_words::NAMES, f)
+        describe_bits(raw, &afd_flags::NAMES, f)
     }
 }
 
-/// What a round does beside asking the kernel, and when.
-struct Turn {
-    /// How long the kernel may sleep.
+/// How one round of a wait proceeds.
+struct RoundPlan {
+    /// How long the kernel may block.
     sleeps: Option<Duration>,
-    suspects_come_last: bool,
+    rechecks_come_last: bool,
 }
 
 impl Iocp {
@@ -152,7 +142,7 @@ impl Iocp {
         let before = events.len();
         let mut timeout = timeout;
         for _ in 0..ROUNDS {
-            let Turn { sleeps, suspects_come_last } = self.begin(events, before, timeout);
+            let RoundPlan { sleeps, rechecks_come_last } = self.begin(events, before, timeout);
             if events.spare() == 0 {
                 return Ok(());
             }
@@ -162,11 +152,11 @@ impl Iocp {
             if events.len() > before {
                 return Ok(());
             }
-            // Notifications, or answers that concern nobody any more, may have taken the room of events; suspects may
-            // not have been looked at. And who asks without sleeping is to hear of what is ready now, though it was
-            // asked anew a moment ago.
+            // Notifications, or results that no longer concern a registration, may have taken the space of events; some
+            // rechecks may be outstanding. And a `wait` that doesn't block must report what is ready now, though its
+            // poll was restarted a moment ago.
             let may_have_more =
-                batch.is_full() || suspects_come_last || (!is_settled && timeout == Some(Duration::ZERO));
+                batch.is_full() || rechecks_come_last || (!is_settled && timeout == Some(Duration::ZERO));
             if !may_have_more {
                 return Ok(());
             }
@@ -175,48 +165,48 @@ impl Iocp {
         Ok(())
     }
 
-    /// Before the kernel is called.
-    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> Turn {
-        let mut table = self.lock();
-        // What had no room comes first, and what has filled it last. Who is late because of that comes with the next
-        // call, which is made at once.
-        if mem::take(&mut table.raised_had_no_room) {
+    /// Reports what needs no kernel, submits what has changed, and plans the round.
+    fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> RoundPlan {
+        let mut sockets = self.lock();
+        // Events that found no space come first, and those that filled it come last. An event that is late for that
+        // reason comes with the next call, which is made at once.
+        if mem::take(&mut sockets.user_events_left) {
             self.completions.report(events, Backend::Iocp as u8);
         }
-        let suspects_come_last = mem::take(&mut table.suspects_filled_room);
+        let rechecks_come_last = mem::take(&mut sockets.rechecks_filled_events);
         let mut limit = Some(Duration::ZERO);
-        if !suspects_come_last && events.spare() > 0 {
-            (table, limit) = self.look_at_suspects(table, events);
-            table.suspects_filled_room = events.spare() == 0;
+        if !rechecks_come_last && events.spare() > 0 {
+            (sockets, limit) = self.probe_all(sockets, events);
+            sockets.rechecks_filled_events = events.spare() == 0;
         }
         loop {
-            // A report changes what is to be asked, and what is refused is to be reported.
-            table.report_owed(events);
-            if !table.update_next(self.completions.port()) {
+            // A report changes the flags to poll for, and a poll that is refused is reported.
+            sockets.report_deferred(events);
+            if !sockets.update_next(self.completions.port()) {
                 break;
             }
-            // Others may have the lock in between.
-            drop(table);
-            table = self.lock();
+            // Other threads may take the lock in between.
+            drop(sockets);
+            sockets = self.lock();
         }
         let sleeps = if events.len() > before || timeout == Some(Duration::ZERO) {
-            Some(if table.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
+            Some(if sockets.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
         } else if !self.completions.may_sleep() {
             Some(Duration::ZERO)
         } else {
-            table.poller_sleeps(true);
+            sockets.set_waiting(true);
             match (timeout, limit) {
                 (Some(timeout), Some(limit)) => Some(timeout.min(limit)),
                 (timeout, limit) => timeout.or(limit),
             }
         };
-        Turn { sleeps, suspects_come_last }
+        RoundPlan { sleeps, rechecks_come_last }
     }
 
-    /// After the kernel was called: reports what it has said. Whether nothing is being asked anew.
+    /// Reports what the kernel has returned. Returns whether no poll is being restarted.
     fn end(&self, batch: &mut Batch, events: &mut Events) -> bool {
-        let mut table = self.lock();
-        table.poller_sleeps(false);
+        let mut sockets = self.lock();
+        sockets.set_waiting(false);
         while let Some(packet) = batch.next() {
             let Packet::Returned(returned) = packet else {
                 continue;
@@ -224,71 +214,71 @@ impl Iocp {
             match returned.downcast() {
                 Ok(poll) => {
                     let mut now = None;
-                    if let Some((base, words)) = table.doubts(&poll) {
-                        drop(table);
-                        now = Some(self.looker.look(base, words).unwrap_or(words));
-                        table = self.lock();
+                    if let Some((base, flags)) = sockets.stale_flags(&poll) {
+                        drop(sockets);
+                        now = Some(self.prober.probe(base, flags).unwrap_or(flags));
+                        sockets = self.lock();
                     }
-                    table.answer(poll, now, events);
+                    sockets.apply(poll, now, events);
                 }
                 Err(other) => {
-                    // Its owner may call us.
-                    drop(table);
+                    // Its owner may call this selector.
+                    drop(sockets);
                     other.deliver();
-                    table = self.lock();
+                    sockets = self.lock();
                 }
             }
         }
-        table.raised_had_no_room = !self.completions.report(events, Backend::Iocp as u8);
-        table.is_settled()
+        sockets.user_events_left = !self.completions.report(events, Backend::Iocp as u8);
+        sockets.is_settled()
     }
 
-    /// Looks at the suspects, and reports those that are due; when to look again. The lock is free while the kernel is
-    /// asked.
-    fn look_at_suspects<'a>(
+    /// Rechecks sockets, and reports those that are due. Returns when the next recheck is due. The lock is released
+    /// during each probe.
+    fn probe_all<'a>(
         &'a self,
-        mut table: MutexGuard<'a, Table>,
+        mut sockets: MutexGuard<'a, Sockets>,
         events: &mut Events,
-    ) -> (MutexGuard<'a, Table>, Option<Duration>) {
-        if !table.has_suspects() {
-            return (table, None);
+    ) -> (MutexGuard<'a, Sockets>, Option<Duration>) {
+        if !sockets.has_rechecks() {
+            return (sockets, None);
         }
         let now = Instant::now();
         let mut again: Option<Instant> = None;
-        while let Some(suspect) = table.next_suspect() {
-            drop(table);
-            let words = self.looker.look(suspect.base, afd_words::asked(suspect.suspect));
-            table = self.lock();
-            if let Some(due) = table.looked(&suspect, words, now, events) {
+        while let Some(probe) = sockets.next_probe() {
+            drop(sockets);
+            let flags = self.prober.probe(probe.base, afd_flags::flags(probe.directions));
+            sockets = self.lock();
+            if let Some(due) = sockets.apply_probe(&probe, flags, now, events) {
                 again = Some(again.map_or(due, |again| again.min(due)));
             }
             if events.spare() == 0 {
-                table.cut_round();
-                return (table, Some(Duration::ZERO));
+                sockets.cut_round();
+                return (sockets, Some(Duration::ZERO));
             }
         }
-        (table, again.map(|again| again.saturating_duration_since(now)))
+        (sockets, again.map(|again| again.saturating_duration_since(now)))
     }
 
-    /// Whether the socket that is registered under this number was closed since, so that the number is another's now.
-    /// Then its registration has ended when this returns.
+    /// Returns whether the socket that is registered under this number was closed since, so that the number belongs to
+    /// another one now. Then its registration has ended.
     ///
-    /// The old socket's guard tells. Its packet may be taken by another thread that polls; and this one may take
-    /// packets of other sockets, which are kept for the poller.
+    /// The guard of the old socket shows that. Another polling thread may take its packet; and this thread may take
+    /// packets of other sockets, which it keeps for the polling thread.
     #[cold]
     fn was_closed(&self, io: RawIo) -> bool {
-        /// The kernel cancels a poll within the call, more or less.
+        /// A kernel cancels a poll within the call, or soon after.
         const LONGEST: Duration = Duration::from_secs(1);
         let port = self.completions.port();
         let mut batch = Batch::default();
         let start = Instant::now();
-        let mut holder = self.lock().challenge(io);
+        let mut liveness = self.lock().check_liveness(io);
         let was_closed = loop {
-            let key = match holder {
-                Holder::Gone => break true,
-                Holder::Open => break false,
-                Holder::Asked(_) if start.elapsed() > LONGEST => break false,
-                Holder::Asked(key) => key,
+            let key = match liveness {
+                Liveness::Closed => break true,
+                Liveness::Open => break false,
+                Liveness::Pending(_) if start.elapsed() > LONGEST => break false,
+                Liveness::Pending(key) => key,
             };
             if port.wait(&mut batch, 64, Some(Duration::ZERO)).is_err() {
                 break false;
@@ -301,62 +291,63 @@ impl Iocp {
                 };
                 match returned.downcast() {
                     Ok(poll) => {
-                        let mut table = self.lock();
-                        if let Some(said) = table.settle(poll) {
-                            table.owe(said);
+                        let mut sockets = self.lock();
+                        if let Some(result) = sockets.settle(poll) {
+                            sockets.defer(result);
                         }
                     }
                     Err(other) => other.deliver(),
                 }
             }
             if found {
-                // That was the poller's. If it fails, the next `wait` finds what is owed.
+                // These belong to the polling thread. If the notification fails, the next `wait` finds the deferred
+                // results.
                 let _ = self.notify();
             } else {
                 thread::yield_now();
             }
-            holder = self.lock().has_met(key, port);
+            liveness = self.lock().liveness_of(key, port);
         };
-        if self.lock().take_sleeper_is_behind() {
+        if self.lock().take_must_notify() {
             let _ = self.notify();
         }
         was_closed
     }
 
-    fn change(&self, place: Place, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
-        self.then_update(|table| table.change(place, change))
+    fn change(&self, lookup: Lookup, change: impl FnOnce(&mut Watch)) -> io::Result<()> {
+        self.then_update(|sockets| sockets.change(lookup, change))
     }
 
-    /// Changes the registration of a slot, and sees to it that a poller that sleeps takes notice.
-    fn then_update(&self, change: impl FnOnce(&mut Table) -> io::Result<u32>) -> io::Result<()> {
-        let mut table = self.lock();
-        let slot = change(&mut table)?;
-        if table.must_update_at_once(slot) {
-            table.update(self.completions.port(), slot);
+    /// Changes the registration of a slot, and ensures that a waiting thread takes the change into account.
+    fn then_update(&self, change: impl FnOnce(&mut Sockets) -> io::Result<u32>) -> io::Result<()> {
+        let mut sockets = self.lock();
+        let slot = change(&mut sockets)?;
+        if sockets.must_update_at_once(slot) {
+            sockets.update(self.completions.port(), slot);
         }
-        if table.take_sleeper_is_behind() {
-            drop(table);
+        if sockets.take_must_notify() {
+            drop(sockets);
             return self.notify();
         }
         Ok(())
     }
 
-    /// Takes back what has come in, without a report; whether there was anything.
+    /// Takes back the packets that have arrived, without a report. Returns whether there were any.
     fn drain(&self, batch: &mut Batch) -> io::Result<bool> {
         self.completions.port().wait(batch, usize::MAX, Some(Duration::ZERO))?;
         let mut found = false;
         while let Some(packet) = batch.next() {
             found = true;
             if let Packet::Returned(returned) = packet {
-                // A source that has outlived us must learn of its operation's end.
+                // A source that outlives the selector must learn that its operation has ended.
                 returned.deliver();
             }
         }
         Ok(found)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Sockets> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -364,8 +355,8 @@ impl Drop for Iocp {
     fn drop(&mut self) {
         self.lock().cancel_all();
         self.completions.close();
-        // Whoever shares the port may keep it for long: what was cancelled is freed now. What the kernel takes its
-        // time for is freed with the port.
+        // A source may keep the port for long, so what was cancelled is freed now. What the kernel hasn't returned yet
+        // is freed with the port.
         let mut batch = self.lock().lend_batch();
         while let Ok(true) = self.drain(&mut batch) {}
     }

@@ -1,10 +1,10 @@
-//! The ancillary function driver (AFD): what Winsock is made of, and the only part of the kernel that can poll a
-//! socket without a thread of its own.
+//! The calls of the ancillary function driver (AFD), which implements Winsock, and is the only part of the kernel that
+//! polls a socket without a thread for it.
 //!
 //! # Safety
 //!
-//! A poll's memory is a [`Request`]'s body, so it is the kernel's until the poll's packet is back. A look is over when
-//! its call is, and borrows its caller's stack.
+//! A poll's memory is a [`Request`]'s body, so it belongs to the kernel until the poll's packet is back. A probe ends
+//! with its call, and borrows its caller's stack.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -43,7 +43,7 @@ pub(super) const NOT_FOUND: i32 = windows_sys::Win32::Foundation::ERROR_FILE_NOT
 pub(super) struct Afd(OwnedHandle);
 
 impl Afd {
-    /// For polls, which complete on `port`.
+    /// Opens a handle for polls, which complete on `port`.
     pub(super) fn new(port: &Port) -> io::Result<Afd> {
         let afd = Afd::open(0)?;
         port.attach(afd.0.as_handle())?;
@@ -53,13 +53,13 @@ impl Afd {
         Ok(afd)
     }
 
-    /// For looks.
+    /// Opens a handle for probes.
     pub(super) fn synchronous() -> io::Result<Afd> {
         Afd::open(FILE_SYNCHRONOUS_IO_NONALERT)
     }
 
     fn open(options: u32) -> io::Result<Afd> {
-        // The driver doesn't care what comes after its own name.
+        // The driver ignores what follows its own name.
         let mut name: Vec<u16> = r"\Device\Afd\Wakeful".encode_utf16().collect();
         let bytes = (name.len() * 2) as u16;
         let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: name.as_mut_ptr() };
@@ -92,88 +92,88 @@ impl Afd {
         if is_failure(status) {
             return Err(status_error(status));
         }
-        // SAFETY: just made, and nobody else's.
+        // SAFETY: just made, and owned by nothing else.
         Ok(Afd(unsafe { OwnedHandle::from_raw_handle(handle) }))
     }
 
-    /// What of `words` holds for a socket now.
-    pub(super) fn look(&self, socket: BaseSocket, words: u32) -> io::Result<u32> {
-        let mut question = Question::new(socket, words, 0);
+    /// Returns those of `flags` that hold for a socket now.
+    pub(super) fn probe(&self, socket: BaseSocket, flags: u32) -> io::Result<u32> {
+        let mut info = PollInfo::new(socket, flags, 0);
         let mut block = empty_block();
         // SAFETY: see below.
-        let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut question) };
+        let status = unsafe { ioctl(&self.0, &mut block, ptr::null_mut(), &mut info) };
         if status == STATUS_PENDING {
-            // The handle is synchronous, so this isn't reached; but `question` must not end before the operation.
+            // The handle is synchronous, so this isn't reached; but `info` must not end before the operation.
             // SAFETY: the handle is open, and nothing else waits on it.
             unsafe { WaitForSingleObject(self.0.as_raw_handle(), INFINITE) };
         } else if is_failure(status) {
             return Err(status_error(status));
         }
-        Ok(question.answer(block.Information))
+        Ok(info.found(block.Information))
     }
 }
 
 /// A poll of one socket, as the body of its request.
-pub(super) struct Poll {
-    question: Question,
+pub(super) struct PollBody {
+    info: PollInfo,
     key: WatchKey,
-    aim: Aim,
-    /// Open for as long as the poll is with the kernel.
+    purpose: Purpose,
+    /// Open while the poll is with the kernel.
     afd: Arc<Afd>,
 }
 
-/// What a poll is to tell.
+/// What a poll waits for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Aim {
+pub(super) enum Purpose {
     Readiness,
-    /// That the socket was closed, and nothing else.
+    /// The close of the socket, and nothing else.
     Close,
 }
 
-impl Body for Poll {
-    /// Only the table takes polls.
-    fn returned(_: Request<Poll>) {}
+impl Body for PollBody {
+    /// `Sockets` takes every poll, so none arrives here.
+    fn returned(_: Request<PollBody>) {}
 }
 
-/// What has become of a poll.
-pub(super) enum Answer {
-    Words(u32),
+/// How a poll has ended.
+pub(super) enum Outcome {
+    Flags(u32),
     Cancelled,
     Failed,
 }
 
-impl Poll {
-    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey, aim: Aim) -> Request<Poll> {
-        let question = Question::new(BaseSocket(0), 0, 0);
-        Request::new(Poll { question, key, aim, afd: Arc::clone(afd) })
+impl PollBody {
+    pub(super) fn new(afd: &Arc<Afd>, key: WatchKey, purpose: Purpose) -> Request<PollBody> {
+        let info = PollInfo::new(BaseSocket(0), 0, 0);
+        Request::new(PollBody { info, key, purpose, afd: Arc::clone(afd) })
     }
 
     pub(super) fn key(&self) -> WatchKey {
         self.key
     }
 
-    pub(super) fn aim(&self) -> Aim {
-        self.aim
+    pub(super) fn purpose(&self) -> Purpose {
+        self.purpose
     }
 }
 
-/// Polls `socket` until one of `words` holds.
+/// Starts a poll of `socket` that ends when one of `flags` holds.
 pub(super) fn start(
-    mut request: Request<Poll>,
+    mut request: Request<PollBody>,
     port: &Port,
     socket: BaseSocket,
-    words: u32,
-) -> Result<Ticket, (Request<Poll>, io::Error)> {
+    flags: u32,
+) -> Result<Ticket, (Request<PollBody>, io::Error)> {
     let poll = request.body_mut();
-    poll.question = Question::new(socket, words, i64::MAX);
+    poll.info = PollInfo::new(socket, flags, i64::MAX);
     let afd = Arc::clone(&poll.afd);
     // SAFETY: one operation, whose memory is the body's. The handle is attached to the port that it was made with.
     // AFD sends a packet unless it fails at once.
     unsafe {
         request.lend(port, |overlapped, body| {
-            let question = ptr::addr_of_mut!((*body).question);
+            let info = ptr::addr_of_mut!((*body).info);
             // An OVERLAPPED begins with the fields of a status block.
-            let status = ioctl(&afd.0, overlapped.cast(), overlapped.cast(), question);
+            let status = ioctl(&afd.0, overlapped.cast(), overlapped.cast(), info);
             if is_failure(status) {
                 Err(status_error(status))
             } else {
@@ -187,26 +187,26 @@ pub(super) fn cancel(ticket: &Ticket, afd: &Afd) {
     ticket.cancel(afd.0.as_handle());
 }
 
-pub(super) fn answer(request: &Request<Poll>) -> Answer {
+pub(super) fn outcome(request: &Request<PollBody>) -> Outcome {
     match request.status() {
-        STATUS_CANCELLED => Answer::Cancelled,
-        status if is_failure(status) => Answer::Failed,
-        _ => Answer::Words(request.body().question.answer(request.information())),
+        STATUS_CANCELLED => Outcome::Cancelled,
+        status if is_failure(status) => Outcome::Failed,
+        _ => Outcome::Flags(request.body().info.found(request.information())),
     }
 }
 
 /// # Safety
 ///
-/// The memory must be valid until the operation has ended, which it hasn't if this answers `STATUS_PENDING`, or if a
+/// The memory must be valid until the operation has ended. It has not ended if this returns `STATUS_PENDING`, or if a
 /// packet comes.
 unsafe fn ioctl(
     afd: &OwnedHandle,
     block: *mut IO_STATUS_BLOCK,
     context: *const std::ffi::c_void,
-    question: *mut Question,
+    info: *mut PollInfo,
 ) -> NTSTATUS {
-    let size = mem::size_of::<Question>() as u32;
-    // SAFETY: the caller's promise. The answer is written over the question.
+    let size = mem::size_of::<PollInfo>() as u32;
+    // SAFETY: the caller's promise. The result overwrites the input.
     unsafe {
         (*block).Anonymous.Status = STATUS_PENDING;
         NtDeviceIoControlFile(
@@ -216,47 +216,47 @@ unsafe fn ioctl(
             context,
             block,
             IOCTL_AFD_POLL,
-            question.cast(),
+            info.cast(),
             size,
-            question.cast(),
+            info.cast(),
             size,
         )
     }
 }
 
-/// `AFD_POLL_INFO` with one handle: what is asked, and then the answer.
+/// `AFD_POLL_INFO` with one handle: the input, and then the result.
 #[repr(C)]
-struct Question {
-    /// In 100 ns from now when negative; zero doesn't wait.
+struct PollInfo {
+    /// In units of 100 ns, relative to now when negative; zero doesn't wait.
     timeout: i64,
     count: u32,
-    /// Ends the polls of others on the same socket: never.
+    /// Whether to end other polls of the same socket: never.
     exclusive: u32,
     handle: usize,
-    words: u32,
+    flags: u32,
     status: NTSTATUS,
 }
 
-impl Question {
-    /// An answer about one handle, to the end of its last field: on 32 bits the structure itself is longer.
-    const ANSWER_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
+impl PollInfo {
+    /// The size of a result about one handle, to the end of its last field: on 32 bits the structure itself is longer.
+    const WHOLE_SIZE: usize = 16 + mem::size_of::<usize>() + 8;
 
-    fn new(socket: BaseSocket, words: u32, timeout: i64) -> Question {
-        Question { timeout, count: 1, exclusive: 0, handle: socket.0, words, status: 0 }
+    fn new(socket: BaseSocket, flags: u32, timeout: i64) -> PollInfo {
+        PollInfo { timeout, count: 1, exclusive: 0, handle: socket.0, flags, status: 0 }
     }
 
-    /// The answer, of which the kernel has copied back `information` bytes. If it has copied back less than a whole
-    /// answer, as it may for a poll whose time is over, this still is the question, and must not be read as "ready".
-    fn answer(&self, information: usize) -> u32 {
-        if information < Question::ANSWER_SIZE || self.count == 0 {
+    /// Returns the flags of the result, of which the kernel has copied back `information` bytes. If that is less than a
+    /// whole result, as after a timeout, this still is the input, and must not be read as ready.
+    fn found(&self, information: usize) -> u32 {
+        if information < PollInfo::WHOLE_SIZE || self.count == 0 {
             0
         } else {
-            self.words
+            self.flags
         }
     }
 }
 
-/// The socket that AFD knows, under whatever layers have been put between it and the program.
+/// The socket that AFD knows, below the layers that other software has put between it and the program.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) struct BaseSocket(SOCKET);
 
@@ -276,7 +276,7 @@ impl BaseSocket {
         if error.raw_os_error() == Some(WSAENOTSOCK) {
             return Err(error);
         }
-        // Some layers refuse that question against the rules, but tell what is below them for their own sake.
+        // Some layers refuse that request, against the rules, but return the socket below them to these.
         for code in [SIO_BSP_HANDLE_SELECT, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE] {
             match ask_handle(socket, code) {
                 Ok(below) if below != socket => {
@@ -285,7 +285,7 @@ impl BaseSocket {
                 _ => {}
             }
         }
-        // Nothing is below, or AFD will say that it doesn't know it.
+        // There is no layer, or AFD will refuse the socket.
         Ok(BaseSocket(socket))
     }
 }
@@ -346,11 +346,11 @@ mod tests {
 
     /// Layered service providers.
     #[test]
-    fn a_layer_is_looked_through() {
+    fn a_layer_is_seen_through() {
         // One that keeps the rules.
         let honest = |_, code| if code == SIO_BASE_HANDLE { Ok(BASE) } else { refused() };
         assert_eq!(found(honest), BASE);
-        // One that hides the base, but tells of what is below it to who polls.
+        // One that hides the base, but returns the socket below it to a request for polling.
         for telling in [SIO_BSP_HANDLE_SELECT, SIO_BSP_HANDLE_POLL, SIO_BSP_HANDLE] {
             let hiding = |socket, code| match (socket, code) {
                 (LAYERED, code) if code == telling => Ok(BELOW),
@@ -359,7 +359,7 @@ mod tests {
             };
             assert_eq!(found(hiding), BASE);
         }
-        // Below it is one that answers nothing, or itself.
+        // The layer below it fails, or returns itself.
         let silent = |socket, code| match (socket, code) {
             (LAYERED, SIO_BSP_HANDLE_SELECT) => Ok(LAYERED),
             (LAYERED, SIO_BSP_HANDLE_POLL) => Ok(BELOW),
@@ -370,47 +370,47 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_copied_back_is_no_answer() {
-        let asked = Question::new(BaseSocket(7), 0x85, 0);
-        // A question that comes back as it was: the time was over.
-        for information in 0..Question::ANSWER_SIZE {
-            assert_eq!(asked.answer(information), 0, "{information}");
+    fn an_incomplete_copy_is_no_result() {
+        let asked = PollInfo::new(BaseSocket(7), 0x85, 0);
+        // Input that comes back unchanged: the timeout has elapsed.
+        for information in 0..PollInfo::WHOLE_SIZE {
+            assert_eq!(asked.found(information), 0, "{information}");
         }
-        assert_eq!(asked.answer(Question::ANSWER_SIZE), 0x85);
-        let nothing = Question { count: 0, ..asked };
-        assert_eq!(nothing.answer(Question::ANSWER_SIZE), 0);
-        assert_eq!(nothing.answer(16), 0);
+        assert_eq!(asked.found(PollInfo::WHOLE_SIZE), 0x85);
+        let nothing = PollInfo { count: 0, ..asked };
+        assert_eq!(nothing.found(PollInfo::WHOLE_SIZE), 0);
+        assert_eq!(nothing.found(16), 0);
         let end = ptr::addr_of!(nothing.status) as usize + 4 - ptr::addr_of!(nothing) as usize;
-        assert_eq!(end, Question::ANSWER_SIZE);
+        assert_eq!(end, PollInfo::WHOLE_SIZE);
     }
 
-    /// What the guard relies on: a whole answer is copied back when something holds.
+    /// The guard relies on this: a whole result is copied back when something holds.
     #[test]
     fn the_kernel_says_how_much_it_has_copied_back() {
         const SEND: u32 = 4;
         const RECEIVE: u32 = 1;
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let base = BaseSocket::of(std::os::windows::io::AsRawSocket::as_raw_socket(&socket)).unwrap();
-        let looker = Afd::synchronous().unwrap();
-        let ask = |words| {
-            let (mut question, mut block) = (Question::new(base, words, 0), empty_block());
+        let prober = Afd::synchronous().unwrap();
+        let ask = |flags| {
+            let (mut info, mut block) = (PollInfo::new(base, flags, 0), empty_block());
             // SAFETY: the handle is synchronous: the operation is over when the call is.
-            let status = unsafe { ioctl(&looker.0, &mut block, ptr::null_mut(), &mut question) };
+            let status = unsafe { ioctl(&prober.0, &mut block, ptr::null_mut(), &mut info) };
             assert!(!is_failure(status) && status != STATUS_PENDING, "{status:#x}");
-            (question, block.Information)
+            (info, block.Information)
         };
-        let (question, information) = ask(SEND);
-        assert!(information >= Question::ANSWER_SIZE, "{information}");
-        assert_eq!(question.answer(information), SEND);
-        let (question, information) = ask(RECEIVE);
-        println!("nothing holds: {information} bytes, count {}", question.count);
-        assert_eq!(question.answer(information), 0);
-        assert_eq!(looker.look(base, RECEIVE | SEND).unwrap(), SEND);
-        assert_eq!(looker.look(base, RECEIVE).unwrap(), 0);
+        let (info, information) = ask(SEND);
+        assert!(information >= PollInfo::WHOLE_SIZE, "{information}");
+        assert_eq!(info.found(information), SEND);
+        let (info, information) = ask(RECEIVE);
+        println!("nothing holds: {information} bytes, count {}", info.count);
+        assert_eq!(info.found(information), 0);
+        assert_eq!(prober.probe(base, RECEIVE | SEND).unwrap(), SEND);
+        assert_eq!(prober.probe(base, RECEIVE).unwrap(), 0);
     }
 
     #[test]
-    fn what_is_no_socket_is_refused() {
+    fn a_handle_that_is_no_socket_is_refused() {
         let refused = BaseSocket::found_by(LAYERED, |_, _| Err(io::Error::from_raw_os_error(WSAENOTSOCK)));
         assert_eq!(refused.unwrap_err().raw_os_error(), Some(WSAENOTSOCK));
     }

@@ -1,6 +1,8 @@
-//! kqueue(2): edge-triggered by the kernel (`EV_CLEAR`), which drops what it watches when a descriptor is closed.
+//! kqueue(2): edge-triggered by the kernel (`EV_CLEAR`), which drops its knotes when a descriptor is closed.
 //!
-//! What is asked and what the answers mean is in `logic::knotes`, which is pure; the calls are in `sys`.
+//! `logic::knotes`, which is pure, has the changes and the meaning of events; `sys` has the calls.
+//!
+//! Invariant: `knotes` and the kernel change together, under the lock.
 
 mod sys;
 
@@ -12,47 +14,47 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
-use super::select::{describe_bits, Select};
-use crate::backend::logic::knotes::{readiness, Change, Filter, Kernel, Knotes, Queue};
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use super::poller::{describe_bits, Poller};
+use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue};
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
-use crate::readiness::{Event, Events, Interest, Token};
+use crate::readiness::{Event, Events, Token};
 
 pub(crate) struct Kqueue {
     kqueue: OwnedFd,
-    /// Made with the first registration of a raw descriptor.
+    /// The second kqueue, made with the first registration of a raw descriptor.
     witness: OnceLock<OwnedFd>,
     knotes: Mutex<Knotes>,
-    /// Whether `knotes` has something to tell that the kernel doesn't: rare, so it is asked without the lock.
-    owes: AtomicBool,
-    bell: OnceLock<Bell>,
+    /// Whether `knotes` has events that the kernel doesn't report. They are rare, so the flag is read without the lock.
+    has_pending: AtomicBool,
+    wakeup: OnceLock<Wakeup>,
 }
 
-/// What ends a sleep. Its events are known by their filter, or by their descriptor, which is nobody else's: no token
-/// is reserved for it.
-enum Bell {
+/// What ends a wait. Its events are known by their filter, or by their descriptor, which no source has: no token is
+/// reserved for it.
+enum Wakeup {
     /// A knote of `EVFILT_USER`: no descriptor, and nothing to drain.
     User,
-    /// For kernels without that filter, or with one that they refuse.
+    /// For kernels that lack that filter, or refuse it.
     Pipe(Notifier),
 }
 
-impl Select for Kqueue {
+impl Poller for Kqueue {
     fn new() -> io::Result<Kqueue> {
         Ok(Kqueue {
             kqueue: sys::create()?,
             witness: OnceLock::new(),
             knotes: Mutex::default(),
-            owes: AtomicBool::new(false),
-            bell: OnceLock::new(),
+            has_pending: AtomicBool::new(false),
+            wakeup: OnceLock::new(),
         })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout;
-        if self.owes.load(Ordering::Acquire) {
-            self.pay(events);
+        if self.has_pending.load(Ordering::Acquire) {
+            self.take_pending(events);
             if events.spare() == 0 {
                 return Ok(());
             }
@@ -63,12 +65,12 @@ impl Select for Kqueue {
             let mut found = 0;
             sys::wait(self.kqueue.as_fd(), asked, timeout, |raw| {
                 found += 1;
-                if !self.is_bell(raw) {
+                if !self.is_wakeup(raw) {
                     events.push(event(raw));
                 }
             })
             .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has asked for more than one batch.
+            // A full batch: the kernel may have more, and the caller has space for more than one batch.
             if found < KERNEL_BATCH || events.spare() == 0 {
                 return Ok(());
             }
@@ -77,35 +79,29 @@ impl Select for Kqueue {
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
-        // Under the lock, so that two threads don't make two.
+        // With the lock held, two threads don't make two.
         let _knotes = self.lock();
-        self.bell().map(|_| ())
+        self.wakeup().map(|_| ())
     }
 
     fn notify(&self) -> io::Result<()> {
-        match self.bell.get() {
-            Some(Bell::User) => sys::trigger_user(self.kqueue.as_fd()),
-            Some(Bell::Pipe(notifier)) => notifier.notify(),
+        match self.wakeup.get() {
+            Some(Wakeup::User) => sys::trigger_user(self.kqueue.as_fd()),
+            Some(Wakeup::Pipe(notifier)) => notifier.notify(),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
-    fn register(
-        &self,
-        io: RawIo,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<Option<WatchKey>> {
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
         let mut knotes = self.lock();
-        knotes.register(self, io, tracking, token, interest)?;
+        knotes.register(self, io, registration)?;
         self.changed(knotes)?;
         Ok(None)
     }
 
-    fn reregister(&self, io: RawIo, _: Option<WatchKey>, token: Token, interest: Interest) -> io::Result<()> {
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let mut knotes = self.lock();
-        knotes.reregister(self, io, token, interest)?;
+        knotes.reregister(self, io, registration)?;
         self.changed(knotes)
     }
 
@@ -128,7 +124,7 @@ impl Select for Kqueue {
     }
 }
 
-impl Kernel for Kqueue {
+impl KqueueCalls for Kqueue {
     fn is_open(&self, fd: RawIo) -> io::Result<()> {
         FileIdentity::of(fd).map(|_| ())
     }
@@ -147,7 +143,7 @@ impl Kqueue {
         self.knotes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The second kqueue. The caller holds the lock, so that two threads don't make two.
+    /// Returns the second kqueue, and makes it at first. The caller holds the lock, so that two threads don't make two.
     fn witness(&self) -> io::Result<&OwnedFd> {
         if self.witness.get().is_none() {
             let _ = self.witness.set(sys::create()?);
@@ -156,39 +152,39 @@ impl Kqueue {
     }
 
     #[inline]
-    fn is_bell(&self, raw: &Kevent) -> bool {
+    fn is_wakeup(&self, raw: &Kevent) -> bool {
         match raw.filter() {
             Filter::User => true,
-            Filter::Read => match self.bell.get() {
-                // A pipe isn't drained: each note of its writer's is an edge, and a full one is emptied by the writer.
-                Some(Bell::Pipe(notifier)) => raw.ident() == notifier.as_raw_fd() as usize,
+            Filter::Read => match self.wakeup.get() {
+                // The pipe isn't drained: each write to it is an edge, and the writer empties a full one.
+                Some(Wakeup::Pipe(notifier)) => raw.ident() == notifier.as_raw_fd() as usize,
                 _ => false,
             },
             _ => false,
         }
     }
 
-    /// The bell, which is hung up if there is none. The caller holds the lock.
-    fn bell(&self) -> io::Result<&Bell> {
-        if self.bell.get().is_none() {
-            let bell = match sys::add_user(self.kqueue.as_fd()) {
-                Ok(()) if !PIPE_IS_FORCED => Bell::User,
+    /// Returns the wakeup, and makes it at first. The caller holds the lock.
+    fn wakeup(&self) -> io::Result<&Wakeup> {
+        if self.wakeup.get().is_none() {
+            let wakeup = match sys::add_user(self.kqueue.as_fd()) {
+                Ok(()) if !PIPE_IS_FORCED => Wakeup::User,
                 _ => {
                     let notifier = Notifier::new()?;
                     sys::add_reader(self.kqueue.as_fd(), notifier.as_raw_fd())?;
-                    Bell::Pipe(notifier)
+                    Wakeup::Pipe(notifier)
                 }
             };
-            let _ = self.bell.set(bell);
+            let _ = self.wakeup.set(wakeup);
         }
-        self.bell.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.wakeup.get().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// If the registrations have something to tell, the sleeper must come and hear it.
+    /// Ends the wait in progress if the registrations have events that the kernel doesn't report.
     fn changed(&self, knotes: MutexGuard<'_, Knotes>) -> io::Result<()> {
-        if knotes.owes() {
-            self.bell()?;
-            self.owes.store(true, Ordering::Release);
+        if knotes.has_pending() {
+            self.wakeup()?;
+            self.has_pending.store(true, Ordering::Release);
             drop(knotes);
             self.notify()?;
         }
@@ -196,13 +192,13 @@ impl Kqueue {
     }
 
     #[cold]
-    fn pay(&self, events: &mut Events) {
+    fn take_pending(&self, events: &mut Events) {
         let mut knotes = self.lock();
         let room = events.spare();
-        knotes.pay(room, |token, readiness| {
-            events.push(Event::new(token, readiness, Backend::Kqueue as u8, sys::RAW_BROKEN));
+        knotes.take_pending(room, |token, readiness| {
+            events.push(Event::new(token, readiness, Backend::Kqueue as u8, sys::RAW_READER_GONE));
         });
-        self.owes.store(knotes.owes(), Ordering::Release);
+        self.has_pending.store(knotes.has_pending(), Ordering::Release);
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! # Safety
 //!
-//! The kernel writes only into buffers of this module, as many entries as it is told, and what it hasn't written is
-//! never read. Pointers in `udata` are numbers that nobody follows.
+//! The kernel writes only into buffers of this module, at most as many entries as stated, and what it hasn't written is
+//! never read. Pointers in `udata` are numbers, which are never dereferenced.
 #![allow(unsafe_code)]
-// The types of a kevent's fields are each system's own.
+// The types of a kevent's fields differ by system.
 #![allow(clippy::unnecessary_cast)]
 
 use std::io;
@@ -15,7 +15,7 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::backend::logic::knotes::{Action, Answer, Change, Filter, Queue, EV_EOF, EV_ERROR, MOST_CHANGES};
+use crate::backend::logic::knotes::{Action, Change, Filter, Queue, Receipt, EV_EOF, EV_ERROR, MOST_CHANGES};
 use crate::os::{check, FileIdentity, FILTER_EXCEPT, FILTER_LIO};
 
 #[cfg(not(wakeful_libkqueue))]
@@ -107,21 +107,21 @@ impl Kevent {
         self.0.fflags as u32
     }
 
-    /// The token of whoever asked.
+    /// Returns the token of the registration.
     #[inline]
     pub(super) fn data_of_user(&self) -> usize {
         self.0.udata as usize
     }
 
-    /// Filter and flags in one number, for `Debug`; [`NAMES`] reads it.
+    /// Returns filter and flags in one number, for `Debug`; [`NAMES`] has their names.
     #[inline]
     pub(super) fn summary(&self) -> u32 {
         (self.flags() & 0xffff) | (1 << (16 + self.filter() as u32))
     }
 }
 
-/// The summary of an event that no kernel made: a pipe that it refused to watch.
-pub(super) const RAW_BROKEN: u32 = name_of(Filter::Write) | EV_EOF | EV_ERROR;
+/// The summary of an event that no kernel made, for a pipe that it refused to watch.
+pub(super) const RAW_READER_GONE: u32 = name_of(Filter::Write) | EV_EOF | EV_ERROR;
 
 const fn name_of(filter: Filter) -> u32 {
     1 << (16 + filter as u32)
@@ -142,7 +142,7 @@ pub(super) const NAMES: [(u32, &str); 10] = [
 
 const _: () = assert!(kernel::EV_EOF as u32 == EV_EOF && kernel::EV_ERROR as u32 == EV_ERROR);
 
-/// The note by which the kernel's filter tells of out-of-band data.
+/// The note by which the kernel's filter reports out-of-band data.
 pub(super) const OUT_OF_BAND: u32 = match FILTER_EXCEPT {
     Some((_, note)) => note,
     None => 0,
@@ -151,21 +151,21 @@ pub(super) const OUT_OF_BAND: u32 = match FILTER_EXCEPT {
 /// How many events one call fetches: they are on the stack, 32 bytes each, 64 on FreeBSD.
 pub(super) const KERNEL_BATCH: usize = 512;
 
-/// The longest sleep that is asked for at once. Some kernels refuse what others cut, and the caller comes again.
+/// The longest timeout of one call. Some kernels refuse a longer one, others clamp it; the caller waits again.
 const LONGEST_SLEEP: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A kqueue isn't inherited by a fork's child, so nothing can happen between the two calls.
+/// A kqueue isn't inherited by a child of `fork`, so nothing can happen between the two calls.
 pub(super) fn create() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
     let fd = check(unsafe { kernel::kqueue() })?;
-    // SAFETY: just made, and nobody else's.
+    // SAFETY: just made, and owned by nothing else.
     let kqueue = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: no memory is passed.
     check(unsafe { libc::fcntl(kqueue.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
     Ok(kqueue)
 }
 
-/// Makes `changes` in one call, which gives a receipt for each, and writes down their answers.
+/// Makes `changes` in one call, and stores the receipt of each.
 pub(super) fn apply(kqueue: BorrowedFd<'_>, queue: Queue, changes: &mut [Change]) -> io::Result<()> {
     let mut list = [kevent(0, kernel::EVFILT_READ as _, 0, 0, 0); MOST_CHANGES];
     let list = &mut list[..changes.len()];
@@ -182,22 +182,24 @@ pub(super) fn apply(kqueue: BorrowedFd<'_>, queue: Queue, changes: &mut [Change]
             (Action::Add, Queue::Events) => kernel::EV_ADD | kernel::EV_CLEAR,
             (Action::Add, Queue::Witness) => kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_DISABLE,
             (Action::Delete, _) => kernel::EV_DELETE,
-            // What they are already.
-            (Action::Probe, Queue::Events) => kernel::EV_ENABLE | kernel::EV_CLEAR,
-            (Action::Probe, Queue::Witness) => kernel::EV_DISABLE | kernel::EV_CLEAR,
+            // The flags that the knotes have already.
+            (Action::Query, Queue::Events) => kernel::EV_ENABLE | kernel::EV_CLEAR,
+            (Action::Query, Queue::Witness) => kernel::EV_DISABLE | kernel::EV_CLEAR,
         };
         let flags = (action | kernel::EV_RECEIPT) as u32;
         *raw = kevent(change.fd as usize, filter, flags, notes, change.token.0);
     }
     submit(kqueue, list)?;
     for (raw, change) in list.iter().zip(changes) {
-        change.answer = match raw.data as i32 {
-            0 => Answer::Done,
-            libc::ENOENT => Answer::Missing,
-            libc::EPIPE if is_new_writer(change) => Answer::Broken,
-            // NetBSD says so of a pipe whose reader has gone (`pipe_kqfilter` in sys_pipe.c).
-            libc::EBADF if is_new_writer(change) && FileIdentity::of(change.fd).is_ok() => Answer::Broken,
-            errno => Answer::Failed(errno),
+        change.receipt = match raw.data as i32 {
+            0 => Receipt::Done,
+            libc::ENOENT => Receipt::Missing,
+            libc::EPIPE if is_new_writer(change) => Receipt::ReaderGone,
+            // NetBSD returns this for a pipe whose reader has gone (`pipe_kqfilter` in sys_pipe.c).
+            libc::EBADF if is_new_writer(change) && FileIdentity::of(change.fd).is_ok() => {
+                Receipt::ReaderGone
+            }
+            errno => Receipt::Failed(errno),
         };
     }
     Ok(())
@@ -207,14 +209,14 @@ fn is_new_writer(change: &Change) -> bool {
     change.action == Action::Add && change.filter == Filter::Write
 }
 
-/// Makes the knote of `EVFILT_USER`. It must be there before it is triggered: FreeBSD takes `EV_CLEAR` in one call with
-/// a trigger for its undoing.
+/// Makes the knote of `EVFILT_USER`. It must exist before it is triggered: FreeBSD takes `EV_CLEAR` in one call with a
+/// trigger as its withdrawal.
 pub(super) fn add_user(kqueue: BorrowedFd<'_>) -> io::Result<()> {
     let flags = kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_RECEIPT;
     answered(kqueue, kevent(0, kernel::EVFILT_USER as _, flags as u32, 0, 0))
 }
 
-/// Watches the reading end of a pipe for the bell.
+/// Watches the reading end of the wakeup's pipe.
 pub(super) fn add_reader(kqueue: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
     let flags = kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_RECEIPT;
     answered(kqueue, kevent(fd as usize, kernel::EVFILT_READ as _, flags as u32, 0, 0))
@@ -271,8 +273,8 @@ fn answered(kqueue: BorrowedFd<'_>, change: kernel::kevent) -> io::Result<()> {
     }
 }
 
-/// Each entry of `list` asks for a receipt, and becomes it. With as many receipts as there is room for, the kernel
-/// takes no event from its queue.
+/// Submits changes, each of which asks for a receipt and is overwritten by it. With as many receipts as there is space
+/// for, the kernel takes no event from its queue.
 fn submit(kqueue: BorrowedFd<'_>, list: &mut [kernel::kevent]) -> io::Result<()> {
     if list.is_empty() {
         return Ok(());

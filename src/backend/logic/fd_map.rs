@@ -1,7 +1,9 @@
-//! Registrations by descriptor. Pure: no OS.
+//! The registrations by descriptor. Pure: no OS.
 //!
-//! In pages: a kernel mostly gives the smallest free descriptor, but where none is used again (WASI) they grow. Pages
-//! of which all have gone are given back when another is needed.
+//! The map has pages. Most kernels return the smallest free descriptor, but where none is reused (WASI) the numbers
+//! grow. Empty pages are freed when another page is needed.
+//!
+//! Invariant: a page's count is the number of its keys.
 
 use std::os::fd::RawFd;
 
@@ -16,18 +18,18 @@ pub(in crate::backend) struct FdMap {
 
 struct Page {
     keys: [Option<WatchKey>; PAGE],
-    /// How many there are.
+    /// How many keys there are.
     count: usize,
 }
 
 impl FdMap {
     pub(in crate::backend) fn get(&self, fd: RawFd) -> Option<WatchKey> {
-        // A negative number is behind all pages.
+        // A negative number is beyond all pages.
         let index = fd as usize;
         self.pages.get(index / PAGE)?.as_ref()?.keys[index % PAGE]
     }
 
-    /// `fd` must be one that is open, and so not negative, and has no key here.
+    /// Requires an open descriptor, which isn't negative, without a key in the map.
     pub(in crate::backend) fn insert(&mut self, fd: RawFd, key: WatchKey) {
         let index = fd as usize;
         let page = match self.pages.get_mut(index / PAGE) {
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_gone_takes_no_room() {
+    fn removed_descriptors_take_no_space() {
         let mut map = FdMap::default();
         // Miri takes a minute for more pages.
         for fd in 0..if cfg!(miri) { 300 } else { 10_000 } {

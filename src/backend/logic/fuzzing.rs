@@ -1,10 +1,10 @@
-//! What the fuzzer may call.
+//! The entry points of the fuzzer.
 #![allow(missing_docs)]
 
 use super::knotes::{self, Filter};
 use super::watch;
-use crate::backend::logic::afd_words;
-use crate::readiness::{Interest, PollWords, Readiness};
+use crate::backend::logic::afd_flags;
+use crate::readiness::{Interest, PollFlags, Readiness};
 
 pub fn watch(bytes: &[u8]) {
     watch::fuzzing::any_sequence(bytes);
@@ -14,13 +14,13 @@ pub fn knotes(bytes: &[u8]) {
     knotes::fuzzing::any_sequence(bytes);
 }
 
-/// Whatever bits a kernel's words have, the meaning keeps to its rules: poll's words (epoll has the same), those of
-/// Windows' AFD, and a kqueue's filters and flags.
-pub fn event_words(kernel: u8, words: u32, more: u32) {
+/// Checks that the meaning of a kernel's flags keeps its rules, whatever bits are set: poll's flags (epoll has the
+/// same), those of Windows' AFD, and a kqueue's filters and flags.
+pub fn event_flags(kernel: u8, flags: u32, more: u32) {
     match kernel % 3 {
-        0 => poll_words(words),
-        1 => afd(words),
-        _ => kqueue(more, words & 0xffff, words >> 16),
+        0 => poll_flags(flags),
+        1 => afd(flags),
+        _ => kqueue(more, flags & 0xffff, flags >> 16),
     }
 }
 
@@ -28,7 +28,7 @@ const READING: Readiness = Readiness::READABLE;
 const WRITING: Readiness = Readiness::WRITABLE;
 const ENDINGS: Readiness = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
 
-/// What holds for every kernel: an event says something that a program can do.
+/// Checks the rule of every kernel: an event names something that a program can do.
 fn check(found: Readiness) {
     let (reads, writes) = (found.intersects(READING), found.intersects(WRITING));
     let is_of_operations = found.intersects(Readiness::AIO.union(Readiness::LIO));
@@ -37,8 +37,8 @@ fn check(found: Readiness) {
     assert!(!found.intersects(Readiness::READ_CLOSED) || reads || writes);
 }
 
-fn poll_words(words: u32) {
-    const WORDS: PollWords = PollWords {
+fn poll_flags(flags: u32) {
+    const FLAGS: PollFlags = PollFlags {
         input: 1,
         priority: 2,
         output: 4,
@@ -47,27 +47,27 @@ fn poll_words(words: u32) {
         socket_output: 0x200,
         read_hangup: 0x2000,
     };
-    let found = WORDS.readiness(words);
+    let found = FLAGS.readiness(flags);
     check(found);
     let (reads, writes) = (found.intersects(READING), found.intersects(WRITING));
-    assert_eq!(words & 0x201f == 0, found.is_none());
-    assert!(words & 1 == 0 || reads);
-    assert_eq!(words & 4 != 0 || words & 0xd == 8, writes);
-    assert!(words & 0x2018 != 0 || !found.intersects(ENDINGS));
-    // What no kernel means anything by changes nothing.
-    assert_eq!(WORDS.readiness(words & 0x221f), found);
+    assert_eq!(flags & 0x201f == 0, found.is_none());
+    assert!(flags & 1 == 0 || reads);
+    assert_eq!(flags & 4 != 0 || flags & 0xd == 8, writes);
+    assert!(flags & 0x2018 != 0 || !found.intersects(ENDINGS));
+    // Bits that have no meaning change nothing.
+    assert_eq!(FLAGS.readiness(flags & 0x221f), found);
 }
 
-fn afd(words: u32) {
-    let found = afd_words::readiness(words);
+fn afd(flags: u32) {
+    let found = afd_flags::readiness(flags);
     check(found);
-    let ended = words & (afd_words::ABORT | afd_words::CONNECT_FAIL) != 0;
+    let ended = flags & (afd_flags::ABORT | afd_flags::CONNECT_FAIL) != 0;
     assert_eq!(found.intersects(Readiness::ERROR), ended);
     assert_eq!(found.intersects(Readiness::WRITE_CLOSED), ended);
-    assert_eq!(found.intersects(WRITING), ended || words & afd_words::SEND != 0);
-    // Who asks for one direction is told of the other only by an end.
+    assert_eq!(found.intersects(WRITING), ended || flags & afd_flags::SEND != 0);
+    // An interest in one direction gets the other only with an end.
     for (interest, other) in [(Interest::READABLE, WRITING), (Interest::WRITABLE, READING)] {
-        let answered = afd_words::readiness(words & afd_words::asked(interest));
+        let answered = afd_flags::readiness(flags & afd_flags::flags(interest));
         assert!(ended || !answered.intersects(other));
     }
 }
@@ -90,12 +90,12 @@ fn kqueue(filter: u32, flags: u32, fflags: u32) {
 
 #[cfg(test)]
 #[test]
-fn words_keep_their_rules() {
+fn flags_keep_their_rules() {
     for kernel in 0..3 {
         for number in 0..100_000_u32 {
-            let words = number.wrapping_mul(0x9E37_79B9);
-            event_words(kernel, words, number);
-            event_words(kernel, number, words);
+            let flags = number.wrapping_mul(0x9E37_79B9);
+            event_flags(kernel, flags, number);
+            event_flags(kernel, number, flags);
         }
     }
 }

@@ -1,16 +1,19 @@
-//! What a kqueue is asked, what its answers mean, and which registrations it has. Pure: no OS.
+//! The registrations of a kqueue, the changes that they need, and the meaning of events. Pure: no OS.
 //!
-//! A kqueue keeps a "knote" for each descriptor and filter. To add one that exists is to change it, so it can't tell a
-//! second registration from a change: the list of registrations is here. What the kernel forgets by itself (a
-//! descriptor that was closed behind it) this list doesn't know, so where it matters the kernel is asked.
+//! A kqueue keeps a "knote" for each descriptor and filter. To add one that exists is to change it, so a kqueue can't
+//! distinguish a second registration from a change: the list of registrations is here. The list doesn't know what the
+//! kernel drops by itself (a descriptor that was closed), so where it matters the kernel is queried.
 //!
-//! Most kernels take each change of a knote as a reason to report what is ready again, so the knotes that events come
-//! from are never asked. A raw descriptor has a disabled knote in a second kqueue, the witness: it reports nothing,
-//! goes when the descriptor is closed, and is asked instead.
+//! Most kernels take each change of a knote as a reason to report readiness again, so the knotes that events come from
+//! are never queried. A raw descriptor has a disabled knote in a second kqueue, the witness: it reports nothing, is
+//! dropped when the descriptor is closed, and is queried instead.
+//!
+//! Invariant: a registration has a record here exactly while the program has registered it and not deregistered it; its
+//! knotes may have been dropped with its descriptor.
 
 use std::io::{self, ErrorKind};
 
-use super::watch::Tracking;
+use super::watch::{Registration, Tracking};
 use crate::readiness::{Interest, Readiness, Token};
 
 /// What a knote watches.
@@ -20,27 +23,26 @@ pub(crate) enum Filter {
     Write,
     /// Out-of-band data.
     Except,
-    /// POSIX AIO: such a knote is made by the operation, not here.
+    /// POSIX AIO. The operation makes such a knote itself.
     Aio,
     Lio,
-    /// The notifier's.
+    /// The wakeup's.
     User,
-    /// None that anybody here asks for.
+    /// A filter that this library doesn't use.
     Other,
 }
 
-/// The kernel's flags of an answer; the same numbers on every system that has kqueues.
+/// The kernel's flags of an event; the same numbers on every system that has kqueues.
 pub(crate) const EV_ERROR: u32 = 0x4000;
 pub(crate) const EV_EOF: u32 = 0x8000;
 
-/// Returns what an event of the kernel's reports.
+/// Returns the readiness that an event of the kernel's reports.
 ///
-/// - The filter gives the direction, and the end of one half says nothing of the other: after a reset the write
+/// - The filter gives the direction, and the end of one half doesn't concern the other: after a reset the write
 ///   filter's end may come before the data that can still be read.
 /// - With an end, `fflags` is the socket's error, if it has one. A connection that ended so is closed in both halves.
-/// - The filter for out-of-band data sets `out_of_band`, its note, when there is some. Apple's fires for everything
-///   that its read filter fires for as well. An end overwrites the notes with the error, whose number may look like
-///   one.
+/// - The filter for out-of-band data sets `out_of_band`, its note, when there is some. Apple's fires whenever its read
+///   filter fires. An end overwrites the notes with the error, whose number may look like one.
 #[inline]
 pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u32) -> Readiness {
     let ended = flags & EV_EOF != 0;
@@ -51,7 +53,7 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
         Filter::Except => Readiness::READABLE
             .union(Readiness::READ_CLOSED.when(ended))
             .union(Readiness::PRIORITY.when(!ended && fflags & out_of_band != 0)),
-        // An operation's end is no end of its file.
+        // The end of an operation is not the end of its file.
         Filter::Aio => return Readiness::AIO,
         Filter::Lio => return Readiness::LIO,
         Filter::User | Filter::Other => return Readiness::NONE,
@@ -60,37 +62,37 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
     of_direction.union(Readiness::ERROR.when(failed)).union(broken)
 }
 
-/// What a writer gets to hear whose reader had gone before it was registered.
-pub(crate) const BROKEN: Readiness =
+/// The event of a writer whose reader had gone before it was registered.
+pub(crate) const READER_GONE: Readiness =
     Readiness::WRITABLE.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
 
-/// What is done to a knote.
+/// A change of a knote.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Makes one, or gives it a new token; reports readiness that exists.
+    /// Makes one, or gives it a new token. Reports readiness that exists.
     Add,
     Delete,
-    /// Asks whether there is one. Reports readiness that exists, on every kernel but NetBSD's.
-    Probe,
+    /// Checks whether it exists. Reports readiness that exists, on every kernel but NetBSD's.
+    Query,
 }
 
 /// Which kqueue a knote belongs to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Queue {
-    /// The one that events are fetched from.
+    /// The kqueue that events are fetched from.
     Events,
-    /// The one whose knotes are disabled, and from which nothing is fetched.
+    /// The kqueue whose knotes are disabled, and from which nothing is fetched.
     Witness,
 }
 
-/// What the kernel has answered.
+/// The kernel's result of one change.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum Receipt {
     Done,
-    /// `ENOENT`: there is no such knote.
+    /// `ENOENT`: the knote doesn't exist.
     Missing,
     /// `EPIPE`: some kernels refuse to watch a pipe whose reader has gone.
-    Broken,
+    ReaderGone,
     Failed(i32),
 }
 
@@ -100,7 +102,7 @@ pub(crate) struct Change {
     pub filter: Filter,
     pub action: Action,
     pub token: Token,
-    pub answer: Answer,
+    pub receipt: Receipt,
 }
 
 const FILTERS: [(Filter, Interest); 3] = [
@@ -124,18 +126,18 @@ impl Changes {
         let none = Change {
             fd: -1,
             filter: Filter::Other,
-            action: Action::Probe,
+            action: Action::Query,
             token: Token(0),
-            answer: Answer::Missing,
+            receipt: Receipt::Missing,
         };
         Changes { list: [none; MOST_CHANGES], len: 0 }
     }
 
-    /// The same action for each filter that `interest` needs.
+    /// Adds the same action for each filter that `interest` needs.
     fn each(mut self, action: Action, fd: i32, token: Token, interest: Option<Interest>) -> Changes {
         for (filter, direction) in FILTERS {
             if interest.and_then(|interest| interest.intersection(direction)).is_some() {
-                self.list[self.len] = Change { fd, filter, action, token, answer: Answer::Done };
+                self.list[self.len] = Change { fd, filter, action, token, receipt: Receipt::Done };
                 self.len += 1;
             }
         }
@@ -150,15 +152,15 @@ impl Changes {
         &mut self.list[..self.len]
     }
 
-    fn answers(&self, action: Action) -> impl Iterator<Item = Answer> + '_ {
-        self.as_slice().iter().filter(move |change| change.action == action).map(|change| change.answer)
+    fn receipts(&self, action: Action) -> impl Iterator<Item = Receipt> + '_ {
+        self.as_slice().iter().filter(move |change| change.action == action).map(|change| change.receipt)
     }
 
-    /// The interest in whose filters `action` was done.
+    /// Returns the interest whose filters have undergone `action`.
     fn done(&self, action: Action) -> Option<Interest> {
         let mut done = None;
         for change in self.as_slice() {
-            if change.action == action && change.answer == Answer::Done {
+            if change.action == action && change.receipt == Receipt::Done {
                 let direction = FILTERS.iter().find(|(filter, _)| *filter == change.filter);
                 if let Some(&(_, direction)) = direction {
                     done = Some(done.map_or(direction, |done: Interest| done | direction));
@@ -168,38 +170,38 @@ impl Changes {
         done
     }
 
-    /// Whether the kernel should have known something of `old`, and knew none of it.
-    fn all_missing(&self, old: Entry) -> bool {
+    /// Returns whether the kernel should have had a knote of `old`, and had none.
+    fn all_missing(&self, old: KnoteRecord) -> bool {
         let was_made = |change: &&Change| {
-            change.action == Action::Delete && !(old.is_broken && change.filter == Filter::Write)
+            change.action == Action::Delete && !(old.reader_gone && change.filter == Filter::Write)
         };
-        let mut made = self.as_slice().iter().filter(was_made).map(|change| change.answer);
-        made.next() == Some(Answer::Missing) && made.all(|answer| answer == Answer::Missing)
+        let mut made = self.as_slice().iter().filter(was_made).map(|change| change.receipt);
+        made.next() == Some(Receipt::Missing) && made.all(|receipt| receipt == Receipt::Missing)
     }
 
     fn failure(&self, action: Action) -> Option<io::Error> {
-        self.answers(action).find_map(|answer| match answer {
-            Answer::Failed(errno) => Some(io::Error::from_raw_os_error(errno)),
-            Answer::Missing if action == Action::Add => Some(ErrorKind::NotFound.into()),
+        self.receipts(action).find_map(|receipt| match receipt {
+            Receipt::Failed(errno) => Some(io::Error::from_raw_os_error(errno)),
+            Receipt::Missing if action == Action::Add => Some(ErrorKind::NotFound.into()),
             _ => None,
         })
     }
 }
 
-/// The system calls.
-pub(crate) trait Kernel {
+/// The system calls of a kqueue.
+pub(crate) trait KqueueCalls {
     /// Fails if the descriptor isn't open.
     fn is_open(&self, fd: i32) -> io::Result<()>;
 
-    /// Makes the changes, and writes down the answer to each. Fails as a whole without having made any, but for
-    /// `Interrupted`: then it has made them, and their answers are lost.
+    /// Makes the changes, and stores their receipts. If it fails it has made none; but with `Interrupted` it has made
+    /// all, and the receipts are lost.
     fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()>;
 }
 
-/// Makes the changes, also if a signal arrives meanwhile.
-fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result<()> {
+/// Makes the changes, also if a signal interrupts the call.
+fn make(calls: &impl KqueueCalls, queue: Queue, changes: &mut Changes) -> io::Result<()> {
     let mut was_interrupted = false;
-    while let Err(e) = kernel.apply(queue, changes.as_mut_slice()) {
+    while let Err(e) = calls.apply(queue, changes.as_mut_slice()) {
         if e.kind() != ErrorKind::Interrupted {
             return Err(e);
         }
@@ -207,9 +209,9 @@ fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result
     }
     if was_interrupted {
         for change in changes.as_mut_slice() {
-            // The first time it was there, for all that is known.
-            if change.action == Action::Delete && change.answer == Answer::Missing {
-                change.answer = Answer::Done;
+            // The interrupted call may have deleted it.
+            if change.action == Action::Delete && change.receipt == Receipt::Missing {
+                change.receipt = Receipt::Done;
             }
         }
     }
@@ -220,18 +222,18 @@ fn make(kernel: &impl Kernel, queue: Queue, changes: &mut Changes) -> io::Result
 #[derive(Debug, Default)]
 pub(crate) struct Knotes {
     /// By descriptor; descriptors are small.
-    by_fd: Vec<Option<Entry>>,
-    /// Descriptors whose owners are to be told of something that the kernel doesn't keep.
-    owed: Vec<i32>,
+    by_fd: Vec<Option<KnoteRecord>>,
+    /// Descriptors with an event that the kernel doesn't report.
+    pending: Vec<i32>,
 }
 
 #[derive(Copy, Clone, Debug)]
-struct Entry {
+struct KnoteRecord {
     token: Token,
     interest: Interest,
     /// The kernel refused the write filter: the reader had gone.
-    is_broken: bool,
-    /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), which is asked itself when it is
+    reader_gone: bool,
+    /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), whose own knotes are queried when it is
     /// registered again.
     witnessed: Option<Interest>,
 }
@@ -239,74 +241,73 @@ struct Entry {
 impl Knotes {
     pub(crate) fn register(
         &mut self,
-        kernel: &impl Kernel,
+        calls: &impl KqueueCalls,
         fd: i32,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<()> {
-        if let Some(entry) = self.entry(fd) {
-            if knows(kernel, fd, entry)? {
+        let Registration { token, interest, tracking } = registration;
+        if let Some(record) = self.record(fd) {
+            if knows(calls, fd, record)? {
                 return Err(ErrorKind::AlreadyExists.into());
             }
             // Its descriptor was closed, and this is the next one with that number.
             self.forget(fd);
         }
         let mut changes = Changes::new().each(Action::Add, fd, token, Some(interest));
-        make(kernel, Queue::Events, &mut changes)?;
+        make(calls, Queue::Events, &mut changes)?;
         if let Some(e) = changes.failure(Action::Add) {
-            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             return Err(e);
         }
         let witnessed = match tracking {
-            Tracking::Operations => None,
-            Tracking::Levels => witness(kernel, fd, interest),
+            Tracking::Tracked => None,
+            Tracking::Untracked => witness(calls, fd, interest),
         };
-        self.keep(fd, Entry { token, interest, is_broken: false, witnessed }, &changes);
+        self.keep(fd, KnoteRecord { token, interest, reader_gone: false, witnessed }, &changes);
         Ok(())
     }
 
     pub(crate) fn reregister(
         &mut self,
-        kernel: &impl Kernel,
+        calls: &impl KqueueCalls,
         fd: i32,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> io::Result<()> {
-        let old = self.entry(fd).ok_or_else(|| not_registered(kernel, fd))?;
-        // What was there is taken away and made anew, in one call: so every kernel looks again whether it is ready, and
-        // tells whether the knotes were there still. A change between the two is part of what is found.
+        let Registration { token, interest, .. } = registration;
+        let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
+        // The knotes are deleted and added in one call: so every kernel evaluates their readiness again, and shows
+        // whether they still existed. A change between the two is part of the result.
         let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest)).each(
             Action::Add,
             fd,
             token,
             Some(interest),
         );
-        make(kernel, Queue::Events, &mut changes)?;
+        make(calls, Queue::Events, &mut changes)?;
 
-        if is_gone(kernel, fd, old, &changes) {
-            // Closed: the number's next owner has not asked for this.
-            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
+        if is_gone(calls, fd, old, &changes) {
+            // Closed: the next owner of the number has not asked for this registration.
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             self.forget(fd);
             return Err(ErrorKind::NotFound.into());
         }
         if let Some(e) = changes.failure(Action::Add) {
-            take_away(kernel, Queue::Events, fd, changes.done(Action::Add));
-            // What was not there is not made: the descriptor may belong to another by now.
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
+            // A knote that did not exist is not made: the descriptor may belong to another file by now.
             let mut back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
-            make(kernel, Queue::Events, &mut back)?;
+            make(calls, Queue::Events, &mut back)?;
             return Err(e);
         }
-        self.keep(fd, Entry { token, interest, is_broken: false, ..old }, &changes);
+        self.keep(fd, KnoteRecord { token, interest, reader_gone: false, ..old }, &changes);
         Ok(())
     }
 
-    pub(crate) fn deregister(&mut self, kernel: &impl Kernel, fd: i32) -> io::Result<()> {
-        let old = self.entry(fd).ok_or_else(|| not_registered(kernel, fd))?;
+    pub(crate) fn deregister(&mut self, calls: &impl KqueueCalls, fd: i32) -> io::Result<()> {
+        let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
         let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest));
-        make(kernel, Queue::Events, &mut changes)?;
-        let is_gone = is_gone(kernel, fd, old, &changes);
-        take_away(kernel, Queue::Witness, fd, old.witnessed);
+        make(calls, Queue::Events, &mut changes)?;
+        let is_gone = is_gone(calls, fd, old, &changes);
+        take_away(calls, Queue::Witness, fd, old.witnessed);
         self.forget(fd);
         if let Some(e) = changes.failure(Action::Delete) {
             return Err(e);
@@ -317,83 +318,83 @@ impl Knotes {
         Ok(())
     }
 
-    /// Whether [`pay`](Knotes::pay) has something to tell.
-    pub(crate) fn owes(&self) -> bool {
-        !self.owed.is_empty()
+    /// Returns whether [`take_pending`](Knotes::take_pending) has an event.
+    pub(crate) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// Tells what the kernel doesn't, at most `room` times.
-    pub(crate) fn pay(&mut self, room: usize, mut tell: impl FnMut(Token, Readiness)) {
+    /// Reports events that the kernel doesn't, at most `room` of them.
+    pub(crate) fn take_pending(&mut self, room: usize, mut report: impl FnMut(Token, Readiness)) {
         for _ in 0..room {
-            let Some(fd) = self.owed.pop() else {
+            let Some(fd) = self.pending.pop() else {
                 return;
             };
-            if let Some(entry) = self.entry(fd) {
-                tell(entry.token, BROKEN);
+            if let Some(record) = self.record(fd) {
+                report(record.token, READER_GONE);
             }
         }
     }
 
-    fn keep(&mut self, fd: i32, entry: Entry, changes: &Changes) {
-        let is_broken = changes.answers(Action::Add).any(|answer| answer == Answer::Broken);
-        self.owed.retain(|&owed| owed != fd);
-        if is_broken {
-            self.owed.push(fd);
+    fn keep(&mut self, fd: i32, record: KnoteRecord, changes: &Changes) {
+        let reader_gone = changes.receipts(Action::Add).any(|receipt| receipt == Receipt::ReaderGone);
+        self.pending.retain(|&pending| pending != fd);
+        if reader_gone {
+            self.pending.push(fd);
         }
         let index = fd as usize;
         if self.by_fd.len() <= index {
             self.by_fd.resize(index + 1, None);
         }
-        self.by_fd[index] = Some(Entry { is_broken, ..entry });
+        self.by_fd[index] = Some(KnoteRecord { reader_gone, ..record });
     }
 
     fn forget(&mut self, fd: i32) {
-        self.owed.retain(|&owed| owed != fd);
-        if let Some(entry) = self.by_fd.get_mut(fd as usize) {
-            *entry = None;
+        self.pending.retain(|&pending| pending != fd);
+        if let Some(record) = self.by_fd.get_mut(fd as usize) {
+            *record = None;
         }
     }
 
-    fn entry(&self, fd: i32) -> Option<Entry> {
+    fn record(&self, fd: i32) -> Option<KnoteRecord> {
         self.by_fd.get(usize::try_from(fd).ok()?).copied().flatten()
     }
 }
 
-/// Returns whether the kernel still has any knote of a registration.
-fn knows(kernel: &impl Kernel, fd: i32, entry: Entry) -> io::Result<bool> {
-    let (queue, interest) = match entry.witnessed {
+/// Returns whether the kernel still has a knote of a registration.
+fn knows(calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> io::Result<bool> {
+    let (queue, interest) = match record.witnessed {
         Some(witnessed) => (Queue::Witness, witnessed),
-        None => (Queue::Events, entry.interest),
+        None => (Queue::Events, record.interest),
     };
-    let mut probes = Changes::new().each(Action::Probe, fd, entry.token, Some(interest));
-    make(kernel, queue, &mut probes)?;
-    Ok(probes.done(Action::Probe).is_some())
+    let mut queries = Changes::new().each(Action::Query, fd, record.token, Some(interest));
+    make(calls, queue, &mut queries)?;
+    Ok(queries.done(Action::Query).is_some())
 }
 
-/// Returns whether the descriptor that `changes` take from was closed. Where the kernel refused its only knote, the
-/// witness can tell, if it could be had.
-fn is_gone(kernel: &impl Kernel, fd: i32, old: Entry, changes: &Changes) -> bool {
-    let may_ask = old.is_broken && old.witnessed.is_some();
-    changes.all_missing(old) || may_ask && matches!(knows(kernel, fd, old), Ok(false))
+/// Returns whether the descriptor that `changes` delete from was closed. Where the kernel refused its only knote, the
+/// witness shows that, if there is one.
+fn is_gone(calls: &impl KqueueCalls, fd: i32, old: KnoteRecord, changes: &Changes) -> bool {
+    let may_ask = old.reader_gone && old.witnessed.is_some();
+    changes.all_missing(old) || may_ask && matches!(knows(calls, fd, old), Ok(false))
 }
 
-/// Has the witness watch a descriptor, and returns for what. That it can't is no reason to refuse a registration.
-fn witness(kernel: &impl Kernel, fd: i32, interest: Interest) -> Option<Interest> {
+/// Makes the witness watch a descriptor, and returns for what. A failure doesn't prevent the registration.
+fn witness(calls: &impl KqueueCalls, fd: i32, interest: Interest) -> Option<Interest> {
     let mut changes = Changes::new().each(Action::Add, fd, Token(0), Some(interest));
-    make(kernel, Queue::Witness, &mut changes).ok()?;
+    make(calls, Queue::Witness, &mut changes).ok()?;
     changes.done(Action::Add)
 }
 
-/// The error for a descriptor without a registration: the kernel's, if it isn't even open.
-fn not_registered(kernel: &impl Kernel, fd: i32) -> io::Error {
-    kernel.is_open(fd).err().unwrap_or_else(|| ErrorKind::NotFound.into())
+/// Returns the error for a descriptor without a registration: the kernel's, if it isn't open.
+fn not_registered(calls: &impl KqueueCalls, fd: i32) -> io::Error {
+    calls.is_open(fd).err().unwrap_or_else(|| ErrorKind::NotFound.into())
 }
 
-fn take_away(kernel: &impl Kernel, queue: Queue, fd: i32, interest: Option<Interest>) {
+fn take_away(calls: &impl KqueueCalls, queue: Queue, fd: i32, interest: Option<Interest>) {
     if interest.is_some() {
         let mut changes = Changes::new().each(Action::Delete, fd, Token(0), interest);
-        // A failure is less important than what has led here.
-        let _ = make(kernel, queue, &mut changes);
+        // The error that has led here is more important.
+        let _ = make(calls, queue, &mut changes);
     }
 }
 

@@ -1,9 +1,9 @@
-//! The registrations behind their lock: the calls about sources, which are made without it, and what they have shown,
-//! which is applied with it.
+//! The registrations behind their lock: calls about sources are made without the lock, and their results are applied
+//! with it.
 //!
-//! Invariant: no thread makes a system call about a source while it holds the lock, but for [`Asked`]'s own, which must
-//! come in the order of the changes. So a registration may change, or go, between a question and its answer. Each
-//! answer carries a [`Snapshot`] of what was asked, and is passed over if that is no longer what is registered.
+//! Invariant: no thread makes a system call about a source while it holds the lock, except those of [`Driver`], which
+//! must follow the order of the changes. So a registration may change, or end, while a call is in progress. Each result
+//! comes with a [`Snapshot`] of the registration, and is skipped if the registration has changed since.
 
 use std::io;
 use std::mem;
@@ -16,28 +16,31 @@ use std::time::{Duration, Instant};
 #[cfg(all(test, wakeful_loom))]
 use loom::sync::{Mutex, MutexGuard};
 
-use super::ask::Ask;
-use super::table::{already_exists, not_found, Asked, Looks, Snapshot, Table};
-use super::watch::{Blocked, Tracking, WatchKey, LONGEST_PAUSE};
+use self::table::{already_exists, not_found, RecheckRound};
+pub(in crate::backend) use self::table::{Driver, Snapshot, Table};
+use super::poll_entry::PollEntry;
+use super::watch::{Blocked, Registration, WatchKey, LONGEST_PAUSE};
 use crate::os::{errors, FileIdentity};
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
-/// Apart: it would make each `Selector` large, and what a poll reads is to lie together.
-pub(in crate::backend) struct Registrations<K: Asked>(Box<Mutex<Table<K>>>);
+mod table;
 
-/// The table, locked.
-pub(in crate::backend) type Locked<'a, K> = MutexGuard<'a, Table<K>>;
+/// Boxed, to keep a `Selector` small and the fields that each poll reads adjacent.
+pub(in crate::backend) struct Registrations<D: Driver>(Box<Mutex<Table<D>>>);
 
-/// What a call does beside asking the kernel, and when.
-pub(in crate::backend) struct Turn {
-    /// How long the kernel may sleep.
+/// The locked table.
+pub(in crate::backend) type Locked<'a, D> = MutexGuard<'a, Table<D>>;
+
+/// How one wait proceeds.
+pub(in crate::backend) struct WaitPlan {
+    /// How long the kernel may block.
     pub(in crate::backend) timeout: Option<Duration>,
     had_events: usize,
-    suspects_come_last: bool,
+    rechecks_come_last: bool,
 }
 
-impl Turn {
-    /// An error of the kernel's says nothing if there are events to report.
+impl WaitPlan {
+    /// Returns `Ok` for an error of the kernel's if there are events to report.
     #[cold]
     pub(in crate::backend) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
         if events.len() > self.had_events {
@@ -48,20 +51,20 @@ impl Turn {
     }
 }
 
-/// How many suspects are dealt with between taking the lock and giving it up.
+/// How many rechecks are applied before the lock is released for other threads.
 const CHUNK: usize = 64;
 
-impl<K: Asked> Registrations<K> {
-    pub(in crate::backend) fn new(kernel: K) -> Registrations<K> {
-        Registrations(Box::new(Mutex::new(Table::new(kernel))))
+impl<D: Driver> Registrations<D> {
+    pub(in crate::backend) fn new(driver: D) -> Registrations<D> {
+        Registrations(Box::new(Mutex::new(Table::new(driver))))
     }
 
     #[inline]
-    pub(in crate::backend) fn lock(&self) -> Locked<'_, K> {
+    pub(in crate::backend) fn lock(&self) -> Locked<'_, D> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether no thread holds the lock.
+    /// Returns whether no thread holds the lock.
     #[cfg(all(test, unix, not(wakeful_loom)))]
     pub(in crate::backend) fn is_unlocked(&self) -> bool {
         self.0.try_lock().is_ok()
@@ -70,34 +73,32 @@ impl<K: Asked> Registrations<K> {
     pub(in crate::backend) fn register(
         &self,
         fd: RawFd,
-        tracking: Tracking,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<(Locked<'_, K>, WatchKey)> {
+        registration: Registration,
+    ) -> io::Result<(Locked<'_, D>, WatchKey)> {
         loop {
-            let file = K::Ask::watchable(fd, interest.is_priority())?;
+            let file = D::Entry::watchable(fd, registration.interest.is_priority())?;
             let mut table = self.lock();
             if table.at_fd(fd).is_some() {
                 let identity;
-                (table, identity) = self.make_room(table, fd, file.0)?;
+                (table, identity) = self.drop_closed(table, fd, file.0)?;
                 if identity != file.0 {
                     // Another thread has closed `fd`, and this is the next file with that number.
                     continue;
                 }
             }
-            let key = table.insert(fd, file, tracking, token, interest)?;
+            let key = table.insert(fd, file, registration)?;
             return Ok((table, key));
         }
     }
 
-    /// Drops the registration of `fd`, if it isn't the source that `fd` stands for.
+    /// Ends the registration of `fd`, unless `fd` still refers to the source that was registered.
     #[cold]
-    fn make_room<'a>(
+    fn drop_closed<'a>(
         &'a self,
-        table: Locked<'a, K>,
+        table: Locked<'a, D>,
         fd: RawFd,
         identity: FileIdentity,
-    ) -> io::Result<(Locked<'a, K>, FileIdentity)> {
+    ) -> io::Result<(Locked<'a, D>, FileIdentity)> {
         let (table, identity, key) = self.find_fd(table, fd, Ok(identity));
         match key {
             Some(_) => Err(already_exists()),
@@ -111,7 +112,7 @@ impl<K: Asked> Registrations<K> {
         &self,
         fd: RawFd,
         key: Option<WatchKey>,
-    ) -> (Locked<'_, K>, io::Result<WatchKey>) {
+    ) -> (Locked<'_, D>, io::Result<WatchKey>) {
         match key {
             Some(key) => self.find_key(key),
             None => self.find_raw(fd),
@@ -119,24 +120,25 @@ impl<K: Asked> Registrations<K> {
     }
 
     #[inline]
-    fn find_key(&self, key: WatchKey) -> (Locked<'_, K>, io::Result<WatchKey>) {
+    fn find_key(&self, key: WatchKey) -> (Locked<'_, D>, io::Result<WatchKey>) {
         let table = self.lock();
-        match table.doubted(key) {
+        match table.replaceable(key) {
             None => (table, Ok(key)),
-            Some(asked) => self.check_file(table, asked, key),
+            Some(snapshot) => self.check_file(table, snapshot, key),
         }
     }
 
-    /// The number of a doubted registration may have a new owner, whose file the kernel must not be asked about.
+    /// Checks the file of a registration whose descriptor may have been closed: the number may belong to another file,
+    /// which the kernel must not be asked about.
     #[cold]
     fn check_file<'a>(
         &'a self,
-        table: Locked<'a, K>,
-        asked: Snapshot,
+        table: Locked<'a, D>,
+        snapshot: Snapshot,
         key: WatchKey,
-    ) -> (Locked<'a, K>, io::Result<WatchKey>) {
+    ) -> (Locked<'a, D>, io::Result<WatchKey>) {
         drop(table);
-        let was_closed = asked.was_closed::<K::Ask>(0, true);
+        let was_closed = snapshot.was_closed::<D::Entry>(0, true);
         let mut table = self.lock();
         if was_closed {
             table.vacate(key);
@@ -145,144 +147,146 @@ impl<K: Asked> Registrations<K> {
         (table, Ok(key))
     }
 
-    fn find_raw(&self, fd: RawFd) -> (Locked<'_, K>, io::Result<WatchKey>) {
-        let identity = K::Ask::identity(fd);
+    fn find_raw(&self, fd: RawFd) -> (Locked<'_, D>, io::Result<WatchKey>) {
+        let identity = D::Entry::identity(fd);
         let (table, identity, key) = self.find_fd(self.lock(), fd, identity);
         (table, key.ok_or_else(|| identity.err().unwrap_or_else(not_found)))
     }
 
-    /// Finds the registration of `fd`, which stands for `identity`. One whose descriptor was closed without
-    /// `deregister` is dropped, as epoll forgets it; `fd` may be the number of another one now.
+    /// Finds the registration of `fd`, whose file is `identity`. Ends a registration whose descriptor was closed
+    /// without `deregister`, as epoll does; `fd` may be the number of another file by now.
     fn find_fd<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         fd: RawFd,
         mut identity: io::Result<FileIdentity>,
-    ) -> (Locked<'a, K>, io::Result<FileIdentity>, Option<WatchKey>) {
-        let mut doubted = None;
+    ) -> (Locked<'a, D>, io::Result<FileIdentity>, Option<WatchKey>) {
+        let mut verified = None;
         loop {
             let Some((key, registered)) = table.at_fd(fd) else {
                 return (table, identity, None);
             };
             match &identity {
                 Ok(now) if *now == registered => return (table, identity, Some(key)),
-                // It may be there all the same.
+                // The descriptor may be open all the same.
                 Err(e) if e.raw_os_error() != Some(errors::BAD_DESCRIPTOR) => return (table, identity, None),
-                _ if doubted == Some(key) => {
+                _ if verified == Some(key) => {
                     table.vacate(key);
                     return (table, identity, None);
                 }
                 _ => {}
             }
             // `identity` may be older than the registration: another thread may have opened this number since.
-            doubted = Some(key);
+            verified = Some(key);
             drop(table);
-            identity = K::Ask::identity(fd);
+            identity = D::Entry::identity(fd);
             table = self.lock();
         }
     }
 
-    /// An operation has answered `WouldBlock`.
-    pub(in crate::backend) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, K> {
+    /// Re-arms a registration whose operation has returned `WouldBlock`.
+    pub(in crate::backend) fn rearm(&self, key: WatchKey, blocked: Blocked) -> Locked<'_, D> {
         let (mut table, found) = self.find_key(key);
-        // Deregistered meanwhile: nothing to arm.
+        // If it was deregistered meanwhile, there is nothing to arm.
         let _ = found.and_then(|key| table.change(key, |watch| watch.rearm(blocked)));
-        if blocked.leaves_doubt() {
-            // Now it shows which direction was used up. At the next poll it may be ready again, and would look unread.
-            return self.look_at(table, key);
+        if blocked.needs_recheck() {
+            // A recheck now shows which direction was used up. By the next poll that may be ready again, and would look
+            // unread.
+            return self.recheck_one(table, key);
         }
         table
     }
 
-    /// Looks at the suspects of one registration, and arms those that were used up. If that fails they stay suspects.
+    /// Rechecks one registration, and arms the directions that were used up. If that fails they stay due.
     #[inline(never)]
-    pub(in crate::backend) fn look_at<'a>(
+    pub(in crate::backend) fn recheck_one<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         key: WatchKey,
-    ) -> Locked<'a, K> {
-        let Some((asked, ask)) = table.question(key) else {
+    ) -> Locked<'a, D> {
+        let Some((snapshot, entry)) = table.recheck_entry(key) else {
             return table;
         };
-        let mut list = mem::take(&mut table.one);
+        let mut set = mem::take(&mut table.single);
         drop(table);
-        list.asks.clear();
-        list.asks.push(ask);
-        let looked = list.poll(Some(Duration::ZERO));
+        set.entries.clear();
+        set.entries.push(entry);
+        let rechecked = set.poll(Some(Duration::ZERO));
         let mut table = self.lock();
-        if looked.is_ok() {
-            table.acquit(&asked, list.asks[0].found());
+        if rechecked.is_ok() {
+            table.arm_used_up(&snapshot, set.entries[0].found());
         }
-        table.one = list;
+        table.single = set;
         table
     }
 
-    /// What comes before the kernel is asked. If there is no room for events after it, nothing else is to be done.
+    /// Reports the rechecks that are due, and plans the wait. If no space for events is left, the wait is over.
     #[inline]
     pub(in crate::backend) fn begin(
         &self,
         events: &mut Events,
         timeout: Option<Duration>,
-    ) -> io::Result<(Locked<'_, K>, Turn)> {
+    ) -> io::Result<(Locked<'_, D>, WaitPlan)> {
         let had_events = events.len();
         let mut timeout = timeout;
         let mut table = self.lock();
-        // Suspects that are always ready could take all the room in each call. When they have, the others come first.
-        let suspects_come_last = mem::take(&mut table.suspects.filled_room);
-        if !suspects_come_last && !table.suspects.is_empty() {
-            let (locked, looked) = self.look_at_each(table, events);
+        // Rechecks that are always ready could fill `Events` in each call. After they have, other sources come first.
+        let rechecks_come_last = mem::take(&mut table.rechecks.filled_events);
+        if !rechecks_come_last && !table.rechecks.is_empty() {
+            let (locked, rechecked) = self.recheck_all(table, events);
             table = locked;
-            if let Some(limit) = looked? {
+            if let Some(limit) = rechecked? {
                 timeout = Some(timeout.map_or(limit, |timeout| timeout.min(limit)));
             }
-            table.suspects.filled_room = events.spare() == 0;
+            table.rechecks.filled_events = events.spare() == 0;
         }
-        if events.len() > had_events || suspects_come_last {
+        if events.len() > had_events || rechecks_come_last {
             timeout = Some(Duration::ZERO);
         }
-        Ok((table, Turn { timeout, had_events, suspects_come_last }))
+        Ok((table, WaitPlan { timeout, had_events, rechecks_come_last }))
     }
 
-    /// What comes after what the kernel has told.
+    /// Ends a wait: reports the rechecks that had to come last.
     #[inline]
     pub(in crate::backend) fn end(
         &self,
-        table: Locked<'_, K>,
-        turn: &Turn,
+        table: Locked<'_, D>,
+        plan: &WaitPlan,
         events: &mut Events,
     ) -> io::Result<()> {
-        if turn.suspects_come_last && events.spare() > 0 && !table.suspects.is_empty() {
-            let (_table, looked) = self.look_at_each(table, events);
-            if events.len() == turn.had_events {
-                looked?;
+        if plan.rechecks_come_last && events.spare() > 0 && !table.rechecks.is_empty() {
+            let (_table, rechecked) = self.recheck_all(table, events);
+            if events.len() == plan.had_events {
+                rechecked?;
             }
         }
         Ok(())
     }
 
-    /// Looks at the suspects, reports those that are due, and answers when to look again.
+    /// Rechecks every registration that is queued, reports those that are due, and returns when the next recheck is
+    /// due.
     #[inline(never)]
-    pub(in crate::backend) fn look_at_each<'a>(
+    pub(in crate::backend) fn recheck_all<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         events: &mut Events,
-    ) -> (Locked<'a, K>, io::Result<Option<Duration>>) {
-        let mut looks = table.questions();
-        if looks.list.asks.is_empty() {
-            table.take_back(looks);
+    ) -> (Locked<'a, D>, io::Result<Option<Duration>>) {
+        let mut round = table.begin_rechecks();
+        if round.set.entries.is_empty() {
+            table.end_rechecks(round);
             return (table, Ok(None));
         }
         drop(table);
-        let looked = looks.list.poll(Some(Duration::ZERO));
-        let now = K::Ask::now();
-        match looked {
-            Ok(_) => table = self.apply(&mut looks, now, events),
+        let rechecked = round.set.poll(Some(Duration::ZERO));
+        let now = D::Entry::now();
+        match rechecked {
+            Ok(_) => table = self.apply(&mut round, now, events),
             Err(e) => {
-                looks.keep_all();
+                round.keep_all();
                 let mut table = self.lock();
-                table.take_back(looks);
-                // A signal handler may have run for the program to see. Any other error is the look's own, and what
-                // the kernel is asked next decides: the poll goes on, and looks again later.
+                table.end_rechecks(round);
+                // A signal handler may have run, which the program has to see. Any other error concerns the recheck
+                // alone: the poll goes on, and rechecks later.
                 let result = match e.kind() {
                     io::ErrorKind::Interrupted => Err(e),
                     _ => Ok(Some(LONGEST_PAUSE)),
@@ -290,28 +294,28 @@ impl<K: Asked> Registrations<K> {
                 return (table, result);
             }
         }
-        let again = looks.again;
-        let has_news = table.take_back(looks);
-        let again = if has_news { Some(now) } else { again };
+        let again = round.again;
+        let has_new = table.end_rechecks(round);
+        let again = if has_new { Some(now) } else { again };
         (table, Ok(again.map(|again| again.saturating_duration_since(now))))
     }
 
-    /// Applies what the kernel has answered to each of `looks`, some at a time.
-    fn apply(&self, looks: &mut Looks<K::Ask>, now: Instant, events: &mut Events) -> Locked<'_, K> {
-        let count = looks.asked.len();
+    /// Applies the results of `round`, a chunk at a time.
+    fn apply(&self, round: &mut RecheckRound<D::Entry>, now: Instant, events: &mut Events) -> Locked<'_, D> {
+        let count = round.snapshots.len();
         let mut start = 0;
         loop {
             let end = (start + CHUNK).min(count);
             for index in start..end {
-                let (raw, asked) = (looks.list.asks[index].found(), &mut looks.asked[index]);
-                // Of a list every answer is looked at so. Another kernel must not be asked about the next owner of a
-                // number. What there is no room to report is looked at another time.
-                let may_be_another = if raw == 0 { K::FORGETS_CLOSED } else { events.spare() > 0 };
-                asked.is_gone = asked.was_closed::<K::Ask>(raw, may_be_another);
+                let (raw, snapshot) = (round.set.entries[index].found(), &mut round.snapshots[index]);
+                // A list backend verifies every entry that has flags. Another kernel must not be asked about the next
+                // owner of a number. A result that there is no space to report is verified another time.
+                let may_be_another = if raw == 0 { D::FORGETS_CLOSED } else { events.spare() > 0 };
+                snapshot.is_gone = snapshot.was_closed::<D::Entry>(raw, may_be_another);
             }
             let mut table = self.lock();
             for index in start..end {
-                table.look(looks, index, now, events);
+                table.apply_recheck(round, index, now, events);
             }
             if end == count {
                 return table;
@@ -320,21 +324,21 @@ impl<K: Asked> Registrations<K> {
         }
     }
 
-    /// Answers about raw descriptors are applied once it is known that their numbers have no new owners.
+    /// Applies results for raw descriptors, once each number is known to belong to the same file.
     #[inline(never)]
     pub(in crate::backend) fn check<'a>(
         &'a self,
-        mut table: Locked<'a, K>,
+        mut table: Locked<'a, D>,
         events: &mut Events,
-    ) -> Locked<'a, K> {
+    ) -> Locked<'a, D> {
         let mut unchecked = mem::take(&mut table.unchecked);
         drop(table);
-        for (asked, raw) in &mut unchecked {
-            asked.is_gone = asked.was_closed::<K::Ask>(*raw, true);
+        for (snapshot, raw) in &mut unchecked {
+            snapshot.is_gone = snapshot.was_closed::<D::Entry>(*raw, true);
         }
         let mut table = self.lock();
-        for (asked, raw) in unchecked.drain(..) {
-            table.answer_checked(&asked, raw, events);
+        for (snapshot, raw) in unchecked.drain(..) {
+            table.apply_checked(&snapshot, raw, events);
         }
         table.unchecked = unchecked;
         table
@@ -342,19 +346,19 @@ impl<K: Asked> Registrations<K> {
 }
 
 impl Snapshot {
-    /// Whether the source that the kernel has answered `raw` for is there no more. An `IoSource` says when it goes:
-    /// that its descriptor isn't open is an error like others. But a raw one may have been closed without
-    /// `deregister`, and its number may have a new owner, who must not wake the old one's token.
-    fn was_closed<A: Ask>(&self, raw: u32, may_be_another: bool) -> bool {
+    /// Returns whether the source is gone for which the kernel has found `raw`. An `IoSource` deregisters itself, so
+    /// there a descriptor that isn't open is an error like others. A raw descriptor may have been closed without
+    /// `deregister`, and its number may belong to another file, which must not be reported by the old token.
+    fn was_closed<E: PollEntry>(&self, raw: u32, may_be_another: bool) -> bool {
         let Some(identity) = self.raw_identity else {
             return false;
         };
-        let is_another = || match A::identity(self.fd) {
+        let is_another = || match E::identity(self.fd) {
             Ok(now) => now != identity,
-            // Not if the system just can't say.
+            // Unknown is not closed.
             Err(e) => e.raw_os_error() == Some(errors::BAD_DESCRIPTOR),
         };
-        raw & A::INVALID != 0 || may_be_another && is_another()
+        raw & E::INVALID != 0 || may_be_another && is_another()
     }
 }
 
@@ -364,18 +368,19 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::backend::logic::ask::Wanted;
+    use crate::backend::logic::poll_entry::PollMask;
     use crate::backend::name::Backend;
+    use crate::readiness::{Interest, Token};
 
-    /// Takes everything.
-    struct Kernel;
+    /// A driver that accepts everything.
+    struct NullDriver;
 
-    impl Asked for Kernel {
-        type Ask = libc::pollfd;
+    impl Driver for NullDriver {
+        type Entry = libc::pollfd;
         const BACKEND: Backend = Backend::PosixPoll;
         const FORGETS_CLOSED: bool = false;
 
-        fn ask(&mut self, _: WatchKey, _: RawFd, _: Option<Wanted>) -> io::Result<()> {
+        fn submit(&mut self, _: WatchKey, _: RawFd, _: Option<PollMask>) -> io::Result<()> {
             Ok(())
         }
 
@@ -383,23 +388,24 @@ mod tests {
     }
 
     #[test]
-    fn suspects_that_have_gone_fill_no_memory_where_nobody_polls() {
-        let (one, _other) = UnixStream::pair().unwrap();
+    fn queued_registrations_that_end_fill_no_memory_without_a_poll() {
+        let (single, _other) = UnixStream::pair().unwrap();
         let interest = Interest::READABLE | Interest::WRITABLE;
-        let registrations = Registrations::new(Kernel);
+        let registrations = Registrations::new(NullDriver);
         for _ in 0..1000 {
-            let (mut table, key) =
-                registrations.register(one.as_raw_fd(), Tracking::Operations, Token(1), interest).unwrap();
-            // It was told of, and then blocked in a direction that isn't known.
-            table.answer(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
+            let (mut table, key) = registrations
+                .register(single.as_raw_fd(), Registration::tracked(Token(1), interest))
+                .unwrap();
+            // It was reported, and then blocked in an unknown direction.
+            table.apply(key.slot, libc::POLLIN as u32 | libc::POLLOUT as u32, &mut Events::with_capacity(1));
             table.change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
-            assert!(table.take_news_of_suspects());
+            assert!(table.take_new_rechecks());
             table.remove(key).unwrap();
         }
         let table = registrations.lock();
-        assert!(table.suspects.keys.capacity() < 10);
-        let (table, again) = registrations.look_at_each(table, &mut Events::with_capacity(1));
+        assert!(table.rechecks.keys.capacity() < 10);
+        let (table, again) = registrations.recheck_all(table, &mut Events::with_capacity(1));
         assert!(again.unwrap().is_none());
-        assert!(table.suspects.keys.is_empty());
+        assert!(table.rechecks.keys.is_empty());
     }
 }

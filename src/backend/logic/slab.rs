@@ -1,16 +1,18 @@
-//! Values in numbered slots, by keys that tell one value from the next one in its slot. Pure: no OS.
+//! Values in numbered slots, by keys that distinguish a value from the next one in its slot. Pure: no OS.
+//!
+//! Invariant: a key finds the value that it was made for, or nothing.
 
 /// Names a value within one [`Slab`]; never names another one later.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Key {
+pub(crate) struct SlabKey {
     pub slot: u32,
     pub generation: u32,
 }
 
-/// A value keeps its slot for life, so that nothing moves, and slots are small numbers: who keeps lists beside the slab
-/// may go by slots, as long as it clears them when a value goes.
+/// A slab. A value stays in its slot, so nothing moves, and slots are small numbers: lists beside the slab may be
+/// indexed by slot, if their owner clears an element when its value is removed.
 ///
-/// A slot whose generations have run out, after 2^32 values, isn't used again: so a key is never wrong, however old.
+/// A slot whose generations have run out, after 2^32 values, isn't reused: so a key is never wrong, however old.
 pub(in crate::backend) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
@@ -27,38 +29,38 @@ impl<T> Slab<T> {
         Slab { slots: Vec::new(), free: Vec::new() }
     }
 
-    pub(in crate::backend) fn insert(&mut self, value: T) -> Key {
+    pub(in crate::backend) fn insert(&mut self, value: T) -> SlabKey {
         self.insert_with(|_| value)
     }
 
-    /// For a value that has to know its own key.
-    pub(in crate::backend) fn insert_with(&mut self, value: impl FnOnce(Key) -> T) -> Key {
+    /// Inserts a value that needs its own key.
+    pub(in crate::backend) fn insert_with(&mut self, value: impl FnOnce(SlabKey) -> T) -> SlabKey {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 0, value: None });
             (self.slots.len() - 1) as u32
         });
         let place = &mut self.slots[slot as usize];
-        let key = Key { slot, generation: place.generation };
+        let key = SlabKey { slot, generation: place.generation };
         place.value = Some(value(key));
         key
     }
 
-    /// The slot of `key`, if its value is there.
-    pub(in crate::backend) fn slot_of(&self, key: Key) -> Option<u32> {
+    /// Returns the slot of `key`, if its value exists.
+    pub(in crate::backend) fn slot_of(&self, key: SlabKey) -> Option<u32> {
         self.get(key).map(|_| key.slot)
     }
 
-    pub(in crate::backend) fn get(&self, key: Key) -> Option<&T> {
+    pub(in crate::backend) fn get(&self, key: SlabKey) -> Option<&T> {
         let place = self.slots.get(key.slot as usize)?;
         place.value.as_ref().filter(|_| place.generation == key.generation)
     }
 
-    pub(in crate::backend) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub(in crate::backend) fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         place.value.as_mut().filter(|_| place.generation == key.generation)
     }
 
-    pub(in crate::backend) fn remove(&mut self, key: Key) -> Option<T> {
+    pub(in crate::backend) fn remove(&mut self, key: SlabKey) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation != key.generation {
             return None;
@@ -68,10 +70,10 @@ impl<T> Slab<T> {
         Some(value)
     }
 
-    /// The key of the value that is in `slot`.
-    pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<Key> {
+    /// Returns the key of the value in `slot`.
+    pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<SlabKey> {
         let place = self.slots.get(slot as usize)?;
-        place.value.as_ref().map(|_| Key { slot, generation: place.generation })
+        place.value.as_ref().map(|_| SlabKey { slot, generation: place.generation })
     }
 
     pub(in crate::backend) fn at(&self, slot: u32) -> Option<&T> {
@@ -82,10 +84,10 @@ impl<T> Slab<T> {
         self.slots.get_mut(slot as usize)?.value.as_mut()
     }
 
-    /// The value that is in `slot`, and its key.
-    pub(in crate::backend) fn entry_at(&mut self, slot: u32) -> Option<(Key, &mut T)> {
+    /// Returns the value in `slot`, and its key.
+    pub(in crate::backend) fn entry_at(&mut self, slot: u32) -> Option<(SlabKey, &mut T)> {
         let place = self.slots.get_mut(slot as usize)?;
-        let key = Key { slot, generation: place.generation };
+        let key = SlabKey { slot, generation: place.generation };
         place.value.as_mut().map(|value| (key, value))
     }
 
@@ -104,7 +106,7 @@ impl<T> Slab<T> {
         }
     }
 
-    /// Every slot, taken or free.
+    /// Returns every slot, occupied or free.
     pub(in crate::backend) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32
     }
@@ -152,9 +154,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_there_is_not_found() {
+    fn a_key_of_an_empty_slab_finds_nothing() {
         let mut slab = Slab::<u8>::default();
-        assert_eq!(slab.get(Key { slot: 0, generation: 0 }), None);
+        assert_eq!(slab.get(SlabKey { slot: 0, generation: 0 }), None);
         assert_eq!((slab.at(7), slab.key_at(7)), (None, None));
         assert_eq!(slab.at_mut(u32::MAX), None);
         assert_eq!(slab.entry_at(7), None);
@@ -175,7 +177,7 @@ mod tests {
         slab.remove(first);
         slab.slots[0].generation = u32::MAX;
         let last = slab.insert(1);
-        assert_eq!(last, Key { slot: 0, generation: u32::MAX });
+        assert_eq!(last, SlabKey { slot: 0, generation: u32::MAX });
         assert_eq!(slab.remove(last), Some(1));
         assert_eq!(slab.get(last), None);
         assert_eq!(slab.insert(2).slot, 1);

@@ -1,387 +1,410 @@
-//! The one-shot state machine: an edge-triggered face on a kernel that must be asked again. Pure: no OS, no clock.
+//! The one-shot state machine: makes a kernel that must be re-armed look edge-triggered. Pure: no OS, no clock.
 //!
-//! A one-shot kernel answers what *is*, not what has changed. To report each change once, a direction that was
-//! reported is left alone until there is a reason to believe that its readiness was used up:
+//! A one-shot kernel reports what *is*, not what has changed. To report each change once, a direction that was reported
+//! stays quiet until there is evidence that its readiness was used up:
 //!
 //! ```text
 //!                    register, reregister, rearm(direction)
 //!        +---------------------------------------------------------+
 //!        v                                                         |
-//!     ARMED  -- ready: reported ---+--> QUIET    (an IoSource: its WouldBlock will tell)
+//!     ARMED  -- ready: reported ---+--> QUIET    (an IoSource: its WouldBlock re-arms)
 //!        ^                         |      |
-//!        |                         |      | rearm with a doubt: unknown direction, nothing used up, an error
+//!        |                         |      | rearm without evidence: unknown direction, nothing used up, an error
 //!        |                         |      v
-//!        +---- seen not ready -----+--> SUSPECT  (a raw descriptor: no operation is seen; a hang-up: see below)
+//!        +---- seen not ready -----+--> RECHECK  (a raw descriptor: no operation is seen; a hang-up: see below)
 //!                                         |
 //!                                         +-- still ready after a pause: reported again, pause doubled
 //! ```
 //!
-//! A suspect is looked at when the poller comes by. Not ready: it was used up, so it is armed, and the next change
-//! is an event like any other. Ready: either it was not used up, or it was and more has come; a kernel that
-//! answers levels can't tell which. To say nothing could lose an event, to report at once would make the poller spin
-//! beside a source that is never read. So it is reported again after a pause, which doubles as long as nothing
-//! changes. A suspect of an `IoSource` is reported once, and rests until the next operation says more.
+//! The polling thread rechecks such a direction. If it isn't ready, it was used up: it is armed, and the next change is
+//! an event like any other. If it is ready, either it was not used up, or it was and more has come; a level-triggered
+//! kernel can't distinguish these. Silence could lose an event, and a report at once would make the thread spin beside
+//! a source that is never read. So the direction is reported after a pause, which doubles as long as nothing changes.
+//! For an `IoSource` it is reported once, and then rests until the next operation.
 //!
 //! Errors and hang-ups are reported once even if no direction is armed, as an edge-triggered kernel does.
 //!
-//! # Words that last
+//! Invariant: a direction of interest is armed, or due for a recheck, or quiet with its readiness reported.
 //!
-//! Some words are not used up by I/O: `POLLERR` lasts while an error queue holds an entry, `POLLHUP` after both halves
-//! are closed, `POLLRDHUP` and the `POLLIN` beside it after `shutdown`, `POLLOUT` while another socket's queue is full.
-//! Others of the same name come anew: one refused datagram after another. Two rules keep both right.
+//! # Flags that last
 //!
-//! 1. *A word is news when it was seen absent, or when the source has done something since it was reported.* Something
-//!    is an operation that has succeeded before one answered `WouldBlock`, an operation that has failed, or an error
-//!    that was taken: each may have used the word up, and each allows one more report. So errors that come one after
-//!    another are all reported, and there are no more reports than things that the program has done.
-//! 2. *What `WouldBlock` alone has answered was not used up.* The word lasts. A direction without such a word is armed
-//!    once more (the event was spurious, or another thread was faster), then suspected. A direction with one is
-//!    suspected in silence: the kernel can't sleep on the source, since it would answer at once, so the source is
-//!    looked at after a pause; a *change* is reported, the word is not.
+//! I/O doesn't use up every flag: `POLLERR` lasts while an error queue holds an entry, `POLLHUP` after both halves are
+//! closed, `POLLRDHUP` and the `POLLIN` beside it after `shutdown`, `POLLOUT` while another socket's queue is full.
+//! Others of the same name are new each time: one refused datagram after another. Two rules handle both.
+//!
+//! 1. *A flag is news if it was seen absent, or if the source has acted since the flag was reported.* An act is an
+//!    operation that has succeeded before one returned `WouldBlock`, an operation that has failed, or an error that was
+//!    taken: each may have used up the flag, and each allows one more report. So successive errors are all reported,
+//!    and there are no more reports than acts.
+//! 2. *If every operation has returned `WouldBlock`, nothing was used up.* The flag lasts. A direction without such a
+//!    flag is armed once more (the event was spurious, or another thread was faster), and rechecked the next time. A
+//!    direction with one is rechecked in silence: the kernel can't block on the source, since it would report it at
+//!    once, so the source is rechecked after a pause. A *change* is reported, the flag is not.
 //!
 //! A hang-up need not be the end: a FIFO gets a new writer, a socket that was registered too early gets connected.
-//! Operations on a source that has hung up don't answer `WouldBlock`, so it is suspected in silence from the start,
-//! `IoSource` or not. If something is left to read beside the hang-up, it is repeated until the pause is longest.
+//! Operations on a source that has hung up don't return `WouldBlock`, so it is rechecked in silence from the start,
+//! `IoSource` or not. If data is left to read beside the hang-up, it is repeated until the pause is longest.
 //!
-//! Nor is `WouldBlock` the answer to a receiver of priority data that isn't there (Linux says `EINVAL`), so priority
-//! that was reported is a suspect likewise, and is repeated until the pause is longest.
+//! Receiving priority data that isn't there doesn't return `WouldBlock` either (Linux: `EINVAL`), so priority data that
+//! was reported is rechecked likewise, and repeated until the pause is longest.
 //!
-//! What a raw descriptor does is not seen, so rule 1 can't hold for it: it is repeated. But the readiness of an ended
-//! process, or of a file, is not for use at all ([`FileKind::Steady`]), and changes of it alone are reported.
+//! The operations on a raw descriptor are not seen, so rule 1 can't hold for it: it is repeated. But the readiness of a
+//! process that has ended, or of a file, cannot be used up ([`FileKind::Steady`]), and only its changes are reported.
 
 use std::time::Instant;
 
 #[cfg(not(windows))]
-pub(in crate::backend) use self::suspicion::LONGEST_PAUSE;
-use self::suspicion::{Doubt, Suspicion, SHORTEST_PAUSE};
+pub(in crate::backend) use self::recheck::LONGEST_PAUSE;
+use self::recheck::{Reason, RecheckTimer, SHORTEST_PAUSE};
 use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};
 
-mod suspicion;
+mod recheck;
 
-/// How a source's readiness becomes known to be used up.
+/// The parameters of one registration, the same for every backend.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Tracking {
-    /// Its operations go through `IoSource`, which tells of each `WouldBlock`.
-    Operations,
-    /// Its operations are invisible: a raw descriptor.
-    Levels,
+pub(crate) struct Registration {
+    pub token: Token,
+    pub interest: Interest,
+    pub tracking: Tracking,
 }
 
-/// What an operation says of the readiness that was reported.
+impl Registration {
+    #[inline]
+    pub(crate) const fn tracked(token: Token, interest: Interest) -> Registration {
+        Registration { token, interest, tracking: Tracking::Tracked }
+    }
+
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // raw descriptors
+    #[inline]
+    pub(crate) const fn untracked(token: Token, interest: Interest) -> Registration {
+        Registration { token, interest, tracking: Tracking::Untracked }
+    }
+}
+
+/// Whether the library sees the operations on a source.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Tracking {
+    /// Its operations go through `IoSource`, which reports each `WouldBlock`.
+    Tracked,
+    /// Its operations are not seen: a raw descriptor.
+    Untracked,
+}
+
+/// The result of an operation, as far as it concerns the readiness that was reported.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
-    /// It has answered `WouldBlock`, and something else came before: the direction was used up.
+    /// It has returned `WouldBlock` after an operation that moved data: the direction was used up.
     Direction(Interest),
-    /// It has answered `WouldBlock`, and none has succeeded since the last that did: nothing was used up. `None` is an
+    /// It has returned `WouldBlock`, and none has succeeded since the last that did: nothing was used up. `None` is an
     /// unknown direction.
     Idle(Option<Interest>),
     /// It has moved fewer bytes than it could have.
     #[cfg_attr(not(any(feature = "net", all(unix, feature = "os-ext"))), allow(dead_code))]
     // the sources of bytes
     Short(Interest),
-    /// It has answered `WouldBlock`, in a direction that the caller did not name.
+    /// It has returned `WouldBlock`, in a direction that the caller has not named.
     Unknown,
     /// It has failed otherwise, or the source's error was taken: an error may be used up.
     Error,
 }
 
 impl Blocked {
-    /// Whether to look at once what the source is ready for, since an operation alone doesn't say.
-    pub(crate) fn leaves_doubt(self) -> bool {
+    /// Returns whether to recheck the source at once, since the operation alone is no evidence.
+    pub(crate) fn needs_recheck(self) -> bool {
         !matches!(self, Blocked::Direction(_) | Blocked::Short(_))
     }
 }
 
-/// Names a registration within one selector; never names another one later.
-pub(crate) type WatchKey = super::slab::Key;
+/// Names a registration within one selector, and never another one later.
+pub(crate) type WatchKey = super::slab::SlabKey;
 
-/// What a look at the suspects has shown.
+/// The result of a recheck.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    /// None is left: all were used up, and are armed now.
-    Clear,
-    /// Report these.
+pub(crate) enum Recheck {
+    /// Every direction was used up, and is armed now.
+    Done,
+    /// To be reported.
     Report(Readiness),
-    /// Some are still ready: look again at this time.
-    Later(Instant),
+    /// Some directions are still ready: the time of the next recheck.
+    At(Instant),
 }
 
-/// One registration on a one-shot kernel.
+/// The state of one registration on a one-shot kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
-    token: Token,
-    interest: Interest,
-    tracking: Tracking,
+    registration: Registration,
     kind: FileKind,
     armed: Option<Interest>,
     /// By direction, in the order of [`DIRECTIONS`].
-    suspects: [Option<Suspicion>; 3],
-    /// What the kernel said last, if a word of it lasts: only a change of it may be reported.
+    rechecks: [Option<RecheckTimer>; 3],
+    /// The flags of the last report, if one of them lasts: only a change of them may be reported.
     lasting: Option<Readiness>,
     /// Which of [`ENDINGS`] were reported, and not seen absent since.
-    told: Readiness,
-    /// What is armed though nothing was used up: a second time it is suspected.
+    reported_ends: Readiness,
+    /// The directions that are armed though nothing was used up: the next time they are rechecked.
     spurious: Option<Interest>,
 }
 
-/// What is reported once even if no direction is armed: a program may wait for the end alone (tokio's users do), and
-/// an edge-triggered kernel tells it.
+/// What is reported once even if no direction is armed. A program may wait for the end alone (tokio's users do), and an
+/// edge-triggered kernel reports it.
 const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
 
 const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Interest::PRIORITY_DATA];
 
 impl Watch {
     #[inline]
-    pub(crate) fn new(token: Token, interest: Interest, tracking: Tracking) -> Watch {
+    pub(crate) fn new(registration: Registration) -> Watch {
         Watch {
-            token,
-            interest,
-            tracking,
+            registration,
             kind: FileKind::Other,
-            armed: Some(interest),
-            suspects: [None; 3],
+            armed: Some(registration.interest),
+            rechecks: [None; 3],
             lasting: None,
-            told: Readiness::NONE,
+            reported_ends: Readiness::NONE,
             spurious: None,
         }
     }
 
-    /// The same of a descriptor of which more is known.
+    /// Sets the kind of the file, where it is known.
     #[inline]
     pub(crate) fn of_kind(self, kind: FileKind) -> Watch {
         Watch { kind, ..self }
     }
 
     pub(crate) fn token(&self) -> Token {
-        self.token
+        self.registration.token
     }
 
     #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) fn tracking(&self) -> Tracking {
-        self.tracking
+        self.registration.tracking
     }
 
-    /// The directions that the kernel is to be asked about.
+    /// Returns the directions that the kernel is to report.
     pub(crate) fn armed(&self) -> Option<Interest> {
         self.armed
     }
 
-    /// Whether errors and hang-ups would be news, though no direction be armed. If not, and none is, leave the source
-    /// out: a kernel tells of them unasked, for as long as they last.
+    /// Returns whether errors and hang-ups would be news. If not, and no direction is armed, the source is left out: a
+    /// kernel reports them unasked, for as long as they last.
     pub(crate) fn awaits_end(&self) -> bool {
-        !self.told.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+        !self.reported_ends.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
     }
 
-    /// Whether it would be news that the peer sends no more.
+    /// Returns whether a half-close by the peer would be news.
     pub(crate) fn awaits_read_end(&self) -> bool {
-        self.interest.is_readable() && !self.told.intersects(Readiness::READ_CLOSED)
+        self.registration.interest.is_readable() && !self.reported_ends.intersects(Readiness::READ_CLOSED)
     }
 
-    /// What is to be looked at when the poller comes by.
+    /// Returns the directions to recheck.
     #[inline]
-    pub(crate) fn suspect(&self) -> Option<Interest> {
-        if self.is_unsuspected() {
+    pub(crate) fn to_recheck(&self) -> Option<Interest> {
+        if self.has_no_recheck() {
             return None;
         }
-        let mut suspect = None;
+        let mut pending = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
-            if self.suspects[index].is_some_and(|suspicion| suspicion.doubt != Doubt::Rests) {
-                suspect = join(suspect, Some(direction));
+            if self.rechecks[index].is_some_and(|timer| timer.reason != Reason::Resting) {
+                pending = join(pending, Some(direction));
             }
         }
-        suspect
+        pending
     }
 
-    /// `reregister`: all is asked anew.
-    pub(crate) fn replace(&mut self, token: Token, interest: Interest) {
-        *self = Watch::new(token, interest, self.tracking).of_kind(self.kind);
+    /// Arms every direction of the new interest, as `reregister` does.
+    pub(crate) fn replace(&mut self, registration: Registration) {
+        // A `SourceFd` may reregister an `IoSource`, whose operations are tracked still.
+        let tracking = self.registration.tracking;
+        *self = Watch::new(Registration { tracking, ..registration }).of_kind(self.kind);
     }
 
-    /// The kernel has answered to [`armed`](Watch::armed): what to report, if anything.
+    /// Applies what the kernel has `found` for the [`armed`](Watch::armed) directions. Returns what to report, if
+    /// anything.
     #[inline]
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
         let is_plain = found.without(Readiness::READABLE.union(Readiness::WRITABLE)).is_none();
         if !is_plain
-            || self.tracking == Tracking::Levels
+            || self.registration.tracking == Tracking::Untracked
             || self.kind == FileKind::Steady
-            || !self.is_at_rest()
+            || !self.is_plain_state()
         {
             return self.ready_for_more(found);
         }
         let armed = self.armed?;
-        let used = directions(found)?.intersection(self.interest)?;
+        let used = directions(found)?.intersection(self.registration.interest)?;
         armed.intersection(used)?;
         self.armed = armed.remove(used);
-        Some(only(self.interest, found))
+        Some(only(self.registration.interest, found))
     }
 
-    /// Nothing is suspected, and no error or hang-up was reported.
+    /// Returns whether no recheck is due, and no error or hang-up was reported.
     #[inline]
-    fn is_at_rest(&self) -> bool {
-        let has_told = !self.told.without(Readiness::READ_CLOSED).is_none();
-        !has_told && self.lasting.is_none() && self.is_unsuspected()
+    fn is_plain_state(&self) -> bool {
+        let has_reported = !self.reported_ends.without(Readiness::READ_CLOSED).is_none();
+        !has_reported && self.lasting.is_none() && self.has_no_recheck()
     }
 
     #[inline]
-    fn is_unsuspected(&self) -> bool {
-        self.suspects.iter().all(Option::is_none)
+    fn has_no_recheck(&self) -> bool {
+        self.rechecks.iter().all(Option::is_none)
     }
 
-    /// As [`ready`](Watch::ready), of what is more than readable and writable, or of more than an operation's
-    /// direction.
+    /// The general case of [`ready`](Watch::ready): more than readable and writable, or a source that is not plain.
     fn ready_for_more(&mut self, found: Readiness) -> Option<Readiness> {
-        let found = self.asked_of(found);
+        let found = self.of_interest(found);
         self.forget_absent(found);
         let used = self.used(found)?;
         let is_armed = self.armed.and_then(|armed| armed.intersection(used)).is_some();
-        let is_news = !found.and(ENDINGS).without(self.told).is_none();
+        let is_news = !found.and(ENDINGS).without(self.reported_ends).is_none();
         if !is_armed && !is_news {
             return None;
         }
         let mut reported = self.in_each_direction(found);
-        // At the end of a source nothing blocks, but a kernel that is asked about no direction says none. Nor does it
-        // say those that are suspected, and may have been used up.
-        let unsaid = match self.armed.is_none() || !tells_direction(reported) {
+        // Nothing blocks at the end of a source, but a kernel that is asked about no direction names none. Nor does it
+        // name the directions to recheck, which may have been used up.
+        let unreported = match self.armed.is_none() || !has_direction(reported) {
             true => Some(used),
-            false => self.suspect().and_then(|suspect| suspect.intersection(used)),
+            false => self.to_recheck().and_then(|pending| pending.intersection(used)),
         };
-        if let Some(unsaid) = unsaid {
-            reported = reported.union(only(self.interest, readiness_of(unsaid)));
+        if let Some(unreported) = unreported {
+            reported = reported.union(only(self.registration.interest, readiness_of(unreported)));
         }
-        self.told = self.told.union(found.and(ENDINGS));
-        // What wasn't asked for was ready when it was last reported, so that it is now is no change.
-        let unasked = self.quiet_of(self.interest).map_or(Readiness::NONE, words_of);
+        self.reported_ends = self.reported_ends.union(found.and(ENDINGS));
+        // A direction that wasn't asked about was ready when it was last reported, so that it is ready now is no
+        // change.
+        let unasked = self.disarmed_of(self.registration.interest).map_or(Readiness::NONE, flags_of);
         let unasked = unasked.without(Readiness::READ_CLOSED.union(Readiness::LEFTOVER));
         self.armed = self.armed.and_then(|armed| armed.remove(used));
         let has_error = found.intersects(Readiness::ERROR);
         let hung_up = is_hang_up(found);
-        self.lasting = lasts(found).then_some(said(found).union(unasked));
+        self.lasting = lasts(found).then_some(without_derived(found).union(unasked));
         self.rest(used);
         if self.kind == FileKind::Steady && !has_error {
-            // Nothing uses it up, and what comes is asked for all the same.
-        } else if hung_up || self.tracking == Tracking::Levels {
-            self.suspect_also(used, Doubt::Unseen);
+            // Nothing uses it up, and what comes is asked about all the same.
+        } else if hung_up || self.registration.tracking == Tracking::Untracked {
+            self.schedule_recheck(used, Reason::Unseen);
         } else if let Some(priority) = used.intersection(Interest::PRIORITY_DATA) {
-            self.suspect_also(priority, Doubt::Priority);
+            self.schedule_recheck(priority, Reason::Priority);
         }
         Some(reported)
     }
 
-    /// An operation says that readiness was used up, or may have been.
+    /// Applies the result of an operation, which has used up readiness, or may have.
     pub(crate) fn rearm(&mut self, blocked: Blocked) {
         match blocked {
             Blocked::Direction(direction) => {
-                if let Some(direction) = direction.intersection(self.interest) {
+                if let Some(direction) = direction.intersection(self.registration.interest) {
                     self.arm(direction);
                 }
             }
             Blocked::Idle(Some(direction)) => {
-                let direction = direction.intersection(self.interest);
-                if let Some(direction) = direction.and_then(|direction| self.quiet_of(direction)) {
+                let direction = direction.intersection(self.registration.interest);
+                if let Some(direction) = direction.and_then(|direction| self.disarmed_of(direction)) {
                     self.rearm_idle(direction);
                 }
             }
-            // Behind what was moved there is nothing, or the end, which was told or will be.
+            // Nothing is behind the bytes that were moved, or the end, which was reported or will be.
             Blocked::Short(direction) => {
                 let ended =
                     Readiness::WRITE_CLOSED.union(Readiness::READ_CLOSED.when(direction.is_readable()));
-                if !self.told.intersects(ended) {
+                if !self.reported_ends.intersects(ended) {
                     self.rearm(Blocked::Direction(direction));
                 }
             }
-            // Arming all would report the direction that did not block at once, and again after each blocked
-            // operation (mio#1963): an unknown direction is suspected instead.
+            // To arm all would report the direction that did not block at once, and again after each blocked operation
+            // (mio#1963): an unknown direction is rechecked instead.
             Blocked::Idle(None) => {
-                if let Some(quiet) = self.quiet_of(self.interest) {
-                    self.suspect_also(quiet, Doubt::Either);
+                if let Some(disarmed) = self.disarmed_of(self.registration.interest) {
+                    self.schedule_recheck(disarmed, Reason::Either);
                 }
             }
             Blocked::Unknown => {
-                if let Some(quiet) = self.quiet_of(self.interest) {
-                    for suspicion in self.suspects.iter_mut().flatten() {
-                        if suspicion.doubt == Doubt::Unseen {
-                            suspicion.doubt = Doubt::Operation;
+                if let Some(disarmed) = self.disarmed_of(self.registration.interest) {
+                    for timer in self.rechecks.iter_mut().flatten() {
+                        if timer.reason == Reason::Unseen {
+                            timer.reason = Reason::Operation;
                         }
                     }
-                    self.suspect_also(quiet, Doubt::Operation);
+                    self.schedule_recheck(disarmed, Reason::Operation);
                     self.lasting = None;
-                    if self.has_told_an_error() {
-                        self.told = self.told.without(Readiness::ERROR);
+                    if self.has_reported_error() {
+                        self.reported_ends = self.reported_ends.without(Readiness::ERROR);
                     }
                 }
             }
             Blocked::Error => {
-                if self.has_told_an_error() {
-                    match self.quiet_of(self.interest) {
-                        Some(quiet) => self.suspect_also(quiet, Doubt::Error),
-                        None => self.told = self.told.without(Readiness::ERROR),
+                if self.has_reported_error() {
+                    match self.disarmed_of(self.registration.interest) {
+                        Some(disarmed) => self.schedule_recheck(disarmed, Reason::Error),
+                        None => self.reported_ends = self.reported_ends.without(Readiness::ERROR),
                     }
                 }
             }
         }
     }
 
-    /// `WouldBlock` is all that `direction` has answered since it was reported.
+    /// Handles a `direction` whose operations have all returned `WouldBlock` since it was reported.
     fn rearm_idle(&mut self, direction: Interest) {
         let lasting = Readiness::ERROR
             .union(Readiness::WRITE_CLOSED)
             .union(Readiness::READ_CLOSED.when(direction.is_readable()));
         let is_again = self.spurious.and_then(|spurious| spurious.intersection(direction)).is_some();
-        if is_again || self.told.intersects(lasting) {
-            self.suspect_also(direction, Doubt::Operation);
+        if is_again || self.reported_ends.intersects(lasting) {
+            self.schedule_recheck(direction, Reason::Operation);
         } else {
             self.arm(direction);
             self.spurious = join(self.spurious, Some(direction));
         }
     }
 
-    /// The kernel has just answered to [`suspect`](Watch::suspect): what isn't ready is what was used up.
-    pub(crate) fn acquit(&mut self, found: Readiness) {
-        let found = self.asked_of(found);
+    /// Applies the result of an immediate recheck of [`to_recheck`](Watch::to_recheck): arms the directions that are
+    /// not ready.
+    pub(crate) fn arm_used_up(&mut self, found: Readiness) {
+        let found = self.of_interest(found);
         self.forget_absent(found);
         let ready = self.still_ready(found);
         self.lasting = self.lasting.map(|last| last.without(lost(last, self.with_unasked(last, found))));
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
-            self.acquit_one(index, direction, is_ready, found);
+            self.end_recheck(index, direction, is_ready, found);
         }
     }
 
-    /// Whether the suspicion of a direction has ended.
-    fn acquit_one(&mut self, index: usize, direction: Interest, is_ready: bool, found: Readiness) -> bool {
-        let Some(Suspicion { doubt, .. }) = self.suspects[index] else {
+    /// Ends the recheck of a direction, if it is over. Returns whether it is.
+    fn end_recheck(&mut self, index: usize, direction: Interest, is_ready: bool, found: Readiness) -> bool {
+        let Some(RecheckTimer { reason, .. }) = self.rechecks[index] else {
             return true;
         };
-        if doubt == Doubt::Rests {
+        if reason == Reason::Resting {
             return true;
         }
-        // What the kernel answers at once can't be slept on.
+        // The kernel can't block on a flag that it reports at once.
         let lasts = found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED));
         if !is_ready && !lasts {
             self.arm(direction);
             self.spurious = self.spurious.and_then(|spurious| spurious.remove(direction));
             return true;
         }
-        // What was in doubt is an error, not the direction; nor does what is steady block.
-        let is_over = match doubt {
-            Doubt::Error => !found.intersects(Readiness::ERROR),
+        // The reason was an error, not the direction; nor does a steady source block.
+        let is_over = match reason {
+            Reason::Error => !found.intersects(Readiness::ERROR),
             _ => self.kind == FileKind::Steady && !lasts,
         };
         if is_over {
-            self.suspects[index] = None;
+            self.rechecks[index] = None;
         }
         is_over
     }
 
-    /// The kernel has answered to [`suspect`](Watch::suspect) without sleeping; `found` may be nothing.
-    pub(crate) fn look(&mut self, found: Readiness, now: Instant) -> Look {
-        let found = self.asked_of(found);
+    /// Applies the result of a recheck of [`to_recheck`](Watch::to_recheck); `found` may be empty.
+    pub(crate) fn recheck(&mut self, found: Readiness, now: Instant) -> Recheck {
+        let found = self.of_interest(found);
         self.forget_absent(found);
         if self.awaits_end() && found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
-            // It concerns every direction, suspect or not. The kernel is asked for it all the same, and answers at
-            // once.
-            return Look::Later(now + SHORTEST_PAUSE);
+            // It concerns every direction, rechecked or not. The kernel is asked about it all the same, and reports it
+            // at once.
+            return Recheck::At(now + SHORTEST_PAUSE);
         }
         let ready = self.still_ready(found);
         let has_changed = match self.lasting {
@@ -397,33 +420,33 @@ impl Watch {
         let mut next: Option<Instant> = None;
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             let is_ready = ready.and_then(|ready| ready.intersection(direction)).is_some();
-            if self.acquit_one(index, direction, is_ready, found) {
+            if self.end_recheck(index, direction, is_ready, found) {
                 continue;
             }
-            let Some(mut suspicion) = self.suspects[index] else {
+            let Some(mut timer) = self.rechecks[index] else {
                 continue;
             };
-            let due = suspicion.due(now);
-            // A change is due at once, at the first look too.
+            let due = timer.due(now);
+            // A change is due at once, also at the first recheck.
             if has_changed || now >= due {
-                let may_give_up = self.may_give_up(direction, suspicion.doubt);
-                let is_longest = suspicion.postpone(now, has_changed, may_give_up);
-                let is_news = match suspicion.doubt {
-                    Doubt::Error => true,
+                let may_give_up = self.may_give_up(direction, timer.reason);
+                let is_longest = timer.postpone(now, has_changed, may_give_up);
+                let is_news = match timer.reason {
+                    Reason::Error => true,
                     _ if !is_ready => false,
                     _ if has_changed => true,
                     _ => !(self.is_silent() || may_give_up && is_longest),
                 };
                 if is_news {
                     report = join(report, Some(direction));
-                    if suspicion.doubt.is_of_operation() {
-                        suspicion.doubt = if is_hang_up(found) { Doubt::Unseen } else { Doubt::Rests };
+                    if timer.reason.is_of_operation() {
+                        timer.reason = if is_hang_up(found) { Reason::Unseen } else { Reason::Resting };
                     }
                 }
             }
-            self.suspects[index] = Some(suspicion);
-            if suspicion.doubt != Doubt::Rests {
-                let due = suspicion.due(now);
+            self.rechecks[index] = Some(timer);
+            if timer.reason != Reason::Resting {
+                let due = timer.due(now);
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
         }
@@ -432,173 +455,176 @@ impl Watch {
                 if lasts(found) {
                     self.lasting.get_or_insert(found);
                 }
-                let unsaid = Readiness::READ_CLOSED.when(!report.is_readable());
-                self.told = self.told.union(found.and(ENDINGS).without(unsaid));
-                let told = only(report, self.in_each_direction(found));
-                // A bare hang-up counts as readable, which may not be what was looked at.
-                let unsaid = readiness_of(report).when(!tells_direction(told));
-                Look::Report(told.union(unsaid))
+                let unreported = Readiness::READ_CLOSED.when(!report.is_readable());
+                self.reported_ends = self.reported_ends.union(found.and(ENDINGS).without(unreported));
+                let reported = only(report, self.in_each_direction(found));
+                // A bare hang-up counts as readable, which may not be the direction that was rechecked.
+                let unreported = readiness_of(report).when(!has_direction(reported));
+                Recheck::Report(reported.union(unreported))
             }
-            (None, Some(next)) => Look::Later(next),
-            (None, None) => Look::Clear,
+            (None, Some(next)) => Recheck::At(next),
+            (None, None) => Recheck::Done,
         }
     }
 
-    /// Whether to repeat what lasts would say nothing new.
+    /// Returns whether a report of lasting flags would repeat the last one.
     fn is_silent(&self) -> bool {
         let has_ended = |last: Readiness| is_hang_up(last) && !last.intersects(Readiness::LEFTOVER);
         self.kind == FileKind::Steady || self.lasting.is_some_and(has_ended)
     }
 
-    /// Whether a direction that stays ready for long is ready for ever: of those at their end few come back.
-    fn may_give_up(&self, direction: Interest, doubt: Doubt) -> bool {
-        doubt == Doubt::Priority
+    /// Returns whether a direction that has long been ready may be given up: few sources come back from their end.
+    fn may_give_up(&self, direction: Interest, reason: Reason) -> bool {
+        reason == Reason::Priority
             || self.lasting.is_some_and(is_hang_up)
-            || direction.is_readable() && self.told.intersects(Readiness::READ_CLOSED)
+            || direction.is_readable() && self.reported_ends.intersects(Readiness::READ_CLOSED)
     }
 
-    fn has_told_an_error(&self) -> bool {
-        self.told.intersects(Readiness::ERROR) && !self.told.intersects(Readiness::WRITE_CLOSED)
+    fn has_reported_error(&self) -> bool {
+        self.reported_ends.intersects(Readiness::ERROR)
+            && !self.reported_ends.intersects(Readiness::WRITE_CLOSED)
     }
 
-    /// Those of `directions` that aren't armed.
-    fn quiet_of(&self, directions: Interest) -> Option<Interest> {
+    /// Returns those of `directions` that aren't armed.
+    fn disarmed_of(&self, directions: Interest) -> Option<Interest> {
         match self.armed {
             Some(armed) => directions.remove(armed),
             None => Some(directions),
         }
     }
 
-    /// What isn't said any more is news when it comes again. A kernel says it unasked, but for the end of reading.
+    /// Forgets reported endings that are absent now: they are news when they come again. A kernel reports them unasked,
+    /// except a half-close.
     fn forget_absent(&mut self, found: Readiness) {
         let unasked = Readiness::ERROR.union(Readiness::WRITE_CLOSED);
-        self.told = self.told.without(unasked.without(found));
+        self.reported_ends = self.reported_ends.without(unasked.without(found));
     }
 
-    /// The readiness of `directions` is used up: the next change counts.
+    /// Arms `directions`, whose readiness was used up: the next change counts.
     fn arm(&mut self, directions: Interest) {
         self.armed = join(self.armed, Some(directions));
         self.spurious = self.spurious.and_then(|spurious| spurious.remove(directions));
-        // What doesn't go on is no end: the next is news. But a peer may send no more and still receive.
+        // A flag that doesn't last is no end: the next is news. But a peer may send no more and still receive.
         let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
-        let was_at_rest = self.is_at_rest();
-        self.told = self.told.and(lasting);
-        if was_at_rest {
+        let was_plain_state = self.is_plain_state();
+        self.reported_ends = self.reported_ends.and(lasting);
+        if was_plain_state {
             return;
         }
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_some() {
-                self.suspects[index] = None;
+                self.rechecks[index] = None;
             }
         }
-        if self.suspect().is_none() {
+        if self.to_recheck().is_none() {
             self.lasting = None;
         }
     }
 
-    /// Suspects `directions`; what is suspected already keeps its pause and its timer: to restart it each time would
-    /// postpone the report for ever.
-    fn suspect_also(&mut self, directions: Interest, doubt: Doubt) {
+    /// Schedules a recheck of `directions`. A direction that has one already keeps its timer; restarting it each time
+    /// would postpone the report for ever.
+    fn schedule_recheck(&mut self, directions: Interest, reason: Reason) {
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_none() {
                 continue;
             }
-            match &mut self.suspects[index] {
-                Some(suspicion) if suspicion.doubt == Doubt::Rests => {
-                    suspicion.renew(doubt);
+            match &mut self.rechecks[index] {
+                Some(timer) if timer.reason == Reason::Resting => {
+                    timer.renew(reason);
                 }
-                // An error that may be another by now is to be reported whatever else is in doubt.
-                Some(suspicion) if matches!(suspicion.doubt, Doubt::Operation | Doubt::Either) => {
-                    suspicion.doubt = doubt;
+                // An error that may be another by now is reported, whatever the other reason was.
+                Some(timer) if matches!(timer.reason, Reason::Operation | Reason::Either) => {
+                    timer.reason = reason;
                 }
                 Some(_) => {}
-                none => *none = Some(Suspicion::new(doubt)),
+                none => *none = Some(RecheckTimer::new(reason)),
             }
         }
     }
 
-    /// `directions` are reported: what operations had left open is answered.
+    /// Lets the rechecks of `directions`, which are reported, rest until the next operation.
     fn rest(&mut self, directions: Interest) {
         for (index, direction) in DIRECTIONS.into_iter().enumerate() {
             if directions.intersection(direction).is_none() {
                 continue;
             }
-            match &mut self.suspects[index] {
-                Some(suspicion) if suspicion.doubt.is_of_operation() => {
-                    suspicion.doubt = Doubt::Rests;
+            match &mut self.rechecks[index] {
+                Some(timer) if timer.reason.is_of_operation() => {
+                    timer.reason = Reason::Resting;
                 }
                 _ => {}
             }
         }
     }
 
-    /// The directions that `found` makes progress in, of those that are of interest.
+    /// Returns the directions of interest in which `found` makes progress.
     fn used(&self, found: Readiness) -> Option<Interest> {
-        // Errors and hang-ups are reported unasked. They concern whatever is of interest, or a kernel that goes on
-        // answering would keep the poller awake.
+        // Errors and hang-ups are reported unasked. They concern every direction of interest, or a kernel that repeats
+        // them would keep the polling thread awake.
         if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
-            return Some(self.interest);
+            return Some(self.registration.interest);
         }
-        directions(said(found))?.intersection(self.interest)
+        directions(without_derived(found))?.intersection(self.registration.interest)
     }
 
-    /// Of the suspects, those that `found` makes progress in. An error that was reported and lasts is none.
+    /// Returns the directions in which `found` makes progress. An error that was reported and lasts makes none.
     fn still_ready(&self, found: Readiness) -> Option<Interest> {
-        let is_old = self.told.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
-        if is_old && self.tracking == Tracking::Operations && !is_hang_up(found) {
-            return directions(said(found))?.intersection(self.interest);
+        let is_old = self.reported_ends.intersects(Readiness::ERROR) && found.intersects(Readiness::ERROR);
+        if is_old && self.registration.tracking == Tracking::Tracked && !is_hang_up(found) {
+            return directions(without_derived(found))?.intersection(self.registration.interest);
         }
         self.used(found)
     }
 
-    /// `found`, and of what was found `last` the words that weren't asked for now.
+    /// Returns `found`, and those flags of `last` that the kernel was not asked about.
     fn with_unasked(&self, last: Readiness, found: Readiness) -> Readiness {
-        let unasked = match self.suspect() {
-            Some(asked) => self.interest.remove(asked),
-            None => Some(self.interest),
+        let unasked = match self.to_recheck() {
+            Some(asked) => self.registration.interest.remove(asked),
+            None => Some(self.registration.interest),
         };
-        said(found).union(said(last).and(unasked.map_or(Readiness::NONE, words_of)))
+        without_derived(found).union(without_derived(last).and(unasked.map_or(Readiness::NONE, flags_of)))
     }
 
-    /// `found`, less the directions that aren't of interest, and less an end that is none.
-    fn asked_of(&self, found: Readiness) -> Readiness {
-        // A reader has no pipe to write to, and of a socket the kernel says apart that both halves are closed: there
-        // an error closes nothing.
-        let has_no_reader_to_lose = self.interest.is_readable() || self.kind == FileKind::Socket;
+    /// Returns `found` without the directions that aren't of interest, and without an end that is none.
+    fn of_interest(&self, found: Readiness) -> Readiness {
+        // A reader has no pipe to write to, and for a socket the kernel reports separately that both halves are closed:
+        // there an error closes nothing.
+        let has_no_reader_to_lose = self.registration.interest.is_readable() || self.kind == FileKind::Socket;
         let closes_nothing =
             found.intersects(Readiness::ERROR) && has_no_reader_to_lose && !is_hang_up(found);
-        only(self.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
+        only(self.registration.interest, found.without(Readiness::WRITE_CLOSED.when(closes_nothing)))
     }
 
-    /// `found` as it is reported. An error is found by reading and by writing, so it is reported in each direction of
-    /// interest: [`ready`](Watch::ready) silences each.
+    /// Returns `found` as it is reported. Reading and writing both return an error, so it is reported in each direction
+    /// of interest: [`ready`](Watch::ready) silences each.
     fn in_each_direction(&self, found: Readiness) -> Readiness {
         let both = Readiness::READABLE.union(Readiness::WRITABLE).when(found.intersects(Readiness::ERROR));
-        only(self.interest, found.union(both))
+        only(self.registration.interest, found.union(both))
     }
 }
 
-/// `found` without what follows from other words.
-fn said(found: Readiness) -> Readiness {
+/// Returns `found` without the flags that follow from others.
+fn without_derived(found: Readiness) -> Readiness {
     found
         .without(Readiness::READABLE.when(found.intersects(Readiness::DERIVED_READ)))
         .without(Readiness::WRITABLE.when(found.intersects(Readiness::DERIVED_WRITE)))
         .without(Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE))
 }
 
-/// Whether a word of `found` lasts.
+/// Returns whether a flag of `found` lasts.
 fn lasts(found: Readiness) -> bool {
     is_hang_up(found) || found.intersects(Readiness::ERROR)
 }
 
-/// What of `last` isn't there `now`, and need not be reported: it was used up.
+/// Returns the flags of `last` that are absent `now` and need not be reported: they were used up.
 fn lost(last: Readiness, now: Readiness) -> Readiness {
     last.without(now).without(Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED))
 }
 
-/// Whether `now` says something that `last` didn't: that a half is open again, too, but not what was used up.
+/// Returns whether `now` has a flag that `last` did not have, or a half is open again. A flag that was used up is no
+/// change.
 fn has_changed(last: Readiness, now: Readiness) -> bool {
-    let last = said(last);
+    let last = without_derived(last);
     last.without(lost(last, now)) != now
 }
 
@@ -608,8 +634,8 @@ fn readiness_of(directions: Interest) -> Readiness {
         .union(Readiness::WRITABLE.when(directions.is_writable()))
 }
 
-/// The words that a kernel says only if it is asked about `directions`.
-fn words_of(directions: Interest) -> Readiness {
+/// Returns the flags that a kernel reports only if it is asked about `directions`.
+fn flags_of(directions: Interest) -> Readiness {
     let reading = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::LEFTOVER);
     reading
         .when(directions.is_readable())
@@ -617,7 +643,7 @@ fn words_of(directions: Interest) -> Readiness {
         .union(Readiness::PRIORITY.when(directions.is_priority()))
 }
 
-/// `found`, less the directions that are not in `wanted`.
+/// Returns `found` without the directions that are not in `wanted`.
 fn only(wanted: Interest, found: Readiness) -> Readiness {
     let reads = wanted.is_readable() || wanted.is_priority();
     found
@@ -626,16 +652,16 @@ fn only(wanted: Interest, found: Readiness) -> Readiness {
         .without(Readiness::PRIORITY.when(!wanted.is_priority()))
 }
 
-fn tells_direction(found: Readiness) -> bool {
+fn has_direction(found: Readiness) -> bool {
     found.intersects(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::PRIORITY))
 }
 
-/// Both halves are closed.
+/// Returns whether both halves are closed.
 fn is_hang_up(found: Readiness) -> bool {
     found.intersects(Readiness::READ_CLOSED) && found.intersects(Readiness::WRITE_CLOSED)
 }
 
-/// The directions in which an operation would make progress.
+/// Returns the directions in which an operation would make progress.
 fn directions(found: Readiness) -> Option<Interest> {
     let mut directions = None;
     for (flag, direction) in [

@@ -1,4 +1,4 @@
-//! poll(2)'s list. It is the same for every kernel, but for a few words that some lack.
+//! The entry of poll(2)'s list. It is the same for every kernel, except a few flags that some lack.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use libc::pollfd;
 
-use crate::backend::logic::ask::{Ask, Wanted};
+use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::backend::name::Backend;
-use crate::os::{self, PollFlags, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
-use crate::readiness::{Interest, PollWords};
+use crate::os::{self, PollEvents, POLL_READ_HANGUP as READ_HANGUP, POLL_SOCKET_OUTPUT as SOCKET_OUTPUT};
+use crate::readiness::{Interest, PollFlags};
 
-impl Ask for pollfd {
+impl PollEntry for pollfd {
     const BACKEND: Backend = Backend::PosixPoll;
 
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: libc::POLLIN as u32,
         output: libc::POLLOUT as u32,
         priority: os::POLL_PRIORITY as u32,
@@ -41,9 +41,9 @@ impl Ask for pollfd {
 
     type Scratch = ();
 
-    fn new(fd: RawFd, wanted: Wanted) -> pollfd {
-        let mut events = wanted.interest.map_or(0, flags);
-        if wanted.read_hangup {
+    fn new(fd: RawFd, mask: PollMask) -> pollfd {
+        let mut events = mask.interest.map_or(0, flags);
+        if mask.read_hangup {
             events |= READ_HANGUP;
         }
         if events == 0 && !os::POLL_TELLS_UNASKED {
@@ -62,7 +62,7 @@ impl Ask for pollfd {
     }
 }
 
-/// Says why poll(2) refuses a list: there is nothing else in it that it calls invalid.
+/// Explains why poll(2) refuses a list: nothing else in it can be invalid.
 #[cold]
 fn named(error: io::Error, count: usize) -> io::Error {
     if error.raw_os_error() != Some(libc::EINVAL) {
@@ -74,7 +74,7 @@ fn named(error: io::Error, count: usize) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, why)
 }
 
-fn flags(interest: Interest) -> PollFlags {
+fn flags(interest: Interest) -> PollEvents {
     let mut flags = 0;
     if interest.is_readable() {
         flags |= libc::POLLIN | READ_HANGUP;

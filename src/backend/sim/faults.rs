@@ -1,7 +1,9 @@
+//! The faults of a simulation, as its user sets them.
+
 /// What a simulation does beside the plain: each is done once in so many times, by the seed, and never for 0.
 ///
-/// The [default](Faults::default) does all that a program for this library must bear without a change of what it
-/// answers to its peers. Connections that break are asked for.
+/// The [default](Faults::default) does everything that a program for this library must tolerate without a change in its
+/// replies to its peers. Broken connections must be requested.
 ///
 /// ```
 /// use wakeful::sim::Faults;
@@ -16,20 +18,19 @@ pub struct Faults {
     pub late: u32,
     /// An event comes without a reason.
     pub spurious: u32,
-    /// What is readable and writable is told in two events.
+    /// Readable and writable are reported in two events.
     pub split: u32,
     /// An event is left for the next call of `poll`.
     pub postponed: u32,
     /// A read or write moves less than it could. The event for the rest always follows.
     pub short: u32,
-    /// A read or write answers `WouldBlock` though it could do something. Its event always follows.
+    /// A read or write returns `WouldBlock` though it could do something. Its event always follows.
     pub would_block: u32,
-    /// `poll`, a read or a write answers `Interrupted`.
+    /// `poll`, a read or a write fails with `Interrupted`.
     pub interrupted: u32,
-    /// With any operation its connection is reset, and with a `poll` any connection.
+    /// An operation resets its connection, or a `poll` resets any connection.
     pub reset: u32,
-    /// With a write the writing half is shut down, behind what was sent before, and with a `poll` that of any
-    /// connection.
+    /// A write shuts down the writing half, behind what was sent before, or a `poll` shuts down that of any connection.
     pub half_close: u32,
     /// A datagram is lost.
     pub lost: u32,

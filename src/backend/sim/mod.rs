@@ -1,4 +1,7 @@
-//! No kernel: sources in memory, a clock that only `wait` moves, and whatever the contract allows, by a seed.
+//! No kernel: sources in memory, a clock that only `wait` moves, and everything that the contract allows, chosen by a
+//! seed.
+//!
+//! Invariant: with one thread, the same seed and the same program give the same run on every platform.
 
 mod faults;
 mod random;
@@ -16,20 +19,20 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::select::Select;
-use crate::backend::logic::watch::{Blocked, Tracking, WatchKey};
+use super::poller::Poller;
+use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
-use crate::readiness::{Events, Interest, Token};
+use crate::readiness::Events;
 
 #[cfg(unix)]
 use crate::os::Notifier;
 
-/// One poll's part of a world.
+/// The part of a world that belongs to one `Poll`.
 pub(crate) struct Sim {
     world: Arc<World>,
-    /// Which of the world's polls this is.
+    /// The number of this poll in its world.
     number: Id,
-    /// Opened for who asks for the poll's descriptor: it is the only thing here that a kernel knows of.
+    /// Opened when the poll's descriptor is first requested: the only thing here that a kernel knows.
     #[cfg(unix)]
     notifier: std::sync::OnceLock<Notifier>,
 }
@@ -59,11 +62,11 @@ impl Drop for Sim {
     }
 }
 
-impl Select for Sim {
+impl Poller for Sim {
     const TIMER_SLACK: Duration = Duration::ZERO;
     const TIME_PASSES: bool = false;
 
-    /// Of the backends for sources of a kernel it is none.
+    /// It is none of the backends for sources of a kernel.
     const PRESENT: bool = false;
 
     fn new() -> io::Result<Sim> {
@@ -97,11 +100,11 @@ impl Select for Sim {
         Ok(())
     }
 
-    fn register(&self, _: RawIo, _: Tracking, _: Token, _: Interest) -> io::Result<Option<WatchKey>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, super::select::ONLY_SIMULATED))
+    fn register(&self, _: RawIo, _: Registration) -> io::Result<Option<WatchKey>> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED))
     }
 
-    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Token, _: Interest) -> io::Result<()> {
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Registration) -> io::Result<()> {
         Err(io::ErrorKind::NotFound.into())
     }
 
@@ -115,7 +118,7 @@ impl Select for Sim {
 
     fn abandon(&self, _: WatchKey) {}
 
-    /// A waker may keep this, and the world goes on: its sources are free for another poll.
+    /// Frees the sources for another poll. A waker may keep this, and the world goes on.
     fn end(&self) {
         self.world.remove_poll(self.number);
     }
@@ -132,7 +135,7 @@ impl Select for Sim {
         }
         match self.notifier.get() {
             Some(notifier) => notifier.as_fd(),
-            // Descriptors have run out, and this can't fail. Standard error is one that every program has.
+            // Descriptors have run out, and this can't fail. Every program has a standard error.
             None => crate::os::STANDARD_ERROR,
         }
     }

@@ -1,3 +1,5 @@
+//! The random numbers of a simulation.
+
 /// A small generator (xorshift64*), the same on every platform.
 pub(super) struct Random(u64);
 
@@ -16,7 +18,7 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// One of `0..limit`; 0 if there is none.
+    /// Returns one of `0..limit`; 0 if there is none.
     pub(super) fn below(&mut self, limit: usize) -> usize {
         match limit {
             0 => 0,
@@ -24,7 +26,7 @@ impl Random {
         }
     }
 
-    /// True once in `one_in` times; never if that is 0.
+    /// Returns true once in `one_in` times; never if that is 0.
     pub(super) fn chance(&mut self, one_in: u32) -> bool {
         one_in != 0 && self.below(one_in as usize) == 0
     }

@@ -1,4 +1,6 @@
-//! What sources are made of: channels of bytes or datagrams between ends.
+//! The parts of sources: channels of bytes or datagrams between ends.
+//!
+//! Invariant: this file has data alone; `state` has the rules.
 
 use std::collections::VecDeque;
 
@@ -7,7 +9,7 @@ use crate::readiness::Readiness;
 /// Names a source within its world.
 pub(crate) type Id = u64;
 
-/// Where a simulated socket is found by others.
+/// The address by which other simulated sockets reach one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub(super) Id);
 
@@ -20,7 +22,7 @@ pub(super) struct Channel {
     pub(super) ended: bool,
     /// Nothing more is received: shut down, or closed.
     pub(super) unread: bool,
-    /// The ends, for who must be told of a change.
+    /// The ends, which are notified of a change.
     pub(super) writer: Id,
     pub(super) reader: Id,
 }
@@ -35,7 +37,7 @@ impl Channel {
     }
 }
 
-/// A number of a channel.
+/// The number of a channel.
 pub(super) type Number = Id;
 
 #[derive(Debug)]
@@ -55,28 +57,28 @@ pub(super) enum Kind {
     },
 }
 
-/// Whether a connection was reset, and its end knows.
+/// Whether a connection was reset, and whether its end has seen that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reset {
     No,
-    Untold,
-    Told,
+    Unreported,
+    Reported,
 }
 
-/// What a registration is told.
+/// The state of a registration.
 #[derive(Debug)]
-pub(super) struct Registration {
+pub(super) struct RegistrationState {
     pub(super) poll: Id,
     pub(super) token: crate::readiness::Token,
-    pub(super) directions: [Direction; 2],
+    pub(super) directions: [DirectionState; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Direction {
-    pub(super) asked: bool,
-    /// The next readiness must be told: the last one was used up, or this is new.
+pub(super) struct DirectionState {
+    pub(super) wanted: bool,
+    /// The next readiness must be reported: the last one was used up, or this is new.
     pub(super) armed: bool,
-    /// An event is on its way, and is there at this time.
+    /// The time of an event that is on its way.
     pub(super) due: Option<std::time::Duration>,
 }
 

@@ -1,4 +1,6 @@
-//! What is inside a world, under its lock.
+//! The rules of a world, which run under its lock.
+//!
+//! Invariant: readiness that was used up and comes again is always reported; all other choices are the generator's.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,7 +8,9 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::random::Random;
-use super::sources::{readiness, Channel, Direction, Id, Kind, Number, Registration, Reset, READ, WRITE};
+use super::sources::{
+    readiness, Channel, DirectionState, Id, Kind, Number, RegistrationState, Reset, READ, WRITE,
+};
 use crate::backend::name::Backend;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -20,13 +24,13 @@ pub(super) struct State {
     pub(super) next_id: Id,
     pub(super) sources: BTreeMap<Id, Kind>,
     pub(super) channels: BTreeMap<Number, Channel>,
-    pub(super) registrations: BTreeMap<Id, Registration>,
+    pub(super) registrations: BTreeMap<Id, RegistrationState>,
     pub(super) polls: BTreeMap<Id, Notified>,
 }
 
 #[derive(Default)]
 pub(super) struct Notified {
-    /// Somebody may notify, perhaps another thread.
+    /// Whether a thread may notify it.
     pub(super) is_prepared: bool,
     pub(super) is_notified: bool,
 }
@@ -59,9 +63,9 @@ impl State {
     }
 
     pub(super) fn watch(&mut self, poll: Id, id: Id, token: Token, interest: Interest) {
-        let direction = |asked| Direction { asked, armed: asked, due: None };
+        let direction = |wanted| DirectionState { wanted, armed: wanted, due: None };
         let directions = [direction(interest.is_readable()), direction(interest.is_writable())];
-        self.registrations.insert(id, Registration { poll, token, directions });
+        self.registrations.insert(id, RegistrationState { poll, token, directions });
         self.changed(id, READ);
         self.changed(id, WRITE);
     }
@@ -75,7 +79,7 @@ impl State {
 
     pub(super) fn is_ready(&self, id: Id, direction: usize) -> bool {
         match self.sources.get(&id) {
-            Some(Kind::Bytes { reset: Reset::Untold | Reset::Told, .. }) => true,
+            Some(Kind::Bytes { reset: Reset::Unreported | Reset::Reported, .. }) => true,
             Some(Kind::Bytes { into: Some(into), .. }) if direction == READ => {
                 let into = &self.channels[into];
                 !into.bytes.is_empty() || into.ended || into.unread
@@ -90,15 +94,15 @@ impl State {
         }
     }
 
-    /// Something has happened in a direction: if it is ready now, and that must be told, an event sets out.
+    /// Handles a change in a direction: if it is ready now, and that must be reported, an event sets out.
     pub(super) fn changed(&mut self, id: Id, direction: usize) {
         if !self.is_ready(id, direction) {
             return;
         }
         let Some(registration) = self.registrations.get(&id) else { return };
-        let Direction { asked, armed, due } = registration.directions[direction];
-        // Who has not used up the last event may be told, as by epoll, or not, as by poll(2).
-        if asked && due.is_none() && (armed || self.random.chance(2)) {
+        let DirectionState { wanted, armed, due } = registration.directions[direction];
+        // If the last event wasn't used up, another one may follow, as with epoll, or not, as with poll(2).
+        if wanted && due.is_none() && (armed || self.random.chance(2)) {
             let due = self.now + self.latency();
             if let Some(registration) = self.registrations.get_mut(&id) {
                 registration.directions[direction].due = Some(due);
@@ -113,11 +117,12 @@ impl State {
         }
     }
 
-    /// An operation has used up its direction, or pretends to: the next readiness, which may be there, is told.
+    /// Notes that an operation has used up its direction, or pretends to: the next readiness, which may exist now, is
+    /// reported.
     pub(super) fn used_up(&mut self, id: Id, direction: usize) {
         if let Some(registration) = self.registrations.get_mut(&id) {
-            let asked = registration.directions[direction].asked;
-            registration.directions[direction].armed = asked;
+            let wanted = registration.directions[direction].wanted;
+            registration.directions[direction].armed = wanted;
         }
         self.changed(id, direction);
     }
@@ -127,20 +132,20 @@ impl State {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    /// The faults that any operation may have.
+    /// Applies the faults that any operation may have.
     pub(super) fn may_fail(&mut self, id: Id, direction: usize) -> io::Result<()> {
         if self.fault(|faults| faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Only if an event can follow.
-        let asked = self.registrations.get(&id).is_some_and(|found| found.directions[direction].asked);
-        if asked && self.fault(|faults| faults.would_block) {
+        let wanted = self.registrations.get(&id).is_some_and(|found| found.directions[direction].wanted);
+        if wanted && self.fault(|faults| faults.would_block) {
             return self.would_block(id, direction);
         }
         Ok(())
     }
 
-    /// How much of `wanted` is moved.
+    /// Returns how much of `wanted` is moved.
     pub(super) fn share(&mut self, wanted: usize) -> usize {
         match wanted > 1 && self.fault(|faults| faults.short) {
             true => 1 + self.random.below(wanted - 1),
@@ -216,11 +221,11 @@ impl State {
         Ok(count)
     }
 
-    /// Whether the reset of a connection is to be told now: it is told once, and then it is the end.
+    /// Returns whether the reset of a connection is reported now: it is reported once, and then it is the end.
     pub(super) fn take_reset(&mut self, id: Id) -> bool {
         match self.sources.get_mut(&id) {
-            Some(Kind::Bytes { reset: reset @ Reset::Untold, .. }) => {
-                *reset = Reset::Told;
+            Some(Kind::Bytes { reset: reset @ Reset::Unreported, .. }) => {
+                *reset = Reset::Reported;
                 true
             }
             _ => false,
@@ -243,7 +248,7 @@ impl State {
         }
     }
 
-    /// What is on the way is lost, and each end that is open is told.
+    /// Resets a connection: what is on the way is lost, and each end that is open gets an event.
     pub(super) fn reset(&mut self, id: Id) {
         let Some(&Kind::Bytes { out: Some(out), into: Some(into), .. }) = self.sources.get(&id) else {
             return;
@@ -257,14 +262,14 @@ impl State {
         let peer = self.channels[&out].reader;
         for end in [id, peer] {
             if let Some(Kind::Bytes { reset: reset @ Reset::No, .. }) = self.sources.get_mut(&end) {
-                *reset = Reset::Untold;
+                *reset = Reset::Unreported;
             }
             self.changed(end, READ);
             self.changed(end, WRITE);
         }
     }
 
-    /// What breaks while a program waits, or comes by.
+    /// Breaks connections while a program waits.
     pub(super) fn break_something(&mut self) {
         if self.fault(|faults| faults.reset) {
             if let Some(id) = self.any_connection() {
@@ -313,11 +318,11 @@ impl State {
         registrations.flat_map(|found| found.directions).filter_map(|direction| direction.due).min()
     }
 
-    /// Reports what is due, as far as there is room, in any order.
+    /// Reports what is due, as far as there is space, in any order.
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let mut due: Vec<Id> = Vec::new();
         for (&id, registration) in &self.registrations {
-            let is_due = |direction: &Direction| direction.due.is_some_and(|due| due <= self.now);
+            let is_due = |direction: &DirectionState| direction.due.is_some_and(|due| due <= self.now);
             if registration.poll == poll && registration.directions.iter().any(is_due) {
                 due.push(id);
             }
@@ -353,19 +358,19 @@ impl State {
         }
     }
 
-    /// What is due for a source; `None` if its reason has gone meanwhile.
+    /// Returns the event that is due for a source; `None` if its reason has gone meanwhile.
     pub(super) fn event(&mut self, id: Id) -> Option<Event> {
-        let mut told = [false; 2];
+        let mut reported = [false; 2];
         for direction in [READ, WRITE] {
             let is_ready = self.is_ready(id, direction);
             let found = self.registrations.get(&id)?.directions[direction];
             let is_due = found.due.is_some_and(|due| due <= self.now);
-            // One that is ready may come along before its time, or as a repetition.
+            // A ready direction may come early, or as a repetition.
             let comes = match is_due {
                 true => is_ready || self.random.chance(4),
-                false => is_ready && found.asked && self.random.chance(2),
+                false => is_ready && found.wanted && self.random.chance(2),
             };
-            let is_split = direction == WRITE && told[READ] && self.fault(|faults| faults.split);
+            let is_split = direction == WRITE && reported[READ] && self.fault(|faults| faults.split);
             let direction_of = &mut self.registrations.get_mut(&id)?.directions[direction];
             if is_split {
                 continue;
@@ -374,12 +379,12 @@ impl State {
                 direction_of.due = None;
             }
             if comes {
-                *direction_of = Direction { armed: false, due: None, ..*direction_of };
-                told[direction] = true;
+                *direction_of = DirectionState { armed: false, due: None, ..*direction_of };
+                reported[direction] = true;
             }
         }
         let token = self.registrations.get(&id)?.token;
-        let readiness = readiness(told);
+        let readiness = readiness(reported);
         (!readiness.is_none()).then(|| simulated(token, readiness.union(self.endings(id))))
     }
 
@@ -388,11 +393,11 @@ impl State {
             self.registrations.iter().filter(|(_, one)| one.poll == poll).map(|(&id, _)| id).collect();
         let id = *all.get(self.random.below(all.len()))?;
         let registration = &self.registrations[&id];
-        let told = registration.directions.map(|direction| direction.asked);
-        Some(simulated(registration.token, readiness(told)))
+        let reported = registration.directions.map(|direction| direction.wanted);
+        Some(simulated(registration.token, readiness(reported)))
     }
 
-    /// What is closed. Only hints: a kernel may fail to tell.
+    /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
     pub(super) fn endings(&mut self, id: Id) -> Readiness {
         let (mut read_closed, mut write_closed, mut error) = (false, false, false);
         if let Some(&Kind::Bytes { out, into, reset }) = self.sources.get(&id) {
@@ -400,7 +405,7 @@ impl State {
             read_closed = into.is_some_and(|into| is_over(&self.channels[&into]));
             let no_more_out = out.is_some_and(|out| is_over(&self.channels[&out]));
             write_closed = no_more_out && (read_closed || into.is_none());
-            error = reset == Reset::Untold;
+            error = reset == Reset::Unreported;
         }
         let mut hint = |is_so: bool, flag: Readiness| flag.when(is_so && !self.random.chance(4));
         hint(read_closed, Readiness::READ_CLOSED)

@@ -1,4 +1,6 @@
 //! The world: every source, every registration, and the clock.
+//!
+//! Invariant: each operation holds the lock from beginning to end.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -11,18 +13,18 @@ use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
 use super::state::{Notified, State};
 use crate::readiness::{Events, Interest, Token};
 
-/// How many datagrams, or connections, wait for a program.
+/// How many datagrams, or connections, are queued for a program.
 const MOST_WAITING: usize = 16;
 
-/// The end of time, the same on every platform. Each can show it as an `Instant`, and nobody waits until then.
+/// The end of time, the same on every platform. Each can represent it as an `Instant`, and no wait lasts until then.
 const END: Duration = Duration::from_secs(1 << 36);
 
 pub(crate) struct World {
-    /// What `Instant` there is can only be had from the real clock: the virtual one counts from this.
+    /// Only the real clock makes an `Instant`: the virtual one counts from this.
     start: Instant,
     seed: u64,
     state: Mutex<State>,
-    /// For programs with several threads: something happened that a poll may wait for.
+    /// For programs with several threads: signalled after each change that a poll may wait for.
     changed: Condvar,
 }
 
@@ -82,7 +84,7 @@ impl World {
 
     pub(super) fn wait(&self, poll: Id, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut state = self.state();
-        // What a program does takes time, and one that never sleeps must not stop the clock.
+        // The program's own work takes time, and a program that never waits must not stop the clock.
         let step = 1 + state.random.below(20) as u64;
         state.now += Duration::from_micros(step);
         if timeout != Some(Duration::ZERO) && state.fault(|faults| faults.interrupted) {
@@ -113,7 +115,7 @@ impl World {
                     return Ok(());
                 }
                 _ if state.polls.get(&poll).is_some_and(|poll| poll.is_prepared) => {
-                    // Nothing in this world will happen by itself, but a thread may come from outside.
+                    // Nothing in this world will happen by itself, but another thread may change it.
                     state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 _ => {
@@ -155,7 +157,7 @@ impl World {
         self.state().stream_pair()
     }
 
-    /// The writing and the reading end.
+    /// Returns the writing and the reading end.
     pub(crate) fn pipe(&self) -> (Id, Id) {
         let mut state = self.state();
         let (sender, receiver) = (state.new_id(), state.new_id());
@@ -234,7 +236,7 @@ impl World {
         let from = *from;
         let is_lost = state.fault(|faults| faults.lost);
         if let Some(Kind::Datagrams { waiting, .. }) = state.sources.get_mut(&to.0) {
-            // As a kernel does: what finds no room is lost.
+            // As in a kernel: a datagram that finds no space is lost.
             if !is_lost && waiting.len() < MOST_WAITING {
                 waiting.push_back((buf.to_vec(), from));
             }
@@ -287,7 +289,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // A test has failed, and this repeats it. If nobody listens, nobody wants to know.
+            // A test has failed, and this number repeats it. A failed write to stderr is ignored.
             let _ = writeln!(io::stderr(), "wakeful: the seed of the simulation was {}", self.seed);
         }
     }

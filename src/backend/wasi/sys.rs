@@ -9,51 +9,51 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
-use crate::backend::logic::ask::{Ask, Wanted};
-use crate::backend::logic::oneoff_words as words;
+use crate::backend::logic::oneoff_flags as flags;
+use crate::backend::logic::poll_entry::{PollEntry, PollMask};
 use crate::backend::name::Backend;
 use crate::os::{check, endless_sleep};
-use crate::readiness::{Interest, PollWords};
+use crate::readiness::{Interest, PollFlags};
 
-/// With threads, the longest that a sleeper may not notice a wake or a registration: WASI can't end its sleep.
+/// With threads, the longest that a waiting thread may overlook a wake or a registration: WASI can't interrupt a wait.
 const SLICE: Duration = Duration::from_millis(10);
-/// A longer sleep is made of several, since the caller holds the deadline: a runtime may not count that far.
+/// A longer wait is made of several, since the caller holds the deadline: a runtime may not count that far.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The words are tested where there is no WASI.
+/// The flags are tested where there is no WASI.
 const _: () = assert!(
-    words::TYPE_READ == wasi::EVENTTYPE_FD_READ.raw()
-        && words::TYPE_WRITE == wasi::EVENTTYPE_FD_WRITE.raw()
-        && words::ERRNO_SUCCESS == wasi::ERRNO_SUCCESS.raw()
-        && words::ERRNO_BADF == wasi::ERRNO_BADF.raw()
-        && words::FLAG_HANGUP == wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP
+    flags::TYPE_READ == wasi::EVENTTYPE_FD_READ.raw()
+        && flags::TYPE_WRITE == wasi::EVENTTYPE_FD_WRITE.raw()
+        && flags::ERRNO_SUCCESS == wasi::ERRNO_SUCCESS.raw()
+        && flags::ERRNO_BADF == wasi::ERRNO_BADF.raw()
+        && flags::FLAG_HANGUP == wasi::EVENTRWFLAGS_FD_READWRITE_HANGUP
 );
 
-/// What the runtime is asked about one descriptor, and its answer.
+/// One descriptor in a poll: what the runtime is asked, and what it has found.
 #[derive(Clone)]
-pub(crate) struct Subscribed {
+pub(crate) struct Entry {
     fd: RawFd,
     interest: Option<Interest>,
     found: u32,
 }
 
-impl Ask for Subscribed {
+impl PollEntry for Entry {
     const BACKEND: Backend = Backend::Wasi;
 
-    const WORDS: PollWords = words::WORDS;
+    const FLAGS: PollFlags = flags::FLAGS;
 
-    const NAMES: &'static [(u32, &'static str)] = &words::NAMES;
+    const NAMES: &'static [(u32, &'static str)] = &flags::NAMES;
 
-    const INVALID: u32 = words::INVALID;
+    const INVALID: u32 = flags::INVALID;
 
-    const NOTHING: Subscribed = Subscribed { fd: -1, interest: None, found: 0 };
+    const NOTHING: Entry = Entry { fd: -1, interest: None, found: 0 };
 
     type Scratch = Scratch;
 
-    /// A runtime tells nothing unasked.
-    fn new(fd: RawFd, wanted: Wanted) -> Subscribed {
-        // Like poll(2), which passes over a number that none can have: the notifier's here.
-        Subscribed { fd, interest: wanted.interest.filter(|_| fd >= 0), found: 0 }
+    /// A runtime reports nothing unasked.
+    fn new(fd: RawFd, mask: PollMask) -> Entry {
+        // Like poll(2), which skips a number that no descriptor can have: the notifier's here.
+        Entry { fd, interest: mask.interest.filter(|_| fd >= 0), found: 0 }
     }
 
     #[inline]
@@ -61,12 +61,12 @@ impl Ask for Subscribed {
         self.found
     }
 
-    fn poll(asks: &mut [Subscribed], scratch: &mut Scratch, timeout: Option<Duration>) -> io::Result<usize> {
+    fn poll(entries: &mut [Entry], scratch: &mut Scratch, timeout: Option<Duration>) -> io::Result<usize> {
         let has_threads = cfg!(target_feature = "atomics");
         scratch.subscriptions.clear();
-        for (index, ask) in asks.iter_mut().enumerate() {
-            ask.found = 0;
-            scratch.subscriptions.extend(ask.subscriptions(index));
+        for (index, entry) in entries.iter_mut().enumerate() {
+            entry.found = 0;
+            scratch.subscriptions.extend(entry.subscriptions(index));
         }
         let asked = scratch.subscriptions.len();
         if asked == 0 && timeout.is_none() && !has_threads {
@@ -82,20 +82,20 @@ impl Ask for Subscribed {
         let events = match scratch.call() {
             Ok(events) => events,
             Err(errno) => {
-                // One that can't be asked about has spoiled it for all.
-                let found = look_at_each(asks, scratch);
+                // A descriptor that can't be polled has failed the call for all.
+                let found = poll_each(entries, scratch);
                 return if found > 0 { Ok(found) } else { check(Err(errno)) };
             }
         };
-        let told = events.iter().filter(|event| event.userdata != CLOCK);
-        // Runtimes made with wasi-common call all of them ready as soon as one is.
-        if asked > 1 && told.clone().count() == asked {
-            return Ok(look_at_each(asks, scratch));
+        let results = events.iter().filter(|event| event.userdata != CLOCK);
+        // Runtimes made with wasi-common report all of them as ready as soon as one is.
+        if asked > 1 && results.clone().count() == asked {
+            return Ok(poll_each(entries, scratch));
         }
         let mut found = 0;
-        for event in told {
-            if let Some(ask) = asks.get_mut(event.userdata as usize) {
-                ask.found |= answer(event);
+        for event in results {
+            if let Some(entry) = entries.get_mut(event.userdata as usize) {
+                entry.found |= answer(event);
                 found += 1;
             }
         }
@@ -103,12 +103,12 @@ impl Ask for Subscribed {
     }
 }
 
-impl Subscribed {
-    /// One for each direction that is of interest.
+impl Entry {
+    /// Returns a subscription for each direction that is of interest.
     fn subscriptions(&self, index: usize) -> impl Iterator<Item = wasi::Subscription> {
         let of_fd = wasi::SubscriptionFdReadwrite { file_descriptor: self.fd as wasi::Fd };
-        let read = (words::TYPE_READ, wasi::SubscriptionUU { fd_read: of_fd });
-        let write = (words::TYPE_WRITE, wasi::SubscriptionUU { fd_write: of_fd });
+        let read = (flags::TYPE_READ, wasi::SubscriptionUU { fd_read: of_fd });
+        let write = (flags::TYPE_WRITE, wasi::SubscriptionUU { fd_write: of_fd });
         let reads = self.interest.is_some_and(Interest::is_readable);
         let writes = self.interest.is_some_and(Interest::is_writable);
         [reads.then_some(read), writes.then_some(write)].into_iter().flatten().map(move |(tag, u)| {
@@ -117,25 +117,25 @@ impl Subscribed {
     }
 }
 
-/// Asks about each subscription alone and without sleeping, for a runtime whose answer about all can't be used. How
-/// many sources have an answer.
-fn look_at_each(asks: &mut [Subscribed], scratch: &mut Scratch) -> usize {
+/// Polls each subscription alone and without blocking, for a runtime whose result for all can't be used. Returns how
+/// many sources have flags.
+fn poll_each(entries: &mut [Entry], scratch: &mut Scratch) -> usize {
     let mut found = 0;
-    for (index, ask) in asks.iter_mut().enumerate() {
-        for subscription in ask.subscriptions(index) {
+    for (index, entry) in entries.iter_mut().enumerate() {
+        for subscription in entry.subscriptions(index) {
             scratch.subscriptions.clear();
             scratch.subscriptions.extend([subscription, clock(Duration::ZERO)]);
-            ask.found |= match scratch.call() {
+            entry.found |= match scratch.call() {
                 Ok(events) => events.iter().map(answer).fold(0, |all, found| all | found),
-                Err(errno) => words::answer(subscription.u.tag, errno.raw(), 0),
+                Err(errno) => flags::answer(subscription.u.tag, errno.raw(), 0),
             };
         }
-        found += usize::from(ask.found != 0);
+        found += usize::from(entry.found != 0);
     }
     found
 }
 
-/// The mark of the clock's subscription. The others have a place in the list.
+/// The mark of the clock's subscription. The others have an index of the list.
 const CLOCK: wasi::Userdata = wasi::Userdata::MAX;
 
 /// `poll_oneoff` with one subscription to the clock is a sleep.
@@ -151,7 +151,7 @@ fn clock(timeout: Duration) -> wasi::Subscription {
 }
 
 fn answer(event: &wasi::Event) -> u32 {
-    words::answer(event.type_.raw(), event.error.raw(), event.fd_readwrite.flags)
+    flags::answer(event.type_.raw(), event.error.raw(), event.fd_readwrite.flags)
 }
 
 /// Memory for the call.
@@ -162,7 +162,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    /// Asks what stands in the list of subscriptions, of which there is at least one.
+    /// Polls the list of subscriptions, of which there is at least one.
     fn call(&mut self) -> Result<&[wasi::Event], wasi::Errno> {
         self.events.clear();
         self.events.reserve(self.subscriptions.len());

@@ -29,15 +29,15 @@ pub(crate) fn check(result: impl TryInto<i64>) -> io::Result<usize> {
 }
 
 /// The type of poll(2)'s flags.
-pub(crate) type PollFlags = libc::c_short;
+pub(crate) type PollEvents = libc::c_short;
 /// The flag of poll(2) for a peer that has shut down its writing half.
-pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
+pub(crate) const POLL_READ_HANGUP: PollEvents = libc::POLLRDHUP;
 /// Hermit has no flag that a writable socket has and a pipe hasn't.
-pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = 0;
+pub(crate) const POLL_SOCKET_OUTPUT: PollEvents = 0;
 /// The flag of poll(2) for priority data.
-pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
+pub(crate) const POLL_PRIORITY: PollEvents = libc::POLLPRI;
 /// The flag of poll(2) for a descriptor that isn't open.
-pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollEvents = libc::POLLNVAL;
 /// poll(2) reports errors and hang-ups whatever the interest is (POSIX).
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 

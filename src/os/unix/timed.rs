@@ -14,23 +14,23 @@ use super::check;
 
 /// The type of poll(2)'s flags.
 #[cfg(target_os = "horizon")]
-pub(crate) type PollFlags = c_int;
+pub(crate) type PollEvents = c_int;
 
 /// The flag of poll(2) for a peer that has shut down its writing half.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "illumos"))]
-pub(crate) const POLL_READ_HANGUP: PollFlags = libc::POLLRDHUP;
+pub(crate) const POLL_READ_HANGUP: PollEvents = libc::POLLRDHUP;
 
 /// The flag that a writable socket other than TCP's has on Linux beside the common one. A pipe never has it. Miri
 /// doesn't know it.
 #[cfg(all(not(miri), any(target_os = "linux", target_os = "android")))]
-pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = libc::POLLWRBAND;
+pub(crate) const POLL_SOCKET_OUTPUT: PollEvents = libc::POLLWRBAND;
 
 /// The flag of poll(2) for a descriptor that isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
 #[cfg(not(target_os = "espidf"))]
-pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollEvents = libc::POLLNVAL;
 
 /// The flag of poll(2) for priority data.
-pub(crate) const POLL_PRIORITY: PollFlags = libc::POLLPRI;
+pub(crate) const POLL_PRIORITY: PollEvents = libc::POLLPRI;
 /// poll(2) reports errors and hang-ups whatever the interest is.
 pub(crate) const POLL_TELLS_UNASKED: bool = true;
 
@@ -61,10 +61,10 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
 mod absent {
     use super::*;
 
-    pub(crate) type PollFlags = libc::c_short;
-    pub(crate) const POLL_READ_HANGUP: super::PollFlags = 0;
-    pub(crate) const POLL_SOCKET_OUTPUT: super::PollFlags = 0;
-    pub(crate) const POLL_INVALID: super::PollFlags = 1 << 7;
+    pub(crate) type PollEvents = libc::c_short;
+    pub(crate) const POLL_READ_HANGUP: super::PollEvents = 0;
+    pub(crate) const POLL_SOCKET_OUTPUT: super::PollEvents = 0;
+    pub(crate) const POLL_INVALID: super::PollEvents = 1 << 7;
 
     /// poll(2). Returns the number of descriptors with flags.
     pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<usize> {

@@ -19,7 +19,7 @@ use crate::engine::errors::{already_registered, not_registered};
 use crate::os;
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
-use crate::windows::raised::Raised;
+use crate::windows::user_registration::UserRegistration;
 
 /// One end of a named pipe.
 ///
@@ -86,10 +86,10 @@ use crate::windows::raised::Raised;
 /// ```
 pub struct NamedPipe {
     pipe: Arc<Pipe>,
-    registration: Option<Raised>,
+    registration: Option<UserRegistration>,
     /// The completions of the `Poll` that the kernel has tied the handle to. Kept until the drop, since operations in
     /// progress complete there.
-    home: Option<Arc<Completions>>,
+    completions: Option<Arc<Completions>>,
 }
 
 impl NamedPipe {
@@ -132,7 +132,7 @@ impl NamedPipe {
     /// [`disconnect`]: NamedPipe::disconnect
     /// [`take_error`]: NamedPipe::take_error
     pub fn connect(&self) -> io::Result<()> {
-        self.pipe.connect(self.home.as_deref())
+        self.pipe.connect(self.completions.as_deref())
     }
 
     /// Returns the error of a [`connect`](NamedPipe::connect) that failed in the background, once.
@@ -156,43 +156,43 @@ impl NamedPipe {
 
     /// Returns the completions to start an operation with, or `WouldBlock` if none may be tried.
     fn may(&self, direction: Interest) -> io::Result<&Completions> {
-        if let Some(raised) = &self.registration {
-            raised.operate(direction, || Ok(()))?;
+        if let Some(registration) = &self.registration {
+            registration.operate(direction, || Ok(()))?;
         }
-        self.home.as_deref().ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        self.completions.as_deref().ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 }
 
 impl Source for NamedPipe {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let completions = registry.engine().selector.completions()?;
-        if self.registration.as_ref().is_some_and(Raised::is_living) {
+        if self.registration.as_ref().is_some_and(UserRegistration::is_living) {
             return Err(already_registered());
         }
-        if self.home.as_ref().is_some_and(|home| !Arc::ptr_eq(home, completions)) {
+        if self.completions.as_ref().is_some_and(|first| !Arc::ptr_eq(first, completions)) {
             let why = "the pipe belongs to the `Poll` that it was first registered with";
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
-        if self.home.is_none() {
+        if self.completions.is_none() {
             completions.port().attach(self.as_handle())?;
-            self.home = Some(Arc::clone(completions));
+            self.completions = Some(Arc::clone(completions));
         }
-        let raised = Raised::new(registry, token, interest)?;
-        self.pipe.begin(&raised, interest);
-        self.registration = Some(raised);
+        let registration = UserRegistration::new(registry, token, interest)?;
+        self.pipe.begin(&registration, interest);
+        self.registration = Some(registration);
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let raised = self.registration.as_ref().filter(|raised| raised.is_of(registry));
-        let raised = raised.ok_or_else(not_registered)?;
-        raised.replace(token, interest)?;
-        self.pipe.begin(raised, interest);
+        let registration = self.registration.as_ref().filter(|registration| registration.is_of(registry));
+        let registration = registration.ok_or_else(not_registered)?;
+        registration.replace(token, interest)?;
+        self.pipe.begin(registration, interest);
         Ok(())
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        if !self.registration.as_ref().is_some_and(|raised| raised.is_of(registry)) {
+        if !self.registration.as_ref().is_some_and(|registration| registration.is_of(registry)) {
             return Err(not_registered());
         }
         self.registration = None;
@@ -203,8 +203,8 @@ impl Source for NamedPipe {
 impl Drop for NamedPipe {
     fn drop(&mut self) {
         self.registration = None;
-        if let Some(home) = &self.home {
-            self.pipe.abandon(home);
+        if let Some(completions) = &self.completions {
+            self.pipe.abandon(completions);
         }
     }
 }
@@ -270,7 +270,7 @@ impl AsHandle for NamedPipe {
 /// Wraps one end of a pipe, which must have been opened with `FILE_FLAG_OVERLAPPED`.
 impl From<OwnedHandle> for NamedPipe {
     fn from(handle: OwnedHandle) -> NamedPipe {
-        NamedPipe { pipe: Arc::new(Pipe::new(handle)), registration: None, home: None }
+        NamedPipe { pipe: Arc::new(Pipe::new(handle)), registration: None, completions: None }
     }
 }
 

@@ -8,10 +8,10 @@ use std::mem;
 use std::os::windows::io::{AsHandle, BorrowedHandle, OwnedHandle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::backend::{Completions, RaisedKey};
+use crate::backend::{Completions, UserEventKey};
 use crate::os::{self, Operation, Owner, PipeError, Request, Ticket, Transfer};
 use crate::readiness::{Interest, Readiness};
-use crate::windows::raised::Raised;
+use crate::windows::user_registration::UserRegistration;
 
 /// The owner of the operations. The operations hold it weakly, so dropping the source closes the handle at once, and
 /// a later completion finds no owner.
@@ -37,9 +37,9 @@ struct State {
 }
 
 struct Link {
-    home: Weak<Completions>,
+    completions: Weak<Completions>,
     /// The key of the last registration. If that has ended, the key matches nothing.
-    key: RaisedKey,
+    key: UserEventKey,
 }
 
 type Transfers = Request<Transfer<Weak<Pipe>>>;
@@ -67,7 +67,7 @@ enum Writing {
     Stale(Ticket),
     Failed(Transfers, io::Error),
     /// The source was dropped; the operation continues under this number.
-    Orphan(usize),
+    Detached(usize),
 }
 
 #[derive(Default)]
@@ -98,7 +98,7 @@ impl Pipe {
     }
 
     /// Starts a connect, if none is in progress; without a `Poll`, defers it to the registration.
-    pub(super) fn connect(self: &Arc<Pipe>, home: Option<&Completions>) -> io::Result<()> {
+    pub(super) fn connect(self: &Arc<Pipe>, completions: Option<&Completions>) -> io::Result<()> {
         let mut state = self.lock();
         match state.connecting {
             Connecting::No => {}
@@ -109,9 +109,9 @@ impl Pipe {
             }
             Connecting::Wanted | Connecting::Pending(_) => return Err(io::ErrorKind::WouldBlock.into()),
         }
-        match home {
-            Some(home) => {
-                self.begin_connect(&mut state, home)?;
+        match completions {
+            Some(completions) => {
+                self.begin_connect(&mut state, completions)?;
                 state.was_connected = true;
                 Ok(())
             }
@@ -149,14 +149,14 @@ impl Pipe {
 
     /// Called when a registration starts or changes: reports the present readiness, and starts operations for the
     /// rest.
-    pub(super) fn begin(self: &Arc<Pipe>, raised: &Raised, interest: Interest) {
-        let Some(home) = &raised.home() else {
+    pub(super) fn begin(self: &Arc<Pipe>, registration: &UserRegistration, interest: Interest) {
+        let Some(completions) = &registration.completions() else {
             return;
         };
         let mut state = self.lock();
-        state.link = Some(Link { home: Arc::downgrade(home), key: raised.key() });
+        state.link = Some(Link { completions: Arc::downgrade(completions), key: registration.key() });
         if matches!(state.connecting, Connecting::Wanted) {
-            match self.begin_connect(&mut state, home) {
+            match self.begin_connect(&mut state, completions) {
                 // The client may go before the next call, which must return `Ok` all the same.
                 Ok(()) => state.connecting = Connecting::Done,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
@@ -165,13 +165,13 @@ impl Pipe {
         }
         if interest.is_readable() {
             state.reads = true;
-            self.begin_read(&mut state, home);
+            self.begin_read(&mut state, completions);
         }
         state.raise(state.readable().union(state.writable()));
     }
 
     /// Called when the source is dropped: cancels the operations in progress, except a write.
-    pub(super) fn abandon(self: &Arc<Pipe>, home: &Completions) {
+    pub(super) fn abandon(self: &Arc<Pipe>, completions: &Completions) {
         let mut state = self.lock();
         if let Reading::Pending(ticket) | Reading::Stale(ticket) = &state.reading {
             ticket.cancel(self.as_handle());
@@ -180,7 +180,9 @@ impl Pipe {
             ticket.cancel(self.as_handle());
         }
         match mem::take(&mut state.writing) {
-            Writing::Pending(ticket) => state.writing = Writing::Orphan(home.adopt(self.clone(), ticket)),
+            Writing::Pending(ticket) => {
+                state.writing = Writing::Detached(completions.detach(self.clone(), ticket))
+            }
             Writing::Stale(ticket) => ticket.cancel(self.as_handle()),
             _ => {}
         }
@@ -353,9 +355,9 @@ impl Pipe {
     fn ended_read(self: &Arc<Pipe>, state: &mut State, request: Transfers) {
         if matches!(state.reading, Reading::Stale(_)) {
             state.reading = Reading::Idle(request);
-            if let Some(home) = state.home() {
+            if let Some(completions) = state.completions() {
                 // The next client may have connected already.
-                self.begin_read_of_new(state, &home);
+                self.begin_read_of_new(state, &completions);
             }
             return;
         }
@@ -364,8 +366,8 @@ impl Pipe {
             Err(e) if PipeError::of(&e) == PipeError::Cancelled => {
                 state.reading = Reading::Idle(request);
                 // Cancelled by other code: this source cancels only when it is dropped.
-                if let Some(home) = state.home() {
-                    self.begin_read(state, &home);
+                if let Some(completions) = state.completions() {
+                    self.begin_read(state, &completions);
                 }
                 return;
             }
@@ -380,21 +382,23 @@ impl Pipe {
             state.raise(state.writable());
             return;
         }
-        let home = state.link.as_ref().and_then(|link| link.home.upgrade());
-        let orphan = match state.writing {
-            Writing::Orphan(number) => Some(number),
+        let completions = state.link.as_ref().and_then(|link| link.completions.upgrade());
+        let detached = match state.writing {
+            Writing::Detached(number) => Some(number),
             _ => None,
         };
-        if let (Some(number), Some(home)) = (orphan, &home) {
-            home.forget(number);
+        if let (Some(number), Some(completions)) = (detached, &completions) {
+            completions.forget_detached(number);
         }
         state.writing = match request.transferred() {
             Ok(count) => {
                 let from = from + count;
                 let is_whole = count == 0 || from >= request.body().bytes.len();
-                if let (false, Some(home)) = (is_whole, &home) {
-                    match self.start(request, Operation::Write(from), home) {
-                        Ok(ticket) if orphan.is_some() => Writing::Orphan(home.adopt(self.clone(), ticket)),
+                if let (false, Some(completions)) = (is_whole, &completions) {
+                    match self.start(request, Operation::Write(from), completions) {
+                        Ok(ticket) if detached.is_some() => {
+                            Writing::Detached(completions.detach(self.clone(), ticket))
+                        }
                         Ok(ticket) => Writing::Pending(ticket),
                         Err((request, e)) => Writing::Failed(request, e),
                     }
@@ -416,8 +420,8 @@ impl Pipe {
             Err(e) if PipeError::of(&e) != PipeError::Gone => state.connect_error = Some(e),
             _ => {
                 state.connecting = Connecting::Done;
-                if let Some(home) = state.home() {
-                    self.begin_read_of_new(state, &home);
+                if let Some(completions) = state.completions() {
+                    self.begin_read_of_new(state, &completions);
                 }
             }
         }
@@ -447,10 +451,10 @@ impl AsHandle for Pipe {
 
 impl State {
     /// Returns the completions of the `Poll`, unless the source was dropped.
-    fn home(&self) -> Option<Arc<Completions>> {
+    fn completions(&self) -> Option<Arc<Completions>> {
         match &self.writing {
-            Writing::Orphan(_) => None,
-            _ => self.link.as_ref()?.home.upgrade(),
+            Writing::Detached(_) => None,
+            _ => self.link.as_ref()?.completions.upgrade(),
         }
     }
 
@@ -470,17 +474,17 @@ impl State {
         match &self.writing {
             Writing::Never | Writing::Idle(_) => Readiness::WRITABLE.union(error),
             Writing::Failed(..) => Readiness::WRITABLE.union(Readiness::ERROR),
-            Writing::Pending(_) | Writing::Stale(_) | Writing::Orphan(_) => Readiness::NONE,
+            Writing::Pending(_) | Writing::Stale(_) | Writing::Detached(_) => Readiness::NONE,
         }
     }
 
     fn raise(&self, readiness: Readiness) {
-        let Some(Link { home, key }) = &self.link else {
+        let Some(Link { completions, key }) = &self.link else {
             return;
         };
-        if let Some(home) = home.upgrade() {
+        if let Some(completions) = completions.upgrade() {
             // If this fails, the poller is not woken, but finds the event at its next poll.
-            let _ = home.raise(*key, readiness);
+            let _ = completions.post(*key, readiness);
         }
     }
 }

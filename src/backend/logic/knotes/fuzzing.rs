@@ -1,5 +1,5 @@
-//! The list of registrations against any sequence of what a program may do, on a kernel that refuses now and then.
-//! Bytes choose; the fuzzer and an ordinary test give them.
+//! The list of registrations against any sequence of calls, on a kernel that sometimes refuses. Bytes choose the
+//! sequence; the fuzzer and an ordinary test supply them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -9,15 +9,15 @@ use super::*;
 const EBADF: i32 = 9;
 const FDS: usize = 3;
 
-/// A kqueue of the mind.
+/// A simulated kqueue.
 #[derive(Default)]
 struct Fake {
-    /// By kqueue, descriptor and the filter's place in [`FILTERS`].
+    /// By kqueue, descriptor and the filter's index in [`FILTERS`].
     knotes: RefCell<BTreeMap<(Queue, i32, usize), Token>>,
     is_closed: Cell<[bool; FDS]>,
-    /// What the next addition of a write filter answers.
-    refusal: Cell<Option<Answer>>,
-    /// A write filter was refused in this step, since the reader had gone: the witness is refused one too.
+    /// The receipt of the next addition of a write filter.
+    refusal: Cell<Option<Receipt>>,
+    /// Whether a write filter was refused in this step, since the reader had gone: the witness is refused one too.
     has_no_reader: Cell<bool>,
 }
 
@@ -33,7 +33,7 @@ impl Fake {
     }
 }
 
-impl Kernel for Fake {
+impl KqueueCalls for Fake {
     fn is_open(&self, fd: i32) -> io::Result<()> {
         match self.is_closed.get()[fd as usize] {
             true => Err(io::Error::from_raw_os_error(EBADF)),
@@ -48,41 +48,41 @@ impl Kernel for Fake {
             let key = (queue, change.fd, filter);
             let refusal = match (change.action == Action::Add && change.filter == Filter::Write, queue) {
                 (true, Queue::Events) => self.refusal.take(),
-                (true, Queue::Witness) => self.has_no_reader.get().then_some(Answer::Broken),
+                (true, Queue::Witness) => self.has_no_reader.get().then_some(Receipt::ReaderGone),
                 (false, _) => None,
             };
-            self.has_no_reader.set(self.has_no_reader.get() || refusal == Some(Answer::Broken));
-            change.answer = match change.action {
-                _ if self.is_closed.get()[change.fd as usize] => Answer::Failed(EBADF),
+            self.has_no_reader.set(self.has_no_reader.get() || refusal == Some(Receipt::ReaderGone));
+            change.receipt = match change.action {
+                _ if self.is_closed.get()[change.fd as usize] => Receipt::Failed(EBADF),
                 Action::Add => refusal.unwrap_or_else(|| {
                     knotes.insert(key, change.token);
-                    Answer::Done
+                    Receipt::Done
                 }),
-                Action::Delete if knotes.remove(&key).is_some() => Answer::Done,
-                Action::Probe if knotes.contains_key(&key) => {
+                Action::Delete if knotes.remove(&key).is_some() => Receipt::Done,
+                Action::Query if knotes.contains_key(&key) => {
                     knotes.insert(key, change.token);
-                    Answer::Done
+                    Receipt::Done
                 }
-                _ => Answer::Missing,
+                _ => Receipt::Missing,
             };
         }
         Ok(())
     }
 }
 
-/// What a registration must look like.
+/// The expected state of a registration.
 #[derive(Copy, Clone)]
 struct Known {
     token: Token,
     interest: Interest,
-    is_broken: bool,
+    reader_gone: bool,
     is_witnessed: bool,
 }
 
 impl Known {
     fn knotes(&self) -> Vec<(usize, Token)> {
         let has = |&(_, (filter, direction)): &(usize, (Filter, Interest))| {
-            self.interest.intersection(direction).is_some() && !(self.is_broken && filter == Filter::Write)
+            self.interest.intersection(direction).is_some() && !(self.reader_gone && filter == Filter::Write)
         };
         FILTERS.into_iter().enumerate().filter(has).map(|(place, _)| (place, self.token)).collect()
     }
@@ -92,10 +92,10 @@ impl Known {
 pub(crate) fn any_sequence(bytes: &[u8]) {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     let mut known: [Option<Known>; FDS] = [None; FDS];
-    // Who was closed without a word, and had hardly a knote: that it has gone, nothing tells.
-    let mut was_broken = [false; FDS];
-    // Tokens that the list owes an event, and may tell.
-    let mut owed: Vec<Token> = Vec::new();
+    // Sources that were closed without deregistration and had no knote at all: nothing shows that they were closed.
+    let mut reader_was_gone = [false; FDS];
+    // Tokens with an event that the list has to report.
+    let mut pending: Vec<Token> = Vec::new();
     for (number, step) in bytes.chunks_exact(2).enumerate() {
         let (place, token) = (step[1] as usize % FDS, Token(number));
         let fd = place as i32;
@@ -106,27 +106,27 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             .fold(None, |all: Option<Interest>, (_, (_, one))| Some(all.map_or(one, |all| all | one)))
             .unwrap_or(Interest::READABLE);
         let refusal = match step[1] >> 5 {
-            0 => Some(Answer::Broken),
-            1 => Some(Answer::Failed(12)),
+            0 => Some(Receipt::ReaderGone),
+            1 => Some(Receipt::Failed(12)),
             _ => None,
         };
         kernel.refusal.set(refusal.filter(|_| interest.is_writable()));
         let is_open = kernel.is_open(fd).is_ok();
         let was = known[place];
-        let is_broken = kernel.refusal.get() == Some(Answer::Broken);
-        let mut now = Known { token, interest, is_broken, is_witnessed: false };
-        let tracking = if step[0] & 0x80 == 0 { Tracking::Operations } else { Tracking::Levels };
-        let fails = kernel.refusal.get() == Some(Answer::Failed(12));
+        let reader_gone = kernel.refusal.get() == Some(Receipt::ReaderGone);
+        let mut now = Known { token, interest, reader_gone, is_witnessed: false };
+        let tracking = if step[0] & 0x80 == 0 { Tracking::Tracked } else { Tracking::Untracked };
+        let fails = kernel.refusal.get() == Some(Receipt::Failed(12));
         let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
         match step[0] % 7 {
-            0 => match (knotes.register(&kernel, fd, tracking, token, interest), was) {
-                // One without any knote can't be told from one that was closed.
+            0 => match (knotes.register(&kernel, fd, Registration { token, interest, tracking }), was) {
+                // A registration without a knote can't be distinguished from one that was closed.
                 (result, Some(was)) if was.is_witnessed || !was.knotes().is_empty() => {
                     assert_eq!(kind(result), Err(ErrorKind::AlreadyExists));
                 }
                 (Ok(()), _) => {
                     assert!(is_open && !fails);
-                    now.is_witnessed = tracking == Tracking::Levels && !now.knotes().is_empty();
+                    now.is_witnessed = tracking == Tracking::Untracked && !now.knotes().is_empty();
                     known[place] = Some(now);
                 }
                 (Err(_), _) => {
@@ -134,36 +134,36 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                     known[place] = None;
                 }
             },
-            1 => match (knotes.reregister(&kernel, fd, token, interest), was) {
+            1 => match (knotes.reregister(&kernel, fd, Registration { token, interest, tracking }), was) {
                 (Ok(()), Some(was)) => {
                     assert!(!fails);
                     known[place] = Some(Known { is_witnessed: was.is_witnessed, ..now });
                 }
                 (Err(e), Some(was)) => {
                     assert!(fails, "{e}");
-                    // Put back, and this time the kernel may have watched it.
-                    let is_watched = kernel.of(fd) == Known { is_broken: false, ..was }.knotes();
-                    known[place] = Some(Known { is_broken: was.is_broken && !is_watched, ..was });
+                    // Restored, and this time the kernel may have watched it.
+                    let is_watched = kernel.of(fd) == Known { reader_gone: false, ..was }.knotes();
+                    known[place] = Some(Known { reader_gone: was.reader_gone && !is_watched, ..was });
                 }
                 (Ok(()), None) => {
-                    assert!(is_open && !fails && was_broken[place]);
+                    assert!(is_open && !fails && reader_was_gone[place]);
                     known[place] = Some(now);
                 }
                 (Err(_), None) => {}
             },
             2 => match (knotes.deregister(&kernel, fd), was) {
                 (Ok(()), _) => {
-                    owed.retain(|owed| was.map_or(true, |was| was.token != *owed));
+                    pending.retain(|pending| was.map_or(true, |was| was.token != *pending));
                     known[place] = None;
                 }
                 (Err(e), Some(_)) => panic!("{e}"),
                 (Err(_), None) => {}
             },
             3 | 4 => {
-                // Closed without a word; with the one a new descriptor gets its number at once.
+                // Closed without deregistration. Unless the number stays closed, a new descriptor has it at once.
                 kernel.knotes.borrow_mut().retain(|(_, of, _), _| *of != fd);
-                was_broken[place] |=
-                    known[place].take().is_some_and(|known| known.is_broken && !known.is_witnessed);
+                reader_was_gone[place] |=
+                    known[place].take().is_some_and(|known| known.reader_gone && !known.is_witnessed);
                 let mut is_closed = kernel.is_closed.get();
                 is_closed[place] = step[0] % 7 == 4;
                 kernel.is_closed.set(is_closed);
@@ -175,21 +175,21 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             }
             _ => {
                 let room = step[1] as usize % 4;
-                let mut told = 0;
-                knotes.pay(room, |token, readiness| {
-                    told += 1;
-                    assert_eq!(readiness, BROKEN);
-                    assert!(owed.contains(&token), "{token:?} is owed nothing");
-                    owed.retain(|owed| *owed != token);
+                let mut reported = 0;
+                knotes.take_pending(room, |token, readiness| {
+                    reported += 1;
+                    assert_eq!(readiness, READER_GONE);
+                    assert!(pending.contains(&token), "{token:?} has nothing pending");
+                    pending.retain(|pending| *pending != token);
                 });
-                assert!(told <= room);
+                assert!(reported <= room);
             }
         }
         kernel.refusal.set(None);
         kernel.has_no_reader.set(false);
-        if let Some(Known { token, is_broken: true, .. }) = known[place] {
+        if let Some(Known { token, reader_gone: true, .. }) = known[place] {
             if was.map_or(true, |was| was.token != token) {
-                owed.push(token);
+                pending.push(token);
             }
         }
         for (place, known) in known.iter().enumerate() {

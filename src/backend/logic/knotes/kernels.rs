@@ -1,5 +1,5 @@
-//! Kernels as their sources read, for what no machine here can show: one socket, its knotes, and the rules by which
-//! each kernel reports them. Each rule names the file and function that it follows.
+//! Models of kernels, written after their sources, for behaviour that Linux cannot show: one socket, its knotes, and
+//! the rules by which each kernel reports them. Each rule names the file and function that it follows.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -38,18 +38,18 @@ impl System {
         }
     }
 
-    /// Whether a change of a knote that exists evaluates its filter, and queues it if the answer is yes.
+    /// Returns whether a change of an existing knote evaluates its filter, and queues it if that fires.
     ///
     /// - xnu, `kevent_register` ("regular update of a knote"): calls `f_touch`, and `knote_apply_touch` activates.
     /// - FreeBSD, `kqueue_register` from `done_ev_add` on; DragonFly, `kqueue_register`: `filter_event`, then
     ///   `KNOTE_ACTIVATE`; OpenBSD, `kqueue_register`: `filter_modify`, then `knote_activate`.
-    /// - NetBSD, `kqueue_register`: only what is active already is queued.
+    /// - NetBSD, `kqueue_register`: only an active knote is queued.
     fn a_change_is_an_event(self) -> bool {
         self != NetBsd
     }
 }
 
-/// What the filters look at.
+/// The state that the filters evaluate.
 #[derive(Copy, Clone, Debug)]
 struct Socket {
     bytes: bool,
@@ -63,7 +63,7 @@ struct Socket {
     awaits_connection: bool,
 }
 
-/// One that is connected, with nothing to read.
+/// A connected socket, with nothing to read.
 const OPEN: Socket = Socket {
     bytes: false,
     out_of_band: false,
@@ -74,7 +74,7 @@ const OPEN: Socket = Socket {
 };
 
 impl Socket {
-    /// Flags and notes, if the filter fires.
+    /// Returns flags and notes, if the filter fires.
     fn filter(&self, system: System, filter: Filter) -> Option<(u32, u32)> {
         match (filter, system.out_of_band()) {
             // `filt_soread`, on xnu `filt_soread_common`; `so_error` alone is called a temporary error of UDP's.
@@ -109,13 +109,13 @@ struct Knote {
 struct Machine {
     system: System,
     socket: Cell<Socket>,
-    /// By kqueue and the filter's place in [`FILTERS`].
+    /// By kqueue and the filter's index in [`FILTERS`].
     knotes: RefCell<BTreeMap<(Queue, usize), Knote>>,
-    /// So many of the next calls are interrupted after their changes are made, before their receipts are written.
+    /// How many of the next calls are interrupted after their changes are made, before their receipts are written.
     interruptions: Cell<usize>,
 }
 
-impl Kernel for Machine {
+impl KqueueCalls for Machine {
     fn is_open(&self, _: i32) -> io::Result<()> {
         Ok(())
     }
@@ -127,25 +127,25 @@ impl Kernel for Machine {
             let place = FILTERS.iter().position(|(filter, _)| *filter == change.filter).expect("a filter");
             let fires = self.socket.get().filter(self.system, change.filter).is_some();
             let is_disabled = queue == Queue::Witness;
-            let answer = match (change.action, knotes.get_mut(&(queue, place))) {
+            let receipt = match (change.action, knotes.get_mut(&(queue, place))) {
                 (Action::Delete, Some(_)) => {
                     knotes.remove(&(queue, place));
-                    Answer::Done
+                    Receipt::Done
                 }
-                (Action::Add | Action::Probe, Some(knote)) => {
+                (Action::Add | Action::Query, Some(knote)) => {
                     knote.token = change.token;
                     knote.is_queued |= self.system.a_change_is_an_event() && fires && !is_disabled;
-                    Answer::Done
+                    Receipt::Done
                 }
                 (Action::Add, None) => {
                     let knote = Knote { token: change.token, is_disabled, is_queued: fires && !is_disabled };
                     knotes.insert((queue, place), knote);
-                    Answer::Done
+                    Receipt::Done
                 }
-                (Action::Delete | Action::Probe, None) => Answer::Missing,
+                (Action::Delete | Action::Query, None) => Receipt::Missing,
             };
             if interruptions == 0 {
-                change.answer = answer;
+                change.receipt = receipt;
             }
         }
         if interruptions > 0 {
@@ -162,7 +162,7 @@ impl Machine {
         Machine { system, socket, knotes: RefCell::default(), interruptions }
     }
 
-    /// Something has happened to the socket: every kernel evaluates the filters then.
+    /// Changes the socket: every kernel evaluates the filters then.
     fn happens(&self, socket: Socket) {
         self.socket.set(socket);
         for (&(_, place), knote) in self.knotes.borrow_mut().iter_mut() {
@@ -171,18 +171,18 @@ impl Machine {
         }
     }
 
-    /// The descriptor is closed, and the next one has its number.
+    /// Closes the descriptor, and gives its number to the next one.
     fn reopen(&self) {
         self.knotes.borrow_mut().clear();
     }
 
-    /// What a poll reports: a token, and what its events together say.
+    /// Returns what a poll reports: a token, and the union of its events.
     fn fetch(&self) -> Vec<String> {
         let mut events: BTreeMap<usize, Readiness> = BTreeMap::new();
         for (&(queue, place), knote) in self.knotes.borrow_mut().iter_mut() {
             let (filter, _) = FILTERS[place];
             let found = self.socket.get().filter(self.system, filter);
-            // With `EV_CLEAR` it leaves the queue; what no longer fires is not reported.
+            // With `EV_CLEAR` it leaves the queue; a filter that no longer fires is not reported.
             if let (Queue::Events, true, Some((flags, notes))) =
                 (queue, std::mem::take(&mut knote.is_queued), found)
             {
@@ -207,10 +207,10 @@ fn register(
     token: usize,
     interest: Interest,
 ) -> Result<(), ErrorKind> {
-    knotes.register(machine, FD, Tracking::Levels, Token(token), interest).map_err(|e| e.kind())
+    knotes.register(machine, FD, Registration::untracked(Token(token), interest)).map_err(|e| e.kind())
 }
 
-/// What a poll reports of a socket that is registered in this state.
+/// Returns what a poll reports of a socket that is registered in this state.
 fn reported(system: System, socket: Socket, interest: Interest) -> Vec<String> {
     let (mut knotes, machine) = (Knotes::default(), Machine::new(system, socket));
     register(&mut knotes, &machine, 1, interest).unwrap();
@@ -227,7 +227,7 @@ fn only_out_of_band_data_is_priority() {
         machine.happens(Socket { bytes: true, out_of_band: true, ..OPEN });
         assert_eq!(machine.fetch(), ["1: READABLE | PRIORITY"], "{system:?}");
 
-        // On xnu the numbers of errors stand where the note stood.
+        // On xnu the numbers of errors are in the field of the note.
         let end = Socket { no_more_comes: true, no_more_goes: true, error: ECONNRESET, ..OPEN };
         let events = reported(system, end, READ | PRIORITY);
         assert_eq!(events, ["1: READABLE | ERROR | READ_CLOSED | WRITE_CLOSED"], "{system:?}");
@@ -253,12 +253,12 @@ fn a_second_registration_repeats_no_event() {
 }
 
 #[test]
-fn a_closed_descriptor_can_be_told_from_a_registered_one() {
+fn a_closed_descriptor_and_a_registered_one_differ() {
     for system in SYSTEMS {
         let (mut knotes, machine) = (Knotes::default(), Machine::new(system, OPEN));
         for (token, interest) in [READ, BOTH, WRITE].into_iter().enumerate() {
             register(&mut knotes, &machine, token, interest).unwrap();
-            knotes.reregister(&machine, FD, Token(token), WRITE).unwrap();
+            knotes.reregister(&machine, FD, Registration::untracked(Token(token), WRITE)).unwrap();
             assert_eq!(register(&mut knotes, &machine, 7, READ), Err(ErrorKind::AlreadyExists));
             machine.reopen();
         }
@@ -269,8 +269,8 @@ fn a_closed_descriptor_can_be_told_from_a_registered_one() {
     }
 }
 
-/// `kevent(2)` of each: with `EINTR` every change has been made. None of these kernels answers it to a call with as
-/// many receipts as changes today, since no scan follows those (`kern_kevent_fp` on FreeBSD, and its relatives).
+/// `kevent(2)` of each system: with `EINTR` every change has been made. None of these kernels returns it today from a
+/// call with as many receipts as changes, since no scan follows those (`kern_kevent_fp` on FreeBSD, and its relatives).
 #[test]
 fn an_interrupted_change_was_made() {
     for interruptions in 1..3 {
@@ -281,7 +281,7 @@ fn an_interrupted_change_was_made() {
         assert_eq!(register(&mut knotes, &machine, 2, READ), Err(ErrorKind::AlreadyExists));
 
         machine.interruptions.set(interruptions);
-        knotes.reregister(&machine, FD, Token(3), BOTH).unwrap();
+        knotes.reregister(&machine, FD, Registration::untracked(Token(3), BOTH)).unwrap();
         assert_eq!(machine.knows(Queue::Events), [(Filter::Read, 3), (Filter::Write, 3)]);
 
         machine.interruptions.set(interruptions);
@@ -327,9 +327,9 @@ fn the_states_of_a_socket() {
     }
 }
 
-/// What one filter can say, and the suite's `close_states` may expect: each list stands there too.
+/// The events that one filter can report, which the suite's `close_states` may expect: each list is there too.
 #[test]
-fn what_each_filter_can_say() {
+fn the_events_of_each_filter() {
     let said = |filter| -> Vec<String> {
         let ends = [(0, 0), (EV_EOF, 0), (EV_EOF, ECONNRESET)];
         ends.map(|(flags, notes)| format!("{:?}", readiness(filter, flags, notes, 0))).into()
@@ -338,5 +338,5 @@ fn what_each_filter_can_say() {
     assert_eq!(said(Filter::Read), read);
     let write = ["WRITABLE", "WRITABLE | WRITE_CLOSED", "WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED"];
     assert_eq!(said(Filter::Write), write);
-    assert_eq!(format!("{BROKEN:?}"), "WRITABLE | ERROR | WRITE_CLOSED");
+    assert_eq!(format!("{READER_GONE:?}"), "WRITABLE | ERROR | WRITE_CLOSED");
 }

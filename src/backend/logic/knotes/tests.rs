@@ -1,4 +1,4 @@
-//! The list of registrations on a kqueue that answers as it is told.
+//! The list of registrations on a kqueue with scripted receipts.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,19 +12,19 @@ const EBADF: i32 = 9;
 /// `NOTE_OOB` of xnu and DragonFly.
 const OUT_OF_BAND: u32 = 2;
 
-/// A kqueue of the mind.
+/// A simulated kqueue.
 #[derive(Default)]
 struct Fake {
     knotes: RefCell<BTreeMap<(i32, String), Token>>,
     witness: RefCell<BTreeMap<(i32, String), Token>>,
-    /// What the next addition of a write filter answers.
-    refusal: Cell<Option<Answer>>,
+    /// The receipt of the next addition of a write filter.
+    refusal: Cell<Option<Receipt>>,
     closed: Cell<bool>,
     calls: Cell<usize>,
 }
 
 impl Fake {
-    /// The descriptor is closed: its knotes go.
+    /// Closes the descriptor: its knotes are dropped.
     fn close(&self, fd: i32) {
         self.knotes.borrow_mut().retain(|(of, _), _| *of != fd);
         self.witness.borrow_mut().retain(|(of, _), _| *of != fd);
@@ -38,7 +38,7 @@ impl Fake {
     }
 }
 
-impl Kernel for Fake {
+impl KqueueCalls for Fake {
     fn is_open(&self, _: i32) -> io::Result<()> {
         if self.closed.get() {
             Err(io::Error::from_raw_os_error(EBADF))
@@ -55,21 +55,21 @@ impl Kernel for Fake {
                 Queue::Witness => self.witness.borrow_mut(),
             };
             let key = (change.fd, format!("{:?}", change.filter));
-            change.answer = match change.action {
-                _ if self.closed.get() => Answer::Failed(EBADF),
+            change.receipt = match change.action {
+                _ if self.closed.get() => Receipt::Failed(EBADF),
                 Action::Add => match self.refusal.get() {
                     Some(refusal) if change.filter == Filter::Write => refusal,
                     _ => {
                         knotes.insert(key, change.token);
-                        Answer::Done
+                        Receipt::Done
                     }
                 },
-                Action::Delete if knotes.remove(&key).is_some() => Answer::Done,
-                Action::Probe if knotes.contains_key(&key) => {
+                Action::Delete if knotes.remove(&key).is_some() => Receipt::Done,
+                Action::Query if knotes.contains_key(&key) => {
                     knotes.insert(key, change.token);
-                    Answer::Done
+                    Receipt::Done
                 }
-                _ => Answer::Missing,
+                _ => Receipt::Missing,
             };
         }
         Ok(())
@@ -77,7 +77,7 @@ impl Kernel for Fake {
 }
 
 fn owned(knotes: &mut Knotes, kernel: &Fake, token: usize, interest: Interest) -> Result<(), ErrorKind> {
-    knotes.register(kernel, 3, Tracking::Operations, Token(token), interest).map_err(|e| e.kind())
+    knotes.register(kernel, 3, Registration::tracked(Token(token), interest)).map_err(|e| e.kind())
 }
 
 #[test]
@@ -126,9 +126,9 @@ fn an_interest_becomes_its_filters() {
 fn reregistering_replaces_interest_and_token() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, BOTH).unwrap();
-    knotes.reregister(&kernel, 3, Token(2), READ).unwrap();
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), READ)).unwrap();
     assert_eq!(kernel.shown(), "3 Read 2");
-    knotes.reregister(&kernel, 3, Token(3), WRITE).unwrap();
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(3), WRITE)).unwrap();
     assert_eq!(kernel.shown(), "3 Write 3");
     assert_eq!(kernel.calls.get(), 3, "one call each");
     knotes.deregister(&kernel, 3).unwrap();
@@ -136,10 +136,13 @@ fn reregistering_replaces_interest_and_token() {
 }
 
 #[test]
-fn what_the_kernel_would_accept_is_an_error() {
+fn calls_that_the_kernel_would_accept_fail() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     assert_eq!(knotes.deregister(&kernel, 3).unwrap_err().kind(), ErrorKind::NotFound);
-    assert_eq!(knotes.reregister(&kernel, 3, Token(1), READ).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        knotes.reregister(&kernel, 3, Registration::tracked(Token(1), READ)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     owned(&mut knotes, &kernel, 1, READ).unwrap();
     assert_eq!(owned(&mut knotes, &kernel, 2, BOTH), Err(ErrorKind::AlreadyExists));
     assert_eq!(kernel.shown(), "3 Read 1", "the first registration is as it was");
@@ -148,14 +151,17 @@ fn what_the_kernel_would_accept_is_an_error() {
 }
 
 #[test]
-fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
+fn a_closed_descriptor_is_not_registered() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, BOTH).unwrap();
     kernel.close(3);
     owned(&mut knotes, &kernel, 2, READ).unwrap();
     assert_eq!(kernel.shown(), "3 Read 2");
     kernel.close(3);
-    assert_eq!(knotes.reregister(&kernel, 3, Token(3), BOTH).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(
+        knotes.reregister(&kernel, 3, Registration::tracked(Token(3), BOTH)).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert_eq!(kernel.shown(), "", "the number's next owner is not registered by it");
     owned(&mut knotes, &kernel, 4, READ).unwrap();
     kernel.close(3);
@@ -163,12 +169,12 @@ fn a_descriptor_that_was_closed_without_a_word_is_not_registered() {
 }
 
 #[test]
-fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
+fn a_bad_descriptor_and_an_unregistered_one_differ() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     kernel.closed.set(true);
     for error in [
-        knotes.register(&kernel, 3, Tracking::Levels, Token(1), BOTH).unwrap_err(),
-        knotes.reregister(&kernel, 3, Token(1), BOTH).unwrap_err(),
+        knotes.register(&kernel, 3, Registration::untracked(Token(1), BOTH)).unwrap_err(),
+        knotes.reregister(&kernel, 3, Registration::tracked(Token(1), BOTH)).unwrap_err(),
         knotes.deregister(&kernel, 3).unwrap_err(),
     ] {
         assert_eq!(error.raw_os_error(), Some(EBADF));
@@ -178,29 +184,29 @@ fn a_bad_descriptor_is_told_apart_from_an_unregistered_one() {
 #[test]
 fn half_a_registration_is_taken_back() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-    kernel.refusal.set(Some(Answer::Failed(22)));
+    kernel.refusal.set(Some(Receipt::Failed(22)));
     assert!(owned(&mut knotes, &kernel, 1, BOTH).is_err());
     assert_eq!(kernel.shown(), "");
     owned(&mut knotes, &kernel, 1, READ).unwrap();
-    assert!(knotes.reregister(&kernel, 3, Token(2), BOTH).is_err());
+    assert!(knotes.reregister(&kernel, 3, Registration::tracked(Token(2), BOTH)).is_err());
     assert_eq!(kernel.shown(), "3 Read 1");
 }
 
 #[test]
-fn a_pipe_without_a_reader_is_registered_and_told() {
+fn a_pipe_without_a_reader_is_registered_and_reported() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
-    kernel.refusal.set(Some(Answer::Broken));
+    kernel.refusal.set(Some(Receipt::ReaderGone));
     owned(&mut knotes, &kernel, 1, WRITE).unwrap();
-    let mut told = Vec::new();
-    assert!(knotes.owes());
-    knotes.pay(0, |_, _| panic!("no room"));
-    knotes.pay(8, |token, readiness| told.push((token.0, readiness)));
-    knotes.pay(8, |_, _| panic!("told twice"));
-    assert_eq!(told, [(1, BROKEN)]);
+    let mut reported = Vec::new();
+    assert!(knotes.has_pending());
+    knotes.take_pending(0, |_, _| panic!("no room"));
+    knotes.take_pending(8, |token, readiness| reported.push((token.0, readiness)));
+    knotes.take_pending(8, |_, _| panic!("reported twice"));
+    assert_eq!(reported, [(1, READER_GONE)]);
 
-    knotes.reregister(&kernel, 3, Token(2), WRITE).unwrap();
-    assert!(knotes.owes(), "what exists is reported again");
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), WRITE)).unwrap();
+    assert!(knotes.has_pending(), "what exists is reported again");
     knotes.deregister(&kernel, 3).unwrap();
-    assert!(!knotes.owes());
-    knotes.pay(8, |_, _| panic!("a stale token"));
+    assert!(!knotes.has_pending());
+    knotes.take_pending(8, |_, _| panic!("a stale token"));
 }

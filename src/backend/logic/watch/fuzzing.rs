@@ -1,9 +1,9 @@
-//! The state machine against any sequence of what a kernel may answer and a program may do. Bytes choose; the fuzzer
-//! and an ordinary test give them.
+//! The state machine against any sequence of kernel results and operations. Bytes choose the sequence; the fuzzer and
+//! an ordinary test supply them.
 
 use std::time::Duration;
 
-use super::suspicion::{pause, DOUBLINGS_AT_END};
+use super::recheck::{pause, DOUBLINGS_AT_END};
 use super::*;
 
 /// Panics if a rule is broken.
@@ -11,13 +11,13 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
     let mut bytes = bytes.iter().copied();
     let Some(first) = bytes.next() else { return };
     let interest = interest(first).unwrap_or(Interest::READABLE);
-    let tracking = if first & 0x80 == 0 { Tracking::Operations } else { Tracking::Levels };
+    let tracking = if first & 0x80 == 0 { Tracking::Tracked } else { Tracking::Untracked };
     let kind = match first >> 3 & 3 {
         0 => FileKind::Socket,
         1 => FileKind::Steady,
         _ => FileKind::Other,
     };
-    let mut watch = Watch::new(Token(1), interest, tracking).of_kind(kind);
+    let mut watch = Watch::new(Registration { token: Token(1), interest, tracking }).of_kind(kind);
     let mut now = Instant::now();
     let mut last = 0;
     while let Some(step) = bytes.next() {
@@ -27,26 +27,26 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 last = argument;
                 let found = found(argument);
                 let armed = watch.armed();
-                let used = watch.used(watch.asked_of(found));
+                let used = watch.used(watch.of_interest(found));
                 let reported = watch.ready(found);
                 check(&watch, reported);
                 check_end_is_awaited(&watch, found);
                 for direction in DIRECTIONS {
                     let holds = |of: Option<Interest>| of.and_then(|of| of.intersection(direction)).is_some();
                     if holds(armed) && holds(used) {
-                        let told = reported.is_some_and(|reported| tells(reported, direction));
+                        let is_reported = reported.is_some_and(|reported| has_flag_of(reported, direction));
                         assert!(
-                            told || !tells(found, direction),
+                            is_reported || !has_flag_of(found, direction),
                             "{direction:?} was armed and is lost: {watch:?}"
                         );
-                        assert!(!holds(watch.armed()), "the kernel would go on telling: {watch:?}");
+                        assert!(!holds(watch.armed()), "the kernel would go on reporting it: {watch:?}");
                     }
                 }
             }
             1 | 2 => {
                 let Some(direction) = self::interest(argument) else { continue };
                 watch.rearm(Blocked::Direction(direction));
-                if let Some(wanted) = direction.intersection(watch.interest) {
+                if let Some(wanted) = direction.intersection(watch.registration.interest) {
                     let armed = watch.armed().and_then(|armed| armed.intersection(wanted));
                     assert_eq!(armed, Some(wanted), "a used-up direction isn't armed: {watch:?}");
                 }
@@ -56,120 +56,127 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 None => Blocked::Unknown,
             }),
             4 => {
-                // Long after each pause: what is due is due.
+                // Longer than each pause: whatever is scheduled is due.
                 now += Duration::from_millis(200);
                 last = argument;
                 let found = found(argument);
-                let (suspect, was_lasting) = (watch.suspect(), watch.lasting);
-                let (had_told, awaited_end) = (watch.told, watch.awaits_end());
-                match watch.look(found, now) {
-                    Look::Report(reported) => check(&watch, Some(reported)),
-                    Look::Later(due) => {
+                let (pending, was_lasting) = (watch.to_recheck(), watch.lasting);
+                let (had_reported, awaited_end) = (watch.reported_ends, watch.awaits_end());
+                match watch.recheck(found, now) {
+                    Recheck::Report(reported) => check(&watch, Some(reported)),
+                    Recheck::At(due) => {
                         assert!(due <= now + pause(DOUBLINGS_AT_END), "{watch:?}")
                     }
-                    Look::Clear => assert_eq!(watch.suspect(), None, "{watch:?}"),
+                    Recheck::Done => assert_eq!(watch.to_recheck(), None, "{watch:?}"),
                 }
                 check_end_is_awaited(&watch, found);
-                assert!(!awaited_end || watch.awaits_end(), "the other directions won't be told: {watch:?}");
-                // What is still ready and does not last is reported at the second look at the latest.
+                assert!(
+                    !awaited_end || watch.awaits_end(),
+                    "the other directions won't be reported: {watch:?}"
+                );
+                // A plain direction that is still ready is reported by the second recheck at the latest.
                 let is_plain = was_lasting.is_none() && watch.lasting.is_none() && kind != FileKind::Steady;
-                let ready = suspect.and_then(|suspect| directions(said(found))?.intersection(suspect));
-                let ready = ready.and_then(|ready| ready.intersection(watch.suspect()?));
+                let ready =
+                    pending.and_then(|pending| directions(without_derived(found))?.intersection(pending));
+                let ready = ready.and_then(|ready| ready.intersection(watch.to_recheck()?));
                 let ready = ready.and_then(|ready| ready.remove(Interest::PRIORITY_DATA));
-                if ready.is_some() && is_plain && !had_told.intersects(ENDINGS) && !lasts(found) {
+                if ready.is_some() && is_plain && !had_reported.intersects(ENDINGS) && !lasts(found) {
                     now += Duration::from_millis(200);
-                    let second = watch.look(found, now);
-                    assert!(matches!(second, Look::Report(_)), "{second:?}: {watch:?}");
+                    let second = watch.recheck(found, now);
+                    assert!(matches!(second, Recheck::Report(_)), "{second:?}: {watch:?}");
                 }
             }
-            5 if tracking == Tracking::Operations => {
+            5 if tracking == Tracking::Tracked => {
                 let direction = self::interest(argument);
                 watch.rearm(Blocked::Idle(direction));
-                if let Some(wanted) = direction.and_then(|direction| direction.intersection(watch.interest)) {
-                    let covered = join(watch.armed(), watch.suspect());
+                if let Some(wanted) =
+                    direction.and_then(|direction| direction.intersection(watch.registration.interest))
+                {
+                    let covered = join(watch.armed(), watch.to_recheck());
                     let covered = covered.and_then(|covered| covered.intersection(wanted));
-                    assert_eq!(covered, Some(wanted), "nothing would notice that it is ready: {watch:?}");
+                    assert_eq!(covered, Some(wanted), "its readiness would go unnoticed: {watch:?}");
                 }
             }
-            6 if tracking == Tracking::Operations => {
+            6 if tracking == Tracking::Tracked => {
                 watch.rearm(Blocked::Error);
-                if acquit(&mut watch, argument) {
+                if arm_used_up(&mut watch, argument) {
                     check_end_is_awaited(&watch, found(argument));
                 }
             }
             _ => {
                 let interest = self::interest(argument).unwrap_or(Interest::WRITABLE);
-                watch.replace(Token(2), interest);
-                assert_eq!((watch.armed(), watch.suspect()), (Some(interest), None));
+                watch.replace(Registration { token: Token(2), interest, tracking });
+                assert_eq!((watch.armed(), watch.to_recheck()), (Some(interest), None));
             }
         }
     }
     check_rest(watch, last, now);
 }
 
-/// A future error or hang-up will be reported where none is there now.
+/// Checks that a future error or hang-up will be reported where none is present now.
 fn check_end_is_awaited(watch: &Watch, found: Readiness) {
     let is_quiet = !found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED));
     assert!(!is_quiet || watch.awaits_end(), "the next error would be lost: {watch:?}");
 }
 
-/// A kernel that goes on saying the same, and a program whose operations answer `WouldBlock` alone: in no time at all
+/// A kernel that repeats the same flags, and a program whose operations return `WouldBlock` alone: without time passing
 /// there are few reports.
-fn check_rest(mut watch: Watch, words: u8, now: Instant) {
+fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
     let mut reports = 0;
     for _ in 0..20 {
-        let suspect = watch.suspect();
-        if suspect.is_some() {
-            reports += usize::from(matches!(watch.look(answer(words, suspect), now), Look::Report(_)));
+        let pending = watch.to_recheck();
+        if pending.is_some() {
+            reports +=
+                usize::from(matches!(watch.recheck(found_for(flags, pending), now), Recheck::Report(_)));
         }
         if watch.armed().is_some() || watch.awaits_end() {
             let reading = watch.awaits_read_end().then_some(Interest::READABLE);
-            let hangup = if reading.is_some() { words & READ_HANGUP } else { 0 };
-            let words = asked(words, watch.armed()) | hangup;
-            reports += usize::from(watch.ready(found(words)).is_some());
+            let hangup = if reading.is_some() { flags & READ_HANGUP } else { 0 };
+            let flags = visible(flags, watch.armed()) | hangup;
+            reports += usize::from(watch.ready(found(flags)).is_some());
         }
-        if watch.tracking() == Tracking::Operations {
+        if watch.tracking() == Tracking::Tracked {
             for direction in DIRECTIONS {
                 watch.rearm(Blocked::Idle(Some(direction)));
-                acquit(&mut watch, words);
+                arm_used_up(&mut watch, flags);
             }
         }
     }
     assert!(reports <= 9, "{reports} reports: {watch:?}");
 }
 
-/// A look right after an operation, if there is a suspect.
-fn acquit(watch: &mut Watch, words: u8) -> bool {
-    let suspect = watch.suspect();
-    if suspect.is_some() {
-        watch.acquit(answer(words, suspect));
+/// Rechecks right after an operation, if a direction is due.
+fn arm_used_up(watch: &mut Watch, flags: u8) -> bool {
+    let pending = watch.to_recheck();
+    if pending.is_some() {
+        watch.arm_used_up(found_for(flags, pending));
     }
-    suspect.is_some()
+    pending.is_some()
 }
 
-/// What a kernel answers that says `words` if it is asked for everything.
-fn answer(words: u8, interest: Option<Interest>) -> Readiness {
-    found(asked(words, interest))
+/// Returns what a kernel with these `flags` reports if it is asked about `interest`.
+fn found_for(flags: u8, interest: Option<Interest>) -> Readiness {
+    found(visible(flags, interest))
 }
 
-fn asked(words: u8, interest: Option<Interest>) -> u8 {
-    let mut asked = ERROR | HANGUP;
+fn visible(flags: u8, interest: Option<Interest>) -> u8 {
+    let mut visible = ERROR | HANGUP;
     if let Some(interest) = interest {
-        asked |= if interest.is_readable() { INPUT | READ_HANGUP } else { 0 };
-        asked |= if interest.is_writable() { OUTPUT | SOCKET_OUTPUT } else { 0 };
-        asked |= if interest.is_priority() { PRIORITY } else { 0 };
+        visible |= if interest.is_readable() { INPUT | READ_HANGUP } else { 0 };
+        visible |= if interest.is_writable() { OUTPUT | SOCKET_OUTPUT } else { 0 };
+        visible |= if interest.is_priority() { PRIORITY } else { 0 };
     }
-    words & asked
+    flags & visible
 }
 
-/// A report says something, and nothing that nobody asked for.
+/// A report names a direction, and none outside of the interest.
 fn check(watch: &Watch, reported: Option<Readiness>) {
     let Some(reported) = reported else { return };
-    assert!(tells_direction(reported), "it says nothing: {reported:?}, {watch:?}");
-    assert_eq!(only(watch.interest, reported), reported, "it was not asked for: {watch:?}");
+    assert!(has_direction(reported), "it names no direction: {reported:?}, {watch:?}");
+    assert_eq!(only(watch.registration.interest, reported), reported, "it is of no interest: {watch:?}");
 }
 
-fn tells(readiness: Readiness, direction: Interest) -> bool {
+fn has_flag_of(readiness: Readiness, direction: Interest) -> bool {
     readiness.intersects(readiness_of(direction))
 }
 
@@ -188,7 +195,7 @@ const HANGUP: u8 = 32;
 const SOCKET_OUTPUT: u8 = 64;
 
 fn found(byte: u8) -> Readiness {
-    const WORDS: crate::readiness::PollWords = crate::readiness::PollWords {
+    const FLAGS: crate::readiness::PollFlags = crate::readiness::PollFlags {
         input: INPUT as u32,
         output: OUTPUT as u32,
         priority: PRIORITY as u32,
@@ -197,7 +204,7 @@ fn found(byte: u8) -> Readiness {
         hangup: HANGUP as u32,
         socket_output: SOCKET_OUTPUT as u32,
     };
-    WORDS.levels(byte.into())
+    FLAGS.levels(byte.into())
 }
 
 #[cfg(test)]

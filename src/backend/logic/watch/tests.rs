@@ -1,10 +1,12 @@
+//! The state machine's rules, one test for each. Time passes only by the tests' own instants.
+
 use std::time::Duration;
 
-use super::suspicion;
+use super::recheck;
 use super::*;
 
 fn longest_pause() -> Duration {
-    suspicion::pause(suspicion::DOUBLINGS)
+    recheck::pause(recheck::DOUBLINGS)
 }
 
 const READ: Interest = Interest::READABLE;
@@ -13,11 +15,11 @@ const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 const HANG_UP: Readiness = Readiness::READABLE.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
 
 fn source(interest: Interest) -> Watch {
-    Watch::new(Token(1), interest, Tracking::Operations)
+    Watch::new(Registration::tracked(Token(1), interest))
 }
 
 fn raw(interest: Interest) -> Watch {
-    Watch::new(Token(1), interest, Tracking::Levels)
+    Watch::new(Registration::untracked(Token(1), interest))
 }
 
 #[test]
@@ -25,7 +27,7 @@ fn a_reported_direction_is_quiet_until_its_operation_blocks() {
     let mut watch = source(BOTH);
     assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
     assert_eq!(watch.armed(), Some(WRITE));
-    assert_eq!(watch.suspect(), None);
+    assert_eq!(watch.to_recheck(), None);
     assert_eq!(watch.ready(Readiness::READABLE), None);
 
     watch.rearm(Blocked::Direction(READ));
@@ -42,7 +44,7 @@ fn a_blocked_read_does_not_arm_writing() {
 }
 
 #[test]
-fn a_direction_that_nobody_asked_for_is_neither_armed_nor_reported() {
+fn a_direction_of_no_interest_is_neither_armed_nor_reported() {
     let mut watch = source(READ);
     watch.rearm(Blocked::Direction(WRITE));
     assert_eq!(watch.armed(), Some(READ));
@@ -51,10 +53,10 @@ fn a_direction_that_nobody_asked_for_is_neither_armed_nor_reported() {
 }
 
 #[test]
-fn replacing_asks_for_everything_anew() {
+fn replacing_arms_every_direction() {
     let mut watch = source(READ);
     watch.ready(Readiness::READABLE);
-    watch.replace(Token(2), BOTH);
+    watch.replace(Registration::tracked(Token(2), BOTH));
     assert_eq!(watch.token(), Token(2));
     assert_eq!(watch.armed(), Some(BOTH));
 }
@@ -63,11 +65,11 @@ fn replacing_asks_for_everything_anew() {
 fn an_error_silences_every_direction() {
     let mut watch = source(BOTH);
     assert!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)).is_some());
-    assert_eq!(watch.armed(), None, "the kernel would go on telling");
+    assert_eq!(watch.armed(), None, "the kernel would go on reporting it");
 }
 
 #[test]
-fn the_end_is_told_once_though_nothing_is_armed() {
+fn the_end_is_reported_once_though_nothing_is_armed() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
     assert_eq!(watch.armed(), None);
@@ -83,7 +85,7 @@ fn the_end_is_told_once_though_nothing_is_armed() {
 }
 
 #[test]
-fn a_short_read_arms_unless_the_end_was_told() {
+fn a_short_read_arms_unless_the_end_was_reported() {
     let mut watch = source(READ);
     watch.ready(Readiness::READABLE);
     watch.rearm(Blocked::Short(READ));
@@ -93,12 +95,12 @@ fn a_short_read_arms_unless_the_end_was_told() {
         let mut watch = source(READ);
         watch.ready(end);
         watch.rearm(Blocked::Short(READ));
-        assert_eq!(watch.armed(), None, "the kernel would tell the same end again");
+        assert_eq!(watch.armed(), None, "the kernel would report the same end again");
     }
 }
 
 #[test]
-fn a_blocked_write_does_not_tell_again_that_the_peer_sends_no_more() {
+fn a_blocked_write_does_not_repeat_a_half_close() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
     watch.rearm(Blocked::Direction(WRITE));
@@ -116,7 +118,7 @@ fn an_error_that_was_taken_makes_the_next_one_news() {
 }
 
 #[test]
-fn no_direction_is_silenced_untold() {
+fn no_direction_is_silenced_unreported() {
     let both = Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::ERROR);
     let mut watch = source(BOTH);
     assert_eq!(watch.ready(Readiness::ERROR.union(Readiness::WRITABLE)), Some(both));
@@ -137,7 +139,7 @@ fn priority_data_that_was_used_up_is_armed_again() {
     let mut watch = source(READ | Interest::PRIORITY_DATA);
     assert_eq!(watch.ready(priority), Some(priority));
     assert_eq!(watch.armed(), None);
-    assert_eq!(watch.look(Readiness::NONE, Instant::now()), Look::Clear);
+    assert_eq!(watch.recheck(Readiness::NONE, Instant::now()), Recheck::Done);
     assert_eq!(watch.armed(), Some(Interest::PRIORITY_DATA));
 }
 
@@ -147,10 +149,10 @@ fn a_raw_descriptor_that_was_used_up_is_armed_again() {
     let mut watch = raw(READ);
     watch.ready(Readiness::READABLE);
     assert_eq!(watch.armed(), None);
-    assert_eq!(watch.suspect(), Some(READ));
-    assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
+    assert_eq!(watch.to_recheck(), Some(READ));
+    assert_eq!(watch.recheck(Readiness::NONE, now), Recheck::Done);
     assert_eq!(watch.armed(), Some(READ));
-    assert_eq!(watch.suspect(), None);
+    assert_eq!(watch.to_recheck(), None);
 }
 
 #[test]
@@ -159,41 +161,41 @@ fn a_raw_descriptor_that_stays_ready_is_reported_at_growing_pauses() {
     let mut watch = raw(READ);
     watch.ready(Readiness::READABLE);
     let mut pause = SHORTEST_PAUSE;
-    let Look::Later(mut due) = watch.look(Readiness::READABLE, now) else {
+    let Recheck::At(mut due) = watch.recheck(Readiness::READABLE, now) else {
         panic!("reported at once");
     };
     for _ in 0..20 {
         assert_eq!(due, now + pause);
         let early = due - Duration::from_nanos(1);
-        assert_eq!(watch.look(Readiness::READABLE, early), Look::Later(due));
+        assert_eq!(watch.recheck(Readiness::READABLE, early), Recheck::At(due));
         now = due;
-        assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
+        assert_eq!(watch.recheck(Readiness::READABLE, now), Recheck::Report(Readiness::READABLE));
         pause = (pause * 2).min(longest_pause());
-        let Look::Later(next) = watch.look(Readiness::READABLE, now) else {
+        let Recheck::At(next) = watch.recheck(Readiness::READABLE, now) else {
             panic!("reported twice");
         };
         due = next;
     }
     assert_eq!(pause, longest_pause());
-    watch.look(Readiness::NONE, now);
+    watch.recheck(Readiness::NONE, now);
     watch.ready(Readiness::READABLE);
     assert_eq!(
-        watch.look(Readiness::READABLE, now),
-        Look::Later(now + SHORTEST_PAUSE),
+        watch.recheck(Readiness::READABLE, now),
+        Recheck::At(now + SHORTEST_PAUSE),
         "a change ends the back-off"
     );
 }
 
 #[test]
-fn of_two_suspects_the_one_that_was_used_up_is_armed() {
+fn of_two_rechecked_directions_the_one_that_was_used_up_is_armed() {
     let now = Instant::now();
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
     watch.rearm(Blocked::Unknown);
-    assert_eq!(watch.suspect(), Some(BOTH));
-    assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
+    assert_eq!(watch.to_recheck(), Some(BOTH));
+    assert!(matches!(watch.recheck(Readiness::WRITABLE, now), Recheck::At(_)));
     assert_eq!(watch.armed(), Some(READ), "the read was what blocked");
-    assert_eq!(watch.suspect(), Some(WRITE));
+    assert_eq!(watch.to_recheck(), Some(WRITE));
 }
 
 #[test]
@@ -204,8 +206,8 @@ fn a_busy_direction_does_not_starve_the_other() {
     let mut reports = 0;
     let (milliseconds, expected) = if cfg!(miri) { (100, 7..20) } else { (1000, 70..100) };
     for _ in 0..milliseconds {
-        // Each time all is read and more comes, while nobody writes.
-        if watch.look(Readiness::WRITABLE, now) == Look::Report(Readiness::WRITABLE) {
+        // Each time all is read and more comes, and there is no writer.
+        if watch.recheck(Readiness::WRITABLE, now) == Recheck::Report(Readiness::WRITABLE) {
             reports += 1;
         }
         assert_eq!(watch.armed(), Some(READ));
@@ -222,12 +224,12 @@ fn a_hang_up_is_reported_once_and_its_end_is_noticed() {
     let mut watch = source(READ);
     assert!(watch.ready(HANG_UP).is_some());
     for _ in 0..50 {
-        match watch.look(HANG_UP, now) {
-            Look::Later(due) => now = due,
-            look => panic!("{look:?}"),
+        match watch.recheck(HANG_UP, now) {
+            Recheck::At(due) => now = due,
+            recheck => panic!("{recheck:?}"),
         }
     }
-    assert_eq!(watch.look(Readiness::NONE, now), Look::Clear);
+    assert_eq!(watch.recheck(Readiness::NONE, now), Recheck::Done);
     assert_eq!(watch.armed(), Some(READ));
 }
 
@@ -236,24 +238,24 @@ fn an_error_that_was_taken_is_no_news() {
     let now = Instant::now();
     let mut watch = source(READ);
     watch.ready(HANG_UP.union(Readiness::ERROR));
-    assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
-    assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
+    assert!(matches!(watch.recheck(HANG_UP, now), Recheck::At(_)));
+    assert!(matches!(watch.recheck(HANG_UP, now), Recheck::At(_)));
 }
 
 #[test]
 fn a_fifo_that_is_written_again_is_reported_again() {
     let mut now = Instant::now();
     let leftover = HANG_UP.union(Readiness::LEFTOVER);
-    for tracking in [Tracking::Operations, Tracking::Levels] {
-        let mut watch = Watch::new(Token(1), READ, tracking);
+    for tracking in [Tracking::Tracked, Tracking::Untracked] {
+        let mut watch = Watch::new(Registration { token: Token(1), interest: READ, tracking });
         watch.ready(leftover);
-        watch.look(leftover, now);
-        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)), "that it was read is no news");
+        watch.recheck(leftover, now);
+        assert!(matches!(watch.recheck(HANG_UP, now), Recheck::At(_)), "that it was read is no news");
         now += Duration::from_secs(1);
-        assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
-        assert!(matches!(watch.look(leftover, now), Look::Report(_)), "another writer came and went");
+        assert!(matches!(watch.recheck(HANG_UP, now), Recheck::At(_)));
+        assert!(matches!(watch.recheck(leftover, now), Recheck::Report(_)), "another writer came and went");
         now += Duration::from_secs(1);
-        assert!(matches!(watch.look(leftover, now), Look::Report(_)), "or yet another");
+        assert!(matches!(watch.recheck(leftover, now), Recheck::Report(_)), "or yet another");
     }
 }
 
@@ -262,44 +264,44 @@ fn data_after_a_hang_up_is_reported() {
     let now = Instant::now();
     let mut watch = source(READ);
     watch.ready(HANG_UP);
-    watch.look(HANG_UP, now);
-    assert_eq!(watch.look(Readiness::READABLE, now), Look::Report(Readiness::READABLE));
+    watch.recheck(HANG_UP, now);
+    assert_eq!(watch.recheck(Readiness::READABLE, now), Recheck::Report(Readiness::READABLE));
 }
 
 #[test]
-fn what_a_hang_up_has_changed_into_before_the_first_look_is_reported() {
+fn a_hang_up_that_has_changed_before_the_first_recheck_is_reported() {
     for mut watch in [source(BOTH), raw(BOTH)] {
         assert_eq!(watch.ready(HANG_UP), Some(HANG_UP));
         let with_room = HANG_UP.union(Readiness::WRITABLE);
-        assert_eq!(watch.look(with_room, Instant::now()), Look::Report(with_room));
+        assert_eq!(watch.recheck(with_room, Instant::now()), Recheck::Report(with_room));
     }
 }
 
 #[test]
-fn the_reader_of_a_pipe_that_waits_for_writing_is_told_of_its_end_once() {
-    // The kernel says "hung up" and nothing of a direction.
+fn the_end_of_a_pipe_is_reported_once_to_a_reader_that_waits_for_writing() {
+    // The kernel reports the hang-up and names no direction.
     let hung_up = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED);
     let mut watch = source(WRITE);
     assert_eq!(watch.ready(hung_up), Some(hung_up.union(Readiness::WRITABLE)));
     let now = Instant::now();
     for step in 0..3 {
-        assert!(matches!(watch.look(hung_up, now + step * Duration::from_secs(1)), Look::Later(_)));
+        assert!(matches!(watch.recheck(hung_up, now + step * Duration::from_secs(1)), Recheck::At(_)));
     }
 }
 
 #[test]
-fn a_bare_hang_up_is_told_in_the_direction_that_was_looked_at() {
+fn a_bare_hang_up_is_reported_in_the_direction_that_was_rechecked() {
     let mut watch = raw(BOTH);
     watch.ready(Readiness::WRITABLE);
     let now = Instant::now();
-    // poll(2) says POLLHUP alone, which counts as readable; only writing was reported, and is looked at.
-    assert!(matches!(watch.look(HANG_UP, now), Look::Later(_)));
-    assert!(matches!(watch.look(HANG_UP, now + Duration::from_secs(1)), Look::Later(_)));
-    // The list that is asked next says it of what is armed, and so does this of what is suspect.
+    // poll(2) reports POLLHUP alone, which counts as readable; only writing was reported, and is rechecked.
+    assert!(matches!(watch.recheck(HANG_UP, now), Recheck::At(_)));
+    assert!(matches!(watch.recheck(HANG_UP, now + Duration::from_secs(1)), Recheck::At(_)));
+    // The list of the next poll reports it for the armed directions, and this for the rechecked ones.
     assert_eq!(watch.ready(HANG_UP), Some(HANG_UP.union(Readiness::WRITABLE)));
 }
 
-/// What poll(2) says of an error alone.
+/// What poll(2) reports for an error alone.
 const LONE_ERROR: Readiness = Readiness::ERROR
     .union(Readiness::READABLE)
     .union(Readiness::WRITABLE)
@@ -311,11 +313,11 @@ fn socket(interest: Interest) -> Watch {
     source(interest).of_kind(FileKind::Socket)
 }
 
-/// What an operation says, and the look that follows.
+/// An operation, and the immediate recheck that follows.
 fn rearm(watch: &mut Watch, blocked: Blocked, found: Readiness) {
     watch.rearm(blocked);
-    if blocked.leaves_doubt() && watch.suspect().is_some() {
-        watch.acquit(found);
+    if blocked.needs_recheck() && watch.to_recheck().is_some() {
+        watch.arm_used_up(found);
     }
 }
 
@@ -326,19 +328,19 @@ fn an_error_that_lasts_is_reported_once() {
     assert!(watch.ready(LONE_ERROR).is_some());
     for _ in 0..50 {
         rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
-        assert_eq!((watch.armed(), watch.awaits_end()), (None, false), "the kernel would answer at once");
-        let Look::Later(due) = watch.look(LONE_ERROR, now) else { panic!("reported again") };
+        assert_eq!((watch.armed(), watch.awaits_end()), (None, false), "the kernel would report it at once");
+        let Recheck::At(due) = watch.recheck(LONE_ERROR, now) else { panic!("reported again") };
         now = due;
     }
-    // The first data is a change, and so is the next after they were read.
+    // The first data is a change, and so is the next after that was read.
     let with_data = Readiness::READABLE.union(Readiness::ERROR);
-    assert_eq!(watch.look(with_data, now), Look::Report(with_data));
+    assert_eq!(watch.recheck(with_data, now), Recheck::Report(with_data));
     rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
-    assert!(matches!(watch.look(LONE_ERROR, now), Look::Later(_)));
-    assert_eq!(watch.look(with_data, now), Look::Report(with_data));
+    assert!(matches!(watch.recheck(LONE_ERROR, now), Recheck::At(_)));
+    assert_eq!(watch.recheck(with_data, now), Recheck::Report(with_data));
     // The error is read at last.
     rearm(&mut watch, Blocked::Idle(Some(READ)), Readiness::NONE);
-    assert_eq!((watch.armed(), watch.suspect()), (Some(READ), None));
+    assert_eq!((watch.armed(), watch.to_recheck()), (Some(READ), None));
     assert!(watch.awaits_end());
 }
 
@@ -354,9 +356,9 @@ fn an_error_after_one_that_was_taken_is_reported() {
             let reported = watch.ready(LONE_ERROR).expect("an error is reported");
             assert!(reported.intersects(Readiness::ERROR) && !reported.intersects(Readiness::WRITE_CLOSED));
             assert!(!watch.awaits_end());
-            // There is room all the time.
+            // The socket is writable all the time.
             rearm(&mut watch, Blocked::Error, Readiness::WRITABLE);
-            assert!(watch.suspect().is_none(), "{interest:?}: it was the error that was in doubt");
+            assert!(watch.to_recheck().is_none(), "{interest:?}: the error was the reason");
         }
     }
 }
@@ -369,20 +371,20 @@ fn an_error_that_came_before_the_last_was_seen_absent_is_reported_after_a_pause(
     watch.ready(LONE_ERROR);
     for _ in 0..3 {
         rearm(&mut watch, Blocked::Error, LONE_ERROR);
-        let Look::Later(due) = watch.look(LONE_ERROR, now) else { panic!("it may be the same") };
+        let Recheck::At(due) = watch.recheck(LONE_ERROR, now) else { panic!("it may be the same") };
         now = due;
         let reported = Readiness::WRITABLE.union(Readiness::ERROR);
-        match watch.look(LONE_ERROR, now) {
-            Look::Report(found) => assert_eq!(format!("{found:?}"), format!("{reported:?}")),
-            look => panic!("{look:?}"),
+        match watch.recheck(LONE_ERROR, now) {
+            Recheck::Report(found) => assert_eq!(format!("{found:?}"), format!("{reported:?}")),
+            recheck => panic!("{recheck:?}"),
         }
         // Once for each that was taken.
-        assert_eq!(watch.look(LONE_ERROR, now + Duration::from_secs(1)), Look::Clear);
+        assert_eq!(watch.recheck(LONE_ERROR, now + Duration::from_secs(1)), Recheck::Done);
     }
 }
 
 #[test]
-fn what_moved_data_before_it_blocked_makes_an_error_news() {
+fn an_operation_that_moved_data_makes_an_error_news() {
     let mut watch = socket(READ);
     watch.ready(LONE_ERROR);
     rearm(&mut watch, Blocked::Direction(READ), LONE_ERROR);
@@ -401,7 +403,7 @@ fn a_short_read_beside_an_error_arms() {
 }
 
 #[test]
-fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
+fn a_direction_that_only_blocks_is_armed_once_and_then_rechecked() {
     let mut now = Instant::now();
     let mut watch = socket(WRITE);
     watch.ready(Readiness::WRITABLE);
@@ -411,11 +413,15 @@ fn a_direction_that_only_blocks_is_armed_once_and_then_suspected() {
     let mut pause = SHORTEST_PAUSE;
     for _ in 0..20 {
         rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
-        assert_eq!((watch.armed(), watch.suspect()), (None, Some(WRITE)));
-        assert_eq!(watch.look(Readiness::WRITABLE, now), Look::Later(now + pause));
+        assert_eq!((watch.armed(), watch.to_recheck()), (None, Some(WRITE)));
+        assert_eq!(watch.recheck(Readiness::WRITABLE, now), Recheck::At(now + pause));
         now += pause;
-        assert_eq!(watch.look(Readiness::WRITABLE, now), Look::Report(Readiness::WRITABLE));
-        assert_eq!(watch.look(Readiness::WRITABLE, now + Duration::from_secs(1)), Look::Clear, "it rests");
+        assert_eq!(watch.recheck(Readiness::WRITABLE, now), Recheck::Report(Readiness::WRITABLE));
+        assert_eq!(
+            watch.recheck(Readiness::WRITABLE, now + Duration::from_secs(1)),
+            Recheck::Done,
+            "it rests"
+        );
         pause = (pause * 2).min(longest_pause());
     }
     rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::NONE);
@@ -434,24 +440,25 @@ fn a_hang_up_is_reported_once_though_operations_block() {
         assert!(watch.ready(hung_up).is_some());
         for step in 0..20 {
             rearm(&mut watch, Blocked::Idle(direction), hung_up);
-            let look = watch.look(hung_up, now + step * Duration::from_secs(1));
-            assert!(matches!(look, Look::Later(_)), "{look:?}");
+            let recheck = watch.recheck(hung_up, now + step * Duration::from_secs(1));
+            assert!(matches!(recheck, Recheck::At(_)), "{recheck:?}");
         }
     }
 }
 
 #[test]
-fn what_nothing_uses_up_is_reported_by_changes_alone() {
+fn only_changes_of_a_steady_source_are_reported() {
     let now = Instant::now();
-    for tracking in [Tracking::Operations, Tracking::Levels] {
-        let mut watch = Watch::new(Token(1), READ, tracking).of_kind(FileKind::Steady);
+    for tracking in [Tracking::Tracked, Tracking::Untracked] {
+        let mut watch =
+            Watch::new(Registration { token: Token(1), interest: READ, tracking }).of_kind(FileKind::Steady);
         assert_eq!(watch.ready(Readiness::READABLE), Some(Readiness::READABLE));
-        assert_eq!((watch.armed(), watch.suspect()), (None, None), "there is nothing to look at");
+        assert_eq!((watch.armed(), watch.to_recheck()), (None, None), "nothing is left to recheck");
         assert!(watch.awaits_end());
         let hung_up = HANG_UP.union(Readiness::LEFTOVER);
         assert!(watch.ready(hung_up).is_some());
-        assert_eq!((watch.suspect(), watch.awaits_end()), (None, false));
-        assert_eq!(watch.look(hung_up, now), Look::Clear);
+        assert_eq!((watch.to_recheck(), watch.awaits_end()), (None, false));
+        assert_eq!(watch.recheck(hung_up, now), Recheck::Done);
     }
 }
 
@@ -463,15 +470,15 @@ fn an_end_with_something_left_is_given_up_in_the_end() {
     watch.ready(leftover);
     let mut reports = 0;
     for _ in 0..100 {
-        match watch.look(leftover, now) {
-            Look::Later(due) => now = due,
-            Look::Report(_) => reports += 1,
-            Look::Clear => panic!("it may come back"),
+        match watch.recheck(leftover, now) {
+            Recheck::At(due) => now = due,
+            Recheck::Report(_) => reports += 1,
+            Recheck::Done => panic!("it may come back"),
         }
     }
     assert_eq!(reports, 10);
-    watch.look(HANG_UP, now);
-    assert!(matches!(watch.look(leftover, now), Look::Report(_)));
+    watch.recheck(HANG_UP, now);
+    assert!(matches!(watch.recheck(leftover, now), Recheck::Report(_)));
 }
 
 #[test]
@@ -480,26 +487,26 @@ fn an_unknown_direction_is_reported_once_for_each_operation() {
     let mut watch = source(BOTH);
     watch.ready(BOTH_READY);
     rearm(&mut watch, Blocked::Unknown, Readiness::WRITABLE);
-    assert_eq!((watch.armed(), watch.suspect()), (Some(READ), Some(WRITE)));
-    assert!(matches!(watch.look(Readiness::WRITABLE, now), Look::Later(_)));
+    assert_eq!((watch.armed(), watch.to_recheck()), (Some(READ), Some(WRITE)));
+    assert!(matches!(watch.recheck(Readiness::WRITABLE, now), Recheck::At(_)));
     let later = now + Duration::from_secs(1);
-    assert_eq!(watch.look(Readiness::WRITABLE, later), Look::Report(Readiness::WRITABLE));
-    assert_eq!(watch.look(Readiness::WRITABLE, later + Duration::from_secs(1)), Look::Clear);
+    assert_eq!(watch.recheck(Readiness::WRITABLE, later), Recheck::Report(Readiness::WRITABLE));
+    assert_eq!(watch.recheck(Readiness::WRITABLE, later + Duration::from_secs(1)), Recheck::Done);
 }
 
 const BOTH_READY: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
 
 #[test]
-fn an_end_that_a_look_finds_is_left_to_every_direction() {
+fn an_end_that_a_recheck_finds_is_left_to_every_direction() {
     let now = Instant::now();
     let mut watch = raw(BOTH);
     watch.ready(Readiness::WRITABLE);
-    watch.look(Readiness::WRITABLE, now);
+    watch.recheck(Readiness::WRITABLE, now);
     watch.ready(Readiness::READABLE);
     // Writing is due, reading isn't; all is read meanwhile.
     let ended = HANG_UP.union(Readiness::WRITABLE);
     let later = now + SHORTEST_PAUSE;
-    assert!(matches!(watch.look(ended, later), Look::Later(_)));
+    assert!(matches!(watch.recheck(ended, later), Recheck::At(_)));
     assert!(watch.awaits_end());
     assert_eq!(watch.ready(ended), Some(ended));
 }

@@ -15,15 +15,15 @@ use super::super::endless_sleep;
 use super::check;
 
 /// The type of poll(2)'s flags.
-pub(crate) type PollFlags = libc::c_short;
+pub(crate) type PollEvents = libc::c_short;
 /// WASI has no flag for a peer that has stopped sending.
-pub(crate) const POLL_READ_HANGUP: PollFlags = 0;
+pub(crate) const POLL_READ_HANGUP: PollEvents = 0;
 /// WASI has no flag that a writable socket has and a pipe hasn't.
-pub(crate) const POLL_SOCKET_OUTPUT: PollFlags = 0;
+pub(crate) const POLL_SOCKET_OUTPUT: PollEvents = 0;
 /// WASI has no priority data.
-pub(crate) const POLL_PRIORITY: PollFlags = 0;
+pub(crate) const POLL_PRIORITY: PollEvents = 0;
 /// The flag of poll(2) for a descriptor that isn't open.
-pub(crate) const POLL_INVALID: PollFlags = libc::POLLNVAL;
+pub(crate) const POLL_INVALID: PollEvents = libc::POLLNVAL;
 /// Errors and hang-ups aren't reported: reading and writing finds them.
 pub(crate) const POLL_TELLS_UNASKED: bool = false;
 

@@ -1,6 +1,7 @@
-//! The list, and what may happen while a call is under way, on a kernel of the mind whose calls can be stepped into.
+//! The list, and the changes that may come while a call is in progress, on a simulated kernel whose calls can be
+//! stepped into.
 //!
-//! Each of its calls finds the lock free, or the test fails.
+//! Invariant: each of its calls finds the lock free, or the test fails.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -10,9 +11,9 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use super::*;
-use crate::backend::logic::slab::Key;
+use crate::backend::logic::watch::WatchKey;
 use crate::os::{FileIdentity, FileKind};
-use crate::readiness::PollWords;
+use crate::readiness::{PollFlags, Token};
 
 const READ: Interest = Interest::READABLE;
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
@@ -32,41 +33,41 @@ struct Fake {
 type Step = Box<dyn FnOnce()>;
 
 #[derive(Default)]
-struct Kernel {
-    /// What is true of each descriptor.
-    words: HashMap<RawFd, u32>,
-    /// Which file a number stands for, if not for the one that is open.
+struct FakeKernel {
+    /// The flags of each descriptor.
+    flags: HashMap<RawFd, u32>,
+    /// The file that a number refers to, if not the one that is open.
     files: HashMap<RawFd, RawFd>,
-    listed: Weak<Listed<Fake>>,
-    /// How long the list was that each call of `poll` was shown.
+    backend: Weak<ListBackend<Fake>>,
+    /// The length of the list in each call of `poll`.
     lengths: Vec<usize>,
-    /// How often it was asked which file a number stands for.
+    /// How often the file of a number was looked up.
     identities: usize,
-    /// What another thread does during the next call of `poll`, after its answer; or of `identity`.
+    /// What another thread does during the next call of `poll`, after its result; or of `identity`.
     during_poll: Option<Step>,
     during_identity: Option<Step>,
     fails: Option<io::ErrorKind>,
-    /// How far the clock has gone.
+    /// The time that has passed.
     elapsed: Duration,
 }
 
 thread_local! {
-    static KERNEL: RefCell<Kernel> = RefCell::default();
+    static KERNEL: RefCell<FakeKernel> = RefCell::default();
 }
 
-fn kernel<T>(f: impl FnOnce(&mut Kernel) -> T) -> T {
+fn kernel<T>(f: impl FnOnce(&mut FakeKernel) -> T) -> T {
     KERNEL.with(|kernel| f(&mut kernel.borrow_mut()))
 }
 
 fn assert_unlocked() {
-    if let Some(listed) = kernel(|kernel| kernel.listed.upgrade()) {
-        assert!(listed.registrations.is_unlocked(), "a call with the lock held");
+    if let Some(backend) = kernel(|kernel| kernel.backend.upgrade()) {
+        assert!(backend.registrations.is_unlocked(), "a call with the lock held");
     }
 }
 
-impl Ask for Fake {
+impl PollEntry for Fake {
     const BACKEND: Backend = Backend::PosixPoll;
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: IN,
         priority: 2,
         output: OUT,
@@ -81,26 +82,26 @@ impl Ask for Fake {
 
     type Scratch = ();
 
-    fn new(fd: RawFd, wanted: Wanted) -> Fake {
+    fn new(fd: RawFd, mask: PollMask) -> Fake {
         let bits = |interest: Interest| {
             let output = if interest.is_writable() { OUT } else { 0 };
             output | if interest.is_readable() { IN } else { 0 }
         };
-        Fake { fd, asked: wanted.interest.map_or(0, bits) | 8 | HANGUP | INVALID, found: 0 }
+        Fake { fd, asked: mask.interest.map_or(0, bits) | 8 | HANGUP | INVALID, found: 0 }
     }
 
     fn found(&self) -> u32 {
         self.found
     }
 
-    fn poll(asks: &mut [Fake], (): &mut (), timeout: Option<Duration>) -> io::Result<usize> {
+    fn poll(entries: &mut [Fake], (): &mut (), timeout: Option<Duration>) -> io::Result<usize> {
         assert_unlocked();
         let (step, found) = kernel(|kernel| {
-            kernel.lengths.push(asks.len());
-            for ask in asks.iter_mut() {
-                ask.found = ask.asked & kernel.words.get(&ask.fd).copied().unwrap_or(0);
+            kernel.lengths.push(entries.len());
+            for entry in entries.iter_mut() {
+                entry.found = entry.asked & kernel.flags.get(&entry.fd).copied().unwrap_or(0);
             }
-            let found = asks.iter().filter(|ask| ask.found != 0).count();
+            let found = entries.iter().filter(|entry| entry.found != 0).count();
             (kernel.during_poll.take(), kernel.fails.map_or(Ok(found), |kind| Err(kind.into())))
         });
         if let Some(step) = step {
@@ -133,52 +134,52 @@ impl Ask for Fake {
     }
 }
 
-/// A poller, and two sockets whose numbers are used.
+/// A backend, and two sockets whose numbers are used.
 struct Test {
-    listed: Rc<Listed<Fake>>,
+    backend: Rc<ListBackend<Fake>>,
     sockets: [UnixDatagram; 2],
 }
 
 impl Test {
     fn new() -> Test {
-        let listed = Rc::new(Listed::new().unwrap());
+        let backend = Rc::new(ListBackend::new().unwrap());
         KERNEL.with(|kernel| {
-            *kernel.borrow_mut() = Kernel { listed: Rc::downgrade(&listed), ..Kernel::default() };
+            *kernel.borrow_mut() = FakeKernel { backend: Rc::downgrade(&backend), ..FakeKernel::default() };
         });
         let (one, other) = UnixDatagram::pair().unwrap();
-        Test { listed, sockets: [one, other] }
+        Test { backend, sockets: [one, other] }
     }
 
     fn fd(&self, index: usize) -> RawFd {
         self.sockets[index].as_raw_fd()
     }
 
-    fn is(&self, index: usize, words: u32) {
-        kernel(|kernel| kernel.words.insert(self.fd(index), words));
+    fn is(&self, index: usize, flags: u32) {
+        kernel(|kernel| kernel.flags.insert(self.fd(index), flags));
     }
 
     /// Registers a socket by its number.
     fn raw(&self, index: usize, token: usize) {
-        self.listed.register(self.fd(index), Tracking::Levels, Token(token), READ).unwrap();
+        self.backend.register(self.fd(index), Registration::untracked(Token(token), READ)).unwrap();
     }
 
     fn owned(&self, index: usize, token: usize) -> WatchKey {
-        self.listed.register(self.fd(index), Tracking::Operations, Token(token), BOTH).unwrap().unwrap()
+        self.backend.register(self.fd(index), Registration::tracked(Token(token), BOTH)).unwrap().unwrap()
     }
 
-    fn during_poll(&self, step: impl FnOnce(&Listed<Fake>) + 'static) {
-        let listed = Rc::clone(&self.listed);
-        kernel(|kernel| kernel.during_poll = Some(Box::new(move || step(&listed))));
+    fn during_poll(&self, step: impl FnOnce(&ListBackend<Fake>) + 'static) {
+        let backend = Rc::clone(&self.backend);
+        kernel(|kernel| kernel.during_poll = Some(Box::new(move || step(&backend))));
     }
 
-    fn during_identity(&self, step: impl FnOnce(&Listed<Fake>) + 'static) {
-        let listed = Rc::clone(&self.listed);
-        kernel(|kernel| kernel.during_identity = Some(Box::new(move || step(&listed))));
+    fn during_identity(&self, step: impl FnOnce(&ListBackend<Fake>) + 'static) {
+        let backend = Rc::clone(&self.backend);
+        kernel(|kernel| kernel.during_identity = Some(Box::new(move || step(&backend))));
     }
 
     fn try_wait(&self) -> io::Result<Vec<usize>> {
         let mut events = Events::with_capacity(8);
-        self.listed.wait(&mut events, NOW)?;
+        self.backend.wait(&mut events, NOW)?;
         Ok(events.iter().map(|event| event.token().0).collect())
     }
 
@@ -190,7 +191,7 @@ impl Test {
         kernel(|kernel| kernel.elapsed += Duration::from_secs(1));
     }
 
-    /// After a pause, when suspects are reported again.
+    /// Waits a second time after a pause, when rechecked sources are reported again.
     fn wait_long(&self) -> Vec<usize> {
         assert_eq!(self.wait(), [0; 0], "the pause begins");
         self.pass();
@@ -201,12 +202,12 @@ impl Test {
 #[test]
 fn each_answer_is_found_wherever_it_stands() {
     for count in 0..3 * CHUNK {
-        let mut asks = vec![libc::pollfd::NOTHING; count];
-        assert_eq!(first_found(&asks), None);
+        let mut entries = vec![libc::pollfd::NOTHING; count];
+        assert_eq!(first_found(&entries), None);
         for place in (0..count).rev() {
-            // And what stands behind it is passed over.
-            asks[place].revents = libc::POLLHUP;
-            assert_eq!(first_found(&asks), Some((place, libc::POLLHUP as u32)));
+            // The entries behind it are skipped.
+            entries[place].revents = libc::POLLHUP;
+            assert_eq!(first_found(&entries), Some((place, libc::POLLHUP as u32)));
         }
     }
 }
@@ -214,8 +215,8 @@ fn each_answer_is_found_wherever_it_stands() {
 /// 10,000 changes of 50 registrations, some of them while the list is lent: it has what is registered, and no more.
 #[test]
 fn the_list_has_one_entry_for_each_registration() {
-    let wanted = |interest| Some(Wanted { interest: Some(interest), read_hangup: false });
-    let mut shown = Shown::<Fake>::new(1000);
+    let mask = |interest| Some(PollMask { interest: Some(interest), read_hangup: false });
+    let mut list = PollList::<Fake>::new(1000);
     let mut model: BTreeMap<u32, Fake> = BTreeMap::new();
     let mut lent = None;
     let mut random: u32 = 1;
@@ -223,34 +224,34 @@ fn the_list_has_one_entry_for_each_registration() {
     for _ in 0..10_000 {
         random = random.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
         let slot = (random >> 20) % 50;
-        let key = Key { slot, generation: 0 };
+        let key = WatchKey { slot, generation: 0 };
         match (random >> 8) % 5 {
             0 | 1 => {
                 let interest = if random >> 31 == 0 { READ } else { BOTH };
-                shown.ask(key, slot as RawFd, wanted(interest)).unwrap();
-                model.insert(slot, Fake::new(slot as RawFd, wanted(interest).unwrap()));
+                list.submit(key, slot as RawFd, mask(interest)).unwrap();
+                model.insert(slot, Fake::new(slot as RawFd, mask(interest).unwrap()));
             }
             2 => {
-                shown.forget(key, slot as RawFd);
+                list.forget(key, slot as RawFd);
                 model.remove(&slot);
             }
-            // Nothing would be news, but it is registered still.
+            // Nothing would be news, but it is still registered.
             3 if model.contains_key(&slot) => {
-                shown.ask(key, slot as RawFd, None).unwrap();
+                list.submit(key, slot as RawFd, None).unwrap();
                 model.insert(slot, Fake::NOTHING);
             }
             _ => match lent.take() {
-                Some(list) => shown.take_back(list),
-                None => lent = Some(shown.lend()),
+                Some(set) => list.take_back(set),
+                None => lent = Some(list.lend()),
             },
         }
         if lent.is_some() {
             continue;
         }
-        assert_eq!(shown.list.asks.len(), 1 + model.len());
+        assert_eq!(list.set.entries.len(), 1 + model.len());
         longest = longest.max(model.len());
-        let entries = shown.list.asks.iter().zip(&shown.slots).skip(1);
-        let found: BTreeMap<u32, Fake> = entries.map(|(ask, &slot)| (slot, ask.clone())).collect();
+        let entries = list.set.entries.iter().zip(&list.slots).skip(1);
+        let found: BTreeMap<u32, Fake> = entries.map(|(entry, &slot)| (slot, entry.clone())).collect();
         assert_eq!(found, model);
     }
     assert!(longest > 20);
@@ -263,37 +264,37 @@ fn no_call_is_made_with_the_lock_held() {
     test.is(1, IN | OUT);
     test.raw(0, 1);
     let key = test.owned(1, 2);
-    // From the list, and then as a suspect.
+    // From the list, and then by a recheck.
     let mut tokens = test.wait();
     tokens.sort();
     assert_eq!(tokens, [1, 2]);
     assert_eq!(test.wait_long(), [1]);
-    test.listed.rearm(key, Blocked::Unknown).unwrap();
-    test.listed.rearm(key, Blocked::Direction(READ)).unwrap();
-    test.listed.reregister(test.fd(0), None, Token(3), READ).unwrap();
-    test.listed.reregister(test.fd(1), Some(key), Token(4), READ).unwrap();
-    assert!(test.listed.register(test.fd(0), Tracking::Levels, Token(5), READ).is_err());
-    test.listed.notify().unwrap();
+    test.backend.rearm(key, Blocked::Unknown).unwrap();
+    test.backend.rearm(key, Blocked::Direction(READ)).unwrap();
+    test.backend.reregister(test.fd(0), None, Registration::untracked(Token(3), READ)).unwrap();
+    test.backend.reregister(test.fd(1), Some(key), Registration::untracked(Token(4), READ)).unwrap();
+    assert!(test.backend.register(test.fd(0), Registration::untracked(Token(5), READ)).is_err());
+    test.backend.notify().unwrap();
     assert_eq!(test.wait().len(), 2);
-    test.listed.deregister(test.fd(0), None).unwrap();
-    test.listed.abandon(key);
+    test.backend.deregister(test.fd(0), None).unwrap();
+    test.backend.abandon(key);
     test.wait();
     let (polls, identities) = kernel(|kernel| (kernel.lengths.len(), kernel.identities));
     assert!(polls >= 6 && identities >= 8, "the calls are to have been made: {polls}, {identities}");
 }
 
 #[test]
-fn what_has_gone_is_not_looked_at() {
+fn ended_registrations_are_not_rechecked() {
     let test = Test::new();
     test.is(0, IN);
     for token in 0..100 {
         test.raw(0, token);
-        // The first one makes it suspect, and the second one looks.
+        // The first one schedules a recheck, and the second one makes it.
         assert_eq!(test.wait(), [token]);
         if token % 2 == 0 {
             test.wait();
         }
-        test.listed.deregister(test.fd(0), None).unwrap();
+        test.backend.deregister(test.fd(0), None).unwrap();
     }
     let longest = kernel(|kernel| kernel.lengths.iter().copied().max());
     assert_eq!(longest, Some(2), "the notifier and one more");
@@ -302,23 +303,23 @@ fn what_has_gone_is_not_looked_at() {
     test.is(1, IN);
     test.raw(1, 2);
     assert_eq!(test.wait().len(), 2);
-    test.listed.deregister(test.fd(1), None).unwrap();
+    test.backend.deregister(test.fd(1), None).unwrap();
     kernel(|kernel| kernel.lengths.clear());
     test.wait();
-    assert_eq!(kernel(|kernel| kernel.lengths.clone()), [1, 2], "one suspect; the notifier and one more");
+    assert_eq!(kernel(|kernel| kernel.lengths.clone()), [1, 2], "one to recheck; the notifier and one more");
 }
 
 #[test]
-fn a_look_that_fails_fails_no_poll() {
+fn a_recheck_that_fails_fails_no_poll() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
     assert_eq!(test.wait(), [1]);
     kernel(|kernel| kernel.fails = Some(io::ErrorKind::InvalidInput));
     test.during_poll(|_| kernel(|kernel| kernel.fails = None));
-    assert_eq!(test.wait(), [0; 0], "the look has failed, but not what comes after it");
+    assert_eq!(test.wait(), [0; 0], "the recheck has failed, but not the poll after it");
     assert_eq!(kernel(|kernel| kernel.fails), None);
-    assert_eq!(test.wait_long(), [1], "it is a suspect still");
+    assert_eq!(test.wait_long(), [1], "its recheck is still due");
 
     kernel(|kernel| kernel.fails = Some(io::ErrorKind::Interrupted));
     test.during_poll(|_| kernel(|kernel| kernel.fails = None));
@@ -331,59 +332,59 @@ fn a_look_that_fails_fails_no_poll() {
 }
 
 #[test]
-fn what_has_gone_takes_no_room_from_others() {
+fn a_closed_source_takes_no_space_from_others() {
     let test = Test::new();
     test.is(0, IN);
     test.is(1, IN);
     test.raw(0, 1);
     test.raw(1, 2);
-    // The first number has another owner by now.
+    // The first number belongs to another file by now.
     kernel(|kernel| kernel.files.insert(test.fd(0), test.fd(1)));
     let mut events = Events::with_capacity(1);
-    test.listed.wait(&mut events, NOW).unwrap();
+    test.backend.wait(&mut events, NOW).unwrap();
     assert!(events.iter().map(|event| event.token()).eq([Token(2)]));
 }
 
 #[test]
-fn what_goes_while_it_is_looked_at_is_not_reported() {
+fn a_registration_that_ends_during_its_recheck_is_not_reported() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
     let fd = test.fd(0);
-    // From the list; then as a suspect that is due.
-    test.during_poll(move |listed| listed.deregister(fd, None).unwrap());
+    // From the list; then by a recheck that is due.
+    test.during_poll(move |backend| backend.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
     test.raw(0, 2);
     assert_eq!(test.wait(), [2]);
     test.wait();
     test.pass();
-    test.during_poll(move |listed| listed.deregister(fd, None).unwrap());
+    test.during_poll(move |backend| backend.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
-    // While it is found out whether the number has another owner.
+    // While the file of the number is verified.
     test.raw(0, 3);
-    test.during_identity(move |listed| listed.deregister(fd, None).unwrap());
+    test.during_identity(move |backend| backend.deregister(fd, None).unwrap());
     assert_eq!(test.wait(), [0; 0]);
 }
 
 #[test]
-fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
+fn a_registration_replaced_during_its_recheck_has_its_new_token() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
     let fd = test.fd(0);
     for token in 2..20 {
-        let replace = move |listed: &Listed<Fake>| match token % 2 {
-            0 => listed.reregister(fd, None, Token(token), READ).unwrap(),
+        let replace = move |backend: &ListBackend<Fake>| match token % 2 {
+            0 => backend.reregister(fd, None, Registration::untracked(Token(token), READ)).unwrap(),
             _ => {
-                listed.deregister(fd, None).unwrap();
-                listed.register(fd, Tracking::Levels, Token(token), READ).unwrap();
+                backend.deregister(fd, None).unwrap();
+                backend.register(fd, Registration::untracked(Token(token), READ)).unwrap();
             }
         };
         match token % 3 {
             0 => test.during_poll(replace),
             1 => test.during_identity(replace),
             _ => {
-                // A suspect that is due.
+                // A recheck that is due.
                 test.wait();
                 test.wait();
                 test.pass();
@@ -398,32 +399,32 @@ fn what_is_replaced_while_it_is_looked_at_is_reported_by_its_new_token() {
     }
 }
 
-/// A look that was asked about writing alone knows nothing of reading. To arm that would report it again, at once.
+/// A recheck of writing alone is no evidence about reading. To arm that would report it again, at once.
 #[test]
-fn what_blocks_during_a_look_at_another_direction_is_looked_at_again() {
+fn a_direction_that_blocks_during_the_recheck_of_another_is_rechecked() {
     let test = Test::new();
     test.is(0, OUT);
     let key = test.owned(0, 1);
     assert_eq!(test.wait(), [1]);
-    test.listed.rearm(key, Blocked::Unknown).unwrap();
+    test.backend.rearm(key, Blocked::Unknown).unwrap();
     test.is(0, IN | OUT);
-    assert_eq!(test.wait(), [1], "readable; that it is writable is looked at");
-    test.during_poll(move |listed| listed.rearm(key, Blocked::Unknown).unwrap());
+    assert_eq!(test.wait(), [1], "readable; whether it is writable is rechecked");
+    test.during_poll(move |backend| backend.rearm(key, Blocked::Unknown).unwrap());
     assert_eq!(test.wait(), [0; 0], "both are ready still, and nothing has blocked");
     assert_eq!(test.wait_long(), [1], "after a pause they may be ready again");
 
-    // Both are used up, and looked at by the thread that has blocked.
-    test.during_poll(move |listed| {
-        kernel(|kernel| kernel.words.clear());
-        listed.rearm(key, Blocked::Unknown).unwrap();
+    // Both are used up, and the thread that has blocked rechecks them.
+    test.during_poll(move |backend| {
+        kernel(|kernel| kernel.flags.clear());
+        backend.rearm(key, Blocked::Unknown).unwrap();
     });
     assert_eq!(test.wait(), [0; 0]);
     test.is(0, OUT);
-    assert_eq!(test.wait(), [1], "neither is suspect any more: the next change counts");
+    assert_eq!(test.wait(), [1], "neither is due any more: the next change counts");
 }
 
 #[test]
-fn what_becomes_suspect_during_a_look_is_looked_at_before_a_sleep() {
+fn a_recheck_scheduled_during_another_comes_before_a_sleep() {
     let test = Test::new();
     test.is(0, IN);
     test.raw(0, 1);
@@ -432,15 +433,15 @@ fn what_becomes_suspect_during_a_look_is_looked_at_before_a_sleep() {
     let mut tokens = test.wait();
     tokens.sort();
     assert_eq!(tokens, [1, 2]);
-    test.during_poll(move |listed| {
+    test.during_poll(move |backend| {
         kernel(|kernel| kernel.fails = Some(io::ErrorKind::Other));
-        // Its own look fails, so it stays suspect.
-        listed.rearm(key, Blocked::Unknown).unwrap();
+        // Its own recheck fails, so it stays due.
+        backend.rearm(key, Blocked::Unknown).unwrap();
         kernel(|kernel| kernel.fails = None);
     });
     let mut events = Events::with_capacity(8);
-    let (_table, turn) = test.listed.registrations.begin(&mut events, None).unwrap();
-    assert_eq!(turn.timeout, NOW);
+    let (_table, plan) = test.backend.registrations.begin(&mut events, None).unwrap();
+    assert_eq!(plan.timeout, NOW);
 }
 
 /// A thread uses a number that it has closed. Another one opens and registers that meanwhile.
@@ -451,16 +452,16 @@ fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
         let (fd, other) = (test.fd(0), test.fd(1));
         test.raw(0, 1);
         test.is(0, IN);
-        // What stands there at the moment of the question: nothing, or another file.
+        // What the number refers to during the lookup: nothing, or another file.
         kernel(|kernel| kernel.files.insert(fd, if is_open { other } else { -1 }));
-        test.during_identity(move |listed| {
+        test.during_identity(move |backend| {
             kernel(|kernel| kernel.files.clear());
-            listed.deregister(fd, None).unwrap();
-            listed.register(fd, Tracking::Levels, Token(2), READ).unwrap();
+            backend.deregister(fd, None).unwrap();
+            backend.register(fd, Registration::untracked(Token(2), READ)).unwrap();
         });
         let result = match registers {
-            true => test.listed.register(fd, Tracking::Levels, Token(3), READ).map(|_| ()),
-            false => test.listed.reregister(fd, None, Token(3), READ),
+            true => test.backend.register(fd, Registration::untracked(Token(3), READ)).map(|_| ()),
+            false => test.backend.reregister(fd, None, Registration::untracked(Token(3), READ)),
         };
         let token = if result.is_ok() { 3 } else { 2 };
         assert_eq!((result.is_ok(), test.wait()), (!registers, vec![token]));
@@ -469,12 +470,12 @@ fn the_next_owner_of_a_number_is_not_taken_for_the_last() {
 
 #[test]
 fn a_closed_notifier_is_an_error() {
-    for words in [INVALID, HANGUP] {
+    for flags in [INVALID, HANGUP] {
         let test = Test::new();
-        let notifier = test.listed.notifier.as_raw_fd();
-        kernel(|kernel| kernel.words.insert(notifier, words));
+        let notifier = test.backend.notifier.as_raw_fd();
+        kernel(|kernel| kernel.flags.insert(notifier, flags));
         for timeout in [None, NOW, Some(Duration::from_millis(1))] {
-            let e = test.listed.wait(&mut Events::with_capacity(8), timeout).unwrap_err();
+            let e = test.backend.wait(&mut Events::with_capacity(8), timeout).unwrap_err();
             assert_eq!(e.raw_os_error(), Some(libc::EBADF));
         }
     }

@@ -1,12 +1,15 @@
-//! What the words of `AFD_POLL` mean: the poll that Windows' sockets answer.
+//! The flags of `AFD_POLL`, by which Windows' sockets are polled, and their meaning. Pure: no OS.
+//!
+//! Invariant: each flag that is polled for has a meaning.
 
 use crate::readiness::{Interest, Readiness};
 
 /// Data has arrived.
 pub(crate) const RECEIVE: u32 = 0x001;
-/// An urgent byte has arrived. Never asked for: as on Unix it is no data, and who doesn't read it would spin.
+/// An urgent byte has arrived. Never polled for: as on Unix it is no data, and a program that doesn't read it would
+/// spin.
 pub(crate) const RECEIVE_EXPEDITED: u32 = 0x002;
-/// There is room to send, and the connection is made.
+/// There is space to send, and the connection is made.
 pub(crate) const SEND: u32 = 0x004;
 /// The peer has shut down its writing half.
 pub(crate) const DISCONNECT: u32 = 0x008;
@@ -33,37 +36,38 @@ pub(crate) const NAMES: [(u32, &str); 9] = [
     (CONNECT_FAIL, "AFD_POLL_CONNECT_FAIL"),
 ];
 
-/// What to ask for. The end of a connection concerns both directions, and the end of the socket everybody.
-pub(crate) const fn asked(interest: Interest) -> u32 {
-    let mut words = END;
+/// Returns the flags to poll for. The end of a connection concerns both directions, and the end of the socket every
+/// interest.
+pub(crate) const fn flags(interest: Interest) -> u32 {
+    let mut flags = END;
     if interest.is_readable() {
-        words |= RECEIVE | ACCEPT | DISCONNECT;
+        flags |= RECEIVE | ACCEPT | DISCONNECT;
     }
     if interest.is_writable() {
-        words |= SEND;
+        flags |= SEND;
     }
-    words
+    flags
 }
 
-/// What nobody need be interested in to be told.
+/// What is reported for every interest.
 pub(crate) const END: u32 = ABORT | CONNECT_FAIL | LOCAL_CLOSE;
 
-/// What an operation doesn't use up: once the kernel has said it, it counts, though it be said only once.
+/// Flags that an operation doesn't use up: they count once the kernel has reported them, even if it does so only once.
 pub(crate) const LASTING: u32 = END | DISCONNECT;
 
-/// The words of an error.
+/// The flags of an error.
 pub(crate) const ERRORS: u32 = ABORT | CONNECT_FAIL;
 
-/// What an answer tells. A poll says more than was asked for about the end of a connection: who asked for one
-/// direction leaves out the other.
-pub(crate) const fn readiness(words: u32) -> Readiness {
-    let has_ended = words & (ABORT | CONNECT_FAIL) != 0;
-    let at_end = words & DISCONNECT != 0;
-    let input = words & (RECEIVE | ACCEPT) != 0;
+/// Returns the readiness of a result. A poll returns more flags than requested at the end of a connection: the caller
+/// leaves out the direction that it hasn't asked for.
+pub(crate) const fn readiness(flags: u32) -> Readiness {
+    let has_ended = flags & (ABORT | CONNECT_FAIL) != 0;
+    let at_end = flags & DISCONNECT != 0;
+    let input = flags & (RECEIVE | ACCEPT) != 0;
 
     Readiness::NONE
         .union(Readiness::READABLE.when(input || at_end || has_ended))
-        .union(Readiness::WRITABLE.when(words & SEND != 0 || has_ended))
+        .union(Readiness::WRITABLE.when(flags & SEND != 0 || has_ended))
         .union(Readiness::ERROR.when(has_ended))
         .union(Readiness::READ_CLOSED.when(at_end || has_ended))
         .union(Readiness::WRITE_CLOSED.when(has_ended))
@@ -73,12 +77,12 @@ pub(crate) const fn readiness(words: u32) -> Readiness {
 mod tests {
     use super::*;
 
-    fn says(words: u32) -> String {
-        format!("{:?}", readiness(words))
+    fn says(flags: u32) -> String {
+        format!("{:?}", readiness(flags))
     }
 
     #[test]
-    fn plain_words() {
+    fn plain_flags() {
         assert_eq!(says(0), "");
         assert_eq!(says(RECEIVE), "READABLE");
         assert_eq!(says(ACCEPT), "READABLE");
@@ -94,30 +98,30 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_connection_is_told_to_both_directions() {
+    fn the_end_of_a_connection_concerns_both_directions() {
         let end = "READABLE | WRITABLE | ERROR | READ_CLOSED | WRITE_CLOSED";
         assert_eq!(says(ABORT), end);
         assert_eq!(says(CONNECT_FAIL), end);
         for interest in [Interest::READABLE, Interest::WRITABLE] {
-            assert_eq!(asked(interest) & (ABORT | CONNECT_FAIL), ABORT | CONNECT_FAIL);
+            assert_eq!(flags(interest) & (ABORT | CONNECT_FAIL), ABORT | CONNECT_FAIL);
         }
     }
 
-    /// What is asked for and says nothing would be asked for again at once, for ever.
+    /// A flag that is polled for and has no meaning would be polled for again at once, for ever.
     #[test]
-    fn whatever_is_asked_for_says_something() {
+    fn each_flag_that_is_polled_for_has_a_meaning() {
         for interest in [Interest::READABLE, Interest::WRITABLE] {
-            let asked = asked(interest) & !LOCAL_CLOSE;
-            for (word, name) in NAMES {
-                assert!(asked & word == 0 || !readiness(word).is_none(), "{name}");
+            let polled = flags(interest) & !LOCAL_CLOSE;
+            for (flag, name) in NAMES {
+                assert!(polled & flag == 0 || !readiness(flag).is_none(), "{name}");
             }
         }
     }
 
     #[test]
-    fn no_direction_is_asked_for_that_is_of_no_interest() {
-        assert_eq!(asked(Interest::READABLE) & SEND, 0);
-        assert_eq!(asked(Interest::WRITABLE) & (RECEIVE | ACCEPT | DISCONNECT), 0);
-        assert_eq!(asked(Interest::READABLE | Interest::WRITABLE) & RECEIVE_EXPEDITED, 0);
+    fn no_direction_outside_of_the_interest_is_polled_for() {
+        assert_eq!(flags(Interest::READABLE) & SEND, 0);
+        assert_eq!(flags(Interest::WRITABLE) & (RECEIVE | ACCEPT | DISCONNECT), 0);
+        assert_eq!(flags(Interest::READABLE | Interest::WRITABLE) & RECEIVE_EXPEDITED, 0);
     }
 }

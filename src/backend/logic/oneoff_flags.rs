@@ -1,9 +1,11 @@
-//! What the answers of `poll_oneoff` mean: the call by which WASI's first preview polls.
+//! The results of `poll_oneoff`, the call by which WASI's first preview polls, and their meaning. Pure: no OS.
 //!
-//! Each subscription is answered by itself, with its type, an error of its own, and flags. The answers about one
-//! source are put together as words.
+//! Each subscription has a result, with a type, an error and flags of its own. The results of one source are joined as
+//! flags.
+//!
+//! Invariant: a subscription that has failed makes its direction ready, since an operation would return the error.
 
-use crate::readiness::PollWords;
+use crate::readiness::PollFlags;
 
 pub(crate) const INPUT: u32 = 1 << 0;
 pub(crate) const OUTPUT: u32 = 1 << 1;
@@ -12,7 +14,7 @@ pub(crate) const ERROR: u32 = 1 << 3;
 /// The descriptor isn't open.
 pub(crate) const INVALID: u32 = 1 << 4;
 
-pub(crate) const WORDS: PollWords = PollWords {
+pub(crate) const FLAGS: PollFlags = PollFlags {
     input: INPUT,
     output: OUTPUT,
     socket_output: 0,
@@ -30,15 +32,15 @@ pub(crate) const NAMES: [(u32, &str); 5] = [
     (INVALID, "BADF"),
 ];
 
-/// WASI's own numbers.
+/// The numbers of WASI's interface.
 pub(crate) const TYPE_READ: u8 = 1;
 pub(crate) const TYPE_WRITE: u8 = 2;
 pub(crate) const ERRNO_SUCCESS: u16 = 0;
 pub(crate) const ERRNO_BADF: u16 = 8;
 pub(crate) const FLAG_HANGUP: u16 = 1;
 
-/// What one answer tells: that the subscription's direction is ready, or why it can't be waited for. Then it is ready
-/// too, since an operation would find out.
+/// Returns the flags of one result: that the subscription's direction is ready, or why it can't be waited for. Then it
+/// is ready too, since an operation would return the error.
 pub(crate) const fn answer(of_type: u8, errno: u16, flags: u16) -> u32 {
     let direction = match of_type {
         TYPE_READ => INPUT,
@@ -60,11 +62,11 @@ mod tests {
 
     const TYPE_CLOCK: u8 = 0;
 
-    fn event(words: u32) -> Event {
-        Event::new(Token(0), WORDS.readiness(words), 0, words)
+    fn event(flags: u32) -> Event {
+        Event::new(Token(0), FLAGS.readiness(flags), 0, flags)
     }
 
-    /// All, but for Miri, which takes minutes for them.
+    /// All of them, except for Miri, which would take minutes.
     const ERRNOS: u16 = if cfg!(miri) { 99 } else { u16::MAX };
 
     #[test]
@@ -82,11 +84,11 @@ mod tests {
         assert!(!read.is_writable() && !read.is_write_closed() && !read.is_error());
         let written = event(answer(TYPE_WRITE, 0, FLAG_HANGUP));
         assert!(written.is_writable() && written.is_read_closed() && !written.is_write_closed());
-        // Flags that are not known say nothing.
+        // Unknown flags mean nothing.
         assert!(!event(answer(TYPE_READ, 0, !FLAG_HANGUP)).is_read_closed());
     }
 
-    /// Whatever the errno: the source has an error event, in the direction that was asked for.
+    /// Whatever the errno, the source has an error event, in the direction that was requested.
     #[test]
     fn a_failed_subscription_is_an_error_of_its_source() {
         for errno in 1..=ERRNOS {
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_open_is_gone() {
+    fn only_a_descriptor_that_is_not_open_is_invalid() {
         for errno in 0..=ERRNOS {
             assert_eq!(answer(TYPE_READ, errno, FLAG_HANGUP) & INVALID != 0, errno == ERRNO_BADF, "{errno}");
         }
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_says_nothing_of_a_source() {
+    fn the_clock_has_no_flags() {
         assert_eq!(answer(TYPE_CLOCK, 0, 0), 0);
         assert_eq!(answer(TYPE_CLOCK, ERRNO_BADF, 0), 0);
     }

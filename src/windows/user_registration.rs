@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use crate::backend::{Completions, RaisedKey};
+use crate::backend::{Completions, UserEventKey};
 use crate::engine::layer::Key;
 use crate::engine::{lives, Engine};
 use crate::poll::Registry;
@@ -13,27 +13,27 @@ use crate::readiness::{Interest, Token};
 
 /// A registration of a source whose readiness the program raises. Dropping it ends the registration.
 ///
-pub(crate) struct Raised {
+pub(crate) struct UserRegistration {
     poll_id: u32,
-    home: Weak<Completions>,
-    key: RaisedKey,
+    completions: Weak<Completions>,
+    key: UserEventKey,
     /// With a layer.
     layered: Option<(Weak<Engine>, Key)>,
 }
 
-impl Raised {
+impl UserRegistration {
     /// Fails with `Unsupported` on a simulated `Poll`.
-    pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<Raised> {
+    pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<UserRegistration> {
         let engine = registry.engine();
-        let home = engine.selector.completions()?;
-        let key = home.add(token, interest);
+        let completions = engine.selector.completions()?;
+        let key = completions.add(token, interest);
         let layered = engine.layer.add_source(token, interest).map(|key| (Arc::downgrade(engine), key));
-        Ok(Raised { poll_id: engine.id, home: Arc::downgrade(home), key, layered })
+        Ok(UserRegistration { poll_id: engine.id, completions: Arc::downgrade(completions), key, layered })
     }
 
     /// Returns `None` after the `Poll` was dropped.
-    pub(crate) fn home(&self) -> Option<Arc<Completions>> {
-        self.home.upgrade()
+    pub(crate) fn completions(&self) -> Option<Arc<Completions>> {
+        self.completions.upgrade()
     }
 
     /// Returns whether the `Poll` or one of its registries is alive. If not, the source can be registered again.
@@ -41,7 +41,7 @@ impl Raised {
         lives::is_living(self.poll_id)
     }
 
-    pub(crate) fn key(&self) -> RaisedKey {
+    pub(crate) fn key(&self) -> UserEventKey {
         self.key
     }
 
@@ -51,8 +51,8 @@ impl Raised {
 
     pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<()> {
         let change = || {
-            if let Some(home) = self.home() {
-                home.replace(self.key, token, interest);
+            if let Some(completions) = self.completions() {
+                completions.replace(self.key, token, interest);
             }
             Ok(())
         };
@@ -80,10 +80,10 @@ impl Raised {
     }
 }
 
-impl Drop for Raised {
+impl Drop for UserRegistration {
     fn drop(&mut self) {
-        if let Some(home) = self.home() {
-            home.remove(self.key);
+        if let Some(completions) = self.completions() {
+            completions.remove(self.key);
         }
         if let Some((engine, key)) = self.layered() {
             engine.layer.remove(Some(key));

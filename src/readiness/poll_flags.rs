@@ -7,7 +7,7 @@ use super::event::Readiness;
 /// The bits that a kernel uses for each of poll(2)'s flags; 0 for a flag that it lacks.
 ///
 /// epoll, poll(2), event ports and WASI differ only in the numbers.
-pub(crate) struct PollWords {
+pub(crate) struct PollFlags {
     pub input: u32,
     pub output: u32,
     /// A socket is writable, but never a pipe: Linux's `POLLWRBAND`, of datagram and Unix sockets.
@@ -19,7 +19,7 @@ pub(crate) struct PollWords {
     pub hangup: u32,
 }
 
-impl PollWords {
+impl PollFlags {
     /// Translates `raw`.
     ///
     /// A kernel reports errors and hang-ups whatever the interest is, and doesn't return the interest. So readable
@@ -77,7 +77,7 @@ impl PollWords {
 mod tests {
     use super::*;
 
-    const WORDS: PollWords = PollWords {
+    const FLAGS: PollFlags = PollFlags {
         input: 1,
         priority: 2,
         output: 4,
@@ -88,11 +88,11 @@ mod tests {
     };
 
     fn readiness(raw: u32) -> String {
-        format!("{:?}", WORDS.readiness(raw))
+        format!("{:?}", FLAGS.readiness(raw))
     }
 
     #[test]
-    fn plain_words() {
+    fn plain_flags() {
         assert_eq!(readiness(0), "");
         assert_eq!(readiness(1), "READABLE");
         assert_eq!(readiness(4), "WRITABLE");
@@ -109,31 +109,31 @@ mod tests {
     #[test]
     fn a_fifo_with_a_leftover_differs_from_an_empty_one() {
         assert_eq!(readiness(1 | 16), readiness(16));
-        assert!(WORDS.levels(1 | 16).intersects(Readiness::LEFTOVER));
-        assert!(!WORDS.levels(16).intersects(Readiness::LEFTOVER));
-        assert!(!WORDS.levels(1 | 4 | 16 | 32).intersects(Readiness::LEFTOVER));
+        assert!(FLAGS.levels(1 | 16).intersects(Readiness::LEFTOVER));
+        assert!(!FLAGS.levels(16).intersects(Readiness::LEFTOVER));
+        assert!(!FLAGS.levels(1 | 4 | 16 | 32).intersects(Readiness::LEFTOVER));
     }
 
     #[test]
-    fn what_a_lone_error_is_ready_for_is_derived() {
+    fn the_directions_of_a_lone_error_are_derived() {
         let derived = Readiness::DERIVED_READ.union(Readiness::DERIVED_WRITE);
-        assert_eq!(WORDS.levels(8).and(derived), derived);
-        assert_eq!(WORDS.levels(8 | 1).and(derived), Readiness::NONE);
-        assert_eq!(WORDS.levels(8 | 4).and(derived), Readiness::NONE);
+        assert_eq!(FLAGS.levels(8).and(derived), derived);
+        assert_eq!(FLAGS.levels(8 | 1).and(derived), Readiness::NONE);
+        assert_eq!(FLAGS.levels(8 | 4).and(derived), Readiness::NONE);
         // Priority data and a hang-up are readable, and no input.
-        assert_eq!(WORDS.levels(2).and(derived), Readiness::DERIVED_READ);
-        assert_eq!(WORDS.levels(16).and(derived), Readiness::DERIVED_READ);
-        assert_eq!(WORDS.levels(1 | 2 | 16).and(derived), Readiness::NONE);
+        assert_eq!(FLAGS.levels(2).and(derived), Readiness::DERIVED_READ);
+        assert_eq!(FLAGS.levels(16).and(derived), Readiness::DERIVED_READ);
+        assert_eq!(FLAGS.levels(1 | 2 | 16).and(derived), Readiness::NONE);
         for raw in 0..128 {
             let hidden = derived.union(Readiness::LEFTOVER);
-            assert_eq!(WORDS.levels(raw).without(hidden), WORDS.readiness(raw));
+            assert_eq!(FLAGS.levels(raw).without(hidden), FLAGS.readiness(raw));
         }
     }
 
     #[test]
     fn an_error_is_readable_or_writable_too() {
         for raw in 0..128 {
-            let found = WORDS.readiness(raw);
+            let found = FLAGS.readiness(raw);
             if found.intersects(Readiness::ERROR) {
                 assert!(found.intersects(Readiness::READABLE) || found.intersects(Readiness::WRITABLE));
             }
@@ -141,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_asked_is_not_reported() {
-        // Readable alone was asked: a reset connection, and the end of a pipe.
-        assert!(!WORDS.readiness(1 | 8 | 16 | 32).intersects(Readiness::WRITABLE));
-        assert!(!WORDS.readiness(16).intersects(Readiness::WRITABLE));
-        // Writable alone was asked: a reset connection, and an unconnected socket.
-        assert!(!WORDS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
-        assert!(!WORDS.readiness(4 | 16).intersects(Readiness::READABLE));
+    fn only_the_interest_is_reported() {
+        // Readable alone was asked for: a reset connection, and the end of a pipe.
+        assert!(!FLAGS.readiness(1 | 8 | 16 | 32).intersects(Readiness::WRITABLE));
+        assert!(!FLAGS.readiness(16).intersects(Readiness::WRITABLE));
+        // Writable alone was asked for: a reset connection, and an unconnected socket.
+        assert!(!FLAGS.readiness(4 | 8 | 16).intersects(Readiness::READABLE));
+        assert!(!FLAGS.readiness(4 | 16).intersects(Readiness::READABLE));
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! The associations on a port that follows illumos' sources, and counts its calls and its events.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
@@ -5,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use super::super::registrations::{Locked, Registrations};
-use super::super::watch::{Blocked, Tracking};
+use super::super::watch::{Blocked, Registration, Tracking};
 use super::*;
 use crate::readiness::{Interest, Token};
 
@@ -16,23 +18,23 @@ const IN: u32 = libc::POLLIN as u32;
 const OUT: u32 = libc::POLLOUT as u32;
 const GONE: u32 = libc::POLLNVAL as u32;
 
-/// A port as illumos' sources read (usr/src/uts/common/fs/portfs), which counts its calls.
+/// A port after illumos' sources (usr/src/uts/common/fs/portfs), which counts its calls.
 #[derive(Default)]
 struct Fake(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    associated: BTreeMap<RawFd, (Wanted, u64)>,
+    associated: BTreeMap<RawFd, (PollMask, u64)>,
     /// Descriptors that the port keeps an event for: `port_associate_fd` in port_fd.c allocates one with the first
     /// association, as `PORT_ALLOC_CACHED`, and only `port_dissociate_fd` and a close free it.
-    places: BTreeSet<RawFd>,
+    held_events: BTreeSet<RawFd>,
     /// Notifications that were sent: `port_send` in port.c allocates an event, which a fetch frees.
     sent: usize,
-    /// What both are counted against (`port_max_events`), or none.
+    /// The limit of both together (`port_max_events`), or none.
     limit: Option<usize>,
     /// `PORTQ_ALERT`.
     is_alert: bool,
-    /// What the kernel has found of associated descriptors.
+    /// What the kernel has found for associated descriptors.
     ready: Vec<(RawFd, u32)>,
     calls: usize,
     refuses: bool,
@@ -42,7 +44,7 @@ impl State {
     /// `port_alloc_event_local` in port_subr.c.
     fn has_room(&self) -> io::Result<()> {
         match self.limit {
-            Some(limit) if self.places.len() + self.sent >= limit => {
+            Some(limit) if self.held_events.len() + self.sent >= limit => {
                 Err(io::Error::from_raw_os_error(libc::EAGAIN))
             }
             _ => Ok(()),
@@ -50,18 +52,18 @@ impl State {
     }
 }
 
-impl Port for Fake {
-    fn associate(&self, fd: RawFd, wanted: Wanted, user: u64) -> io::Result<()> {
+impl PortCalls for Fake {
+    fn associate(&self, fd: RawFd, mask: PollMask, user: u64) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         if state.refuses {
             return Err(io::Error::from_raw_os_error(libc::EBADF));
         }
-        if !state.places.contains(&fd) {
+        if !state.held_events.contains(&fd) {
             state.has_room()?;
-            state.places.insert(fd);
+            state.held_events.insert(fd);
         }
-        state.associated.insert(fd, (wanted, user));
+        state.associated.insert(fd, (mask, user));
         Ok(())
     }
 
@@ -69,7 +71,7 @@ impl Port for Fake {
         let mut state = self.0.lock().unwrap();
         state.calls += 1;
         state.associated.remove(&fd);
-        state.places.remove(&fd);
+        state.held_events.remove(&fd);
     }
 
     fn send(&self) -> io::Result<()> {
@@ -98,7 +100,7 @@ impl Port for Fake {
         } else {
             found.resize(std::mem::take(&mut state.sent), Found::Notification);
             for (fd, raw) in std::mem::take(&mut state.ready) {
-                // Its place stays: the event is cached (`PORT_KEV_WIRED`).
+                // Its event stays allocated: it is cached (`PORT_KEV_WIRED`).
                 let (_, user) = state.associated.remove(&fd).expect("an association");
                 found.push(Found::Descriptor { user, raw });
             }
@@ -112,7 +114,7 @@ impl Port for Fake {
 
 struct Test {
     port: Arc<Fake>,
-    registrations: Registrations<Associations<Fake>>,
+    registrations: Registrations<PortState<Fake>>,
     ours: UnixStream,
     theirs: UnixStream,
 }
@@ -122,36 +124,38 @@ impl Test {
         let port = Arc::new(Fake::default());
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        Test { registrations: Registrations::new(Associations::new(Arc::clone(&port))), port, ours, theirs }
+        Test { registrations: Registrations::new(PortState::new(Arc::clone(&port))), port, ours, theirs }
     }
 
     fn fd(&self) -> RawFd {
         self.ours.as_raw_fd()
     }
 
-    fn insert(&self, tracking: Tracking, interest: Interest) -> Key {
+    fn insert(&self, tracking: Tracking, interest: Interest) -> WatchKey {
         self.try_insert(tracking, interest).unwrap()
     }
 
-    fn try_insert(&self, tracking: Tracking, interest: Interest) -> io::Result<Key> {
-        self.registrations.register(self.fd(), tracking, Token(7), interest).map(|(_table, key)| key)
+    fn try_insert(&self, tracking: Tracking, interest: Interest) -> io::Result<WatchKey> {
+        self.registrations
+            .register(self.fd(), Registration { token: Token(7), interest, tracking })
+            .map(|(_table, key)| key)
     }
 
-    fn table(&self) -> Locked<'_, Associations<Fake>> {
+    fn table(&self) -> Locked<'_, PortState<Fake>> {
         self.registrations.lock()
     }
 
-    /// Looks at the suspects, and answers when to look again.
-    fn look(&self, events: &mut Events) -> Option<std::time::Duration> {
-        self.registrations.look_at_each(self.table(), events).1.unwrap()
+    /// Rechecks what is due, and returns when the next recheck is due.
+    fn recheck(&self, events: &mut Events) -> Option<std::time::Duration> {
+        self.registrations.recheck_all(self.table(), events).1.unwrap()
     }
 
-    /// What is asked about the socket, if anything.
-    fn asked(&self) -> Option<Interest> {
-        self.associated().and_then(|(wanted, _)| wanted.interest)
+    /// Returns what the socket is associated for, if it is.
+    fn submitted(&self) -> Option<Interest> {
+        self.associated().and_then(|(mask, _)| mask.interest)
     }
 
-    fn associated(&self) -> Option<(Wanted, u64)> {
+    fn associated(&self) -> Option<(PollMask, u64)> {
         self.port.0.lock().unwrap().associated.get(&self.fd()).copied()
     }
 
@@ -159,12 +163,12 @@ impl Test {
         self.port.0.lock().unwrap().calls
     }
 
-    /// The kernel has taken an event from its queue, and with it the association.
+    /// Fetches an event from the kernel's queue, which ends the association.
     fn take(&self) -> u64 {
         self.port.0.lock().unwrap().associated.remove(&self.fd()).unwrap().1
     }
 
-    /// The port has no more places than this.
+    /// Limits the number of the port's events.
     fn limit(&self, limit: usize) {
         self.port.0.lock().unwrap().limit = Some(limit);
     }
@@ -175,8 +179,8 @@ impl Test {
         shown(&events)
     }
 
-    /// The kernel tells `raw` of what is associated.
-    fn tells(&mut self, raw: u32) -> Vec<String> {
+    /// Reports `raw` for the descriptor that is associated.
+    fn reports(&mut self, raw: u32) -> Vec<String> {
         let user = self.take();
         self.fetched(user, raw)
     }
@@ -189,9 +193,9 @@ fn shown(events: &Events) -> Vec<String> {
 #[test]
 fn a_key_survives_the_kernel() {
     for key in [
-        Key { slot: 0, generation: 0 },
-        Key { slot: 1, generation: u32::MAX },
-        Key { slot: u32::MAX, generation: 1 },
+        WatchKey { slot: 0, generation: 0 },
+        WatchKey { slot: 1, generation: u32::MAX },
+        WatchKey { slot: u32::MAX, generation: 1 },
     ] {
         assert_eq!(to_key(to_user(key)), key);
     }
@@ -200,72 +204,72 @@ fn a_key_survives_the_kernel() {
 #[test]
 fn a_registration_is_associated_with_its_key() {
     let test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
-    let wanted = Wanted { interest: Some(BOTH), read_hangup: true };
-    assert_eq!(test.associated(), Some((wanted, to_user(key))));
+    let key = test.insert(Tracking::Tracked, BOTH);
+    let mask = PollMask { interest: Some(BOTH), read_hangup: true };
+    assert_eq!(test.associated(), Some((mask, to_user(key))));
     assert_eq!(test.calls(), 1);
 }
 
 #[test]
-fn after_a_report_only_what_is_news_is_associated_anew() {
+fn after_a_report_only_news_is_associated_again() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
-    assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
-    assert_eq!(test.asked(), Some(READ), "the other direction is asked about still");
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
-    assert_eq!(test.asked(), None, "both were told");
+    let key = test.insert(Tracking::Tracked, BOTH);
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
+    assert_eq!(test.submitted(), Some(READ), "the other direction is still associated");
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
+    assert_eq!(test.submitted(), None, "both were reported");
     assert!(test.associated().is_some(), "but the end would be news");
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
-    assert_eq!(test.asked(), Some(READ));
+    assert_eq!(test.submitted(), Some(READ));
     assert_eq!(test.calls(), 4, "one for the registration, one for each event, one to arm again");
 }
 
 #[test]
-fn who_is_at_its_end_is_left_alone() {
+fn a_source_at_its_end_is_not_associated() {
     let mut test = Test::new();
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
-    assert_eq!(test.tells(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
-    assert_eq!(test.associated(), None, "the kernel would tell of it for as long as it lasts");
+    assert_eq!(test.reports(hangup), ["7 READABLE | READ_CLOSED | WRITE_CLOSED"]);
+    assert_eq!(test.associated(), None, "the kernel would report it for as long as it lasts");
 }
 
 #[test]
-fn what_is_asked_already_costs_no_call() {
+fn an_unchanged_mask_costs_no_call() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
-    test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
+    test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
     assert_eq!(test.calls(), 1);
-    assert_eq!(test.tells(IN), ["8 READABLE"], "the token is here, not in the kernel");
+    assert_eq!(test.reports(IN), ["8 READABLE"], "the token is here, not in the kernel");
 }
 
 #[test]
-fn a_new_interest_is_asked_at_once() {
+fn a_new_interest_is_associated_at_once() {
     let test = Test::new();
-    let key = test.insert(Tracking::Operations, READ);
-    test.table().change(key, |watch| watch.replace(Token(7), WRITE)).unwrap();
-    assert_eq!(test.asked(), Some(WRITE));
+    let key = test.insert(Tracking::Tracked, READ);
+    test.table().change(key, |watch| watch.replace(Registration::tracked(Token(7), WRITE))).unwrap();
+    assert_eq!(test.submitted(), Some(WRITE));
 }
 
 #[test]
 fn an_event_that_was_fetched_before_a_deregistration_is_not_reported() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     let user = test.take();
     test.table().remove(key).unwrap();
     assert_eq!(test.fetched(user, IN), [""; 0]);
 
-    let next = test.insert(Tracking::Operations, READ);
+    let next = test.insert(Tracking::Tracked, READ);
     assert_eq!(next.slot, key.slot);
-    assert_eq!(test.fetched(user, IN), [""; 0], "nor for who has its place now");
+    assert_eq!(test.fetched(user, IN), [""; 0], "nor for the next registration in its slot");
     assert!(test.associated().is_some(), "whose association is as it was");
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
 }
 
 #[test]
 fn a_deregistered_source_is_dissociated() {
     let test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     test.table().remove(key).unwrap();
     assert_eq!(test.associated(), None);
     assert_eq!(test.calls(), 2);
@@ -275,95 +279,95 @@ fn a_deregistered_source_is_dissociated() {
 fn a_source_that_the_kernel_refuses_is_not_registered() {
     let test = Test::new();
     test.port.0.lock().unwrap().refuses = true;
-    let error = test.try_insert(Tracking::Operations, READ).unwrap_err();
+    let error = test.try_insert(Tracking::Tracked, READ).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EBADF));
     test.port.0.lock().unwrap().refuses = false;
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
 }
 
 #[test]
-fn who_can_not_be_associated_again_was_closed() {
+fn a_descriptor_that_can_not_be_associated_again_was_closed() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
+    let key = test.insert(Tracking::Tracked, BOTH);
     test.port.0.lock().unwrap().refuses = true;
-    assert_eq!(test.tells(OUT), ["7 WRITABLE"], "what was told before that holds");
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"], "an earlier report holds");
     assert_eq!(test.table().remove(key).unwrap_err().raw_os_error(), Some(libc::ENOENT));
 }
 
 #[test]
 fn a_descriptor_that_is_not_open_is_forgotten() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Levels, READ);
-    assert_eq!(test.tells(GONE), [""; 0]);
+    let key = test.insert(Tracking::Untracked, READ);
+    assert_eq!(test.reports(GONE), [""; 0]);
     assert!(test.table().remove(key).is_err());
 }
 
 #[test]
-fn a_raw_descriptor_is_looked_at_after_its_event() {
+fn a_raw_descriptor_is_rechecked_after_its_event() {
     let mut test = Test::new();
-    test.insert(Tracking::Levels, READ);
+    test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
-    assert_eq!(test.asked(), None);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
+    assert_eq!(test.submitted(), None);
     test.ours.read_exact(&mut [0]).unwrap();
 
     let mut events = Events::with_capacity(8);
-    test.look(&mut events);
+    test.recheck(&mut events);
     assert_eq!(shown(&events), [""; 0]);
-    assert_eq!(test.asked(), Some(READ), "it was used up: the next change is an event like any other");
+    assert_eq!(test.submitted(), Some(READ), "it was used up: the next change is an event like any other");
 }
 
 #[test]
-fn a_number_with_another_owner_is_not_asked_about() {
+fn a_number_of_another_file_is_not_associated() {
     let mut test = Test::new();
-    test.insert(Tracking::Levels, READ);
+    test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
     let number = test.fd();
-    // It is closed without a word, and from now on nobody's, or that of another test.
+    // It is closed without deregistration: from now on the number is free, or that of another test.
     test.ours = UnixStream::pair().unwrap().0;
 
     let mut events = Events::with_capacity(8);
-    test.look(&mut events);
+    test.recheck(&mut events);
     assert_eq!(shown(&events), [""; 0]);
     let associated = &test.port.0.lock().unwrap().associated;
-    assert!(associated.get(&number).map_or(true, |(wanted, _)| wanted.interest.is_none()));
+    assert!(associated.get(&number).map_or(true, |(mask, _)| mask.interest.is_none()));
 }
 
 #[test]
-fn without_room_a_suspect_is_not_lost() {
+fn without_space_a_recheck_is_not_lost() {
     let mut test = Test::new();
-    test.insert(Tracking::Levels, READ);
+    test.insert(Tracking::Untracked, READ);
     test.theirs.write_all(b"x").unwrap();
-    assert_eq!(test.tells(IN), ["7 READABLE"]);
+    assert_eq!(test.reports(IN), ["7 READABLE"]);
     let mut none = Events::with_capacity(0);
-    let again = test.look(&mut none);
-    assert_eq!(again, Some(std::time::Duration::ZERO), "look again at once");
+    let again = test.recheck(&mut none);
+    assert_eq!(again, Some(std::time::Duration::ZERO), "the next recheck is due at once");
 }
 
 #[test]
-fn a_thread_that_sleeps_must_hear_of_a_new_suspect() {
+fn a_new_recheck_must_wake_a_sleeping_thread() {
     let mut test = Test::new();
-    let key = test.insert(Tracking::Operations, BOTH);
-    assert_eq!(test.tells(OUT), ["7 WRITABLE"]);
-    assert!(!test.table().take_news_of_suspects());
+    let key = test.insert(Tracking::Tracked, BOTH);
+    assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
+    assert!(!test.table().take_new_rechecks());
     test.table().change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
-    assert!(test.table().take_news_of_suspects());
-    drop(test.registrations.look_at(test.table(), key));
-    assert_eq!(test.asked(), Some(READ), "it is writable still");
+    assert!(test.table().take_new_rechecks());
+    drop(test.registrations.recheck_one(test.table(), key));
+    assert_eq!(test.submitted(), Some(READ), "it is writable still");
 }
 
 #[test]
 fn a_notification_is_no_event() {
     let test = Test::new();
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     let mut events = Events::with_capacity(8);
     test.table().fetched(Found::Notification, &mut events);
     assert!(events.is_empty());
     assert_eq!(test.calls(), 1);
 }
 
-/// What a wait with no timeout reports. It must not sleep for ever.
+/// Returns what a wait without a timeout reports. It must not block for ever.
 fn waited(test: &Test) -> Vec<String> {
     let mut events = Events::with_capacity(8);
     wait(&*test.port, &test.registrations, &mut events, None).unwrap();
@@ -374,7 +378,7 @@ fn waited(test: &Test) -> Vec<String> {
 fn a_full_port_is_woken() {
     let test = Test::new();
     test.limit(1);
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     for _ in 0..3 {
         notify(&*test.port).unwrap();
         notify(&*test.port).unwrap();
@@ -390,7 +394,7 @@ fn a_full_port_is_woken() {
 fn an_alert_hides_no_event() {
     let test = Test::new();
     test.limit(1);
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     let fd = test.fd();
     test.port.0.lock().unwrap().ready.push((fd, IN));
     notify(&*test.port).unwrap();
@@ -398,41 +402,41 @@ fn an_alert_hides_no_event() {
 }
 
 #[test]
-fn who_is_not_full_needs_no_alert() {
+fn a_port_that_is_not_full_needs_no_alert() {
     let test = Test::new();
     test.limit(2);
-    test.insert(Tracking::Operations, READ);
+    test.insert(Tracking::Tracked, READ);
     notify(&*test.port).unwrap();
     assert!(!test.port.0.lock().unwrap().is_alert);
     assert_eq!(waited(&test), [""; 0]);
 }
 
 #[test]
-fn a_deregistered_source_gives_its_place_back() {
+fn a_deregistered_source_releases_its_event_of_the_port() {
     let mut test = Test::new();
     test.limit(1);
-    for tracking in [Tracking::Operations, Tracking::Levels] {
+    for tracking in [Tracking::Tracked, Tracking::Untracked] {
         for event in [None, Some(IN), Some(IN | u32::from(libc::POLLHUP as u16))] {
             let key = test.insert(tracking, READ);
             if let Some(raw) = event {
-                assert_eq!(test.tells(raw).len(), 1);
+                assert_eq!(test.reports(raw).len(), 1);
             }
             test.table().remove(key).unwrap();
-            assert!(test.port.0.lock().unwrap().places.is_empty(), "{tracking:?}, after {event:?}");
+            assert!(test.port.0.lock().unwrap().held_events.is_empty(), "{tracking:?}, after {event:?}");
         }
     }
 }
 
 #[test]
-fn what_was_fetched_keeps_its_place_for_the_next_time() {
+fn a_fetched_descriptor_keeps_its_event_of_the_port() {
     let mut test = Test::new();
     test.limit(1);
-    let key = test.insert(Tracking::Operations, READ);
+    let key = test.insert(Tracking::Tracked, READ);
     let hangup = u32::from((libc::POLLHUP | libc::POLLIN) as u16);
-    test.tells(hangup);
+    test.reports(hangup);
     assert_eq!(test.associated(), None);
-    // A notification would take a place that it had given back.
+    // A notification would take an event that it had released.
     assert!(test.port.send().is_err());
-    test.table().change(key, |watch| watch.replace(Token(8), READ)).unwrap();
-    assert_eq!(test.tells(IN), ["8 READABLE"]);
+    test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
+    assert_eq!(test.reports(IN), ["8 READABLE"]);
 }
