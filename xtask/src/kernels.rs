@@ -3,8 +3,8 @@
 
 use crate::prelude::*;
 use crate::sysroot::{Std, Toolchain};
-use crate::targets::list::MUSL;
-use crate::targets::{conformance, executable};
+use crate::targets::conformance;
+use crate::targets::list::Runner;
 
 /// Run the conformance suite on other Linux kernels, under qemu
 ///
@@ -39,11 +39,11 @@ impl Task for Kernels {
     fn run(self) -> Result<bool> {
         let toolchain = Toolchain::open()?;
         toolchain.prepare(TRIPLE, Std::Code)?;
-        let mut build = conformance(&toolchain, TRIPLE, &MUSL)?;
-        build.arg("--no-run");
+        let mut build = conformance(&toolchain, TRIPLE, Runner::Musl)?;
+        build.args(["--no-run", "--message-format=json-render-diagnostics"]);
         let logs = workspace::target("kernels")?;
         let printed = Job::new(build, logs.join("build.log")).succeed()?;
-        let program = workspace::root()?.join(executable(&printed)?);
+        let (.., program) = executables(&printed).next().context("cargo has built no conformance suite")?;
 
         let mut good = true;
         let mut rows = String::new();
@@ -97,17 +97,7 @@ impl Kernel {
         capture(pack)?;
         // qemu 7.2 leaves rubbish in the flags after cmpxchg16b, which 6.12's allocator stumbles on.
         let mut machine = Command::new("qemu-system-x86_64");
-        machine.args([
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max,cx16=off",
-            "-m",
-            "1024",
-            "-nographic",
-            "-no-reboot",
-            "-kernel",
-        ]);
+        machine.args("-accel tcg -cpu max,cx16=off -m 1024 -nographic -no-reboot -kernel".split(' '));
         machine.arg(image).arg("-initrd").arg(folder.join("initrd.gz"));
         machine.args(["-append", "console=ttyS0 quiet panic=1"]);
         let ended =
