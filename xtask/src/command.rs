@@ -49,11 +49,11 @@ pub fn need(program: &str) -> Result<()> {
 }
 
 /// The standard output of a program that succeeds; its standard error is the error of one that fails.
-pub fn capture(mut command: Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(&command))?;
+pub fn capture(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(command))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` ended with {}\n{}", Shown(&command), output.status, errors.trim_end());
+        bail!("`{}` ended with {}\n{}", Shown(command), output.status, errors.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -74,7 +74,7 @@ pub fn executables(printed: &str) -> impl Iterator<Item = (String, String, PathB
 /// The packages that a `cargo metadata` names.
 pub fn packages_of(mut metadata: Command) -> Result<Vec<Value>> {
     metadata.args(["--format-version", "1"]);
-    let mut metadata: Value = serde_json::from_str(&capture(metadata)?)?;
+    let mut metadata: Value = serde_json::from_str(&capture(&mut metadata)?)?;
     Ok(serde_json::from_value(metadata["packages"].take())?)
 }
 

@@ -92,9 +92,11 @@ impl Kernel {
         let text = fs::read_to_string(root.join("init"))?.replacen("#!/bin/sh", "#!/busybox sh", 1);
         fs::write(root.join("init"), text)?;
 
-        let mut pack = Command::new("sh");
-        pack.args(["-c", "find . | cpio --quiet -o -H newc | gzip -1 > ../initrd.gz"]).current_dir(&root);
-        capture(pack)?;
+        capture(
+            Command::new("sh")
+                .args(["-c", "find . | cpio --quiet -o -H newc | gzip -1 > ../initrd.gz"])
+                .current_dir(&root),
+        )?;
         // qemu 7.2 leaves rubbish in the flags after cmpxchg16b, which 6.12's allocator stumbles on.
         let mut machine = Command::new("qemu-system-x86_64");
         machine.args("-accel tcg -cpu max,cx16=off -m 1024 -nographic -no-reboot -kernel".split(' '));
@@ -130,9 +132,7 @@ impl Kernel {
             apt-get $o download -qq "$p"
             dpkg -x linux-image-*.deb x
         "#;
-        let mut fetch = Command::new("sh");
-        fetch.args(["-c", script, "sh", self.suite]).current_dir(&folder);
-        capture(fetch)?;
+        capture(Command::new("sh").args(["-c", script, "sh", self.suite]).current_dir(&folder))?;
         find_image(&folder.join("x/boot")).with_context(|| format!("Debian's {} has no kernel", self.suite))
     }
 }
