@@ -9,6 +9,7 @@ const PLATFORMS: &str = include_str!("../PLATFORMS.md");
 const GUIDE: &str = include_str!("../src/guide.rs");
 const LIB: &str = include_str!("../src/lib.rs");
 const MANIFEST: &str = include_str!("../Cargo.toml");
+const DECISIONS: &str = include_str!("../docs/decisions/README.md");
 const SKIPS: &str = include_str!("conformance/skips.rs");
 const TASKS: &str = include_str!("../xtask/src/main.rs");
 
@@ -22,6 +23,8 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("ARCHITECTURE.md", include_str!("../ARCHITECTURE.md")),
     ("CHANGELOG.md", include_str!("../CHANGELOG.md")),
     ("CONTRIBUTING.md", include_str!("../CONTRIBUTING.md")),
+    ("RELEASING.md", include_str!("../RELEASING.md")),
+    ("docs/decisions/README.md", DECISIONS),
     ("SECURITY.md", include_str!("../SECURITY.md")),
     ("bench/README.md", include_str!("../bench/README.md")),
 ];
@@ -251,6 +254,31 @@ fn the_files_that_are_named_exist() {
         }
     }
     assert!(named > 30, "most were overlooked: {named}");
+}
+
+/// A page that the index lacks isn't found, and one without a reason doesn't help.
+#[test]
+fn each_decision_is_in_the_index_with_its_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = 0;
+    for entry in std::fs::read_dir(root.join("docs/decisions")).expect("the folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        if name == "README.md" {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).expect("a page").replace('\r', "");
+        let title = text.lines().next().and_then(|line| line.strip_prefix("# ")).expect("a title");
+        assert!(DECISIONS.contains(&format!("- [{title}]({name})")), "{name} isn't in the index");
+        for part in ["\n**Why.** ", "\n**Think again when.** "] {
+            assert!(text.contains(part), "{name} lacks {part:?}");
+        }
+        for file in quoted(&text).iter().filter(|name| name.starts_with("src/")) {
+            assert!(root.join(file).exists(), "{name} names `{file}`");
+        }
+        pages += 1;
+    }
+    assert!(pages > 20, "most were overlooked: {pages}");
 }
 
 /// What isn't in the repository because a program writes it.

@@ -49,11 +49,11 @@ pub fn need(program: &str) -> Result<()> {
 }
 
 /// The standard output of a program that succeeds; its standard error is the error of one that fails.
-pub fn capture(mut command: Command) -> Result<String> {
-    let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(&command))?;
+pub fn capture(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).output().with_context(|| start_failed(command))?;
     if !output.status.success() {
         let errors = String::from_utf8_lossy(&output.stderr);
-        bail!("`{}` ended with {}\n{}", Shown(&command), output.status, errors.trim_end());
+        bail!("`{}` ended with {}\n{}", Shown(command), output.status, errors.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -63,10 +63,18 @@ pub fn messages(printed: &str) -> impl Iterator<Item = Value> + '_ {
     printed.lines().filter_map(|line| serde_json::from_str(line).ok())
 }
 
+/// The programs that cargo says it has built: kind and name of each target, and where it is.
+pub fn executables(printed: &str) -> impl Iterator<Item = (String, String, PathBuf)> + '_ {
+    messages(printed).filter_map(|message| {
+        let (kind, name) = (&message["target"]["kind"][0], &message["target"]["name"]);
+        Some((kind.as_str()?.to_owned(), name.as_str()?.to_owned(), message["executable"].as_str()?.into()))
+    })
+}
+
 /// The packages that a `cargo metadata` names.
 pub fn packages_of(mut metadata: Command) -> Result<Vec<Value>> {
     metadata.args(["--format-version", "1"]);
-    let mut metadata: Value = serde_json::from_str(&capture(metadata)?)?;
+    let mut metadata: Value = serde_json::from_str(&capture(&mut metadata)?)?;
     Ok(serde_json::from_value(metadata["packages"].take())?)
 }
 
@@ -82,6 +90,22 @@ impl fmt::Display for Shown<'_> {
         }
         Ok(())
     }
+}
+
+/// Rows as wide as their widest cell; all columns but the first `left` are numbers, and stand to the right.
+pub fn table(rows: &[Vec<String>], left: usize) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column < left {
+            true => format!("{cell:width$}"),
+            false => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A file that may hold anything that a program printed.

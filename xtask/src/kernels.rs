@@ -3,8 +3,8 @@
 
 use crate::prelude::*;
 use crate::sysroot::{Std, Toolchain};
-use crate::targets::list::MUSL;
-use crate::targets::{conformance, executable};
+use crate::targets::conformance;
+use crate::targets::list::Runner;
 
 /// Run the conformance suite on other Linux kernels, under qemu
 ///
@@ -39,11 +39,11 @@ impl Task for Kernels {
     fn run(self) -> Result<bool> {
         let toolchain = Toolchain::open()?;
         toolchain.prepare(TRIPLE, Std::Code)?;
-        let mut build = conformance(&toolchain, TRIPLE, &MUSL)?;
-        build.arg("--no-run");
+        let mut build = conformance(&toolchain, TRIPLE, Runner::Musl)?;
+        build.args(["--no-run", "--message-format=json-render-diagnostics"]);
         let logs = workspace::target("kernels")?;
         let printed = Job::new(build, logs.join("build.log")).succeed()?;
-        let program = workspace::root()?.join(executable(&printed)?);
+        let (.., program) = executables(&printed).next().context("cargo has built no conformance suite")?;
 
         let mut good = true;
         let mut rows = String::new();
@@ -92,22 +92,14 @@ impl Kernel {
         let text = fs::read_to_string(root.join("init"))?.replacen("#!/bin/sh", "#!/busybox sh", 1);
         fs::write(root.join("init"), text)?;
 
-        let mut pack = Command::new("sh");
-        pack.args(["-c", "find . | cpio --quiet -o -H newc | gzip -1 > ../initrd.gz"]).current_dir(&root);
-        capture(pack)?;
+        capture(
+            Command::new("sh")
+                .args(["-c", "find . | cpio --quiet -o -H newc | gzip -1 > ../initrd.gz"])
+                .current_dir(&root),
+        )?;
         // qemu 7.2 leaves rubbish in the flags after cmpxchg16b, which 6.12's allocator stumbles on.
         let mut machine = Command::new("qemu-system-x86_64");
-        machine.args([
-            "-accel",
-            "tcg",
-            "-cpu",
-            "max,cx16=off",
-            "-m",
-            "1024",
-            "-nographic",
-            "-no-reboot",
-            "-kernel",
-        ]);
+        machine.args("-accel tcg -cpu max,cx16=off -m 1024 -nographic -no-reboot -kernel".split(' '));
         machine.arg(image).arg("-initrd").arg(folder.join("initrd.gz"));
         machine.args(["-append", "console=ttyS0 quiet panic=1"]);
         let ended =
@@ -140,9 +132,7 @@ impl Kernel {
             apt-get $o download -qq "$p"
             dpkg -x linux-image-*.deb x
         "#;
-        let mut fetch = Command::new("sh");
-        fetch.args(["-c", script, "sh", self.suite]).current_dir(&folder);
-        capture(fetch)?;
+        capture(Command::new("sh").args(["-c", script, "sh", self.suite]).current_dir(&folder))?;
         find_image(&folder.join("x/boot")).with_context(|| format!("Debian's {} has no kernel", self.suite))
     }
 }

@@ -29,10 +29,9 @@ pub fn install(packages: &[&str]) -> Result<()> {
     }
     println!("installing {names}");
     alone(|| {
-        capture(apt(&["update"])).context("apt-get can't update its lists")?;
-        let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
-        install.args(packages);
-        capture(install).with_context(|| format!("apt-get can't install {names}"))
+        capture(&mut apt(&["update"])).context("apt-get can't update its lists")?;
+        capture(apt(&["install", "--yes", "--no-install-recommends"]).args(packages))
+            .with_context(|| format!("apt-get can't install {names}"))
     })
 }
 

@@ -12,7 +12,8 @@ pub use fs_err as fs;
 pub use anyhow::{bail, ensure, Context, Result};
 
 pub use crate::command::{
-    capture, cargo, cargo_of, messages, need, packages_of, read_lossy, rustflags, start_failed, Shown,
+    capture, cargo, cargo_of, executables, messages, need, packages_of, read_lossy, rustflags, start_failed,
+    table, Shown,
 };
 pub use crate::job::{Ended, Job};
 pub use crate::libtest::{listed, Outcome, Output};

@@ -1,7 +1,6 @@
 //! `cargo xtask soak`: many connections for a long time, and nothing may grow.
 
 use crate::prelude::*;
-use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{BufRead, BufReader};
 
 /// Serve many connections for a long time: no byte is wrong, and nothing grows
@@ -44,24 +43,17 @@ impl Task for Soak {
             test.env("WAKEFUL_SOAK_SEED", seed.to_string());
         }
         let mut child = test.stdout(Stdio::piped()).spawn().with_context(|| start_failed(&test))?;
-        let style = ProgressStyle::with_template("{bar:20} {elapsed} {wide_msg}").context("a style")?;
-        let bar = ProgressBar::new(time.as_millis() as u64).with_style(style);
         let mut judged = 0;
         for line in BufReader::new(child.stdout.take().context("no output")?).lines() {
             let line = line?;
-            match line.strip_prefix("PROGRESS ").and_then(|line| line.split_once(" ms: ")) {
-                Some((milliseconds, message)) => {
-                    bar.set_position(milliseconds.parse().unwrap_or_default());
-                    bar.set_message(message.to_owned());
-                }
-                None => {
-                    let sum = line.strip_prefix("SUM ");
-                    judged += usize::from(sum.is_some());
-                    bar.suspend(|| println!("{}", sum.unwrap_or(&line)));
-                }
+            let sum = line.strip_prefix("SUM ");
+            judged += usize::from(sum.is_some());
+            match line.strip_prefix("PROGRESS ") {
+                // One line, written over and over, which is no part of the output.
+                Some(progress) => eprint!("{progress:100}\r"),
+                None => println!("{}", sum.unwrap_or(&line)),
             }
         }
-        bar.finish_and_clear();
         let is_success = child.wait()?.success();
         if is_success && judged == 0 {
             bail!("nothing was run: the soak is for Linux");

@@ -58,9 +58,7 @@ impl Toolchain {
                 bail!("no compiler with sources of its library, though installed: {}", PACKAGES.join(" "));
             }
         }
-        let mut version = Command::new(COMPILER);
-        version.arg("-vV");
-        let version = capture(version)?;
+        let version = capture(Command::new(COMPILER).arg("-vV"))?;
         let cache = workspace::cache("cross")?;
         let toolchain = Toolchain {
             folder: cache.join("toolchain"),
@@ -98,9 +96,7 @@ impl Toolchain {
             fs::copy("/usr/bin/cargo-clippy", bin.join("cargo-clippy"))?;
         }
 
-        let mut copy = Command::new("cp");
-        copy.args(["-a", LIBRARY]).arg(&self.sources);
-        capture(copy)?;
+        capture(Command::new("cp").args(["-a", LIBRARY]).arg(&self.sources))?;
         // The shared library would need the target's linker.
         let manifest = self.sources.join("std/Cargo.toml");
         let text = fs::read_to_string(&manifest)?;

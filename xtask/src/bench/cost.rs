@@ -55,14 +55,16 @@ fn cold_build(folder: &Path, library: &str, profile: &str) -> Result<f64> {
     build.env("CARGO_INCREMENTAL", "0");
     build.current_dir(workspace::root()?.join("bench"));
     let start = Instant::now();
-    capture(build)?;
+    capture(&mut build)?;
     Ok(start.elapsed().as_secs_f64())
 }
 
 fn crates(library: &str) -> Result<usize> {
-    let mut tree = cargo(["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--package"])?;
-    tree.arg(format!("hello-{library}")).current_dir(workspace::root()?.join("bench"));
-    let tree = capture(tree)?;
+    let tree = capture(
+        cargo(["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--package"])?
+            .arg(format!("hello-{library}"))
+            .current_dir(workspace::root()?.join("bench")),
+    )?;
     let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
     match names.len().checked_sub(1) {
         Some(count) if count > 0 => Ok(count),

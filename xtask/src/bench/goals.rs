@@ -73,9 +73,9 @@ impl Outcome {
     pub fn word(self) -> &'static str {
         match self {
             Outcome::Met => "met",
-            Outcome::Barely => "met, barely",
+            Outcome::Barely => "barely met",
             Outcome::Nearly => "nearly met",
-            Outcome::Unclear => "unclear: too wide",
+            Outcome::Unclear => "unclear",
             Outcome::Missed => "not met",
         }
     }

@@ -61,7 +61,7 @@ impl Counter {
     }
 
     fn count_all(&self) -> Result<Figures> {
-        let operations = capture(Command::new(&self.program))?;
+        let operations = capture(&mut Command::new(&self.program))?;
         let cost = |operation: &str| -> Result<(String, Cost)> {
             let instructions = self.difference(operation, Counter::instructions)?;
             let calls = self.difference(operation, Counter::calls)?;
@@ -97,7 +97,7 @@ impl Counter {
         counter.arg(with(option, &self.log)).arg(&self.program);
         counter.args(operation.split(' ')).arg(times.to_string());
         let shown = Shown(&counter).to_string();
-        capture(counter).with_context(|| shown)?;
+        capture(&mut counter).with_context(|| shown)?;
         read_lossy(&self.log)
     }
 }

@@ -22,9 +22,11 @@ impl Machine {
             ("libevent", answer("pkg-config", &["--modversion", "libevent"])),
         ];
         for peer in ["mio", "polling"] {
-            let mut id = cargo(["pkgid", "--manifest-path"])?;
-            id.arg(workspace::root()?.join("bench/Cargo.toml")).arg(peer);
-            let id = capture(id)?;
+            let id = capture(
+                cargo(["pkgid", "--manifest-path"])?
+                    .arg(workspace::root()?.join("bench/Cargo.toml"))
+                    .arg(peer),
+            )?;
             facts.push((peer, id.trim().rsplit(['@', '#']).next().unwrap_or("unknown").to_owned()));
         }
         let before = load();
@@ -82,7 +84,7 @@ fn answer(program: &str, args: &[&str]) -> String {
     if let Ok(root) = workspace::root() {
         command.current_dir(root);
     }
-    capture(command).map_or("unknown".to_owned(), |answer| answer.trim().to_owned())
+    capture(&mut command).map_or("unknown".to_owned(), |answer| answer.trim().to_owned())
 }
 
 #[cfg(test)]

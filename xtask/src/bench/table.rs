@@ -8,9 +8,10 @@ pub struct Table<'a>(pub &'a Samples);
 
 /// Whose quartiles are shown too.
 const OURS: [&str; 2] = ["wakeful", "tokio on wakeful"];
+/// The others, and their heads, which are as wide as their columns.
 const OTHERS: [(&str, &str); 7] = [
-    ("wakeful spin", "spin"),
-    ("wakeful posix_poll", "posix_poll"),
+    ("wakeful spin", " spin"),
+    ("wakeful posix_poll", "posix"),
     ("system calls", "calls"),
     ("poll(2)", "poll(2)"),
     ("polling", "polling"),
@@ -20,11 +21,9 @@ const OTHERS: [(&str, &str); 7] = [
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n{:22} {:>12} {:>21}", "ratios to mio", "mio", "wakeful [quartiles]")?;
-        for (_, head) in OTHERS {
-            write!(f, " {head:>10}")?;
-        }
-        writeln!(f, " {:>7}", "at most")?;
+        write!(f, "\n{:20} {:>10} {:>19}", "ratios to mio", "mio", "wakeful [quartiles]")?;
+        OTHERS.iter().try_for_each(|(_, head)| write!(f, " {head}"))?;
+        writeln!(f, " {:>5}", "goal")?;
         self.0.rows.iter().try_for_each(|row| line(row, f))
     }
 }
@@ -36,12 +35,13 @@ fn line(row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let ours = ratio(&OURS).map_or("-".to_owned(), |ratio| {
         format!("{} [{}..{}]", short(ratio.median), short(ratio.low), short(ratio.high))
     });
-    write!(f, "{:22} {base:>12} {ours:>21}", row.id)?;
-    for (name, _) in OTHERS {
-        write!(f, " {:>10}", ratio(&[name]).map_or("-".to_owned(), |ratio| short(ratio.median)))?;
+    write!(f, "{:20} {base:>10} {ours:>19}", row.id)?;
+    for (name, head) in OTHERS {
+        let ratio = ratio(&[name]).map_or("-".to_owned(), |ratio| short(ratio.median));
+        write!(f, " {ratio:>width$}", width = head.len())?;
     }
     match goals::verdict(row) {
-        Some(verdict) => writeln!(f, " {:>7} {}", short(verdict.goal), verdict.outcome.word()),
+        Some(verdict) => writeln!(f, " {:>5} {}", short(verdict.goal), verdict.outcome.word()),
         None => writeln!(f),
     }
 }
@@ -53,5 +53,22 @@ pub fn short(value: f64) -> String {
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 0.1 || size == 0.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_a_hundred_and_twenty_columns_at_most() {
+        let mut csv = String::from("row,w2-1-of-1000-timeout,ns,Poll\n");
+        let engines = OTHERS.iter().map(|(name, _)| *name).chain(["mio", "wakeful"]);
+        for (number, engine) in engines.enumerate() {
+            csv += &format!("w2-1-of-1000-timeout,{engine},0,{}\n", 1234.5 * (number + 1) as f64);
+        }
+        let table = Table(&Samples::parse(&csv).unwrap()).to_string();
+        assert_eq!(table.lines().find(|line| line.len() > 120), None, "{table}");
+        assert!(table.contains("w2-1-of-1000-timeout"), "{table}");
     }
 }

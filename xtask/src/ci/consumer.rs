@@ -59,7 +59,7 @@ impl Consumer {
     pub fn locked(&self) -> Result<BTreeSet<String>> {
         let path = self.folder.join("Cargo.lock");
         let lock = fs::read_to_string(&path)?;
-        Ok(names(&lock))
+        names(&lock)
     }
 }
 
@@ -74,9 +74,11 @@ pub fn quoted(path: &Path) -> String {
     format!("{:?}", path.display().to_string())
 }
 
-fn names(lock: &str) -> BTreeSet<String> {
-    let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
-    names.filter(|&name| name != "consumer").map(str::to_owned).collect()
+fn names(lock: &str) -> Result<BTreeSet<String>> {
+    let lock: toml_edit::DocumentMut = lock.parse()?;
+    let packages = lock["package"].as_array_of_tables().context("the lock file has no packages")?;
+    let names = packages.iter().filter_map(|package| package["name"].as_str());
+    Ok(names.filter(|&name| name != "consumer").map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -87,6 +89,6 @@ mod tests {
     fn a_locks_packages_are_read() {
         let lock =
             "version = 4\n\n[[package]]\nname = \"consumer\"\ndependencies = [\n \"libc\",\n]\n\n[[package]]\nname = \"libc\"\n";
-        assert_eq!(names(lock).into_iter().collect::<Vec<_>>(), ["libc"]);
+        assert_eq!(names(lock).unwrap().into_iter().collect::<Vec<_>>(), ["libc"]);
     }
 }

@@ -48,13 +48,8 @@ fn build(runner: &mut Runner) -> Result<Vec<(String, String)>> {
     let mut command = cargo(["build", "--examples", "--package", "wakeful-io", "--all-features"])?;
     command.arg("--message-format=json-render-diagnostics");
     let printed = runner.read(command)?;
-    let built: Vec<_> = messages(&printed)
-        .filter(|message| message["target"]["kind"][0] == "example")
-        .filter_map(|message| {
-            let name = message["target"]["name"].as_str()?;
-            Some((name.to_owned(), message["executable"].as_str()?.to_owned()))
-        })
-        .collect();
+    let examples = executables(&printed).filter(|(kind, ..)| kind == "example");
+    let built: Vec<_> = examples.map(|(_, name, path)| (name, path.display().to_string())).collect();
     ensure!(!built.is_empty(), "cargo has built no example");
     Ok(built)
 }

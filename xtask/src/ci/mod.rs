@@ -107,9 +107,9 @@ impl Runner {
     }
 
     /// The command's standard output alone, to be read by us.
-    pub fn read(&mut self, command: Command) -> Result<String> {
+    pub fn read(&mut self, mut command: Command) -> Result<String> {
         self.shown += &format!("   {}\n", Shown(&command));
-        capture(command)
+        capture(&mut command)
     }
 }
 

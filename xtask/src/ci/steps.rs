@@ -11,55 +11,59 @@ pub struct Step {
     pub run: fn(&mut Runner) -> Result<String>,
 }
 
-const fn step(name: &'static str, run: fn(&mut Runner) -> Result<String>) -> Step {
-    Step { name, quick: false, run }
-}
-
-const fn quick(name: &'static str, run: fn(&mut Runner) -> Result<String>) -> Step {
-    Step { name, quick: true, run }
-}
-
 pub const STEPS: &[Step] = &[
-    quick("format", format),
-    quick("clippy", clippy),
-    quick("doc", doc),
-    step("features", features::check),
-    quick("dependencies", dependencies::check),
-    quick("package", package::check),
-    step("opt-in", opt_in::check),
-    step("patch", patch::check),
-    quick("test", test),
-    step("test-release", test_release),
-    step("mio-flags", mio_flags),
-    quick("chaos", chaos),
-    step("examples", examples::check),
+    Step { name: "format", quick: true, run: format },
+    Step { name: "clippy", quick: true, run: clippy },
+    Step { name: "doc", quick: true, run: doc },
+    Step { name: "features", quick: false, run: features::check },
+    Step { name: "dependencies", quick: true, run: dependencies::check },
+    Step { name: "package", quick: true, run: package::check },
+    Step { name: "opt-in", quick: false, run: opt_in::check },
+    Step { name: "patch", quick: false, run: patch::check },
+    Step { name: "test", quick: true, run: test },
+    Step { name: "test-release", quick: false, run: test_release },
+    Step { name: "mio-flags", quick: false, run: mio_flags },
+    Step { name: "chaos", quick: true, run: chaos },
+    Step { name: "examples", quick: false, run: examples::check },
     // Random programs, shortly.
-    step("model", |runner| task(runner, "model --seconds 10", "model: ")),
+    Step { name: "model", quick: false, run: |runner| task(runner, "model --seconds 10", "model: ") },
     // Every system call made to fail, whenever it is made.
-    step("faults", |runner| task(runner, "faults", " faults, ")),
+    Step { name: "faults", quick: false, run: |runner| task(runner, "faults", " faults, ") },
     // Few connections for some seconds.
-    step("soak", |runner| task(runner, "soak --connections 300 --minutes 0.05", "memory ")),
+    Step {
+        name: "soak",
+        quick: false,
+        run: |runner| task(runner, "soak --connections 300 --minutes 0.05", "memory "),
+    },
     // What the hot operations cost, counted and not timed.
-    step("guard", |runner| task(runner, "bench --guard", "")),
-    step("loom", |runner| task(runner, "loom", "test result: ")),
+    Step { name: "guard", quick: false, run: |runner| task(runner, "bench --guard", "") },
+    Step { name: "loom", quick: false, run: |runner| task(runner, "loom", "test result: ") },
     // What a program that is tested with Miri reaches.
-    step("miri", |runner| task(runner, "miri", "miri: ")),
-    step("msrv", msrv::check),
-    step("minimal-versions", minimal::check),
+    Step { name: "miri", quick: false, run: |runner| task(runner, "miri", "miri: ") },
+    Step { name: "msrv", quick: false, run: msrv::check },
+    Step { name: "minimal-versions", quick: false, run: minimal::check },
     // Each target, shortly.
-    step("fuzz", |runner| task(runner, "fuzz --seconds 10", "")),
+    Step { name: "fuzz", quick: false, run: |runner| task(runner, "fuzz --seconds 10", "") },
     // The one that needs no standard library of its own.
-    step("sanitize", |runner| task(runner, "sanitize address", "== address: ")),
+    Step { name: "sanitize", quick: false, run: |runner| task(runner, "sanitize address", "== address: ") },
     // One target of each other kind.
-    step("targets", |runner| task(runner, "targets --quick", "")),
+    Step { name: "targets", quick: false, run: |runner| task(runner, "targets --quick", "") },
     // A runtime of each preview.
-    step("wasi", |runner| task(runner, "wasi", "")),
+    Step { name: "wasi", quick: false, run: |runner| task(runner, "wasi", "") },
     // Windows.
-    step("wine", |runner| task(runner, "wine", "test result: ")),
+    Step { name: "wine", quick: false, run: |runner| task(runner, "wine", "test result: ") },
     // The crate that asks most of mio, on each backend.
-    step("downstream", |runner| {
-        task(runner, "downstream tokio --only-io --cached-baseline --backend epoll --backend posix_poll", "")
-    }),
+    Step {
+        name: "downstream",
+        quick: false,
+        run: |runner| {
+            task(
+                runner,
+                "downstream tokio --only-io --cached-baseline --backend epoll --backend posix_poll",
+                "",
+            )
+        },
+    },
 ];
 
 fn format(runner: &mut Runner) -> Result<String> {

@@ -28,7 +28,7 @@ impl Baseline {
             published.id(),
             published.features.join(","),
             hasher.finish(),
-            capture(rustc)?.trim(),
+            capture(&mut rustc)?.trim(),
             env::var("RUSTFLAGS").unwrap_or_default(),
         );
         Ok(Baseline { file: home.join("baseline.json"), key })

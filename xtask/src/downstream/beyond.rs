@@ -4,8 +4,10 @@
 
 use super::crates::Published;
 use super::results::Results;
-use super::{Backend, On};
+use super::Backend::{self, PosixPoll};
+use super::On;
 use crate::prelude::*;
+use Fails::{AtTimes, AtTimesOn, Chaos, ChaosHangs, On as Always};
 
 /// Tests of one executable that have the same reason.
 struct Beyond {
@@ -39,178 +41,78 @@ const READY: &str =
     "an operation succeeds as long as its source was called ready; it may answer WouldBlock again";
 const SOON: &str = "an event comes with the next turn of the scheduler, and none without a reason";
 
-const LIST: &[Beyond] = &[
-    Beyond {
-        package: "mio-pidfd",
-        executable: "lib",
-        tests: &["tests::multi_process"],
-        reason: "once the end of one child was an event, the next is the other's; the first may be late, or come again",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "mio-serial",
-        executable: "test_serialstream",
-        tests: &["test_read_write_pair"],
-        reason: "three polls bring the event of data on its way; the event of a raw descriptor that stays writable is \
-                 repeated, and may be the answer to all three",
-        fails: Fails::AtTimesOn(Backend::PosixPoll),
-    },
-    Beyond {
-        package: "mio-serial",
-        executable: "test_serialstream",
-        tests: &["test_read_write_pair"],
-        reason: "three polls bring the event of data on its way; it may be late, or others come again before it",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "quinn",
-        executable: "lib",
-        tests: &["tests::stream_stopped", "tests::stream_stopped_2"],
-        reason: "100 ms are enough for a debug build, which for the first shakes hands by TLS; on a loaded machine they \
-                 aren't",
-        fails: Fails::AtTimes,
-    },
-    Beyond {
-        package: "signal-hook-mio",
-        executable: "mio_1_0",
-        tests: &["mio_parallel_multiple"],
-        reason: "signal-hook reads a registered UnixStream by its raw descriptor, so the source doesn't see WouldBlock; \
-                 mio's own poll(2) fails it likewise",
-        fails: Fails::On(Backend::PosixPoll),
-    },
-    Beyond {
-        package: "signal-hook-mio",
-        executable: "mio_1_0",
-        tests: &["mio_parallel_multiple"],
-        reason: "with each event there is a signal; it may come again without one",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "coop_budget",
-        tests: &["coop_budget_udp_send_recv"],
-        reason: "a task runs on until its budget is used up; an operation may pretend to block before",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "io_async_fd",
-        tests: &["clear_ready_matching_clears_ready", "clear_ready_matching_clears_ready_mut"],
-        reason: "what is readable and writable is told in one event; it may take two",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "io_async_fd",
-        tests: &["try_io_readable", "try_io_writable"],
-        reason: SOON,
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "lib",
-        tests: &["runtime::io::driver::tests::busy_turn_takes_busy_batch"],
-        reason: "the events of five sources come with the next two polls, one of each; any may be late, or come again",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "net_unix_pipe",
-        tests: &["anon_pipe_spawn_echo"],
-        reason: "once a child has ended, its pipe's end is known; the event may come later, or a read pretend to block",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "net_unix_pipe",
-        tests: &["anon_pipe_simple_send", "fifo_simple_send"],
-        reason: WHOLE,
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "net_unix_pipe",
-        tests: &["try_io_readable", "try_io_writable"],
-        reason: SOON,
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "rt_common",
-        tests: &[
-            "current_thread_scheduler::coop_yield_defers_until_park",
-            "current_thread_scheduler::yield_defers_until_park",
-            "threaded_scheduler_1_thread::coop_yield_defers_until_park",
-            "threaded_scheduler_1_thread::yield_defers_until_park",
-            "threaded_scheduler_4_threads::coop_yield_defers_until_park",
-            "threaded_scheduler_4_threads::yield_defers_until_park",
-        ],
-        reason: "a connection's event comes within ten turns of the scheduler; if not, the test doesn't end the tasks \
-                 that its own runtime waits for",
-        fails: Fails::ChaosHangs,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "tcp_accept",
-        tests: &["no_extra_poll"],
-        reason: "a task is polled exactly three times; an event without a reason polls it once more",
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "tcp_accept_ready",
-        tests: &[
-            "accepted_stream_reads_without_waiting_for_an_event",
-            "accepted_stream_with_no_data_still_waits",
-            "first_poll_read_and_write_are_ready",
-            "full_first_read_keeps_draining",
-            "peek_first_poll_ready",
-            "unix_accepted_stream_reads_without_an_event",
-            "write_vectored_first_poll_ready",
-        ],
-        reason: FIRST,
-        fails: Fails::Chaos,
-    },
-    Beyond { package: "tokio", executable: "tcp_into_split", tests: &["drop_write", "split"], reason: WHOLE, fails: Fails::Chaos },
-    Beyond { package: "tokio", executable: "tcp_peek", tests: &["peek"], reason: WHOLE, fails: Fails::Chaos },
-    Beyond { package: "tokio", executable: "tcp_split", tests: &["split"], reason: WHOLE, fails: Fails::Chaos },
-    Beyond {
-        package: "tokio",
-        executable: "tcp_stream",
-        tests: &["try_read_buf", "try_read_write"],
-        reason: READY,
-        fails: Fails::Chaos,
-    },
-    Beyond { package: "tokio", executable: "udp", tests: &["try_peek_sender", "try_send_spawn"], reason: READY, fails: Fails::Chaos },
-    Beyond {
-        package: "tokio",
-        executable: "uds_datagram",
-        tests: &["try_recv_buf_never_block", "try_send_recv_never_block"],
-        reason: READY,
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "uds_datagram",
-        tests: &["pair_starts_writable"],
-        reason: FIRST,
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "uds_stream",
-        tests: &["pair_starts_writable"],
-        reason: FIRST,
-        fails: Fails::Chaos,
-    },
-    Beyond {
-        package: "tokio",
-        executable: "uds_stream",
-        tests: &["try_read_buf", "try_read_write"],
-        reason: READY,
-        fails: Fails::Chaos,
-    },
-];
+/// Rows of a package, an executable, where, why, and the tests.
+macro_rules! beyond {
+    ($($package:literal $executable:literal $fails:expr, $reason:expr, [$($test:literal),+],)+) => {
+        &[$(Beyond {
+            package: $package,
+            executable: $executable,
+            tests: &[$($test),+],
+            reason: $reason,
+            fails: $fails,
+        },)+]
+    };
+}
+
+#[rustfmt::skip]
+const LIST: &[Beyond] = beyond! {
+    "mio-pidfd" "lib" Chaos,
+        "once the end of one child was an event, the next is the other's; the first may be late, or come again",
+        ["tests::multi_process"],
+    "mio-serial" "test_serialstream" AtTimesOn(PosixPoll),
+        "three polls bring the event of data on its way; the event of a raw descriptor that stays writable is \
+         repeated, and may be the answer to all three",
+        ["test_read_write_pair"],
+    "mio-serial" "test_serialstream" Chaos,
+        "three polls bring the event of data on its way; it may be late, or others come again before it",
+        ["test_read_write_pair"],
+    "quinn" "lib" AtTimes,
+        "100 ms are enough for a debug build, which for the first shakes hands by TLS; on a loaded machine they aren't",
+        ["tests::stream_stopped", "tests::stream_stopped_2"],
+    "signal-hook-mio" "mio_1_0" Always(PosixPoll),
+        "signal-hook reads a registered UnixStream by its raw descriptor, so the source doesn't see WouldBlock; \
+         mio's own poll(2) fails it likewise",
+        ["mio_parallel_multiple"],
+    "signal-hook-mio" "mio_1_0" Chaos, "with each event there is a signal; it may come again without one",
+        ["mio_parallel_multiple"],
+    "tokio" "coop_budget" Chaos, "a task runs on until its budget is used up; an operation may pretend to block before",
+        ["coop_budget_udp_send_recv"],
+    "tokio" "io_async_fd" Chaos, "what is readable and writable is told in one event; it may take two",
+        ["clear_ready_matching_clears_ready", "clear_ready_matching_clears_ready_mut"],
+    "tokio" "io_async_fd" Chaos, SOON, ["try_io_readable", "try_io_writable"],
+    "tokio" "lib" Chaos,
+        "the events of five sources come with the next two polls, one of each; any may be late, or come again",
+        ["runtime::io::driver::tests::busy_turn_takes_busy_batch"],
+    "tokio" "net_unix_pipe" Chaos,
+        "once a child has ended, its pipe's end is known; the event may come later, or a read pretend to block",
+        ["anon_pipe_spawn_echo"],
+    "tokio" "net_unix_pipe" Chaos, WHOLE, ["anon_pipe_simple_send", "fifo_simple_send"],
+    "tokio" "net_unix_pipe" Chaos, SOON, ["try_io_readable", "try_io_writable"],
+    "tokio" "rt_common" ChaosHangs,
+        "a connection's event comes within ten turns of the scheduler; if not, the test doesn't end the tasks that \
+         its own runtime waits for",
+        ["current_thread_scheduler::coop_yield_defers_until_park",
+         "current_thread_scheduler::yield_defers_until_park",
+         "threaded_scheduler_1_thread::coop_yield_defers_until_park",
+         "threaded_scheduler_1_thread::yield_defers_until_park",
+         "threaded_scheduler_4_threads::coop_yield_defers_until_park",
+         "threaded_scheduler_4_threads::yield_defers_until_park"],
+    "tokio" "tcp_accept" Chaos, "a task is polled exactly three times; an event without a reason polls it once more",
+        ["no_extra_poll"],
+    "tokio" "tcp_accept_ready" Chaos, FIRST,
+        ["accepted_stream_reads_without_waiting_for_an_event", "accepted_stream_with_no_data_still_waits",
+         "first_poll_read_and_write_are_ready", "full_first_read_keeps_draining", "peek_first_poll_ready",
+         "unix_accepted_stream_reads_without_an_event", "write_vectored_first_poll_ready"],
+    "tokio" "tcp_into_split" Chaos, WHOLE, ["drop_write", "split"],
+    "tokio" "tcp_peek" Chaos, WHOLE, ["peek"],
+    "tokio" "tcp_split" Chaos, WHOLE, ["split"],
+    "tokio" "tcp_stream" Chaos, READY, ["try_read_buf", "try_read_write"],
+    "tokio" "udp" Chaos, READY, ["try_peek_sender", "try_send_spawn"],
+    "tokio" "uds_datagram" Chaos, READY, ["try_recv_buf_never_block", "try_send_recv_never_block"],
+    "tokio" "uds_datagram" Chaos, FIRST, ["pair_starts_writable"],
+    "tokio" "uds_stream" Chaos, FIRST, ["pair_starts_writable"],
+    "tokio" "uds_stream" Chaos, READY, ["try_read_buf", "try_read_write"],
+};
 
 /// Why a test may fail, if it may.
 pub fn reason(published: &Published, on: On, executable: &str, test: &str) -> Option<&'static str> {

@@ -86,8 +86,8 @@ impl Checkout {
             if own.exists() {
                 fs::remove_file(&own)?;
             }
-            capture(self.cargo(&["generate-lockfile"])?)?;
-            capture(self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
+            capture(&mut self.cargo(&["generate-lockfile"])?)?;
+            capture(&mut self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
             lock = read_lossy(&own)?;
             write_if_new(shared, lock.as_bytes())?;
         }
@@ -95,7 +95,13 @@ impl Checkout {
         let shim = shim_version()?;
         if self.subject == Subject::Wakeful && shim != REAL_MIO {
             // The patch has another version than the lock file, and cargo would leave it unused.
-            capture(self.cargo(&["update", "--package", &format!("mio@{REAL_MIO}"), "--precise", &shim])?)?;
+            capture(&mut self.cargo(&[
+                "update",
+                "--package",
+                &format!("mio@{REAL_MIO}"),
+                "--precise",
+                &shim,
+            ])?)?;
         }
         Ok(())
     }
@@ -184,18 +190,14 @@ fn shim() -> Result<PathBuf> {
 }
 
 fn shim_version() -> Result<String> {
-    let mut pkgid = cargo(["pkgid"])?;
-    pkgid.current_dir(shim()?);
-    let id = capture(pkgid)?;
+    let id = capture(cargo(["pkgid"])?.current_dir(shim()?))?;
     // `path+file:///a/mio#1.2.3`, or with the name before the version where the folder has another.
     let version = id.trim().rsplit(['#', '@']).next();
     Ok(version.unwrap_or_default().to_owned())
 }
 
 fn host() -> Result<String> {
-    let mut rustc = Command::new("rustc");
-    rustc.arg("-vV");
-    let version = capture(rustc)?;
+    let version = capture(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc doesn't tell its host")?.to_owned())
 }

@@ -7,22 +7,11 @@ use crate::prelude::*;
 
 #[derive(Default)]
 pub struct Report {
-    rows: Vec<Row>,
-    notes: Vec<Note>,
+    /// What each run comes to, as the table's cells.
+    rows: Vec<Vec<String>>,
+    /// Titles, and what stands under them.
+    notes: Vec<(String, Vec<String>)>,
     faults: usize,
-}
-
-struct Row {
-    published: &'static Published,
-    backend: String,
-    totals: Totals,
-    /// How long the tests ran; none if their results were measured earlier.
-    took: Option<Duration>,
-}
-
-struct Note {
-    title: String,
-    lines: Vec<String>,
 }
 
 impl Report {
@@ -48,7 +37,13 @@ impl Report {
             Some(_) => on.to_string(),
             None => format!("{on}, measured earlier"),
         };
-        self.rows.push(Row { published, backend, totals, took });
+        let counts =
+            [totals.binaries, totals.used_epoll, totals.passed, totals.failed, totals.ignored, totals.hung];
+        let took = took.map_or("-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
+        let mut row = vec![published.name.to_owned(), published.version.to_owned(), backend];
+        row.extend(counts.map(|count| count.to_string()));
+        row.push(took);
+        self.rows.push(row);
     }
 
     /// Test targets that don't compile.
@@ -92,36 +87,23 @@ impl Report {
     /// Something to read that is nobody's fault here.
     fn note(&mut self, title: String, lines: Vec<String>) {
         if !lines.is_empty() {
-            self.notes.push(Note { title, lines });
+            self.notes.push((title, lines));
         }
     }
 
     fn fault(&mut self, title: String, lines: Vec<String>) {
         self.faults += 1;
-        self.notes.push(Note { title: format!("FAULT {title}"), lines });
+        self.notes.push((format!("FAULT {title}"), lines));
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = vec![HEAD.map(str::to_owned)];
-        table.extend(self.rows.iter().map(Row::cells));
-        let width = |column: usize| table.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..HEAD.len()).map(width).collect();
-        for row in &table {
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                match column {
-                    0..=2 => write!(f, "{cell:width$}  ")?,
-                    _ => write!(f, "{cell:>width$}  ")?,
-                }
-            }
-            writeln!(f)?;
-        }
-        for note in &self.notes {
-            writeln!(f, "\n{}:", note.title)?;
-            for line in &note.lines {
-                writeln!(f, "  {line}")?;
-            }
+        let head = HEAD.map(str::to_owned).to_vec();
+        f.write_str(&table(&[&[head], &self.rows[..]].concat(), 3))?;
+        for (title, lines) in &self.notes {
+            writeln!(f, "\n{title}:")?;
+            lines.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
         }
         Ok(())
     }
@@ -130,25 +112,6 @@ impl fmt::Display for Report {
 /// `with epoll`: executables that were seen with an epoll descriptor, which tells the backends apart.
 const HEAD: [&str; 10] =
     ["crate", "version", "backend", "binaries", "with epoll", "passed", "failed", "ignored", "hung", "time"];
-
-impl Row {
-    fn cells(&self) -> [String; 10] {
-        let Totals { binaries, passed, failed, ignored, hung, used_epoll } = self.totals;
-        let took = self.took.map_or("-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
-        [
-            self.published.name.to_owned(),
-            self.published.version.to_owned(),
-            self.backend.clone(),
-            binaries.to_string(),
-            used_epoll.to_string(),
-            passed.to_string(),
-            failed.to_string(),
-            ignored.to_string(),
-            hung.to_string(),
-            took,
-        ]
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! The targets, and how each is proven. A new one is one line here.
 
-use super::zig::Zig;
+use super::zig::{self, Zig};
+use crate::prelude::*;
 
 pub struct Target {
     pub triple: &'static str,
@@ -19,35 +20,57 @@ pub enum Proof {
     Run(Runner),
 }
 
-#[derive(Clone, Copy)]
-pub enum Linker {
-    Gcc(&'static str),
-    /// zig, by its name for the target.
-    Zig(&'static str),
-}
-
 /// How a Linux program for another machine is linked and run.
 #[derive(Clone, Copy)]
-pub struct Runner {
-    pub linker: Linker,
-    /// What runs it; empty if this machine does.
-    pub runner: &'static str,
-    /// Further flags of the compiler.
-    pub flags: &'static str,
-    /// Debian's packages.
-    pub packages: &'static str,
+pub enum Runner {
+    /// A static program, linked by zig: it has the C library's start files, which aren't there as rustc's own.
+    Musl,
+    /// glibc's, by the prefix of Debian's cross compiler, Debian's name for the machine, and qemu's. This machine runs
+    /// it if there is none.
+    Glibc(&'static str, &'static str, Option<&'static str>),
 }
 
 impl Runner {
-    /// Whether this machine has what it needs.
-    pub fn is_there(&self) -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let has = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).exists());
-        let linker = match self.linker {
-            Linker::Gcc(name) => has(name),
-            Linker::Zig(_) => true,
-        };
-        linker && self.runner.split(' ').next().map_or(true, |runner| runner.is_empty() || has(runner))
+    pub fn linker(self) -> Result<PathBuf> {
+        match self {
+            Runner::Musl => zig::linker("x86_64-linux-musl"),
+            Runner::Glibc(prefix, ..) => Ok(format!("{prefix}-gcc").into()),
+        }
+    }
+
+    /// What runs it, with its arguments; none if this machine does.
+    pub fn runner(self) -> Option<String> {
+        match self {
+            Runner::Musl => None,
+            Runner::Glibc(prefix, _, Some(qemu)) => Some(format!("qemu-{qemu}-static -L /usr/{prefix}")),
+            Runner::Glibc(prefix, ..) => {
+                Some(format!("/usr/{prefix}/lib/ld-linux.so.2 --library-path /usr/{prefix}/lib"))
+            }
+        }
+    }
+
+    /// Further flags of the compiler.
+    pub fn flags(self) -> &'static str {
+        if matches!(self, Runner::Musl) {
+            "-Clink-self-contained=no"
+        } else {
+            ""
+        }
+    }
+
+    /// Installs what this machine lacks of Debian's packages.
+    pub fn need(self) -> Result<()> {
+        let Runner::Glibc(prefix, machine, qemu) = self else { return Ok(()) };
+        let mut needs = vec![(format!("{prefix}-gcc"), format!("gcc-{prefix} libc6-dev-{machine}-cross"))];
+        match qemu {
+            Some(qemu) => needs.push((format!("qemu-{qemu}-static"), "qemu-user-static".to_owned())),
+            None => {
+                needs.push((format!("/usr/{prefix}/lib/ld-linux.so.2"), format!("libc6-dev-{machine}-cross")))
+            }
+        }
+        needs.iter().try_for_each(|(program, packages)| {
+            packages::need(&[(program, &packages.split(' ').collect::<Vec<_>>())])
+        })
     }
 }
 
@@ -69,58 +92,14 @@ impl Target {
     }
 }
 
-/// A static program, linked by zig: it has the C library's start files, which aren't there as rustc's own.
-pub const MUSL: Runner = Runner {
-    linker: Linker::Zig("x86_64-linux-musl"),
-    runner: "",
-    flags: "-Clink-self-contained=no",
-    packages: "",
-};
-
 pub const TARGETS: &[Target] = &[
     // epoll
-    run("x86_64-unknown-linux-musl", MUSL).quick(),
-    run(
-        "i686-unknown-linux-gnu",
-        glibc(
-            "i686-linux-gnu-gcc",
-            "/usr/i686-linux-gnu/lib/ld-linux.so.2 --library-path /usr/i686-linux-gnu/lib",
-            "gcc-i686-linux-gnu libc6-dev-i386-cross",
-        ),
-    )
-    .quick(),
-    run(
-        "s390x-unknown-linux-gnu",
-        glibc(
-            "s390x-linux-gnu-gcc",
-            "qemu-s390x-static -L /usr/s390x-linux-gnu",
-            "gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user-static",
-        ),
-    ),
-    run(
-        "aarch64-unknown-linux-gnu",
-        glibc(
-            "aarch64-linux-gnu-gcc",
-            "qemu-aarch64-static -L /usr/aarch64-linux-gnu",
-            "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static",
-        ),
-    ),
-    run(
-        "riscv64gc-unknown-linux-gnu",
-        glibc(
-            "riscv64-linux-gnu-gcc",
-            "qemu-riscv64-static -L /usr/riscv64-linux-gnu",
-            "gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user-static",
-        ),
-    ),
-    run(
-        "armv7-unknown-linux-gnueabihf",
-        glibc(
-            "arm-linux-gnueabihf-gcc",
-            "qemu-arm-static -L /usr/arm-linux-gnueabihf",
-            "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user-static",
-        ),
-    ),
+    run("x86_64-unknown-linux-musl", Runner::Musl).quick(),
+    run("i686-unknown-linux-gnu", Runner::Glibc("i686-linux-gnu", "i386", None)).quick(),
+    run("s390x-unknown-linux-gnu", Runner::Glibc("s390x-linux-gnu", "s390x", Some("s390x"))),
+    run("aarch64-unknown-linux-gnu", Runner::Glibc("aarch64-linux-gnu", "arm64", Some("aarch64"))),
+    run("riscv64gc-unknown-linux-gnu", Runner::Glibc("riscv64-linux-gnu", "riscv64", Some("riscv64"))),
+    run("armv7-unknown-linux-gnueabihf", Runner::Glibc("arm-linux-gnueabihf", "armhf", Some("arm"))),
     checked("aarch64-linux-android"),
     checked("wasm32-unknown-emscripten"),
     checked("x86_64-unknown-illumos").quick(),
@@ -159,7 +138,3 @@ pub const TARGETS: &[Target] = &[
     checked("wasm32-wasip1"),
     checked("wasm32-wasip2"),
 ];
-
-const fn glibc(linker: &'static str, runner: &'static str, packages: &'static str) -> Runner {
-    Runner { linker: Linker::Gcc(linker), runner, flags: "", packages }
-}

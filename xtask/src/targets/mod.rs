@@ -6,7 +6,7 @@ mod zig;
 use crate::ci::features;
 use crate::prelude::*;
 use crate::sysroot::{build_folder, Std, Toolchain};
-use list::{Linker, Proof, Runner, Target, TARGETS};
+use list::{Proof, Runner, Target, TARGETS};
 
 /// Type-check the library for every target, link what can be linked, run what can be run
 #[derive(clap::Args)]
@@ -76,12 +76,7 @@ impl Row {
 
     fn fill(&mut self, toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Result<()> {
         if let Proof::Run(runner) = target.proof {
-            if !runner.is_there() {
-                packages::install(&runner.packages.split(' ').collect::<Vec<_>>())?;
-                if !runner.is_there() {
-                    bail!("it can't be run though there are {}", runner.packages);
-                }
-            }
+            runner.need()?;
         }
         let std = match target.proof {
             Proof::Checked => Std::Types,
@@ -105,7 +100,7 @@ impl Row {
                 self.linked = true;
             }
             Proof::Run(runner) => {
-                let mut command = conformance(toolchain, target.triple, &runner)?;
+                let mut command = conformance(toolchain, target.triple, runner)?;
                 command.args(["--", "--test-threads", "2"]);
                 let output = Output::parse(&run_one(command, target.triple, "run")?);
                 self.linked = true;
@@ -129,19 +124,15 @@ impl Row {
 }
 
 /// `cargo test` of the conformance suite.
-pub fn conformance(toolchain: &Toolchain, triple: &str, runner: &Runner) -> Result<Command> {
+pub fn conformance(toolchain: &Toolchain, triple: &str, runner: Runner) -> Result<Command> {
     let mut test = toolchain.cargo(["test", "--jobs", "2", "--package", "wakeful-io", "--all-features"])?;
     test.args(["--no-fail-fast", "--test", "conformance", "--target", triple]);
     let variable = triple.to_uppercase().replace('-', "_");
-    let linker = match runner.linker {
-        Linker::Gcc(name) => name.into(),
-        Linker::Zig(name) => zig::linker(name)?,
-    };
-    test.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
-    if !runner.runner.is_empty() {
-        test.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner.runner);
+    test.env(format!("CARGO_TARGET_{variable}_LINKER"), runner.linker()?);
+    if let Some(runner) = runner.runner() {
+        test.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner);
     }
-    rustflags(&mut test, runner.flags);
+    rustflags(&mut test, runner.flags());
     Ok(test)
 }
 
@@ -179,12 +170,4 @@ fn sum_up(rows: &[Row]) -> bool {
         count(|row| row.error.is_some()),
     );
     rows.iter().all(|row| row.error.is_none())
-}
-
-/// The program that `cargo test --no-run` has built, from what it printed.
-pub fn executable(printed: &str) -> Result<std::path::PathBuf> {
-    let path =
-        printed.lines().rev().find_map(|line| line.trim().strip_prefix("Executable ")?.rsplit_once('('));
-    let path = path.and_then(|(_, path)| path.strip_suffix(')')).context("cargo has named no executable")?;
-    Ok(std::path::PathBuf::from(path))
 }

@@ -59,12 +59,8 @@ fn install() -> Result<PathBuf> {
     let home = workspace::cache("cross")?.join("zig");
     if !home.join("bin/cargo-zigbuild").exists() {
         println!("   zig");
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&home);
-        capture(make)?;
-        let mut install = Command::new(home.join("bin/pip"));
-        install.args(["install", "--quiet"]).args(PACKAGES);
-        capture(install)?;
+        capture(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+        capture(Command::new(home.join("bin/pip")).args(["install", "--quiet"]).args(PACKAGES))?;
     }
     Ok(home)
 }

@@ -116,7 +116,6 @@ fn logs(target: &str) -> Result<PathBuf> {
 /// Builds a program; where it is.
 fn program(name: &str, target: &str, args: &[&str]) -> Result<String> {
     let printed = build(name, target, &[args, &["--message-format=json-render-diagnostics"]].concat())?;
-    let mut programs =
-        messages(&printed).filter_map(|message| message["executable"].as_str().map(str::to_owned));
+    let mut programs = executables(&printed).map(|(_, _, path)| path.display().to_string());
     programs.next().with_context(|| format!("cargo has built no {name}"))
 }

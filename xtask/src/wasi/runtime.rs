@@ -103,5 +103,5 @@ pub fn free_addr() -> Result<SocketAddr> {
 pub fn list(runtime: &Runtime, program: &str) -> Result<Vec<String>> {
     let mut list = runtime.command(program, free_addr()?);
     list.args(["--list", "--format", "terse"]);
-    Ok(crate::libtest::listed(&capture(list)?))
+    Ok(crate::libtest::listed(&capture(&mut list)?))
 }

@@ -152,12 +152,12 @@ impl Prefix {
             let mut boot = Command::new("wine");
             boot.args(["wineboot", "--init"]);
             prefix.environment(&mut boot);
-            capture(boot)?;
+            capture(&mut boot)?;
             let mut wait = Command::new("wineserver");
             wait.arg("--wait");
             prefix.environment(&mut wait);
             // Debian keeps it where the path doesn't lead; the first program then waits instead.
-            let _ = capture(wait);
+            let _ = capture(&mut wait);
         }
         stand_in(&folder, &system)?;
         Ok(prefix)
@@ -215,8 +215,8 @@ fn stand_in(folder: &Path, system: &Path) -> Result<()> {
             return SystemFunction036(bytes, (ULONG)size);\n\
         }\n";
     fs::write(&source, text)?;
-    let mut compile = Command::new(LINKER);
-    compile.args(["-O1", "-shared", "-o"]).arg(&library).arg(&source).arg("-ladvapi32");
-    capture(compile)?;
+    capture(
+        Command::new(LINKER).args(["-O1", "-shared", "-o"]).arg(&library).arg(&source).arg("-ladvapi32"),
+    )?;
     Ok(())
 }

@@ -14,9 +14,8 @@ pub fn runner() -> Result<PathBuf> {
         // The system's own mirror.
         let text = r#"mirror=$(apt-get indextargets --format '$(SITE)' | grep -v -e security -e backports | head -n 1)
             exec debootstrap --variant=minbase --include=wine,wine64 trixie "$1" "$mirror""#;
-        let mut make = Command::new("sh");
-        make.args(["-c", text, "sh"]).arg(&folder);
-        capture(make).context("debootstrap, which needs root, can't make a trixie")?;
+        capture(Command::new("sh").args(["-c", text, "sh"]).arg(&folder))
+            .context("debootstrap, which needs root, can't make a trixie")?;
     }
     // The program is copied in: each run has a folder of its own, which is its working directory too.
     let text = format!(
