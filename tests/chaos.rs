@@ -1,4 +1,5 @@
-//! Chaos: an unmodified program is shaken, and loses nothing. `tests/model` has random programs for it.
+//! Chaos: an unmodified program gets rare but legal events, and loses nothing. `tests/model` runs random programs
+//! under it.
 
 #[cfg(unix)]
 use std::collections::BTreeSet;

@@ -1,7 +1,7 @@
-//! Promises 13 and 15 for descriptors: all close-on-exec, none leaked, none needed that isn't there. Linux: it can list
-//! them.
+//! Promises 13 and 15 for descriptors: all are close-on-exec, none is leaked, and running out of them loses nothing.
+//! Linux alone, which can list them.
 //!
-//! What is counted is the process's, so these tests run one at a time, and in a program of their own.
+//! Descriptors are counted by process, so these tests run one at a time, in a separate program.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;

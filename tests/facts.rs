@@ -1,5 +1,5 @@
-//! What the documents say in figures, lists and names is what the code has: each fact stands here once, and a change of
-//! the code that makes a document false fails.
+//! Checks the figures, lists and names in the documents against the code: a change of the code that makes a document
+//! false fails here.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Unix: what happens when descriptors or memory have run out. Each test limits a process of its own.
+//! Unix: running out of descriptors or memory. Each test limits its own process.
 #![cfg(all(target_os = "linux", feature = "net", feature = "os-ext"))]
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
-//! A read or write of fewer bytes than asked for arms the source as `WouldBlock` does: the next change gives an event.
-//! epoll(7) has it so (question 9), and tokio relies on it. It doesn't say that nothing waits: a kernel also ends a read
-//! at the boundaries below, and the end may have come with the data (`conformance/short_reads.rs`).
+//! A short read or write re-arms the source as `WouldBlock` does: the next change causes an event. epoll(7) documents
+//! it (question 9), and tokio relies on it. It does not mean that the source is drained: a kernel also ends a read at
+//! the boundaries below, and the end may have arrived with the data (`conformance/short_reads.rs`).
 #![cfg(all(unix, feature = "net", feature = "os-ext"))]
 
 use std::io::{ErrorKind, IoSlice, Read, Write};

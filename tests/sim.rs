@@ -1,6 +1,7 @@
-//! The simulation itself: the same seed is the same run, time moves only in `poll`, and faults are what they say.
+//! The simulation itself: the same seed gives the same run, time advances only in `poll`, and faults do what they
+//! document.
 //!
-//! It keeps the contract too. Random programs show it at large (`cargo xtask model sim`), and each promise has a test:
+//! It keeps the contract too. Random programs test all of it (`cargo xtask model sim`), and each promise has a test:
 //!
 //! | promise | test |
 //! |---|---|

@@ -1,7 +1,8 @@
-//! Linux: how many system calls things cost, as strace sees them; and what happens when one is refused.
+//! Linux: the number of system calls of each operation, as strace sees them; and the fallback for a call that is
+//! refused.
 //!
-//! Each test runs one scenario of this program again under strace, and counts between two marks. Where strace doesn't
-//! work each is a skip with a name.
+//! Each test runs a scenario of this program again under strace, and counts the calls between two marks. Where strace
+//! doesn't work, each is a named skip.
 #![cfg(target_os = "linux")]
 
 use std::ffi::CString;

@@ -1,4 +1,5 @@
-//! The form of the code: the floors of the house and what is never done in it (`ARCHITECTURE.md`).
+//! The form of the code and of the prose: the floors of the modules, the rules of the code, and the words of the
+//! house voice (`ARCHITECTURE.md`).
 
 use std::collections::BTreeSet;
 use std::fs;

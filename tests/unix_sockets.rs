@@ -1,4 +1,5 @@
-//! Unix-domain sockets by themselves, and the descriptors of all. What needs a `Poll` is in the conformance suite.
+//! Unix-domain sockets without a `Poll`, and the descriptors of all sockets. The conformance suite has the tests with
+//! a `Poll`.
 #![cfg(all(unix, feature = "net"))]
 
 use std::fs;

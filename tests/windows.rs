@@ -1,4 +1,4 @@
-//! What only Windows can get wrong, and what only Windows has. Each hazard is one that other libraries fell into:
+//! Windows alone: its hazards and its sources. Each hazard is a bug that other libraries have had:
 //!
 //! | hazard | test |
 //! |---|---|

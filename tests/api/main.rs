@@ -1,4 +1,4 @@
-//! The public surface: mio's, and what goes beyond it.
+//! The public surface: mio's, and the additions to it.
 #![cfg(feature = "os-poll")]
 #![allow(clippy::type_complexity)] // whole signatures, as they are
 

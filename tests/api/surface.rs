@@ -1,7 +1,7 @@
 //! The public surface of mio 1.2.4: every path, signature and trait that a program may rely on.
 //!
-//! Compiled for `wakeful` and for `compat/mio`; it compiles for mio itself too, which is how the list was checked.
-//! Nearly all of it is checked by compiling: a signature is one if it can be made a function pointer of that type.
+//! It compiles for `wakeful`, for `compat/mio`, and for mio itself, by which the list was checked. Nearly all of it
+//! is checked by the compiler: a function has a signature if it coerces to a function pointer of that type.
 #![allow(clippy::type_complexity)] // whole signatures, as they are
 
 use std::fmt::Debug;

@@ -1,5 +1,5 @@
-//! With `WAKEFUL_CHAOS` the suite asks for no more than the contract: these tests rely on more, and are left out. All
-//! others hold with any seed. What chaos does, without a lost event or byte, is in `tests/chaos.rs` and `tests/model`.
+//! The tests that rely on more than the contract, which are left out with `WAKEFUL_CHAOS`. All others hold with any
+//! seed. Chaos itself is tested in `tests/chaos.rs` and `tests/model`.
 
 use crate::support;
 

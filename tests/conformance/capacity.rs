@@ -1,4 +1,4 @@
-//! Promise 8: at most `capacity` events a call, the others in the next calls, and none starves.
+//! Promise 8: at most `capacity` events a call, the others in later calls, and no source starves.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Promise 7: the flags of closed halves and errors on each backend. The table is in `PLATFORMS.md`.
 //!
-//! A test shows every row that isn't as expected; `cargo test close_states -- --nocapture` shows all.
+//! A failure prints every row that isn't as expected; `cargo test close_states -- --nocapture` prints all.
 
 use std::any::Any;
 use std::io::ErrorKind;

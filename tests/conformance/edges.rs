@@ -1,4 +1,4 @@
-//! Promise 1: after an event operate until `WouldBlock`; then the next change gives a new event, and none is lost.
+//! Promise 1: after operating until `WouldBlock` the next change causes a new event, and none is lost.
 
 use std::io::{ErrorKind, Read, Write};
 

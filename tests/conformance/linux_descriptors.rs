@@ -1,5 +1,5 @@
-//! Promise 6: what can be watched, kind by kind. epoll is the measure; where another backend answers otherwise stands in
-//! [`DIFFERENCES`], and in `PLATFORMS.md`.
+//! Promise 6: the kinds of descriptors that can be watched. epoll is the reference; [`DIFFERENCES`] and
+//! `PLATFORMS.md` list where another backend differs.
 
 use std::ffi::CString;
 use std::fs::File;

@@ -1,6 +1,6 @@
-//! Promise 1, where a kernel goes on saying what no operation uses up: an error queue that is not read, a socket that
-//! is shut down, room that is another's. Each is an event or a few, not one after each `WouldBlock`, and what comes
-//! meanwhile is an event all the same.
+//! Promise 1 for flags of the kernel that persist although no operation clears them: an unread error queue, a socket
+//! that is shut down, room that another socket takes. Each causes an event or a few, not one after each `WouldBlock`,
+//! and other changes still cause events.
 //!
 //! The program is the same on every backend: after each event it operates until `WouldBlock`. Its events are counted
 //! against epoll's.

@@ -1,4 +1,4 @@
-//! Linux: a terminal as a raw descriptor, as programs that read keys watch it.
+//! Linux: a terminal as a raw descriptor, watched as by a program that reads keys.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};

@@ -1,5 +1,5 @@
-//! Linux: sleeps are asked to be shorter by the slack that a thread's timers usually have. Promise 9 holds also for a
-//! thread that has none, as a real-time thread, or has been given another.
+//! Linux: sleeps are shortened by the default timer slack. Promise 9 also holds for a thread with no slack, such as a
+//! real-time thread, and for one with another slack.
 
 use std::time::{Duration, Instant};
 

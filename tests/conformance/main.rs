@@ -1,11 +1,10 @@
-//! The contract, behaviour by behaviour, on every backend that the machine has.
+//! The contract, behaviour by behaviour, on every backend of the machine.
 //!
-//! Each file of `conformance/` is one behaviour. A test is written once as a function that takes the backend, and
-//! shows up once for each backend: `waker::a_wake_before_the_poll::posix_poll`. What a kernel makes impossible is
-//! in the table of `conformance/skips.rs`, and nowhere else.
+//! Each file of `conformance/` is one behaviour. A test is a function that takes the backend, and runs once for each
+//! backend: `waker::a_wake_before_the_poll::posix_poll`. Only the table of `conformance/skips.rs` excuses a backend.
 //!
-//! With `WAKEFUL_CHAOS=SEED` each backend is shaken, and what the contract promises must hold all the same:
-//! `conformance/beyond.rs` has the tests that rely on more.
+//! With `WAKEFUL_CHAOS=SEED` each backend runs under chaos, and the contract must hold all the same:
+//! `conformance/beyond.rs` lists the tests that rely on more.
 
 /// The backends, one line each. `skips::every_backend_is_tested` fails if one is missing.
 macro_rules! on_every_backend {

@@ -1,4 +1,5 @@
-//! Promises 2 and 11: registration reports what is so already, replaces completely, and works through any handle.
+//! Promises 2 and 11: a registration reports the present state, a reregistration replaces all of it, and both work
+//! through any handle.
 
 use std::net::Shutdown;
 

@@ -1,8 +1,8 @@
-//! Promise 1: a read that returns fewer bytes than asked for may end the loop, unless an event has said that the source
-//! is closed or has an error. What arrives later, the end too, is then an event. The guide has the rule, "Short reads and
-//! writes"; what a read stops at although more waits is in `tests/short_transfers.rs`.
+//! Promise 1: a short read may end the loop, unless an event has reported that the source is closed or has an error.
+//! Later data, and the end, then cause an event. The rule is in the guide, "Short reads and writes";
+//! `tests/short_transfers.rs` has the boundaries at which a read stops although more data waits.
 //!
-//! On its own the short read is no reason to stop: the end may have come with the data, and one event reports both.
+//! A short read alone is no reason to stop: the end may have arrived with the data, and one event reports both.
 
 use std::any::Any;
 use std::io::{ErrorKind, Read};

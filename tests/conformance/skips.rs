@@ -1,7 +1,7 @@
-//! What a kernel makes impossible: the whole list. `PLATFORMS.md` gives the same reasons.
+//! The complete list of tests that a kernel makes impossible. `PLATFORMS.md` gives the same reasons.
 //!
-//! A test that can't hold on a backend says `return skip(backend, "name")`, which fails unless the pair is listed. A
-//! listed pair that no test asks for fails too.
+//! A test that can't hold on a backend calls `return skip(backend, "name")`, which fails unless the pair is listed. A
+//! listed pair that no test uses fails too.
 
 use std::cell::RefCell;
 use std::io::Write;

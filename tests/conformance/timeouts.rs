@@ -1,4 +1,4 @@
-//! Promise 9: never early, to the nanosecond; any `Duration` is legal.
+//! Promise 9: a `poll` never returns empty early, to the nanosecond; any `Duration` is legal.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Datagrams: readiness, batches, and an error that the network sends back.
+//! Datagrams: readiness, batches, and errors that the network returns.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

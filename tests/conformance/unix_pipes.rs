@@ -1,4 +1,4 @@
-//! Unix: pipes and FIFOs, whose other end goes and comes back.
+//! Unix: pipes and FIFOs, whose other end closes and is opened again.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};

@@ -1,4 +1,4 @@
-//! Unix, promise 14: a raw descriptor loses no event, whatever way it is read, on any backend.
+//! Unix, promise 14: a raw descriptor loses no event on any backend, however it is read.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! What only WASI has: a sleep that nothing could end, one source that spoils the answer about all, and runtimes that
-//! don't look at all that they are asked about.
+//! WASI alone: a sleep that nothing could end, a source whose failure fails the whole call, and runtimes that don't
+//! check the whole list.
 
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;

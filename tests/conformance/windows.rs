@@ -1,4 +1,4 @@
-//! Windows: what not every system has that runs its programs. Old ones lack some, and Wine others.
+//! Windows: features that not every system has. Old systems lack some, Wine lacks others.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;

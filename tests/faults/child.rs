@@ -1,7 +1,7 @@
-//! One case, in a process of its own: a thread does the steps, and strace lets its system calls fail.
+//! One case, in its own process: a thread does the steps, and strace makes its system calls fail.
 //!
-//! Only that thread is traced. What it gives up after [`TRIES`] is done by another one, whose calls succeed: so a fault
-//! that is there "for ever" ends, and it shows that nothing was lost by it.
+//! Only that thread is traced. Another thread, whose calls succeed, does the steps that fail [`TRIES`] times: so a
+//! permanent fault ends, and the case shows that it lost nothing.
 
 use std::ffi::CString;
 use std::io;

@@ -1,8 +1,8 @@
-//! Linux: every system call of the library is made to fail, and the error comes out as it is documented; nothing is
-//! lost by it, nothing leaks, nothing panics or hangs.
+//! Linux: every system call of the library is made to fail. The error is the documented one; nothing is lost, leaks,
+//! panics or hangs.
 //!
-//! A run without faults shows the calls (`faults/scenario.rs` makes them). Then strace lets each fail, once and from then
-//! on, each in a process of its own. `docs/faults.md` is the result.
+//! A run without faults records the calls (`faults/scenario.rs` makes them). Then strace makes each fail, once and
+//! permanently, each in its own process. `docs/faults.md` is the result.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "net", feature = "os-ext"))]
 
 use std::collections::BTreeSet;

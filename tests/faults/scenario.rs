@@ -1,6 +1,6 @@
-//! What a program does with the library, step by step: every system call of the library happens in it.
+//! A program in steps that makes every system call of the library.
 //!
-//! A step that fails leaves all as it was, so that it can be done again; by another thread, too.
+//! A step that fails changes nothing, so that it can be repeated, by another thread too.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! The table of faults.
+//! The table of faults, `docs/faults.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

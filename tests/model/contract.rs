@@ -1,7 +1,8 @@
-//! The contract as a pure model: what a kernel's sources are, which events are owed, and which are allowed.
+//! The contract as a pure model: the state of the kernel's sources, the events that are due, and those that are
+//! allowed.
 //!
-//! Readiness has three values. What depends on the size of a kernel's buffers is unknown between "just emptied" and
-//! "has answered `WouldBlock`"; then an event is allowed, and none is owed.
+//! Readiness has three values. Readiness that depends on the size of a kernel's buffers is unknown between "just
+//! drained" and "has failed with `WouldBlock`": an event is then allowed, and none is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 

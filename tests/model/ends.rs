@@ -1,4 +1,4 @@
-//! The sources that a run uses, behind one face.
+//! The sources that a run uses, behind one interface.
 
 use std::any::Any;
 use std::io::{self, Read, Write};

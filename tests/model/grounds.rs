@@ -1,4 +1,4 @@
-//! The kernels, plain and shaken.
+//! The backends to test, with and without chaos.
 
 use std::io;
 use std::time::Instant;

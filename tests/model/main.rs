@@ -1,7 +1,7 @@
 //! Random programs, and the contract as a model that judges the events that they get.
 //!
-//! A sequence comes from a seed. One that breaks the contract is made as short as it gets, and printed with its seed.
-//! `cargo xtask model` runs for a given time; the tests here are its short form.
+//! A sequence comes from a seed. A sequence that breaks the contract is shortened as far as possible, and printed
+//! with its seed. `cargo xtask model` runs for a given time; the tests here are its short form.
 //!
 //! - `WAKEFUL_SEED`: the first sequence's seed; the others have the numbers after it.
 //! - `WAKEFUL_MODEL_SECONDS`: how long each backend is tested, instead of a few hundred sequences.

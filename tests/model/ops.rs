@@ -1,4 +1,4 @@
-//! What a run does: operations that fit any state, so that any part of a sequence is a sequence.
+//! The operations of a run. Each is possible in any state, so that any part of a sequence is a sequence.
 
 use crate::support::Random;
 

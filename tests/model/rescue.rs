@@ -1,9 +1,9 @@
-//! How long is too long, also on a machine that has no time; and what ends a `poll` without a timeout that should have
-//! ended by itself.
+//! The time limit of an event, also on a busy machine; and the end of a `poll` without a timeout whose event is
+//! missing.
 //!
 //! An event that is missing after two seconds proves nothing if the machine ran no thread meanwhile. So steps are
 //! counted as well, each a moment's sleep of a thread and a datagram through the kernel: an event that is due must
-//! have come after that many of them. Where there is time, that many are over before the two seconds are.
+//! have come after that many of them. On an idle machine, that many steps take less than two seconds.
 
 use std::cell::Cell;
 use std::net::UdpSocket;

@@ -1,4 +1,4 @@
-//! Makes a failing sequence short: leaves out parts as long as it still fails.
+//! Shortens a failing sequence: removes parts as long as it still fails.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
-//! The client: keeps its number of connections, and knows of each how it must end.
+//! The client: keeps up its number of connections, and knows how each must end.
 //!
-//! The server is to hold that number too, all the time. So a connection sends one byte of its message and waits for the
-//! answer: then the server has it, and can't end it, since nothing ends before half of the message. There the client
-//! keeps it, and lets it go on only while it keeps more than the number.
+//! The server must hold that number too, all the time. So a connection sends one byte of its message and waits for
+//! the answer: the server then holds it, and can't end it, since nothing ends before half of the message. The client
+//! stops there, and continues a connection only while it holds more than the number.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};

@@ -1,8 +1,8 @@
-//! Linux: many connections for a long time. They come, talk, end in one of five ways, and are replaced; every byte is
-//! checked at both ends. The server must hold as many as were asked for, from when they are there to the end, and
-//! descriptors and memory must stay flat. `cargo xtask soak` makes it long.
+//! Linux: many connections for a long time. They connect, talk, end in one of five ways, and are replaced; every byte
+//! is checked at both ends. The server must hold the full number from its first time to the end, and descriptors and
+//! memory must stay flat. `cargo xtask soak` is the long form.
 //!
-//! Client and server are processes of their own, so that each may have as many descriptors as there are connections.
+//! Client and server are separate processes, so that each may have as many descriptors as there are connections.
 #![cfg(all(target_os = "linux", feature = "net"))]
 
 use std::io::{BufRead, BufReader};

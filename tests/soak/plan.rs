@@ -1,4 +1,4 @@
-//! What a connection does, by a number that both its ends know.
+//! The plan of a connection, from a number that both its ends know.
 
 /// How a connection ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]

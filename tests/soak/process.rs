@@ -1,4 +1,4 @@
-//! What the system knows of a process.
+//! The system's figures for a process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;

@@ -1,4 +1,4 @@
-//! The server: knows from a connection's first bytes what is to come, checks it, and sends it back.
+//! The server: learns the plan of a connection from its first bytes, checks the data, and sends it back.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown};

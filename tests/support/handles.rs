@@ -1,4 +1,4 @@
-//! The handles that this process has open.
+//! The open handles of this process.
 #![allow(dead_code)] // not every test uses everything
 
 use std::mem;

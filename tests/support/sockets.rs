@@ -1,4 +1,4 @@
-//! What the tests of sockets and pipes by themselves, without a `Poll`, have in common.
+//! Helpers of the tests of sockets and pipes without a `Poll`.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,6 +1,6 @@
-//! What a test does that needs strace: where it is missing, or may not trace, the test is skipped by its name.
+//! Helpers of the tests that need strace. Where it is missing, or may not trace, the test is skipped by name.
 //!
-//! A skip is printed past the harness' capture, and counted. With `CI` set there is none: the test fails.
+//! A skip is printed past the harness' capture, and counted. With `CI` set the test fails instead.
 
 use std::collections::BTreeSet;
 use std::io::Write;

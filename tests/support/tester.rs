@@ -1,4 +1,4 @@
-//! What the tests share, and what differs between platforms for them.
+//! Helpers of the tests with a `Poll`, and the differences between platforms.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What is done to sources and wakers, and what must come of it at once.
+//! The operations on sources and wakers, and their immediate results.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! A run: does each operation on the real thing and on the contract, and compares.
+//! A run: does each operation on the library and on the model, and compares the results.
 
 mod actions;
 mod polls;

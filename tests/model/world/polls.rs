@@ -1,4 +1,4 @@
-//! The polls of a run, also beside a thread that does something meanwhile.
+//! The polls of a run, alone and beside a thread that operates meanwhile.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
