@@ -40,7 +40,7 @@ fn leaks_nothing(work: impl FnOnce()) {
     assert_eq!(open_now(), before);
 }
 
-/// epoll's mark as a token needs a descriptor more (`src/backend/epoll/mod.rs`).
+/// The token of epoll's notifier needs one descriptor more (`src/backend/epoll/mod.rs`).
 const EPOLLS_MARK: Token = Token(0x6e6f_7469_6679_2121u64 as usize);
 
 fn for_each(mut check: impl FnMut(Backend)) {
@@ -48,7 +48,7 @@ fn for_each(mut check: impl FnMut(Backend)) {
     Backend::available().iter().for_each(|&backend| check(backend));
 }
 
-/// `--cfg mio_unsupported_force_waker_pipe` leaves out what a kernel has for it.
+/// `--cfg mio_unsupported_force_waker_pipe` excludes the kernel's own notifier.
 #[test]
 fn a_waker_is_what_it_was_built_with() {
     for_each(|backend| {
@@ -168,7 +168,7 @@ fn errors_leak_nothing() {
     });
 }
 
-/// Sets how many descriptors the process may have, until it is dropped.
+/// Sets the process's limit of descriptors until it is dropped.
 struct Limit(libc::rlimit);
 
 impl Limit {
@@ -191,7 +191,7 @@ impl Drop for Limit {
     }
 }
 
-/// Takes the numbers that are free below the highest one, so that a limit leaves exactly as many as it says.
+/// Fills the free numbers below the highest one, so that a limit leaves exactly its number.
 fn fill_gaps() -> (Vec<OwnedFd>, usize) {
     let null = std::fs::File::open("/dev/null").unwrap();
     let mut fillers: Vec<OwnedFd> = vec![null.into()];
@@ -254,8 +254,8 @@ fn used_up_descriptors_are_an_error() {
     });
 }
 
-/// What a poll has opened is closed when it and its registries have gone, though its sources live on. A waker keeps it
-/// open for as long as it lives itself.
+/// A poll's descriptors are closed when it and its registries were dropped, though its sources live on. A living
+/// waker keeps them open.
 #[test]
 fn a_source_keeps_nothing_of_a_dropped_poll() {
     for_each(|backend| {
@@ -288,7 +288,7 @@ fn a_source_keeps_nothing_of_a_dropped_poll() {
     });
 }
 
-/// A registration that needs a descriptor and gets none leaves all as it was; wakes go on.
+/// A registration that gets no descriptor changes nothing; wakes still work.
 #[test]
 fn a_registration_that_gets_no_descriptor_changes_nothing() {
     for_each(|backend| {
@@ -458,7 +458,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
     let mut t = Tester::with_capacity(backend, 1 + random.below(8));
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     let mut entries: Vec<Entry> = Vec::new();
-    // Of sources that were deregistered before they went, so that they keep nothing alive.
+    // Duplicates of sources that were deregistered before their close, so that they keep no registration alive.
     let mut duplicates: Vec<OwnedFd> = Vec::new();
     let mut next_token = 0;
     let mut token = || {
@@ -500,7 +500,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
                 }
             }
             4 => {
-                // The number lives on as another kind of source.
+                // The number is reused by another kind of source.
                 let index = random.below(entries.len());
                 let Entry { mut kind, peer, token: _, is_registered } = entries.swap_remove(index);
                 if is_registered {
@@ -563,7 +563,7 @@ fn random_order(backend: Backend, random: &mut Random, steps: usize) {
     }
 }
 
-/// Polls until `token` comes; no token of the past may.
+/// Polls until `token` comes; no stale token may.
 fn until(t: &mut Tester, token: Token, entries: &[Entry]) {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {

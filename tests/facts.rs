@@ -25,7 +25,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("bench/README.md", include_str!("../bench/README.md")),
 ];
 
-/// One line, without the marks of comments.
+/// Returns the text as one line, without comment markers.
 fn prose(text: &str) -> String {
     let lines = text.lines().map(|line| line.trim().trim_start_matches('/').trim_start_matches('!').trim());
     lines.collect::<Vec<_>>().join(" ")
@@ -37,7 +37,7 @@ fn says(document: &str, sentence: &str) {
     assert!(prose(text).contains(sentence), "{document} doesn't say: {sentence}");
 }
 
-/// The text in backquotes, outside of blocks of code.
+/// Returns the text in backquotes, outside of code blocks.
 fn quoted(text: &str) -> Vec<&str> {
     let mut quoted = Vec::new();
     let mut in_block = false;
@@ -52,7 +52,7 @@ fn quoted(text: &str) -> Vec<&str> {
     quoted
 }
 
-/// The rows of the table whose head begins with `head`, without the head.
+/// Returns the rows of the table whose head begins with `head`.
 fn rows<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
     let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
     let table = lines.skip_while(|line| !line.starts_with(head)).take_while(|line| line.starts_with('|'));
@@ -100,7 +100,7 @@ fn the_size_of_a_socket() {
     says("bench/README.md", &format!("`TcpStream` is {} B", sizes[0]));
 }
 
-/// Each place that says where an interest exists has the platforms of its `cfg`.
+/// Each document of an interest lists the platforms of its `cfg`.
 #[test]
 fn where_the_interests_exist() {
     let backend = include_str!("../src/backend/interests.rs");
@@ -128,7 +128,7 @@ fn where_the_interests_exist() {
     }
 }
 
-/// `target_os = "linux", target_vendor = "apple"` as prose has it.
+/// Returns `target_os = "linux", target_vendor = "apple"` in words.
 fn listed(selection: &str) -> String {
     let names: Vec<&str> = selection
         .split('"')
@@ -191,7 +191,7 @@ fn the_oldest_rust() {
     says("CONTRIBUTING.md", &format!("The minimum Rust is {version}."));
 }
 
-/// Constants that the documents repeat, and where they stand.
+/// Constants that the documents repeat.
 #[test]
 fn figures_that_are_constants() {
     for (source, begin, end, document, before, after) in [
@@ -251,7 +251,7 @@ fn the_files_that_are_named_exist() {
     assert!(named > 30, "most were overlooked: {named}");
 }
 
-/// What isn't in the repository because a program writes it.
+/// Returns whether a program writes the file, so that the repository lacks it.
 fn is_made(file: &str) -> bool {
     file.starts_with("fuzz/corpus")
 }

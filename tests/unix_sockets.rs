@@ -212,7 +212,7 @@ mod linux {
         assert_invalid(UnixStream::connect_addr(&unnamed));
     }
 
-    /// The kernel takes a path without a final zero, which leaves no room for one.
+    /// The kernel accepts a path that leaves no room for a final zero.
     #[test]
     fn a_peer_whose_path_is_as_long_as_can_be() {
         let dir = TempPath::new();
@@ -282,7 +282,7 @@ fn assert_invalid<T: std::fmt::Debug>(result: io::Result<T>) {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
-/// A path that nothing has, and that nothing has afterwards.
+/// A path that doesn't exist, and is removed afterwards.
 struct TempPath(PathBuf);
 
 impl TempPath {

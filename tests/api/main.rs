@@ -6,7 +6,7 @@ use wakeful as subject;
 
 mod surface;
 
-/// What mio doesn't have.
+/// The additions to mio.
 mod additions {
     use std::hash::Hash;
     use std::io;

@@ -15,7 +15,7 @@ use crate::subject;
 use subject::event::{self, Event, Source};
 use subject::{Events, Interest, Poll, Registry, Token, Waker};
 
-/// What every public type is.
+/// The traits of every public type.
 fn is_plain<T: Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
 #[allow(dead_code)] // without `net` and `os-ext` there is none
@@ -86,7 +86,7 @@ fn events() {
     fn is_iter<'a, T: Iterator<Item = &'a Event> + Clone + Debug>() {}
     is_iter::<event::Iter<'_>>();
 
-    // The capacity is the one that was asked for, not what the allocator made of it.
+    // The capacity is the argument, not the allocator's.
     for capacity in [0, 1, 3, 1000] {
         assert_eq!(Events::with_capacity(capacity).capacity(), capacity);
     }
@@ -173,7 +173,7 @@ fn descriptor_of_the_poll() {
     is_both::<Registry>();
 }
 
-/// What everything with a descriptor of its own is.
+/// The traits of every type with a descriptor.
 #[cfg(unix)]
 #[allow(dead_code)] // without `net` and `os-ext` there is none
 fn is_descriptor<T>()
@@ -187,7 +187,7 @@ where
 {
 }
 
-/// What everything with a socket of its own is.
+/// The traits of every type with a socket.
 #[cfg(windows)]
 #[allow(dead_code)] // without `net` there is none
 fn is_descriptor<T>()
@@ -201,7 +201,7 @@ where
 {
 }
 
-/// What all sockets are.
+/// The traits of all sockets.
 #[cfg(feature = "net")]
 fn is_socket<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Into<Std>, Std>() {
     is_source::<T>();

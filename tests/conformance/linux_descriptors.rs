@@ -17,7 +17,7 @@ use crate::support::*;
 
 on_every_backend![each_kind_is_answered_as_by_epoll];
 
-/// A kind, what is asked for, what epoll answers, and what the backend does. `None` is that it can be watched.
+/// A kind, an interest, the result of epoll, and that of the backend. `None` means that it can be watched.
 type Difference = (Backend, &'static str, Interest, Option<i32>, Option<i32>);
 
 /// poll(2) reports levels only, and these files are always ready, even those that report changes to epoll.
@@ -75,7 +75,7 @@ fn register(backend: Backend, fd: &OwnedFd, interest: Interest) -> Option<i32> {
     raw
 }
 
-/// What is made by a system call of its own, with close-on-exec.
+/// Descriptors that have their own system call, with close-on-exec.
 fn made(fd: i32) -> OwnedFd {
     assert!(fd >= 0, "{}", io::Error::last_os_error());
     // SAFETY: it has just been made, and belongs to nothing else.

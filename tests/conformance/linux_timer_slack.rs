@@ -10,10 +10,10 @@ use crate::support::*;
 on_every_backend![never_early_with_any_slack];
 
 fn never_early_with_any_slack(backend: Backend) {
-    // The slack is the thread's, so it is given to one that ends.
+    // The slack belongs to a thread, so it is set in one that ends.
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // 1 ns, the shortest; 0 would be the usual one.
+            // 1 ns, the shortest; 0 would be the default.
             for nanoseconds in [1, 1_000, 200_000] {
                 set_slack(nanoseconds);
                 let mut t = Tester::new(backend);

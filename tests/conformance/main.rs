@@ -85,11 +85,11 @@ mod udp;
 mod waker;
 mod wrong_use;
 
-// What needs a second thread.
+// The tests that need a second thread.
 #[cfg(not(target_family = "wasm"))]
 mod threads;
 
-// Where there is priority data: the list of `Interest::PRIORITY`.
+// The tests of priority data: the platforms of `Interest::PRIORITY`.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -99,7 +99,7 @@ mod threads;
 ))]
 mod priority;
 
-// What only Linux has.
+// The tests of Linux alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux_descriptors;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -109,7 +109,7 @@ mod linux_terminals;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux_timer_slack;
 
-// What only Unix has.
+// The tests of Unix alone.
 #[cfg(unix)]
 mod unix_nesting;
 #[cfg(unix)]
@@ -121,10 +121,10 @@ mod unix_source_fd;
 #[cfg(unix)]
 mod unix_streams;
 
-// What only Windows has.
+// The tests of Windows alone.
 #[cfg(windows)]
 mod windows;
 
-// What only WASI has.
+// The tests of WASI alone.
 #[cfg(target_os = "wasi")]
 mod wasi;

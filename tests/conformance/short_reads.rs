@@ -20,7 +20,7 @@ on_every_backend![
     an_end_that_comes_after_the_read_is_found,
 ];
 
-/// Enough that the kernel's and chaos' freedom has shown itself.
+/// Enough for the freedom of the kernel and of chaos to show.
 const ROUNDS: usize = 10;
 const DATA: &[u8] = b"some bytes";
 
@@ -51,7 +51,7 @@ fn on_each_source(backend: Backend, when: When) {
             Box::new(peer)
         });
         find_the_end(backend, when, tcp_pair(), close);
-        // Elsewhere the kernel may throw away what has arrived before a reset, or there is none to be had.
+        // Other kernels may discard the data before a reset, or have no reset.
         #[cfg(target_os = "linux")]
         find_the_end(backend, when, tcp_pair(), reset);
         #[cfg(unix)]

@@ -14,7 +14,7 @@ pub fn turn() -> MutexGuard<'static, ()> {
     TURNS.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// After the first round, which may set things up, so many rounds leave as many handles open as there were.
+/// Fails if these rounds change the number of open handles. The first round may allocate.
 #[track_caller]
 pub fn leaks_no_handle(rounds: usize, round: impl Fn()) {
     round();
@@ -30,7 +30,7 @@ pub fn handle_count() -> usize {
     // SAFETY: `count` outlives the call.
     assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
     match count {
-        // Wine 8 always says so, though no process is without handles. But it can list them.
+        // Wine 8 always reports 0, but it can list the handles.
         0 => handles().len(),
         count => count as usize,
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
-/// Ends the test that says it, as a skip, where strace doesn't work.
+/// Ends the calling test as a skip where strace doesn't work.
 macro_rules! needs_strace {
     () => {
         fn here() {}
@@ -37,7 +37,7 @@ pub fn leaves_out<F: Fn()>(_here: F) -> bool {
     true
 }
 
-/// Why nothing can be traced here.
+/// Returns why nothing can be traced here.
 fn what_is_wrong() -> Option<&'static str> {
     static WRONG: OnceLock<Option<String>> = OnceLock::new();
 
@@ -97,7 +97,7 @@ fn without_strace(command: &mut Command) {
     command.env("PATH", "/nonexistent");
 }
 
-/// As the seccomp filter of a container does it.
+/// Like the seccomp filter of a container.
 fn without_ptrace(command: &mut Command) {
     let filter = || {
         let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
