@@ -16,8 +16,8 @@ pub struct Row {
     pub outcome: Result<String, String>,
 }
 
-/// What a program gets to see: each function that answered an error, in order. What it sees without the fault,
-/// since the system lacks something, is in `usual`.
+/// The errors that a program gets: each function that failed, in order. `usual` has the errors without the fault,
+/// since the system lacks a call.
 pub fn outcome(seen: &[(String, i32)], usual: &[(String, i32)], fault: &Fault) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (function, error) in seen.iter().filter(|failed| !usual.contains(failed)) {
@@ -35,7 +35,7 @@ pub fn outcome(seen: &[(String, i32)], usual: &[(String, i32)], fault: &Fault) -
     }
 }
 
-/// The table, as text that is the same each time.
+/// Formats the table, the same way each time.
 pub fn render(rows: &[Row]) -> String {
     let mut text = String::from(HEAD);
     for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
@@ -46,7 +46,8 @@ pub fn render(rows: &[Row]) -> String {
         for call in stand.calls {
             let of_call: Vec<_> =
                 rows.iter().filter(|row| row.stand == stand.name && row.fault.call == call.name).collect();
-            // What came of one error: when, and what was seen; then the errors of which the same has come.
+            // The results of one error: when it occurred and what the program got; then the other errors with the
+            // same results.
             let mut errors: Vec<(Vec<Line>, Vec<&str>)> = Vec::new();
             for &error in call.errors {
                 let lines = lines(of_call.iter().copied().filter(|row| row.fault.error == error));
@@ -118,7 +119,7 @@ fn when(rows: &[&Row]) -> String {
     parts.join("; ")
 }
 
-/// Compares with the committed file, or writes it.
+/// Compares the table with the committed file, or writes it.
 pub fn compare(text: &str, write: bool) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
     if write {

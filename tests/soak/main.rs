@@ -24,7 +24,7 @@ use process::{Part, Sample, Samples};
 
 const SERVER: &str = "WAKEFUL_SOAK_SERVER";
 
-/// Not a test but the other process.
+/// The other process; not a test itself.
 #[test]
 fn server() {
     let Ok(asked) = std::env::var(SERVER) else { return };
@@ -67,12 +67,12 @@ fn soak_on(backend: Backend, connections: usize, time: Duration, seed: u64) {
     let mut start = None;
     let took = loop {
         client.turn(true);
-        // The time counts from when all are there.
+        // The time counts from the first full number.
         if start.is_none() && client.is_full() {
             start = Some(Instant::now());
         }
         let Some(elapsed) = start.map(|start| start.elapsed()) else { continue };
-        // However slow it is: as many have been replaced as are held, and there is enough to judge by.
+        // On any machine: as many connections were replaced as are held, and there are enough samples.
         let has_turned = client.ended() >= connections as u64;
         if elapsed >= time && has_turned && ours.has_later() && server.samples().has_later() {
             break elapsed.as_secs_f64();
