@@ -30,10 +30,10 @@ mod without_vectors {
 
     /// Reads into the first non-empty slice: a short read.
     pub(crate) unsafe fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-        // SAFETY: the caller's promise is that there are `count`.
+        // SAFETY: the caller's promise is that there are `count` slices.
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
         match slices.iter().find(|slice| slice.iov_len > 0) {
-            // SAFETY: the caller's promise is that each is as long as it says.
+            // SAFETY: the caller's promise is that each slice is as long as stated.
             Some(slice) => unsafe { libc::read(fd, slice.iov_base, slice.iov_len) },
             None => 0,
         }
@@ -41,10 +41,10 @@ mod without_vectors {
 
     /// Writes the first non-empty slice: a short write.
     pub(crate) unsafe fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-        // SAFETY: the caller's promise is that there are `count`.
+        // SAFETY: the caller's promise is that there are `count` slices.
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
         match slices.iter().find(|slice| slice.iov_len > 0) {
-            // SAFETY: the caller's promise is that each is as long as it says.
+            // SAFETY: the caller's promise is that each slice is as long as stated.
             Some(slice) => unsafe { libc::write(fd, slice.iov_base, slice.iov_len) },
             None => 0,
         }
