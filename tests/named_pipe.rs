@@ -1,4 +1,4 @@
-//! Windows' named pipes.
+//! The named pipes of Windows.
 #![cfg(all(windows, feature = "os-ext"))]
 
 use std::ffi::OsStr;

@@ -296,7 +296,7 @@ fn a_new_socket_with_an_old_number_registers() {
 }
 
 /// While another thread sleeps: either thread may take the packets of the old socket, and of others. For readable
-/// alone: with both, Wine 8's server ends by an assertion of its own (`set_fd_events`), whatever is registered.
+/// alone: with both, the server of Wine 8 fails an assertion (`set_fd_events`), whatever is registered.
 #[test]
 fn a_new_socket_with_an_old_number_registers_beside_a_sleeper() {
     const ROUNDS: usize = 200;

@@ -18,5 +18,5 @@ pub use self::token::Token;
 #[cfg(feature = "os-poll")]
 pub(crate) use self::event::Readiness;
 #[cfg(feature = "os-poll")]
-#[allow(unused_imports)] // Windows has flags of its own
+#[allow(unused_imports)] // Windows has other flags
 pub(crate) use self::poll_words::PollWords;

@@ -103,7 +103,8 @@ mod additions {
         has_try_io!(Sender, Receiver);
     }
 
-    /// Windows' standard library has no such sockets, so they have an address of their own and no conversions to it.
+    /// The standard library has no such sockets on Windows, so this library has its own address type, without
+    /// conversions.
     #[cfg(all(windows, feature = "net"))]
     #[test]
     fn unix_domain_sockets_on_windows() {

@@ -294,7 +294,7 @@ mod net {
         for _change in [group_v6, UdpSocket::leave_multicast_v6] {}
     }
 
-    /// What `try_io` takes.
+    /// The bound of `try_io`'s argument.
     type Operation = fn() -> io::Result<char>;
 
     /// `Read` and `Write`, for the stream and for a reference to it.

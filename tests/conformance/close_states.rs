@@ -72,7 +72,7 @@ fn iocp_difference(name: &str, interest: Interest) -> Option<&'static str> {
     }
 }
 
-/// Each filter of a kqueue's reports the end of its own half, by the kernels' `filt_soread`, `filt_sowrite` and
+/// Each filter of a kqueue reports the end of its half, by the kernels' `filt_soread`, `filt_sowrite` and
 /// `filt_pipewrite`. `knotes::kernels` derives the same from their rules.
 fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
     let cells = match name {

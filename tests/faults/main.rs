@@ -141,7 +141,7 @@ fn every_call_may_fail() {
 fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, Seen) {
     let (log, seen) =
         run(stand, backend, 0, None, 0).unwrap_or_else(|e| panic!("{backend}, without a fault: {e}"));
-    // A system that lacks a call may cause errors of its own.
+    // A system that lacks a call may cause more errors.
     assert!(!stand.name.is_empty() || seen.is_empty(), "{backend}, without a fault: {seen:?}");
     let calls = calls::in_log(&log, 0);
     if stand.name.is_empty() {
@@ -160,7 +160,7 @@ fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, See
         }
         for (before, (index, made)) in such.into_iter().enumerate() {
             let at = At::after(before);
-            // What the system lacks, it lacks from the beginning.
+            // A call that the system lacks fails from the beginning.
             let from = if stand.faults.is_empty() { made.step } else { 0 };
             let counted = calls[..=index].iter().filter(|made| made.step >= from && made.number == number);
             let place = counted.count();

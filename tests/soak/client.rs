@@ -48,7 +48,7 @@ pub struct Client {
     opening: usize,
     /// Whether there are no ports for more, and since when.
     without_ports: Option<Instant>,
-    /// Those at [`Stage::Kept`].
+    /// The connections at [`Stage::Kept`].
     kept: Held,
     alive: Held,
     ended: [u64; ENDS.len()],

@@ -57,7 +57,7 @@ impl Sample {
         Sample { fewest, most, descriptors: open_descriptors(), resident: resident(), heap, pieces }
     }
 
-    /// What [`from_str`](FromStr::from_str) reads.
+    /// The format that [`from_str`](FromStr::from_str) parses.
     pub fn line(&self) -> String {
         let Sample { fewest, most, descriptors, resident, heap, pieces } = self;
         format!("{fewest} {most} {descriptors} {resident} {heap} {pieces}")

@@ -36,7 +36,7 @@ pub fn handle_count() -> usize {
     }
 }
 
-/// This process' entries in the list of all.
+/// The entries of this process in the list of all handles.
 pub fn handles() -> Vec<usize> {
     const EXTENDED_HANDLES: SYSTEM_INFORMATION_CLASS = 64;
     /// In words: how many there are, and one that is reserved.

@@ -47,7 +47,7 @@ const PRETENCES: usize = 30;
 pub struct Tester {
     pub poll: Poll,
     pub events: Events,
-    /// What each source was registered with, by its address.
+    /// The token and the interest of each source, by its address.
     tokens: RefCell<BTreeMap<usize, (Token, Interest)>>,
     /// Tokens that must not come any more, even under chaos.
     gone: RefCell<BTreeSet<Token>>,
@@ -289,7 +289,7 @@ pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = ManuallyDrop::new(unsafe { std::net::TcpListener::from_raw_fd(FIRST_GIVEN) });
     let accept = || patiently(|| listener.accept()).expect("a connection from outside").0;
     let (one, other) = (accept(), accept());
-    // That they have been taken: the next two may come.
+    // The bridge has taken the pair: the next one may follow.
     (&one).write_all(&[0]).expect("write");
     (one, other)
 }

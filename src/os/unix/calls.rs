@@ -19,7 +19,7 @@ pub(crate) use libc::*;
 ))]
 pub(crate) use libc::{fstat64 as fstat, stat64 as stat};
 
-// The libcs that have no vectors; and Miri, whose readv(2) leaks memory of its own when it would block.
+// libcs without vectored calls, and Miri, whose readv(2) leaks memory when it would block.
 #[cfg(any(miri, target_os = "espidf", target_os = "horizon", target_os = "nuttx"))]
 #[allow(unused_imports)] // which ones are used depends on the features
 pub(crate) use self::without_vectors::{readv, writev};
