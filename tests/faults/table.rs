@@ -193,9 +193,9 @@ In every case of this table the following holds, or the run fails:
 - At the end no descriptor is open that was not open at the beginning.
 
 Errors that no kernel returns in the state at hand are left out: `EAGAIN` where the call could continue (an
-edge-triggered kernel would owe an event; a notifier that stays full is readable), `EINTR` of `connect`, after which the attempt
-continues, though strace makes none, and `EINTR` of the `poll` that checks whether a file is always ready, which it is.
-strace makes `close` fail by not making it, so its own descriptor stays open, and no other may.
+edge-triggered kernel would owe an event; a notifier that stays full is readable), `EINTR` of `connect`, after which
+the attempt continues, though strace makes none, and `EINTR` of the `poll` that checks whether a file is always ready,
+which it is. strace makes `close` fail by not making it, so its own descriptor stays open, and no other may.
 
 Some steps make `ppoll`, `epoll_pwait2` or `fstat`, or read and write a notifier, once more or once less, depending on
 the timing of threads. The table has the result of each such call, not their number: a fault for a call that a run

@@ -289,7 +289,7 @@ pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = ManuallyDrop::new(unsafe { std::net::TcpListener::from_raw_fd(FIRST_GIVEN) });
     let accept = || patiently(|| listener.accept()).expect("a connection from outside").0;
     let (one, other) = (accept(), accept());
-    // The bridge has taken the pair: the next one may follow.
+    // Signals to the bridge that both were accepted: the next pair may follow.
     (&one).write_all(&[0]).expect("write");
     (one, other)
 }
