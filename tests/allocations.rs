@@ -13,7 +13,7 @@ use support::*;
 struct Counting;
 
 thread_local! {
-    // A thread's own, so that what other tests do doesn't count.
+    // Per thread, so that other tests don't count.
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -40,7 +40,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How many allocations this thread makes within `what`, once it has been done often enough to have all its memory.
+/// Returns the number of this thread's allocations within `what`, after enough calls to have all its memory.
 fn allocations(mut what: impl FnMut()) -> usize {
     for _ in 0..100 {
         what();
@@ -118,7 +118,7 @@ fn reregister_allocates_nothing() {
     });
 }
 
-/// Nor while another thread sleeps in `poll`, for which the change is noted.
+/// Nor while another thread is blocked in `poll`, which gets the change later.
 #[test]
 #[cfg(not(target_family = "wasm"))] // no threads
 fn reregister_beside_a_sleeper_allocates_nothing() {
@@ -133,7 +133,7 @@ fn reregister_beside_a_sleeper_allocates_nothing() {
             let changer = scope.spawn(|| {
                 let count = allocations(|| {
                     registry.reregister(&mut a, A, READ).unwrap();
-                    // What is noted must not become more and more.
+                    // The pending changes must not grow.
                     let before = polls.load(Ordering::Acquire);
                     while polls.load(Ordering::Acquire) < before + 2 {
                         std::thread::yield_now();
@@ -169,7 +169,7 @@ fn an_echo_allocates_nothing() {
     });
 }
 
-/// A raw descriptor that is looked at again and again.
+/// A raw descriptor that is checked again and again.
 #[cfg(unix)]
 #[test]
 fn a_raw_descriptor_allocates_nothing() {

@@ -1,4 +1,5 @@
-//! Chaos: an unmodified program is shaken, and loses nothing. `tests/model` has random programs for it.
+//! Chaos: an unmodified program gets rare but legal events, and loses nothing. `tests/model` runs random programs
+//! under it.
 
 #[cfg(unix)]
 use std::collections::BTreeSet;
@@ -24,7 +25,7 @@ fn pair() -> (TcpStream, TcpStream) {
     }
 }
 
-/// Moves a megabyte by edges; how often the program had to wait.
+/// Moves a megabyte by edges, and returns the number of waits.
 fn transfer(backend: Backend, seed: u64, is_vectored: bool) -> usize {
     let mut poll = Poll::with_chaos(backend, seed).unwrap();
     let mut events = Events::with_capacity(8);
@@ -120,7 +121,7 @@ fn after_a_short_transfer_an_event_reports_the_rest() {
     }
 }
 
-/// As from a kernel, a vectored operation may move less than there is.
+/// A vectored operation may be short, as with a kernel.
 #[test]
 #[cfg(not(target_family = "wasm"))] // after a write the next may block, though there is room
 fn vectored_operations_are_short_too() {
@@ -149,7 +150,7 @@ fn a_blocked_poll_gets_the_event_of_another_threads_operation() {
             while one.peek(&mut [0]).is_err() {
                 thread::yield_now();
             }
-            // Until all that was held back has come, and nothing was made up.
+            // Until every delayed event has come; no event is invented.
             loop {
                 poll.poll(&mut events, Some(Duration::from_millis(5))).unwrap();
                 if events.is_empty() {
@@ -184,7 +185,7 @@ fn without_a_poll_nothing_pretends() {
     }
 }
 
-/// With room for one event, what is held back leaves the kernel its turn.
+/// With room for one event, delayed events alternate with the kernel's.
 #[test]
 #[cfg(not(target_family = "wasm"))] // a connection there needs polls to be made
 fn with_room_for_one_no_source_starves() {
@@ -198,7 +199,7 @@ fn with_room_for_one_no_source_starves() {
         let (mut quiet, mut peer) = pair();
         poll.registry().register(&mut quiet, Token(99), Interest::READABLE).unwrap();
         let has_come = (0..5000).any(|round| {
-            // Each time some only pretend to block, and the events of these alone would fill the room for ever.
+            // Each time some sources pretend to block, and their events alone would fill the room for ever.
             for (one, _) in &mut pairs {
                 assert_eq!(one.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
             }
@@ -220,7 +221,7 @@ fn is_readable(fd: RawFd) -> bool {
     unsafe { libc::poll(&mut fd, 1, 0) == 1 }
 }
 
-/// What had no room when it was due must show too.
+/// An event that had no room when it was due must show too.
 #[cfg(unix)]
 #[test]
 fn events_without_room_make_the_descriptor_readable_again() {
@@ -252,7 +253,7 @@ fn events_without_room_make_the_descriptor_readable_again() {
     assert!(held > 20, "nothing was held back");
 }
 
-/// What is held back doesn't show on the poll's descriptor: when that is given away, it must.
+/// A delayed event isn't visible on the poll's descriptor. Once the descriptor is taken, it must be.
 #[cfg(unix)]
 #[test]
 fn a_watcher_of_the_descriptor_misses_nothing() {
@@ -390,7 +391,7 @@ mod windows {
                 poster.post(BOTH).unwrap();
                 posts += 1;
                 if posts % 8 == 0 {
-                    // It comes too late for the poll that was under way at its registration, and can be held back.
+                    // It is too late for the poll that was in progress at its registration, and can be delayed.
                     thread::sleep(Duration::from_millis(1));
                     poster.post(BOTH).unwrap();
                 }
@@ -447,7 +448,7 @@ mod windows {
         }
     }
 
-    /// A socket that goes takes no event away from a source with the same token.
+    /// Dropping a socket removes no event of a source with the same token.
     #[test]
     fn sources_that_share_a_token_keep_their_events() {
         const SHARED: Token = Token(7);
@@ -461,7 +462,7 @@ mod windows {
             poll.registry().register(&mut posted, SHARED, Interest::READABLE).unwrap();
             posted.poster().post(Interest::READABLE).unwrap();
             let mut was_reported = false;
-            // If it is held back here, it must not be gone with the socket.
+            // If it is delayed here, it must not go with the socket.
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
             was_reported |= !events.is_empty();
             poll.registry().deregister(&mut socket).unwrap();

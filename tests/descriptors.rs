@@ -1,7 +1,7 @@
-//! Promises 13 and 15 for descriptors: all close-on-exec, none leaked, none needed that isn't there. Linux: it can list
-//! them.
+//! Promises 13 and 15 for descriptors: all are close-on-exec, none is leaked, and running out of them loses nothing.
+//! Linux alone, which can list them.
 //!
-//! What is counted is the process's, so these tests run one at a time, and in a program of their own.
+//! Descriptors are counted by process, so these tests run one at a time, in a separate program.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ fn leaks_nothing(work: impl FnOnce()) {
     assert_eq!(open_now(), before);
 }
 
-/// epoll's mark as a token needs a descriptor more (`src/backend/epoll/mod.rs`).
+/// The token of epoll's notifier needs one descriptor more (`src/backend/epoll/mod.rs`).
 const EPOLLS_MARK: Token = Token(0x6e6f_7469_6679_2121u64 as usize);
 
 fn for_each(mut check: impl FnMut(Backend)) {
@@ -49,7 +49,7 @@ fn for_each(mut check: impl FnMut(Backend)) {
     Backend::available().iter().for_each(|&backend| check(backend));
 }
 
-/// `--cfg mio_unsupported_force_waker_pipe` leaves out what a kernel has for it.
+/// `--cfg mio_unsupported_force_waker_pipe` excludes the kernel's own notifier.
 #[test]
 fn a_waker_is_what_it_was_built_with() {
     for_each(|backend| {
@@ -169,7 +169,7 @@ fn errors_leak_nothing() {
     });
 }
 
-/// Sets how many descriptors the process may have, until it is dropped.
+/// Sets the process's limit of descriptors until it is dropped.
 struct Limit(libc::rlimit);
 
 impl Limit {
@@ -192,7 +192,7 @@ impl Drop for Limit {
     }
 }
 
-/// Takes the numbers that are free below the highest one, so that a limit leaves exactly as many as it says.
+/// Fills the free numbers below the highest one, so that a limit leaves exactly its number.
 fn fill_gaps() -> (Vec<OwnedFd>, usize) {
     let null = std::fs::File::open("/dev/null").unwrap();
     let mut fillers: Vec<OwnedFd> = vec![null.into()];
@@ -255,8 +255,8 @@ fn used_up_descriptors_are_an_error() {
     });
 }
 
-/// What a poll has opened is closed when it and its registries have gone, though its sources live on. A waker keeps it
-/// open for as long as it lives itself.
+/// A poll's descriptors are closed when it and its registries were dropped, though its sources live on. A living
+/// waker keeps them open.
 #[test]
 fn a_source_keeps_nothing_of_a_dropped_poll() {
     for_each(|backend| {
@@ -289,7 +289,7 @@ fn a_source_keeps_nothing_of_a_dropped_poll() {
     });
 }
 
-/// A registration that needs a descriptor and gets none leaves all as it was; wakes go on.
+/// A registration that gets no descriptor changes nothing; wakes still work.
 #[test]
 fn a_registration_that_gets_no_descriptor_changes_nothing() {
     for_each(|backend| {
@@ -459,7 +459,7 @@ fn random_order(backend: Backend, random: &mut Rng, steps: usize) {
     let mut t = Tester::with_capacity(backend, 1 + random.usize(..8));
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     let mut entries: Vec<Entry> = Vec::new();
-    // Of sources that were deregistered before they went, so that they keep nothing alive.
+    // Duplicates of sources that were deregistered before their close, so that they keep no registration alive.
     let mut duplicates: Vec<OwnedFd> = Vec::new();
     let mut next_token = 0;
     let mut token = || {
@@ -501,7 +501,7 @@ fn random_order(backend: Backend, random: &mut Rng, steps: usize) {
                 }
             }
             4 => {
-                // The number lives on as another kind of source.
+                // The number is reused by another kind of source.
                 let index = random.usize(..entries.len());
                 let Entry { mut kind, peer, token: _, is_registered } = entries.swap_remove(index);
                 if is_registered {
@@ -564,7 +564,7 @@ fn random_order(backend: Backend, random: &mut Rng, steps: usize) {
     }
 }
 
-/// Polls until `token` comes; no token of the past may.
+/// Polls until `token` comes; no stale token may.
 fn until(t: &mut Tester, token: Token, entries: &[Entry]) {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {

@@ -1,5 +1,5 @@
-//! What the documents say in figures, lists and names is what the code has: each fact stands here once, and a change of
-//! the code that makes a document false fails.
+//! Checks the figures, lists and names in the documents against the code: a change of the code that makes a document
+//! false fails here.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -29,7 +29,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("bench/README.md", include_str!("../bench/README.md")),
 ];
 
-/// One line, without the marks of comments.
+/// Returns the text as one line, without comment markers.
 fn prose(text: &str) -> String {
     let lines = text.lines().map(|line| line.trim().trim_start_matches('/').trim_start_matches('!').trim());
     lines.collect::<Vec<_>>().join(" ")
@@ -41,7 +41,7 @@ fn says(document: &str, sentence: &str) {
     assert!(prose(text).contains(sentence), "{document} doesn't say: {sentence}");
 }
 
-/// The text in backquotes, outside of blocks of code.
+/// Returns the text in backquotes, outside of code blocks.
 fn quoted(text: &str) -> Vec<&str> {
     let mut quoted = Vec::new();
     let mut in_block = false;
@@ -56,7 +56,7 @@ fn quoted(text: &str) -> Vec<&str> {
     quoted
 }
 
-/// The rows of the table whose head begins with `head`, without the head.
+/// Returns the rows of the table whose head begins with `head`.
 fn rows<'a>(text: &'a str, head: &str) -> Vec<Vec<&'a str>> {
     let lines = text.lines().map(|line| line.trim_start_matches("//!").trim());
     let table = lines.skip_while(|line| !line.starts_with(head)).take_while(|line| line.starts_with('|'));
@@ -105,7 +105,7 @@ fn the_size_of_a_socket() {
     says("bench/README.md", &format!("`TcpStream` is {} B", sizes[0]));
 }
 
-/// Each place that says where an interest exists has the platforms of its `cfg`.
+/// Each document of an interest lists the platforms of its `cfg`.
 #[test]
 fn where_the_interests_exist() {
     let backend = include_str!("../src/backend/interests.rs");
@@ -133,7 +133,7 @@ fn where_the_interests_exist() {
     }
 }
 
-/// `target_os = "linux", target_vendor = "apple"` as prose has it.
+/// Returns `target_os = "linux", target_vendor = "apple"` in words.
 fn listed(selection: &str) -> String {
     let names: Vec<&str> = selection
         .split('"')
@@ -196,7 +196,7 @@ fn the_oldest_rust() {
     says("CONTRIBUTING.md", &format!("The minimum Rust is {version}."));
 }
 
-/// Constants that the documents repeat, and where they stand.
+/// Constants that the documents repeat.
 #[test]
 fn figures_that_are_constants() {
     for (source, begin, end, document, before, after) in [
@@ -281,7 +281,7 @@ fn each_decision_is_in_the_index_with_its_reason() {
     assert!(pages > 20, "most were overlooked: {pages}");
 }
 
-/// What isn't in the repository because a program writes it.
+/// Returns whether a program writes the file, so that the repository lacks it.
 fn is_made(file: &str) -> bool {
     file.starts_with("fuzz/corpus")
 }
@@ -363,7 +363,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn the_links_work_in_the_package() {
     let (_, include) = MANIFEST.split_once("include = [").expect("what is in the package");
     let (include, _) = include.split_once(']').expect("its end");
-    let include: Vec<&str> = include.split('"').skip(1).step_by(2).collect();
+    let include = include.split('"').skip(1).step_by(2);
+    // A slash before the name keeps files of that name in other folders out.
+    let include: Vec<&str> = include.map(|name| name.trim_start_matches('/')).collect();
     let mut followed = 0;
     for (document, text) in DOCUMENTS.iter().filter(|(document, _)| include.contains(document)) {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

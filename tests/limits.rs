@@ -1,4 +1,4 @@
-//! Unix: what happens when descriptors or memory have run out. Each test limits a process of its own.
+//! Unix: running out of descriptors or memory. Each test limits its own process.
 #![cfg(all(target_os = "linux", feature = "net", feature = "os-ext"))]
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("a_name_of_no_backend", a_name_of_no_backend),
 ];
 
-/// Not a test but what the tests run.
+/// The program that the tests run; not a test itself.
 #[test]
 fn scenario() {
     let Ok(wanted) = std::env::var(SCENARIO) else { return };
@@ -42,7 +42,7 @@ fn scenario() {
     let (_, run) = SCENARIOS.iter().find(|(known, _)| *known == name).expect("a scenario");
     fill_gaps();
     run(backend.parse().expect("a backend"));
-    // A leak checker, which looks when the process ends, opens descriptors.
+    // A leak checker opens descriptors at the end of the process.
     limit(libc::RLIMIT_NOFILE, ENOUGH);
 }
 
@@ -74,14 +74,14 @@ fn a_connection_waits_until_there_is_a_descriptor_for_it() {
     on_each_backend("a_queue_that_cannot_be_accepted");
 }
 
-/// What Rust's allocator can't give ends the process: so what has been set up must need none, nor what takes the place
-/// of something that has gone.
+/// A failed allocation in Rust ends the process. So established registrations must not allocate, nor new ones that
+/// replace them.
 #[test]
 fn what_is_set_up_goes_on_without_memory() {
     on_each_backend("no_more_memory");
 }
 
-/// poll(2) refuses a list that is longer than the limit of descriptors, whatever stands in it.
+/// poll(2) refuses a list longer than the limit of descriptors, whatever its entries are.
 #[test]
 fn what_has_gone_does_not_count_against_the_limit() {
     on_each_backend("ready_ones_that_come_and_go");
@@ -119,7 +119,7 @@ fn a_simulated_poll(_: Backend) {
         waker.wake().unwrap();
         assert_eq!(tokens(&mut poll, &mut Events::with_capacity(8)), [Token(0)]);
     }
-    // As soon as there is one, it is its own.
+    // As soon as a descriptor is free, it has its own.
     let before = open_descriptors();
     limit(libc::RLIMIT_NOFILE, before + 1);
     let _ = poll.as_fd();
@@ -147,7 +147,7 @@ fn a_name_of_no_backend(_: Backend) {
     }
     let e = "poll".parse::<Backend>().unwrap_err().to_string();
     assert!(e.contains("epoll, kqueue, event_ports, posix_poll, iocp, wasi, sim"), "{e}");
-    // This process has one thread that runs, and it is this one.
+    // This is the only running thread of the process.
     std::env::set_var("WAKEFUL_BACKEND", "poll");
     let e = Poll::new().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::InvalidInput);
@@ -162,7 +162,7 @@ fn no_descriptors(backend: Backend) {
     let (mut one, mut other) = UnixStream::pair().unwrap();
     let at_first = open_descriptors();
 
-    // So many are left: one lacks all that is made of two.
+    // The number of descriptors left: with one left, nothing that needs two can be made.
     for left in [0, 1] {
         let bare = Poll::with_backend(backend).unwrap();
         let before = open_descriptors();
@@ -254,7 +254,7 @@ fn no_more_memory(backend: Backend) {
         pairs.push((one, other));
     };
     round(&mut poll, &mut events, &mut pairs);
-    // Less than the process has: none is ever added. What the heap still has is taken first.
+    // A limit below the present use, so no memory is added. The heap's spare memory is taken first.
     limit(libc::RLIMIT_AS, 1 << 20);
     let mut hoard = Vec::with_capacity(1 << 16);
     for size in (4..24).rev().map(|bits| 1 << bits) {
@@ -290,7 +290,7 @@ fn ready_ones_that_come_and_go(backend: Backend) {
             let token = Token(round * COUNT + index);
             poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE).unwrap();
         }
-        // They are reported, and then looked at.
+        // They are reported, and then checked again.
         let mut seen = BTreeSet::new();
         while seen.len() < COUNT {
             poll.poll(&mut events, Some(PATIENCE)).unwrap_or_else(|e| panic!("round {round}: {e}"));
@@ -310,7 +310,7 @@ fn ready_ones_that_come_and_go(backend: Backend) {
 
 fn many_once_and_one_now(backend: Backend) {
     const COUNT: usize = 301;
-    // Wherever it stands among those that were there.
+    // At any position among the existing ones.
     for survivor in [0, 1, COUNT / 2, COUNT - 1] {
         limit(libc::RLIMIT_NOFILE, ENOUGH);
         let mut poll = Poll::with_backend(backend).unwrap();
@@ -340,7 +340,7 @@ fn more_than_the_limit(backend: Backend) {
     let mut poll = Poll::with_backend(backend).unwrap();
     let mut events = Events::with_capacity(64);
     let waker = Waker::new(poll.registry(), Token(0)).unwrap();
-    // Raw ones that are ready, too, which are looked at beside the list.
+    // Ready raw descriptors too, which are checked separately from the list.
     let raw = ready_sockets(30);
     for (index, (socket, _)) in raw.iter().enumerate() {
         let fd = socket.as_raw_fd();
@@ -374,8 +374,7 @@ fn more_than_the_limit(backend: Backend) {
 }
 
 fn all_closed_behind_it(backend: Backend) {
-    // A poll that never returns is to fail the test.
-    // SAFETY: no memory is passed.
+    // A poll that never returns must fail the test. SAFETY: no memory is passed.
     unsafe { libc::alarm(20) };
     for closes_all in [false, true] {
         let mut poll = Poll::with_backend(backend).unwrap();
@@ -416,7 +415,7 @@ fn tokens(poll: &mut Poll, events: &mut Events) -> Vec<Token> {
     events.iter().map(|event| event.token()).collect()
 }
 
-/// Sets the limit that counts and leaves the one that bounds it.
+/// Sets the soft limit, and leaves the hard limit.
 fn limit(what: libc::__rlimit_resource_t, limit: usize) {
     let mut both = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: there is room for what is asked.

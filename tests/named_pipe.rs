@@ -1,4 +1,4 @@
-//! Windows' named pipes.
+//! The named pipes of Windows.
 #![cfg(all(windows, feature = "os-ext"))]
 
 use std::ffi::OsStr;
@@ -103,7 +103,7 @@ fn pair(t: &mut Tester, server_interest: Interest, client_interest: Interest) ->
     (server, client)
 }
 
-/// A server, registered, and a client that knows nothing of this library.
+/// A registered server, and a client without this library.
 fn with_a_strangers_client(t: &mut Tester) -> (NamedPipe, File) {
     let name = new_name();
     let mut server = NamedPipe::new(&name).unwrap();
@@ -141,7 +141,7 @@ fn before_registration_everything_would_block() {
     assert_kind(server.connect(), ErrorKind::WouldBlock);
     assert_kind((&server).read(&mut [0; 4]), ErrorKind::WouldBlock);
     assert_kind((&server).write(b"x"), ErrorKind::WouldBlock);
-    // The connect that was asked for is begun now.
+    // The deferred connect starts now.
     let mut t = Tester::new();
     t.register(&mut server, SERVER, BOTH);
     let _client = NamedPipe::open(&name).unwrap();
@@ -203,7 +203,7 @@ fn wrong_use() {
     assert_kind(other.registry().deregister(&mut pipe), ErrorKind::NotFound);
     one.registry().deregister(&mut pipe).unwrap();
     one.registry().register(&mut pipe, SERVER, READ).unwrap();
-    // The kernel has tied it to the port of the first, which is why it isn't free like other sources.
+    // The kernel has tied the pipe to the first port, so it isn't free like other sources.
     drop(one);
     assert_kind(other.registry().deregister(&mut pipe), ErrorKind::NotFound);
     assert_kind(other.registry().reregister(&mut pipe, SERVER, READ), ErrorKind::NotFound);
@@ -264,7 +264,7 @@ fn a_new_client_hears_nothing_of_the_one_before() {
             assert_eq!(t.read_exactly(&client, 5), b"hello");
             t.until(|| (&client).write(&[round; 3])).unwrap();
             assert_eq!(t.read_exactly(&server, 3), [round; 3]);
-            // A write and a read are under way, or bytes are there.
+            // A write and a read are in progress, or bytes have arrived.
             t.until(|| (&server).write(&vec![0; 1 << 20])).unwrap();
             if leaves_bytes {
                 t.until(|| (&client).write(&[77; 10])).unwrap();
@@ -272,10 +272,10 @@ fn a_new_client_hears_nothing_of_the_one_before() {
             }
             server.disconnect().unwrap();
             if round % 2 == 0 {
-                // Before what was under way has come back, or after.
+                // Before or after the operations in progress have ended.
                 t.poll_for(Duration::from_millis(5));
             }
-            // The old client has lost what was left for it, and learns that it is alone.
+            // The old client has lost the unread data, and finds the end.
             let ended = loop {
                 match t.until(|| (&client).read(&mut [0; 1 << 14])) {
                     Ok(n) if n > 0 => continue,
@@ -303,14 +303,14 @@ fn a_client_that_came_and_went_has_connected() {
     }
 }
 
-/// Writes `bytes` to a new pipe, and goes: a client may do so as soon as the pipe exists.
+/// Writes `bytes` to a new pipe, and closes it: a client may do so as soon as the pipe exists.
 fn come_and_go(name: &str, bytes: &[u8]) {
     let mut client = File::options().read(true).write(true).open(name).unwrap();
     client.write_all(bytes).unwrap();
 }
 
-/// Clients that come and go before the server asks for them: each is a connection with its bytes and its end. A server
-/// that makes an instance for each client, as tokio's do, can meet one each time.
+/// Clients that connect and leave before the server's `connect`: each is a connection with its bytes and its end. A
+/// server that creates an instance for each client, as tokio's do, can meet one each time.
 #[test]
 fn clients_that_have_gone_before_connect_end_no_server_loop() {
     let _turn = turn();
@@ -326,7 +326,7 @@ fn clients_that_have_gone_before_connect_end_no_server_loop() {
             assert_eq!(t.read_exactly(&server, bytes.len()), bytes);
             assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
             assert_kind((&server).write(b"question"), ErrorKind::BrokenPipe);
-            // It has been reported, and is no new client.
+            // The client was reported already, and is no new one.
             assert_eq!(server.connect().unwrap_err().raw_os_error(), Some(ERROR_NO_DATA as i32));
             assert!(server.take_error().unwrap().is_none());
             server.disconnect().unwrap();
@@ -372,7 +372,7 @@ fn a_client_that_has_gone_before_connect_is_reported_by_events() {
     }
 }
 
-/// The connect was asked for before there was a `Poll`, and the client has gone when there is one.
+/// The connect was called before the registration, and the client has left when it starts.
 #[test]
 fn a_client_that_has_gone_before_registration_has_connected() {
     let _turn = turn();
@@ -388,8 +388,8 @@ fn a_client_that_has_gone_before_registration_has_connected() {
     assert_eq!(t.until(|| (&server).read(&mut [0; 4])).unwrap(), 0);
 }
 
-/// Clients come, write and go at any moment, between two calls of the server too. The server uses each instance of the
-/// pipe twice.
+/// Clients connect, write and leave at any moment, between two calls of the server too. The server uses each instance
+/// of the pipe twice.
 #[test]
 fn a_server_loop_survives_clients_that_come_and_go() {
     const CLIENTS: usize = 100;
@@ -405,7 +405,7 @@ fn a_server_loop_survives_clients_that_come_and_go() {
             let mut client = loop {
                 match File::options().read(true).write(true).open(&name) {
                     Ok(client) => break client,
-                    // The one before is being served.
+                    // The previous client is being served.
                     Err(_) => thread::yield_now(),
                 }
             };
@@ -450,7 +450,7 @@ fn several_slices_are_one_write_and_one_read() {
         let mut slices = [&mut a[..], &mut b, &mut c, &mut d].map(io::IoSliceMut::new);
         assert_eq!(t.until(|| (&server).read_vectored(&mut slices)).unwrap(), 11);
         assert_eq!((&a, &c, &d[..5]), (b"on", b"etwot", &b"hree\0"[..]));
-        // What has no room stays for the next.
+        // Bytes without room stay for the next read.
         assert_eq!(t.until(|| (&client).write_vectored(&parts)).unwrap(), 11);
         let mut slices = [&mut a[..], &mut c].map(io::IoSliceMut::new);
         assert_eq!(t.until(|| (&server).read_vectored(&mut slices)).unwrap(), 7);
@@ -540,7 +540,7 @@ fn message_pair(t: &mut Tester) -> (NamedPipe, NamedPipe) {
     (server, client)
 }
 
-/// A read of a part of one answers `ERROR_MORE_DATA`.
+/// A read of a part of a message ends with `ERROR_MORE_DATA`.
 #[test]
 fn messages_longer_than_any_buffer_lose_nothing() {
     let _turn = turn();
@@ -576,7 +576,7 @@ fn what_is_written_before_the_drop_arrives() {
     let _turn = turn();
     let mut t = Tester::new();
     let (server, client) = with_a_strangers_client(&mut t);
-    // More than the kernel's buffer: it is under way when its owner goes.
+    // More than the kernel's buffer: it is in progress when its source is dropped.
     (&server).write_all(&[9; 1 << 20]).unwrap();
     drop(server);
     let reader = thread::spawn(move || {
@@ -671,7 +671,7 @@ fn a_simulated_poll_takes_no_pipe() {
         assert_kind(source.register(registry, SERVER, READ), ErrorKind::Unsupported);
         assert_kind(source.reregister(registry, SERVER, READ), ErrorKind::NotFound);
         assert_kind(source.deregister(registry), ErrorKind::NotFound);
-        // Nothing has changed for it.
+        // Nothing has changed for the pipe.
         source.register(Poll::new().unwrap().registry(), SERVER, READ).unwrap();
     }
 }
@@ -691,7 +691,7 @@ fn conversions() {
     t.register(&mut server, SERVER, BOTH);
     let _ = server.connect();
     t.poll.registry().deregister(&mut server).unwrap();
-    // An operation is under way: what is given away is open all the same.
+    // An operation is in progress: the returned handle is open all the same.
     let owned = OwnedHandle::from(server);
     owned.try_clone().unwrap();
     assert!(NamedPipe::open(new_name()).is_err());

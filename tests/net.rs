@@ -1,6 +1,6 @@
-//! Sockets by themselves: options, addresses, errors, conversions. What needs a `Poll` is in the conformance suite.
+//! Sockets without a `Poll`: options, addresses, errors, conversions. The conformance suite has the tests with one.
 #![cfg(feature = "net")]
-// WASI's first preview makes no sockets.
+// WASI's first preview can't create sockets.
 #![cfg(not(all(target_os = "wasi", not(target_env = "p2"))))]
 
 use std::io::{self, ErrorKind, IoSlice, IoSliceMut, Read, Write};

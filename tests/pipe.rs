@@ -1,4 +1,4 @@
-//! Pipes by themselves. What needs a `Poll` is in the conformance suite.
+//! Pipes without a `Poll`. The conformance suite has the tests with one.
 #![cfg(all(unix, feature = "os-ext"))]
 
 use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};

@@ -1,7 +1,7 @@
 //! The pipes of a child process.
 //!
-//! In a process of its own: from fork to exec a child has all descriptors open, and in other tests a pipe would break
-//! later than they expect.
+//! In its own process: from fork to exec a child has all descriptors open, so that other tests would see the end of a
+//! pipe too late.
 #![cfg(all(unix, feature = "os-ext"))]
 
 use std::io::{ErrorKind, Read, Write};

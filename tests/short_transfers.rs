@@ -1,6 +1,6 @@
-//! A read or write of fewer bytes than asked for arms the source as `WouldBlock` does: the next change gives an event.
-//! epoll(7) has it so (question 9), and tokio relies on it. It doesn't say that nothing waits: a kernel also ends a read
-//! at the boundaries below, and the end may have come with the data (`conformance/short_reads.rs`).
+//! A short read or write re-arms the source as `WouldBlock` does: the next change causes an event. epoll(7) documents
+//! it (question 9), and tokio relies on it. It does not mean that the source is drained: a kernel also ends a read at
+//! the boundaries below, and the end may have arrived with the data (`conformance/short_reads.rs`).
 #![cfg(all(unix, feature = "net", feature = "os-ext"))]
 
 use std::io::{ErrorKind, IoSlice, Read, Write};
@@ -54,7 +54,7 @@ fn room_after_a_short_write(backend: Backend, mut writer: impl Source + Write, m
     }
 }
 
-/// The reader has gone while nothing was to be written: the event comes though no write has failed since.
+/// The reader closes while there is nothing to write: the event comes although no write has failed.
 #[test]
 fn the_end_after_a_short_write_gives_an_event() {
     for &backend in Backend::available() {
@@ -76,7 +76,7 @@ fn the_end_after_a_short_write(backend: Backend, mut writer: impl Source + Write
     assert_eq!(writer.write(&much).unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
-/// A read of TCP ends at the place of an out-of-band byte, and Linux doesn't report what is behind.
+/// A TCP read ends at the position of an out-of-band byte, and Linux doesn't report the data behind it.
 #[test]
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn reading_until_it_would_block_passes_an_out_of_band_byte() {
@@ -93,7 +93,7 @@ fn reading_until_it_would_block_passes_an_out_of_band_byte() {
     }
 }
 
-/// A read of a Unix stream ends behind a byte that brings descriptors, taken or not.
+/// A read of a Unix stream ends behind a byte that carries descriptors, whether they are received or not.
 #[test]
 fn reading_until_it_would_block_passes_a_descriptor() {
     for &backend in Backend::available() {
@@ -125,7 +125,7 @@ fn send_with_descriptor(to: &UnixStream, bytes: &[u8]) {
     assert_eq!(sent, bytes.len() as isize, "{}", std::io::Error::last_os_error());
 }
 
-/// Each piece is a short read, though more waits.
+/// Each piece is a short read, although more data waits.
 fn reads_each_piece(backend: Backend, mut source: impl Source + Read, pieces: &[&[u8]]) {
     let mut poll = Poll::with_backend(backend).unwrap();
     poll.registry().register(&mut source, Token(1), Interest::READABLE).unwrap();
@@ -148,7 +148,7 @@ fn reads_each_piece(backend: Backend, mut source: impl Source + Read, pieces: &[
     assert!(received.iter().all(|piece| piece.len() < 64) && received.len() > 1, "{backend}: {received:?}");
 }
 
-/// Whether there is one before long: one that is missing stays away for ever.
+/// Returns whether an event comes soon: a missing one would never come.
 fn has_event(poll: &mut Poll) -> bool {
     let mut events = Events::with_capacity(8);
     poll.poll(&mut events, Some(Duration::from_secs(5))).unwrap();

@@ -1,6 +1,7 @@
-//! The simulation itself: the same seed is the same run, time moves only in `poll`, and faults are what they say.
+//! The simulation itself: the same seed gives the same run, time advances only in `poll`, and faults do what they
+//! document.
 //!
-//! It keeps the contract too. Random programs show it at large (`cargo xtask model sim`), and each promise has a test:
+//! It keeps the contract too. Random programs test all of it (`cargo xtask model sim`), and each promise has a test:
 //!
 //! | promise | test |
 //! |---|---|
@@ -31,7 +32,7 @@ use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// How many seeds are tried: Miri takes a thousand times as long for each.
+/// The number of seeds: Miri takes a thousand times as long for each.
 const fn worlds(usual: u64) -> u64 {
     if cfg!(miri) {
         usual / 100 + 1
@@ -42,7 +43,7 @@ const fn worlds(usual: u64) -> u64 {
 
 const ROUNDS: u64 = if cfg!(miri) { 5 } else { 100 };
 
-/// A little of everything; what happened, in words.
+/// Does a little of everything, and returns a log of it.
 fn run(seed: u64) -> String {
     let sim = Sim::new(seed);
     let mut poll = sim.poll();
@@ -78,7 +79,7 @@ fn the_same_seed_is_the_same_run() {
     assert_ne!(run(1), run(2));
 }
 
-/// FNV-1a of what happens with one seed: the same on every platform, and in every version that keeps it.
+/// FNV-1a of the log of one seed: the same on every platform, and in every version that doesn't change it.
 #[test]
 #[cfg_attr(miri, ignore = "a hundred rounds take it minutes")]
 fn a_seed_is_the_same_run_everywhere() {
@@ -107,7 +108,7 @@ fn time_moves_in_poll_alone_and_costs_nothing() {
     assert!(real.elapsed() < Duration::from_secs(60));
 }
 
-/// Also one that no clock can show: then there is no end to wait for.
+/// Also a timeout beyond the clock's range, which has no end.
 #[test]
 fn any_timeout_is_legal() {
     for timeout in [Duration::MAX, Duration::MAX / 2, Duration::from_secs(1 << 40)] {
@@ -233,7 +234,7 @@ fn worlds_and_kernels_do_not_mix() {
     assert_eq!(Poll::with_backend(Backend::Sim).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
-/// What `call` answers. If it hangs this fails.
+/// Returns the result of `call`, or fails if it hangs.
 #[cfg(not(target_family = "wasm"))]
 fn in_time<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {
     let (answer, answered) = std::sync::mpsc::channel();
@@ -258,7 +259,7 @@ fn in_many_worlds(check: impl Fn(&Sim, &mut Poll)) {
     }
 }
 
-/// Polls until `is_done`, at most an hour of the world's.
+/// Polls until `is_done`, for an hour of simulated time at most.
 fn poll_until(poll: &mut Poll, capacity: usize, mut is_done: impl FnMut(&Events) -> bool) {
     let mut events = Events::with_capacity(capacity);
     for _ in 0..3600 {
@@ -273,7 +274,7 @@ fn poll_until(poll: &mut Poll, capacity: usize, mut is_done: impl FnMut(&Events)
     panic!("it never comes");
 }
 
-/// Reads until the source would block; how much.
+/// Reads until the source would block, and returns the number of bytes.
 fn drain(mut from: impl Read) -> usize {
     let (mut sum, mut buf) = (0, [0; 100]);
     loop {

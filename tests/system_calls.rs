@@ -1,7 +1,8 @@
-//! Linux: how many system calls things cost, as strace sees them; and what happens when one is refused.
+//! Linux: the number of system calls of each operation, as strace sees them; and the fallback for a call that is
+//! refused.
 //!
-//! Each test runs one scenario of this program again under strace, and counts between two marks. Where strace doesn't
-//! work each is a skip with a name.
+//! Each test runs a scenario of this program again under strace, and counts the calls between two marks. Where strace
+//! doesn't work, each is a named skip.
 #![cfg(target_os = "linux")]
 
 use std::ffi::CString;
@@ -38,7 +39,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("no_descriptors", no_descriptors),
 ];
 
-/// Not a test but what the tests run under strace.
+/// The program that the tests run under strace; not a test itself.
 #[test]
 fn scenario() {
     let Ok(wanted) = std::env::var(SCENARIO) else { return };
@@ -52,21 +53,21 @@ fn without_strace_each_test_is_skipped_by_name() {
     strace::each_test_is_skipped_by_name("without_strace_each_test_is_skipped_by_name", &["scenario"]);
 }
 
-/// A system call that does nothing, and is seen in the log.
+/// A system call without an effect, which marks the log.
 fn mark() {
     let path = CString::new("/wakeful-mark").unwrap();
     // SAFETY: `path` is a C string.
     unsafe { libc::syscall(libc::SYS_faccessat, libc::AT_FDCWD, path.as_ptr(), 0, 0) };
 }
 
-/// The calls between the marks, of the thread that set them: the one that started it may still be at that.
+/// Returns the calls between the marks of the thread that set them: its parent may still be starting it.
 #[track_caller]
 fn trace(scenario: &str, backend: Backend, extra: &[&str]) -> Vec<String> {
     let (marker, calls) = trace_all(scenario, backend, extra);
     calls.into_iter().filter(|(thread, _)| *thread == marker).map(|(_, call)| call).collect()
 }
 
-/// What strace writes in a call's place while another thread's call is written.
+/// strace's text for a call that another thread's call interrupts.
 const UNFINISHED: &str = " <unfinished ...>";
 
 /// The calls between the marks, each with its thread, and the thread that set the marks.
@@ -149,7 +150,7 @@ fn busy_poller(backend: Backend) {
             last.wake().unwrap();
         });
         while !t.poll_for(PATIENCE).iter().any(|event| event.token() == A) {
-            // Busy with what the wakes are about.
+            // Busy between the wakes.
             (0..10_000).for_each(|_| std::hint::spin_loop());
         }
     });
@@ -333,8 +334,8 @@ fn whole_timeouts(backend: Backend) {
     mark();
 }
 
-/// Each is asked for as so much less as the kernel may add, and so isn't a whole number of milliseconds. What doesn't
-/// sleep has the cheaper call.
+/// Each sleep is shortened by the kernel's slack, and so isn't a whole number of milliseconds. Calls that don't sleep
+/// use the cheaper call.
 #[test]
 fn timeouts_of_whole_milliseconds_are_shortened_and_make_one_call() {
     needs_strace!();
@@ -351,7 +352,7 @@ fn timeouts_of_whole_milliseconds_are_shortened_and_make_one_call() {
     }
 }
 
-/// An older kernel, and a sandbox that knows less than its kernel.
+/// An older kernel, and a sandbox without the newer call.
 #[test]
 fn without_epoll_pwait2_timeouts_are_not_early_and_it_is_tried_once() {
     needs_strace!();
@@ -378,7 +379,7 @@ fn woken_for_nothing(backend: Backend) {
     mark();
 }
 
-/// A clock would have to say how late is too late; the kernel's timeouts just get shorter.
+/// This checks that the kernel's timeouts get shorter, since a clock would need a limit for lateness.
 #[test]
 fn a_sleep_that_ends_early_goes_on_for_the_rest_of_its_timeout() {
     needs_strace!();
@@ -409,7 +410,7 @@ fn interrupted(backend: Backend) {
 #[test]
 fn an_interrupted_poll_keeps_the_wake() {
     needs_strace!();
-    // Which of them there is differs by architecture.
+    // Architectures differ in which of them they have.
     for (backend, calls) in
         [(Backend::Epoll, "?epoll_wait,?epoll_pwait"), (Backend::PosixPoll, "?ppoll,?ppoll_time64")]
     {
@@ -470,8 +471,8 @@ fn what_has_hung_up_does_not_spin() {
     });
 }
 
-/// All that a notifier is for: a wake and a registration end another thread's sleep, a wake before a poll is kept,
-/// and thousands of unread wakes fill nothing.
+/// Every use of a notifier: a wake and a registration end another thread's sleep, a wake before a poll is kept, and
+/// thousands of unread wakes fill nothing.
 fn notified(backend: Backend) {
     mark();
     let mut t = Tester::new(backend);
@@ -507,7 +508,7 @@ fn notified(backend: Backend) {
     mark();
 }
 
-/// Which notifier it is shows at run time: a sandbox may hide what the kernel has.
+/// The notifier is chosen at run time: a sandbox may hide what the kernel has.
 #[test]
 fn without_an_eventfd_a_pipe_notifies_and_without_both_a_socket() {
     needs_strace!();

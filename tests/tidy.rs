@@ -1,4 +1,5 @@
-//! The form of the code: the floors of the house and what is never done in it (`ARCHITECTURE.md`).
+//! The form of the code and of the prose: the floors of the modules, the rules of the code, and the words of the
+//! house voice (`ARCHITECTURE.md`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -265,7 +266,7 @@ fn a_floor_of_backend_imports_only_lower_ones() {
         let from = inside.split('/').next().unwrap();
         assert!(floor(from).is_some(), "src/backend/{from} has no floor");
         for path in imports(source).iter().filter(|path| path[0] == "backend") {
-            // What else is named of `backend` is in its mod.rs.
+            // Everything else of `backend` is in its mod.rs.
             let to = match path.get(1).map(String::as_str) {
                 None | Some("*") => continue,
                 Some(to) if floor(to).is_some() => to,
@@ -348,7 +349,7 @@ fn readiness_knows_no_system() {
     assert_none("readiness names an operating system", found);
 }
 
-/// What `backend/` selects by system: the backends, what is decided for one, and interests.
+/// The files in which `backend/` selects by system: the backends, their logic, and the interests.
 const LISTS: [&str; 3] = ["backend/mod.rs", "backend/logic/mod.rs", "backend/interests.rs"];
 
 #[test]
@@ -461,7 +462,7 @@ fn files_are_short_enough_to_read() {
     assert_none("too much", found);
 }
 
-/// What the house voice doesn't use: a subject without a name, and a passive without an agent.
+/// Words that the house voice doesn't use: subjects without a name, and passives without an agent.
 const BANNED: &[&str] = &[
     "anybody",
     "anyone",
@@ -515,7 +516,7 @@ fn banned(text: &str) -> Vec<(usize, &'static str)> {
 fn prose() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "examples", "xtask", "compat", "bench", "docs"] {
+    for folder in ["src", "tests", "examples", "xtask", "compat", "bench", "fuzz", "docs"] {
         collect(&root.join(folder), &mut files);
     }
     for entry in fs::read_dir(root).unwrap() {

@@ -1,4 +1,5 @@
-//! Unix-domain sockets by themselves, and the descriptors of all. What needs a `Poll` is in the conformance suite.
+//! Unix-domain sockets without a `Poll`, and the descriptors of all sockets. The conformance suite has the tests with
+//! a `Poll`.
 #![cfg(all(unix, feature = "net"))]
 
 use std::fs;
@@ -210,7 +211,7 @@ mod linux {
         assert_invalid(UnixStream::connect_addr(&unnamed));
     }
 
-    /// The kernel takes a path without a final zero, which leaves no room for one.
+    /// The kernel accepts a path that leaves no room for a final zero.
     #[test]
     fn a_peer_whose_path_is_as_long_as_can_be() {
         let dir = TempPath::new();

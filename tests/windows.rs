@@ -1,4 +1,4 @@
-//! What only Windows can get wrong, and what only Windows has. Each hazard is one that other libraries fell into:
+//! Windows alone: its hazards and its sources. Each hazard is a bug that other libraries have had:
 //!
 //! | hazard | test |
 //! |---|---|
@@ -89,7 +89,7 @@ impl Tester {
     }
 }
 
-/// Polls that are under way when their `Poll` goes.
+/// Kernel polls in progress when their `Poll` is dropped.
 #[test]
 fn a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing() {
     let _turn = turn();
@@ -112,7 +112,7 @@ fn a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing() {
     let before = handle_count();
     round(1000, true);
     round(1000, false);
-    // Raw sockets keep nothing alive: here the poll itself goes with a thousand polls under way.
+    // Raw sockets keep nothing alive: the `Poll` is dropped with a thousand kernel polls in progress.
     let sockets: Vec<_> = (0..1000).map(|_| UdpSocket::bind(localhost()).unwrap()).collect();
     let poll = Poll::new().unwrap();
     for (number, socket) in sockets.iter().enumerate() {
@@ -144,7 +144,7 @@ fn a_raw_socket_that_was_read_and_has_more_is_reported() {
     });
     for _ in 0..50 {
         (&peer).write_all(b"x").unwrap();
-        // Without a timeout: a poll that has one looks around before it sleeps.
+        // Without a timeout: a poll with one checks again before it sleeps.
         t.poll.poll(&mut t.events, None).unwrap();
         while (&socket).read(&mut [0; 4]).is_ok() {}
     }
@@ -152,7 +152,7 @@ fn a_raw_socket_that_was_read_and_has_more_is_reported() {
     assert!(!rescuer.join().unwrap(), "it slept on");
 }
 
-/// One socket that can't be polled any more is its own affair.
+/// A socket that can't be polled any more doesn't affect the others.
 #[test]
 fn a_socket_closed_behind_our_back_harms_no_other() {
     let _turn = turn();
@@ -181,7 +181,7 @@ fn a_socket_closed_behind_our_back_harms_no_other() {
     }
 }
 
-/// What makes the kernel's answer doubtful while its poll is pending: a change, or an operation that has blocked.
+/// The causes of a second check while the kernel's poll is pending: a change, or an operation that has blocked.
 #[derive(Clone, Copy, Debug)]
 enum Doubt {
     Reregistered,
@@ -203,7 +203,7 @@ fn an_error_is_reported_though_the_state_is_doubtful() {
         assert!(t.poll_for(Duration::ZERO).is_empty());
         let blocked = || Err::<(), _>(io::Error::from(ErrorKind::WouldBlock));
         if matches!(doubt, Doubt::Blocked) {
-            // Before the datagram, which is no reason to doubt what comes after it.
+            // Before the datagram, so it causes no second check of later reports.
             assert_eq!(socket.recv(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
         }
         socket.send(b"question").unwrap();
@@ -217,7 +217,7 @@ fn an_error_is_reported_though_the_state_is_doubtful() {
         }
         let event = t.expect(A);
         assert!(event.is_readable(), "{doubt:?}: {event:?}");
-        // Windows answers the next receiver; under Wine the error is the socket's own.
+        // Windows reports it to the next receive; Wine as the socket's error.
         let error = match socket.recv(&mut [0; 4]) {
             Err(e) if e.kind() == ErrorKind::WouldBlock => socket.take_error().unwrap().expect("an error"),
             result => result.unwrap_err(),
@@ -230,7 +230,7 @@ fn an_error_is_reported_though_the_state_is_doubtful() {
     }
 }
 
-/// What a raw socket's number can stand for when it was closed without deregistration.
+/// The states in which a raw socket can be closed without deregistration.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     /// Nothing was reported.
@@ -243,7 +243,7 @@ enum Before {
     Reset,
 }
 
-/// A raw socket was closed without `deregister`, and its number is another's now: that one can be registered at once.
+/// A raw socket was closed without `deregister`, and another has its number: that one can be registered at once.
 #[test]
 fn a_new_socket_with_an_old_number_registers() {
     const ROUNDS: usize = 50;
@@ -264,7 +264,7 @@ fn a_new_socket_with_an_old_number_registers() {
             let token = Token(round);
             let registered = registry.register(&mut SourceSocket(&raw), token, READ);
             registered.unwrap_or_else(|e| panic!("{before:?}, round {round}: {e}"));
-            // It is open: the second is refused, and costs nothing of the first.
+            // The socket is open: the second registration is refused, and doesn't affect the first.
             let again = registry.register(&mut SourceSocket(&raw), A, READ);
             assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists, "{before:?}, round {round}");
             match before {
@@ -290,13 +290,13 @@ fn a_new_socket_with_an_old_number_registers() {
                 drop(socket);
             }
         }
-        // Else nothing was tried.
+        // Otherwise nothing was tested.
         assert!(reused > ROUNDS / 2, "{before:?}: only {reused} numbers came again");
     }
 }
 
 /// While another thread sleeps: either thread may take the packets of the old socket, and of others. For readable
-/// alone: with both, Wine 8's server ends by an assertion of its own (`set_fd_events`), whatever is registered.
+/// alone: with both, the server of Wine 8 fails an assertion (`set_fd_events`), whatever is registered.
 #[test]
 fn a_new_socket_with_an_old_number_registers_beside_a_sleeper() {
     const ROUNDS: usize = 200;
@@ -338,7 +338,7 @@ fn a_new_socket_with_an_old_number_registers_beside_a_sleeper() {
     });
 }
 
-/// Registrations that change while their polls are under way, in all threads.
+/// Registrations that change while their kernel polls are in progress, in all threads.
 #[test]
 fn changes_under_way_deliver_no_stale_token() {
     let _turn = turn();
@@ -377,7 +377,7 @@ fn changes_under_way_deliver_no_stale_token() {
     assert!(t.poll_for(Duration::from_millis(20)).is_empty());
 }
 
-/// Two of our polls on one connection, each through a handle of its own.
+/// Two `Poll`s on one connection, each through its own handle.
 #[test]
 fn two_polls_of_one_connection_both_hear() {
     let _turn = turn();
@@ -451,7 +451,7 @@ fn operations_that_fail_while_pending_come_back_once() {
         let client = std::fs::File::options().read(true).write(true).open(&name).unwrap();
         t.expect(A);
         server.connect().unwrap();
-        // More than fits, and a read for what never comes: both are pending when the client goes.
+        // A write without room and a read without data: both are pending when the client closes.
         assert_eq!(server.write(&vec![0; 1 << 20]).unwrap(), 1 << 20);
         assert_eq!(server.read(&mut [0; 4]).unwrap_err().kind(), ErrorKind::WouldBlock);
         drop(client);
@@ -478,7 +478,7 @@ fn operations_that_fail_while_pending_come_back_once() {
 #[test]
 fn no_handle_is_inheritable() {
     let _turn = turn();
-    // All that a poll opens for itself, and for its sources.
+    // Every handle that a `Poll` opens for itself and its sources.
     let before = handles();
     let t = Tester::new();
     let mut sockets: Vec<_> = (0..40).map(|_| UdpSocket::bind(localhost()).unwrap()).collect();
@@ -531,7 +531,7 @@ fn a_raw_socket_loses_no_event() {
     assert_eq!(again.unwrap_err().kind(), ErrorKind::NotFound);
     let nonsense: RawSocket = 0x7770;
     let refused = t.poll.registry().register(&mut SourceSocket(&nonsense), A, READ);
-    // Wine says that it is no handle at all.
+    // Wine reports an invalid handle.
     let refused = refused.unwrap_err().raw_os_error().map(|code| code as u32);
     assert!(matches!(refused, Some(NOT_A_SOCKET | ERROR_INVALID_HANDLE)), "{refused:?}");
 }
@@ -612,7 +612,7 @@ fn a_users_own_event() {
     let again = t.poll.registry().register(&mut source, A, READ);
     assert_eq!(again.unwrap_err().kind(), ErrorKind::AlreadyExists);
 
-    // Before the poll, merged, and without what is of no interest.
+    // Posts before the poll merge, without readiness outside of the interest.
     poster.post(BOTH).unwrap();
     poster.post(READ).unwrap();
     let events = t.poll_for(Duration::ZERO);
@@ -620,14 +620,14 @@ fn a_users_own_event() {
     poster.post(Interest::WRITABLE).unwrap();
     assert!(t.poll_for(Duration::from_millis(5)).is_empty());
 
-    // To a sleeper, each time.
+    // A post to a sleeper, repeatedly.
     for _ in 0..100 {
         let poster = poster.clone();
         let thread = thread::spawn(move || poster.post(READ).unwrap());
         t.expect(A);
         thread.join().unwrap();
     }
-    // Pending, and then not any more.
+    // A pending post is discarded by a change of the registration.
     poster.post(READ).unwrap();
     t.poll.registry().reregister(&mut source, B, BOTH).unwrap();
     assert!(t.poll_for(Duration::ZERO).is_empty());
@@ -640,7 +640,7 @@ fn a_users_own_event() {
     assert!(t.poll_for(Duration::ZERO).is_empty());
     assert_eq!(poster.post(READ).unwrap_err().kind(), ErrorKind::NotFound);
 
-    // More than there is room for: each gets its turn.
+    // More sources than room: each gets its turn.
     let mut sources: Vec<_> = (0..200).map(|_| UserSource::new()).collect();
     for (number, source) in sources.iter_mut().enumerate() {
         t.poll.registry().register(source, Token(number), READ).unwrap();

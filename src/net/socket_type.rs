@@ -1,4 +1,4 @@
-//! What all sockets have in common: their type, the conversions, `local_addr` and `take_error`.
+//! The common part of all sockets: their type, the conversions, `local_addr` and `take_error`.
 //!
 //! Invariant: a socket type is an `IoSource` around the standard library's type and nothing else, so that a
 //! conversion is free.

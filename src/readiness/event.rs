@@ -102,22 +102,23 @@ impl Event {
         self.readiness.intersects(Readiness::WRITE_CLOSED)
     }
 
-    /// Returns whether priority data waits, such as TCP's out-of-band byte. Linux, Android, Apple, DragonFly BSD and
-    /// OpenBSD, which have `Interest::PRIORITY`; elsewhere `false`.
+    /// Returns whether priority data waits, such as TCP's out-of-band byte. Available on Linux, Android, Apple,
+    /// DragonFly BSD and OpenBSD, which have `Interest::PRIORITY`; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_priority(&self) -> bool {
         self.readiness.intersects(Readiness::PRIORITY)
     }
 
-    /// Returns whether asynchronous file I/O has completed. Apple, DragonFly BSD and FreeBSD; elsewhere `false`.
+    /// Returns whether asynchronous file I/O has completed. Available on Apple, DragonFly BSD and FreeBSD; elsewhere
+    /// `false`.
     #[inline]
     #[must_use]
     pub fn is_aio(&self) -> bool {
         self.readiness.intersects(Readiness::AIO)
     }
 
-    /// Returns whether a list of asynchronous file I/O has completed. FreeBSD; elsewhere `false`.
+    /// Returns whether a list of asynchronous file I/O has completed. Available on FreeBSD; elsewhere `false`.
     #[inline]
     #[must_use]
     pub fn is_lio(&self) -> bool {

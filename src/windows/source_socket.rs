@@ -27,8 +27,8 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Errors
 ///
-/// Those of [`Registry::register`]: `AlreadyExists` for an open socket that is registered, `NotFound` for a socket
-/// that isn't, `WSAENOTSOCK` for a number that is no socket.
+/// The errors of [`Registry::register`]: `AlreadyExists` for an open socket that is registered, `NotFound` for a
+/// socket that isn't, `WSAENOTSOCK` for a number that is no socket.
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! The public surface: mio's, and what goes beyond it.
+//! The public surface: mio's, and the additions to it.
 #![cfg(feature = "os-poll")]
 #![allow(clippy::type_complexity)] // whole signatures, as they are
 
@@ -6,7 +6,7 @@ use wakeful as subject;
 
 mod surface;
 
-/// What mio doesn't have.
+/// The additions to mio.
 mod additions {
     use std::hash::Hash;
     use std::io;
@@ -103,7 +103,8 @@ mod additions {
         has_try_io!(Sender, Receiver);
     }
 
-    /// Windows' standard library has no such sockets, so they have an address of their own and no conversions to it.
+    /// The standard library has no such sockets on Windows, so this library has its own address type, without
+    /// conversions.
     #[cfg(all(windows, feature = "net"))]
     #[test]
     fn unix_domain_sockets_on_windows() {

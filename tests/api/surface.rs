@@ -1,7 +1,7 @@
 //! The public surface of mio 1.2.4: every path, signature and trait that a program may rely on.
 //!
-//! Compiled for `wakeful` and for `compat/mio`; it compiles for mio itself too, which is how the list was checked.
-//! Nearly all of it is checked by compiling: a signature is one if it can be made a function pointer of that type.
+//! It compiles for `wakeful`, for `compat/mio`, and for mio itself, by which the list was checked. Nearly all of it
+//! is checked by the compiler: a function has a signature if it coerces to a function pointer of that type.
 #![allow(clippy::type_complexity)] // whole signatures, as they are
 
 use std::fmt::Debug;
@@ -15,7 +15,7 @@ use crate::subject;
 use subject::event::{self, Event, Source};
 use subject::{Events, Interest, Poll, Registry, Token, Waker};
 
-/// What every public type is.
+/// The traits of every public type.
 fn is_plain<T: Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
 
 #[allow(dead_code)] // without `net` and `os-ext` there is none
@@ -86,7 +86,7 @@ fn events() {
     fn is_iter<'a, T: Iterator<Item = &'a Event> + Clone + Debug>() {}
     is_iter::<event::Iter<'_>>();
 
-    // The capacity is the one that was asked for, not what the allocator made of it.
+    // The capacity is the argument, not the allocator's.
     for capacity in [0, 1, 3, 1000] {
         assert_eq!(Events::with_capacity(capacity).capacity(), capacity);
     }
@@ -173,7 +173,7 @@ fn descriptor_of_the_poll() {
     is_both::<Registry>();
 }
 
-/// What everything with a descriptor of its own is.
+/// The traits of every type with a descriptor.
 #[cfg(unix)]
 #[allow(dead_code)] // without `net` and `os-ext` there is none
 fn is_descriptor<T>()
@@ -187,7 +187,7 @@ where
 {
 }
 
-/// What everything with a socket of its own is.
+/// The traits of every type with a socket.
 #[cfg(windows)]
 #[allow(dead_code)] // without `net` there is none
 fn is_descriptor<T>()
@@ -201,7 +201,7 @@ where
 {
 }
 
-/// What all sockets are.
+/// The traits of all sockets.
 #[cfg(feature = "net")]
 fn is_socket<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Into<Std>, Std>() {
     is_source::<T>();
@@ -294,7 +294,7 @@ mod net {
         for _change in [group_v6, UdpSocket::leave_multicast_v6] {}
     }
 
-    /// What `try_io` takes.
+    /// The bound of `try_io`'s argument.
     type Operation = fn() -> io::Result<char>;
 
     /// `Read` and `Write`, for the stream and for a reference to it.

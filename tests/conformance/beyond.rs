@@ -1,5 +1,5 @@
-//! With `WAKEFUL_CHAOS` the suite asks for no more than the contract: these tests rely on more, and are left out. All
-//! others hold with any seed. What chaos does, without a lost event or byte, is in `tests/chaos.rs` and `tests/model`.
+//! The tests that rely on more than the contract, which are left out with `WAKEFUL_CHAOS`. All others hold with any
+//! seed. Chaos itself is tested in `tests/chaos.rs` and `tests/model`.
 
 use crate::support;
 
@@ -11,7 +11,7 @@ const AT_ONCE: &str = "an event is there at once; it may come later, and others 
 
 struct Beyond {
     file: &'static str,
-    /// What the tests rely on.
+    /// Why these tests rely on more.
     reason: &'static str,
     tests: &'static [&'static str],
 }
@@ -131,7 +131,7 @@ fn find(test: &str) -> Option<&'static Beyond> {
 fn each_that_is_listed_exists() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
     for beyond in BEYOND {
-        // The suite may run where its sources aren't.
+        // The suite may run without its sources.
         let Ok(source) = std::fs::read_to_string(format!("{folder}/{}.rs", beyond.file)) else { continue };
         for test in beyond.tests {
             assert!(source.contains(&format!("fn {test}(backend: Backend)")), "{}: {test}", beyond.file);

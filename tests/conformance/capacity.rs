@@ -1,4 +1,4 @@
-//! Promise 8: at most `capacity` events a call, the others in the next calls, and none starves.
+//! Promise 8: at most `capacity` events a call, the others in later calls, and no source starves.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn no_room_is_invalid_input(backend: Backend) {
     waker.wake().unwrap();
     assert_kind(t.poll.poll(&mut t.events, None), ErrorKind::InvalidInput);
     assert_kind(t.poll.poll_until(&mut t.events, Instant::now()), ErrorKind::InvalidInput);
-    // Nothing was lost by it.
+    // The failed call has lost nothing.
     t.events = Events::with_capacity(1);
     t.expect(&[want(WAKE, READ)]);
 }
@@ -137,7 +137,7 @@ fn wakers_and_busy_sources_are_served_in_turn(backend: Backend) {
                 }
             }
         }
-        // Half of the calls may go to either kind.
+        // Each kind may get half of the calls.
         assert!(
             served.iter().all(|&count| count >= 10),
             "{sources} sources, then {} wakers, capacity {capacity}, {rounds} polls: {served:?}",

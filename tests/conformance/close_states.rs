@@ -1,6 +1,6 @@
 //! Promise 7: the flags of closed halves and errors on each backend. The table is in `PLATFORMS.md`.
 //!
-//! A test shows every row that isn't as expected; `cargo test close_states -- --nocapture` shows all.
+//! A failure prints every row that isn't as expected; `cargo test close_states -- --nocapture` prints all.
 
 use std::any::Any;
 use std::io::ErrorKind;
@@ -50,7 +50,7 @@ fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<
     if backend == Backend::Iocp {
         return iocp_difference(name, interest);
     }
-    // posix_poll keeps what was asked for, and can say an error in each direction that was, and in no other.
+    // posix_poll knows the interest, and reports an error in its directions only.
     match (backend, name) {
         (Backend::PosixPoll, "pipe, full, reader has gone") => Some("WEw"),
         (Backend::PosixPoll, "UDP, datagram refused") if interest == READ => Some("RE"),
@@ -72,18 +72,18 @@ fn iocp_difference(name: &str, interest: Interest) -> Option<&'static str> {
     }
 }
 
-/// Each filter of a kqueue's reports the end of its own half, by the kernels' `filt_soread`, `filt_sowrite` and
+/// Each filter of a kqueue reports the end of its half, by the kernels' `filt_soread`, `filt_sowrite` and
 /// `filt_pipewrite`. `knotes::kernels` derives the same from their rules.
 fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
     let cells = match name {
-        // mio's issues 1087 and 1091. libkqueue hears of it as little as epoll does.
+        // mio's issues 1087 and 1091. libkqueue doesn't report it either.
         "TCP, shut down writing here" | "Unix stream, shut down writing here" if !cfg!(wakeful_libkqueue) => {
             ["-", "Ww", "Ww"]
         }
         "TCP, shut down both here" | "TCP, both shut down writing" | "Unix stream, peer closed" => {
             ["Rr", "Ww", "RWrw"]
         }
-        // It has nothing to read, has not ended, and must be connected before it can be written.
+        // An unconnected socket has nothing to read, has not ended, and isn't writable.
         "TCP, never connected" => ["-", "-", "-"],
         // An error without an end makes both filters fire, and is in neither event.
         "UDP, datagram refused" => ["R", "W", "RW"],
@@ -98,8 +98,8 @@ fn kqueue_difference(name: &str, interest: Interest) -> Option<&'static str> {
     [READ, WRITE, BOTH].into_iter().zip(cells).find(|(of, _)| *of == interest).map(|(_, cell)| cell)
 }
 
-/// Runs everywhere: what the suite expects of a kqueue must be what its filters can say, each for itself. The lists are
-/// those of `the_events_of_each_filter` in `knotes::kernels`.
+/// Runs on every platform: the suite must expect of a kqueue what its filters can report, each separately. The lists
+/// are those of `the_events_of_each_filter` in `knotes::kernels`.
 #[cfg(unix)]
 #[test]
 fn a_kqueue_can_say_what_is_expected_of_it() {
@@ -110,7 +110,7 @@ fn a_kqueue_can_say_what_is_expected_of_it() {
         let [read, write, both] = [0, 1, 2].map(|at| expected(row, at));
         assert!(["", "-", "R", "Rr", "RErw"].contains(&read), "{}: {read}", row.0);
         assert!(["", "-", "W", "Ww", "WErw", "WEw"].contains(&write), "{}: {write}", row.0);
-        // Both together say what each says.
+        // With both interests, the flags of each are reported.
         let letters = "RWErw".chars().filter(|&letter| read.contains(letter) || write.contains(letter));
         let together: String = letters.collect();
         let together = if together.is_empty() { "-" } else { &together };
@@ -183,8 +183,8 @@ fn made(source: impl Source + 'static, keep: impl Any) -> (Box<dyn Source>, Box<
     (Box::new(source), Box::new(keep))
 }
 
-/// That writing has ended may be known first (a kqueue has a filter for each direction). It must not look like the end
-/// of what can be read.
+/// The end of writing may be reported first (a kqueue has a filter for each direction). It must not count as the end
+/// of reading.
 fn data_before_a_reset_is_reported(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();
@@ -198,7 +198,7 @@ fn data_before_a_reset_is_reported(backend: Backend) {
     let (bytes, end) = read_on(&a);
     let end = end.map(|e| e.kind());
     if cfg!(windows) {
-        // It throws away what was not read before, and Wine calls the end an ordinary one.
+        // Windows discards unread data at a reset, and Wine reports an ordinary end.
         assert!(bytes.is_empty() || bytes == b"last words", "{bytes:?}");
         assert!(matches!(end, None | Some(ErrorKind::ConnectionReset)), "{end:?}");
     } else {
@@ -279,7 +279,7 @@ fn udp_refused() -> (Box<dyn Source>, Box<dyn Any>) {
     made(a, keep)
 }
 
-/// What one family of systems has.
+/// The rows of one family of systems.
 #[cfg(unix)]
 mod special {
     use std::any::Any;
@@ -378,7 +378,8 @@ pub mod zero_copy {
             return skip(backend, "zero_copy");
         }
         let epoll = ["RWEw", "WEw", "WEw"];
-        // It asks at registration what the descriptor stands for: the error of a socket is no pipe's.
+        // posix_poll checks the kind of the descriptor at registration, so it doesn't take a socket's error for a
+        // pipe's.
         let posix_poll = ["RE", "WE", "RWE"];
         let expected = if backend == Backend::Epoll { epoll } else { posix_poll };
         for (interest, expected) in [READ, WRITE, BOTH].into_iter().zip(expected) {
@@ -389,7 +390,7 @@ pub mod zero_copy {
         is_written_until_it_would_block(backend);
     }
 
-    /// Once an event has said that it is closed, no short write may end the loop; but `WouldBlock` does.
+    /// After an event with a closed flag a short write must not end the loop; `WouldBlock` does.
     fn is_written_until_it_would_block(backend: Backend) {
         let mut t = Tester::new(backend);
         let (mut a, b) = pair();
@@ -428,7 +429,7 @@ pub mod zero_copy {
         made(a, b)
     }
 
-    /// Whether the kernel has none: the one that qemu plays, for example.
+    /// Whether the kernel lacks it, such as qemu's emulated one.
     pub fn is_lacking() -> bool {
         allow(&std_tcp_pair().0).is_err()
     }
@@ -446,7 +447,7 @@ pub mod zero_copy {
         }
     }
 
-    /// A connection on which all is well, and a completion that has not been taken.
+    /// A healthy connection with a completion that has not been taken.
     fn pair() -> (TcpStream, TcpStream) {
         let (a, b) = tcp_pair();
         allow(&a).unwrap();

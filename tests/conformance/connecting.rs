@@ -21,7 +21,7 @@ fn a_connection_is_writable(backend: Backend) {
     for interest in [WRITE, BOTH] {
         let mut client = TcpStream::connect(addr).unwrap();
         t.register(&mut client, B, interest);
-        // WASI's libc calls a connection that has just been made readable too.
+        // WASI's libc reports a new connection as readable too.
         let made = if IS_LIBC_OF_WASI { want(B, WRITE).or(interest) } else { want(B, WRITE) };
         t.expect(&[want(A, READ), made]);
         assert!(client.take_error().unwrap().is_none());
@@ -65,13 +65,13 @@ fn a_refused_connection_is_an_error(backend: Backend) {
         let events = t.expect(&[want(A, interest)]);
         assert!(events.iter().all(wakeful::event::Event::is_error), "{events:?}");
         let error = client.take_error().unwrap().expect("an error");
-        // Some versions of WASI's libc give a number of another list.
+        // Some versions of WASI's libc return a number of another list.
         assert!(error.kind() == ErrorKind::ConnectionRefused || IS_LIBC_OF_WASI, "{error:?}");
         t.quiet();
     }
 }
 
-/// tokio#4549: an unconnected socket has hung up. That must not be all that is ever heard of it.
+/// tokio#4549: an unconnected socket reports a hang-up. It must report later changes too.
 #[cfg(any(unix, windows, target_env = "p2"))]
 fn registered_before_connected(backend: Backend) {
     if !makes_sockets(backend) {
@@ -89,7 +89,7 @@ fn registered_before_connected(backend: Backend) {
         socket.set_nonblocking(true).unwrap();
         let mut client = TcpStream::from_std(socket);
         t.register(&mut client, A, interest);
-        // What it says before is the kernel's affair; it is said once.
+        // The flags before the connect differ by kernel; they are reported once.
         let before = t.poll_now();
         before.iter().for_each(|event| assert_sane(event, interest));
         t.quiet();
@@ -107,10 +107,10 @@ fn registered_before_connected(backend: Backend) {
         if interest.is_readable() {
             let (server, _) = accept_from(&listener);
             if IS_LIBC_OF_WASI && interest.is_writable() {
-                // It may have called the new connection readable, which is to be used up first.
+                // The new connection may have been reported as readable; drain that first.
                 assert_kind((&client).read(&mut [0]), ErrorKind::WouldBlock);
             }
-            // Else nothing was asked of it since, and nothing need be: the arrival is news.
+            // Otherwise no operation is needed: the arrival is a change.
             send(&server, b"x");
             t.expect(&[want(A, READ).or(interest)]);
             assert_eq!(read_exactly(&client, 1), b"x");

@@ -67,7 +67,7 @@ fn deregistered_while_its_event_is_handled(backend: Backend) {
         send(&b, b"x");
         t.expect(&[want(A, READ)]);
         t.deregister(&mut a);
-        // News for a source that isn't watched.
+        // A change of a source that isn't watched.
         send(&b, b"y");
         send(&d, b"z");
         t.expect(&[want(C, READ)]);

@@ -113,7 +113,7 @@ fn a_source_of_a_dropped_poll_is_free(backend: Backend) {
     }
 }
 
-/// A registry keeps the poll, with which sources can be deregistered still; a waker keeps no source.
+/// A registry keeps the poll alive, so sources can still be deregistered; a waker keeps no source.
 fn a_registry_or_a_waker_after_its_poll(backend: Backend) {
     let (mut a, b) = tcp_pair();
     let (mut c, _d) = tcp_pair();
@@ -146,7 +146,7 @@ fn a_registry_or_a_waker_after_its_poll(backend: Backend) {
     t.expect(&[want(B, READ)]);
 }
 
-/// What is taken out must be deregistered first; then it is free.
+/// A value that is taken out must be deregistered first; then it is free.
 fn taken_out_of_its_source(backend: Backend) {
     let mut t = Tester::new(backend);
     let (one, b) = std_tcp_pair();
@@ -170,7 +170,7 @@ fn another_value_in_a_registered_source(backend: Backend) {
         c.set_nonblocking(true).unwrap();
         t.register(&mut a, A, READ);
         let old = std::mem::replace(&mut *a, c);
-        // Nothing is read from the old one, nor does an operation on the new one arm it.
+        // The old value isn't read, and no operation on the new one re-arms it.
         send_std(&b, b"old");
         send_std(&d, b"new");
         assert_eq!(read_exactly(&*a, 3), b"new");
@@ -183,8 +183,8 @@ fn another_value_in_a_registered_source(backend: Backend) {
             next = Some(std_tcp_pair());
             send_std(&next.as_ref().unwrap().1, b"next");
             if cfg!(windows) {
-                // What the kernel had answered before is in its queue. It comes once more, and then an error, since the
-                // closed socket can't be asked for (`PLATFORMS.md`).
+                // The kernel has queued an event. It is reported once more, and then an error, since the closed
+                // socket can't be polled (`PLATFORMS.md`).
                 for _ in 0..2 {
                     assert!(t.poll_now().iter().all(|event| event.token() == A));
                 }
@@ -208,7 +208,7 @@ fn another_value_in_a_registered_source(backend: Backend) {
     }
 }
 
-/// Deregistered both, whatever that says, they are as new.
+/// After deregistering both, whatever the results, they are as new.
 fn registered_sources_that_swap_their_values(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
@@ -239,7 +239,7 @@ fn registered_sources_that_swap_their_values(backend: Backend) {
             t.deregister(source);
         }
     }
-    // Dropped with the other's value they take all with them.
+    // Dropped with each other's value, they leave nothing behind.
     t.register(&mut a, A, READ);
     t.register(&mut c, C, READ);
     std::mem::swap(&mut *a, &mut *c);

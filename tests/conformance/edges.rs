@@ -1,4 +1,4 @@
-//! Promise 1: after an event operate until `WouldBlock`; then the next change gives a new event, and none is lost.
+//! Promise 1: after operating until `WouldBlock` the next change causes a new event, and none is lost.
 
 use std::io::{ErrorKind, Read, Write};
 
@@ -61,7 +61,7 @@ fn a_full_source_becomes_writable(backend: Backend) {
     }
 }
 
-/// mio#1963: to ask again for both directions makes a reader spin beside a writable socket.
+/// mio#1963: re-arming both directions would make a reader spin beside a writable socket.
 fn blocked_reads_bring_no_writable_events(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();
@@ -71,7 +71,7 @@ fn blocked_reads_bring_no_writable_events(backend: Backend) {
         assert_eq!(drain(&a), b"");
         t.quiet();
     }
-    // The kernel may say again that it is writable when it has something else to say.
+    // The kernel may repeat writable with another change.
     send(&b, b"now");
     t.expect(&[want(A, READ).or(WRITE)]);
     drain(&a);
@@ -86,7 +86,7 @@ fn a_half_read_source_is_quiet_or_tells_of_news(backend: Backend) {
     t.expect(&[want(A, READ)]);
     assert_eq!(read_exactly(&a, 2), b"fo");
     t.quiet();
-    // Read on to the end: from there the promise holds again.
+    // Read until `WouldBlock`: from there the promise holds again.
     assert_eq!(drain(&a), b"ur");
     t.quiet();
     send(&b, b"more");
@@ -131,7 +131,7 @@ fn an_unknown_direction_loses_nothing(backend: Backend) {
     let mut buf = [0; 16];
     for _ in 0..100 {
         b.write_all(b"news").unwrap();
-        // A kernel that must be asked again can't know that it was reading what blocked, so it may say writable.
+        // A kernel that needs re-arming doesn't know that it was the read that blocked, so it may report writable.
         t.expect(&[want(A, READ).or(WRITE)]);
         let mut got = 0;
         loop {
@@ -175,7 +175,7 @@ fn a_listener_with_many_pending(backend: Backend) {
     }
 }
 
-/// mio#1895: each operation that can block arms, not reading alone.
+/// mio#1895: each operation that can block re-arms, not reading alone.
 pub fn a_peek_that_blocks_arms(backend: Backend) {
     if IS_LIBC_OF_WASI {
         return skip(backend, "peek");

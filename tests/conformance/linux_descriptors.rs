@@ -1,5 +1,5 @@
-//! Promise 6: what can be watched, kind by kind. epoll is the measure; where another backend answers otherwise stands in
-//! [`DIFFERENCES`], and in `PLATFORMS.md`.
+//! Promise 6: the kinds of descriptors that can be watched. epoll is the reference; [`DIFFERENCES`] and
+//! `PLATFORMS.md` list where another backend differs.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::support::*;
 
 on_every_backend![each_kind_is_answered_as_by_epoll];
 
-/// A kind, what is asked for, what epoll answers, and what the backend does. `None` is that it can be watched.
+/// A kind, an interest, the result of epoll, and that of the backend. `None` means that it can be watched.
 type Difference = (Backend, &'static str, Interest, Option<i32>, Option<i32>);
 
 /// poll(2) reports levels only, and these files are always ready, even those that report changes to epoll.
@@ -74,7 +74,7 @@ fn register(backend: Backend, fd: &OwnedFd, interest: Interest) -> Option<i32> {
     raw
 }
 
-/// What is made by a system call of its own, with close-on-exec.
+/// Descriptors that have their own system call, with close-on-exec.
 fn made(fd: i32) -> OwnedFd {
     assert!(fd >= 0, "{}", io::Error::last_os_error());
     // SAFETY: it has just been made, and belongs to nothing else.

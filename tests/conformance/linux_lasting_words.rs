@@ -1,6 +1,6 @@
-//! Promise 1, where a kernel goes on saying what no operation uses up: an error queue that is not read, a socket that
-//! is shut down, room that is another's. Each is an event or a few, not one after each `WouldBlock`, and what comes
-//! meanwhile is an event all the same.
+//! Promise 1 for flags of the kernel that persist although no operation clears them: an unread error queue, a socket
+//! that is shut down, room that another socket takes. Each causes an event or a few, not one after each `WouldBlock`,
+//! and other changes still cause events.
 //!
 //! The program is the same on every backend: after each event it operates until `WouldBlock`. Its events are counted
 //! against epoll's.
@@ -42,11 +42,11 @@ on_every_backend![
 /// How long events are counted.
 const WINDOW: Duration = Duration::from_millis(200);
 
-/// What a state is made of: a source, and what must be kept for it to last.
+/// A state: a source, and the values that keep it so.
 type Made<S> = (S, Box<dyn std::any::Any>);
 
-/// How many events of a source come within the window to a program that does `operate` after each. `make` brings it
-/// into the state that lasts.
+/// Returns the number of events of a source within the window, with `operate` after each. `make` brings the source
+/// into the state.
 fn count<S: Source>(
     backend: Backend,
     interest: Interest,
@@ -68,7 +68,7 @@ fn count<S: Source>(
     count
 }
 
-/// No more than `more` events beyond epoll's.
+/// Fails for more than `more` events beyond epoll's.
 #[track_caller]
 fn compare<S: Source>(
     backend: Backend,
@@ -82,7 +82,7 @@ fn compare<S: Source>(
     at_most(backend, interest, epolls + more, make, operate);
 }
 
-/// At least one event, and no more than `most`, but from epoll: what its kernel does is the measure.
+/// Fails for no event, and for more than `most`, except with epoll, which is the reference.
 #[track_caller]
 fn at_most<S: Source>(
     backend: Backend,
@@ -163,12 +163,12 @@ fn an_error_queue_that_is_not_read(backend: Backend) {
         // Each error that an operation returns allows one more.
         compare(backend, interest, 2, refused, receive);
         compare(backend, interest, 14, refused, receive_unknown);
-        // A program that takes the error only, and nothing blocks.
+        // A program that only takes the error, so that no operation blocks.
         compare(backend, interest, 2, refused, |socket, _| drop(socket.take_error().unwrap()));
     }
 }
 
-/// What comes meanwhile is an event.
+/// A change meanwhile causes an event.
 fn data_beside_an_unread_error(backend: Backend) {
     let mut t = Tester::new(backend);
     let (peer, to_peer) = refusing_udp();
@@ -322,13 +322,13 @@ fn a_terminal_that_has_gone_and_is_full(backend: Backend) {
         assert_eq!(unsafe { libc::fcntl(user.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }, 0);
         (IoSource::new(user), Box::new(()) as Box<dyn std::any::Any>)
     };
-    // The kernel throws away in the background what the terminal doesn't take, so there is room now and then. An event
-    // that finds none follows one that did. (Of each write that fails epoll makes an event, and so for ever.)
+    // The kernel discards in the background the bytes that the terminal doesn't take, so there is room now and then.
+    // A spurious event follows one with room. (epoll reports each failed write, and so for ever.)
     for interest in [WRITE, BOTH] {
         for unknown in [false, true] {
             let (useful, useless) = (Cell::new(0), Cell::new(0));
             let write = |user: &IoSource<std::fs::File>, _: &Event| {
-                // What was written before its end comes back; then there is an error.
+                // Bytes written before its end come back; then there is an error.
                 while interest.is_readable()
                     && user.try_io_with(READ, |mut user| user.read(&mut [0; 512])).is_ok()
                 {}
@@ -352,14 +352,14 @@ fn a_terminal_that_has_gone_and_is_full(backend: Backend) {
     }
 }
 
-/// The kernel says that a socket has room to send. The one that it sends to has none.
+/// The kernel reports room to send, but the receiver has none.
 fn a_full_queue_of_another(backend: Backend) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("full");
     let _full = UnixDatagram::bind(&path).unwrap();
     let make = || (UnixDatagram::unbound().unwrap(), Box::new(()) as Box<dyn std::any::Any>);
-    // The room can't be seen, so the program is to try again: at pauses that grow to 13 ms. (By epoll it tries without
-    // a pause, since each attempt that fails makes an event.)
+    // The kernel doesn't report the receiver's room, so events make the program retry, at intervals that grow to 13
+    // ms. (With epoll it retries without a pause, since each failed attempt causes an event.)
     at_most(backend, WRITE, 40, make, |socket, _| until_it_blocks(|| socket.send_to(b"full?", &path)));
 }
 
@@ -375,9 +375,9 @@ fn priority_data_that_is_not_read(backend: Backend) {
     });
 }
 
-/// A socket of netlink's with too little room: the error is one, and goes as it is received.
+/// A netlink socket with too little room: the one error is cleared by a receive.
 fn an_overrun(backend: Backend) {
-    // The group is the whole machine's: another backend's test, or another process', would be heard too.
+    // The group is shared by the whole machine: another test or process would be received too.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     fn group() -> u32 {
@@ -423,7 +423,7 @@ fn an_overrun(backend: Backend) {
     }
 }
 
-/// Raw descriptors whose peer has gone. What more could come of them?
+/// Raw descriptors whose peer has gone, and which can't change any more.
 fn an_end_that_is_not_read(backend: Backend) {
     let half_closed = || {
         let (a, b) = std_tcp_pair();
@@ -488,7 +488,7 @@ fn a_process_that_has_ended(backend: Backend) {
     compare(backend, READ, 0, || (Raw(fd.try_clone().unwrap()), Box::new(())), |_, _| {});
 }
 
-/// Such as the list of what is mounted: it can be read at any time, and a change is what counts.
+/// Such as the list of mounts: it can be read at any time, and only its changes are events.
 fn a_file_that_can_be_watched(backend: Backend) {
     for interest in [READ, READ | Interest::PRIORITY] {
         let open = || (Raw(std::fs::File::open("/proc/self/mounts").unwrap().into()), Box::new(()) as Box<_>);

@@ -1,4 +1,4 @@
-//! Linux: a terminal as a raw descriptor, as programs that read keys watch it.
+//! Linux: a terminal as a raw descriptor, watched as by a program that reads keys.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::support::*;
 
 on_every_backend![keys_come_by_the_line, the_terminal_has_gone];
 
-/// A terminal, and the end at which its user sits.
+/// A terminal, and the end of its user.
 pub fn terminal() -> (File, File) {
     // SAFETY: no memory is passed; the new descriptor is not owned elsewhere.
     let user = unsafe {

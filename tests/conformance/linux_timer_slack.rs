@@ -1,5 +1,5 @@
-//! Linux: sleeps are asked to be shorter by the slack that a thread's timers usually have. Promise 9 holds also for a
-//! thread that has none, as a real-time thread, or has been given another.
+//! Linux: sleeps are shortened by the default timer slack. Promise 9 also holds for a thread with no slack, such as a
+//! real-time thread, and for one with another slack.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use crate::support::*;
 on_every_backend![never_early_with_any_slack];
 
 fn never_early_with_any_slack(backend: Backend) {
-    // The slack is the thread's, so it is given to one that ends.
+    // The slack belongs to a thread, so it is set in one that ends.
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // 1 ns, the shortest; 0 would be the usual one.
+            // 1 ns, the shortest; 0 would be the default.
             for nanoseconds in [1, 1_000, 200_000] {
                 set_slack(nanoseconds);
                 let mut t = Tester::new(backend);

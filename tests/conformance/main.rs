@@ -1,11 +1,10 @@
-//! The contract, behaviour by behaviour, on every backend that the machine has.
+//! The contract, behaviour by behaviour, on every backend of the machine.
 //!
-//! Each file of `conformance/` is one behaviour. A test is written once as a function that takes the backend, and
-//! shows up once for each backend: `waker::a_wake_before_the_poll::posix_poll`. What a kernel makes impossible is
-//! in the table of `conformance/skips.rs`, and nowhere else.
+//! Each file of `conformance/` is one behaviour. A test is a function that takes the backend, and runs once for each
+//! backend: `waker::a_wake_before_the_poll::posix_poll`. Only the table of `conformance/skips.rs` excuses a backend.
 //!
-//! With `WAKEFUL_CHAOS=SEED` each backend is shaken, and what the contract promises must hold all the same:
-//! `conformance/beyond.rs` has the tests that rely on more.
+//! With `WAKEFUL_CHAOS=SEED` each backend runs under chaos, and the contract must hold all the same:
+//! `conformance/beyond.rs` lists the tests that rely on more.
 
 /// The backends, one line each. `skips::every_backend_is_tested` fails if one is missing.
 macro_rules! on_every_backend {
@@ -86,11 +85,11 @@ mod udp;
 mod waker;
 mod wrong_use;
 
-// What needs a second thread.
+// The tests that need a second thread.
 #[cfg(not(target_family = "wasm"))]
 mod threads;
 
-// Where there is priority data: the list of `Interest::PRIORITY`.
+// The tests of priority data: the platforms of `Interest::PRIORITY`.
 #[cfg(any(
     target_os = "linux",
     target_os = "android",
@@ -100,7 +99,7 @@ mod threads;
 ))]
 mod priority;
 
-// What only Linux has.
+// The tests of Linux alone.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux_descriptors;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -110,7 +109,7 @@ mod linux_terminals;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux_timer_slack;
 
-// What only Unix has.
+// The tests of Unix alone.
 #[cfg(unix)]
 mod unix_nesting;
 #[cfg(unix)]
@@ -122,10 +121,10 @@ mod unix_source_fd;
 #[cfg(unix)]
 mod unix_streams;
 
-// What only Windows has.
+// The tests of Windows alone.
 #[cfg(windows)]
 mod windows;
 
-// What only WASI has.
+// The tests of WASI alone.
 #[cfg(target_os = "wasi")]
 mod wasi;

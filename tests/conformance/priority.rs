@@ -42,7 +42,7 @@ fn beside_ordinary_data(backend: Backend) {
     for round in 0..3 {
         send(&b, b"ordinary");
         let events = t.expect(&[want(A, READ).or(PRIORITY)]);
-        // The BSDs count the place where an out-of-band byte was as priority, until something is read behind it.
+        // The BSDs report priority at the position of an out-of-band byte until something behind it is read.
         assert!(round > 0 || !events.iter().any(Event::is_priority), "{backend}: ordinary data: {events:?}");
         assert_eq!(drain(&a), b"ordinary", "round {round}");
         send_urgent(&b, b'!');

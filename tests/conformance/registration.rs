@@ -1,4 +1,5 @@
-//! Promises 2 and 11: registration reports what is so already, replaces completely, and works through any handle.
+//! Promises 2 and 11: a registration reports the present state, a reregistration replaces all of it, and both work
+//! through any handle.
 
 use std::net::Shutdown;
 
@@ -56,18 +57,18 @@ fn reregister_replaces_token_and_interest(backend: Backend) {
     t.expect(&[want(A, READ)]);
     t.reregister(&mut a, B, WRITE);
     t.expect(&[want(B, WRITE)]);
-    // Not asked for any more.
+    // The interest no longer includes it.
     send(&b, b"data");
     t.quiet();
     t.reregister(&mut a, C, READ);
     t.expect(&[want(C, READ)]);
-    // The second half may still be on its way, and would be an event of its own.
+    // The second half may still be on its way, and would cause another event.
     assert_eq!(read_exactly(&a, 8), b"datadata");
-    // WASI's second preview: a runtime may call a socket readable until a read has been refused.
+    // WASI's second preview: a runtime may report a socket as readable until a read has failed with `WouldBlock`.
     assert!(drain(&a).is_empty());
     t.reregister(&mut a, A, BOTH);
     t.expect(&[want(A, WRITE)]);
-    // An event that the kernel had queued under the old name comes under the new one.
+    // An event that the kernel has queued for the old token is reported with the new one.
     send(&b, b"queued");
     await_bytes(&a);
     t.reregister(&mut a, B, READ);
@@ -174,7 +175,7 @@ fn a_registry_outlives_its_poll(backend: Backend) {
     registry.reregister(&mut a, A, BOTH).unwrap();
     registry.deregister(&mut c).unwrap();
     drop(registry);
-    // I/O on a source whose poll has gone goes on.
+    // I/O on a source works after its poll was dropped.
     send(&b, b"still here");
     assert_eq!(read_exactly(&a, 10), b"still here");
     drain(&a);

@@ -1,8 +1,8 @@
-//! Promise 1: a read that returns fewer bytes than asked for may end the loop, unless an event has said that the source
-//! is closed or has an error. What arrives later, the end too, is then an event. The guide has the rule, "Short reads and
-//! writes"; what a read stops at although more waits is in `tests/short_transfers.rs`.
+//! Promise 1: a short read may end the loop, unless an event has reported that the source is closed or has an error.
+//! Later data, and the end, then cause an event. The rule is in the guide, "Short reads and writes";
+//! `tests/short_transfers.rs` has the boundaries at which a read stops although more data waits.
 //!
-//! On its own the short read is no reason to stop: the end may have come with the data, and one event reports both.
+//! A short read alone is no reason to stop: the end may have arrived with the data, and one event reports both.
 
 use std::any::Any;
 use std::io::{ErrorKind, Read};
@@ -20,7 +20,7 @@ on_every_backend![
     an_end_that_comes_after_the_read_is_found,
 ];
 
-/// Enough that the kernel's and chaos' freedom has shown itself.
+/// Enough for the freedom of the kernel and of chaos to show.
 const ROUNDS: usize = 10;
 const DATA: &[u8] = b"some bytes";
 
@@ -51,7 +51,7 @@ fn on_each_source(backend: Backend, when: When) {
             Box::new(peer)
         });
         find_the_end(backend, when, tcp_pair(), close);
-        // Elsewhere the kernel may throw away what has arrived before a reset, or there is none to be had.
+        // Other kernels may discard the data before a reset, or have no reset.
         #[cfg(target_os = "linux")]
         find_the_end(backend, when, tcp_pair(), reset);
         #[cfg(unix)]

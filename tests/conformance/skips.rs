@@ -1,7 +1,7 @@
-//! What a kernel makes impossible: the whole list. `PLATFORMS.md` gives the same reasons.
+//! The complete list of tests that a kernel makes impossible. `PLATFORMS.md` gives the same reasons.
 //!
-//! A test that can't hold on a backend says `return skip(backend, "name")`, which fails unless the pair is listed. A
-//! listed pair that no test asks for fails too.
+//! A test that can't hold on a backend calls `return skip(backend, "name")`, which fails unless the pair is listed. A
+//! listed pair that no test uses fails too.
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -12,7 +12,7 @@ pub struct Allowed {
     pub backend: Backend,
     pub name: &'static str,
     pub reason: &'static str,
-    /// The test that asks.
+    /// The test that skips.
     pub test: fn(Backend),
 }
 
@@ -88,7 +88,7 @@ pub const ALLOWED: &[Allowed] = {
 #[cfg(not(any(unix, windows, target_os = "wasi")))]
 pub const ALLOWED: &[Allowed] = &[];
 
-/// What is needed on some machines only, and whether it is on this one, by asking the system and not the library.
+/// Skips that only some machines need, and whether this one does, by a direct call to the system.
 type Sometimes = (Allowed, fn() -> bool);
 
 #[cfg(windows)]
@@ -141,7 +141,7 @@ fn allowed_here() -> impl Iterator<Item = &'static Allowed> {
     ALLOWED.iter().chain(sometimes)
 }
 
-/// Whether the backend's platform makes sockets; if not, the test that asks is a skip.
+/// Returns whether the backend's platform can create sockets; if not, counts a skip of the calling test.
 pub fn makes_sockets(backend: Backend) -> bool {
     let makes = backend != Backend::Wasi;
     if !makes {
@@ -165,7 +165,7 @@ pub fn skip(backend: Backend, name: &'static str) {
 
 #[test]
 fn every_allowed_skip_is_needed() {
-    // Past the harness' capture: skips are to be seen in every log.
+    // Past the harness' capture: every log must show the skips.
     let mut log = std::io::stderr();
     let mut count = 0;
     for allowed in allowed_here() {

@@ -1,4 +1,4 @@
-//! `Poll::set_spin`: the contract holds as without it.
+//! `Poll::set_spin`: the contract holds with it as without it.
 
 use std::time::{Duration, Instant};
 

@@ -30,7 +30,7 @@ on_every_backend![
     everything_at_once,
 ];
 
-/// Operations and registrations of its sources go on while a poll is dropped: it is there or it isn't.
+/// Operations and registrations continue while their poll is dropped: each finds it alive or gone.
 fn a_poll_that_is_dropped_meanwhile(backend: Backend) {
     let mut next = Tester::new(backend);
     for round in 0..200 {
@@ -61,7 +61,7 @@ fn a_poll_that_is_dropped_meanwhile(backend: Backend) {
     }
 }
 
-/// Wakes that come while the poller is falling asleep, asleep, or waking up.
+/// Wakes while the poller is about to sleep, asleep, or waking up.
 fn a_wake_ends_a_sleep(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
@@ -107,7 +107,7 @@ fn wakes_from_many_threads(backend: Backend) {
                 for wake in 1..=WAKES {
                     asked[index].store(wake, Ordering::Release);
                     waker.wake().unwrap();
-                    // Sometimes wakes follow each other, sometimes each is waited for.
+                    // Wakes in sequence, and wakes that each wait for their event.
                     if random.usize(..2) == 0 || wake == WAKES {
                         wait_until("its wake", || seen[index].load(Ordering::Acquire) >= wake);
                     }
@@ -154,8 +154,8 @@ fn what_was_written_before_a_wake_is_seen(backend: Backend) {
     });
 }
 
-/// Runs `act` in another thread while this one sleeps in `poll` without a limit but [`PATIENCE`]; most likely: how
-/// long `act` is put off varies.
+/// Runs `act` in another thread while this one is most likely blocked in `poll`, with [`PATIENCE`] as its limit; the
+/// delay of `act` varies.
 pub fn while_asleep(t: &mut Tester, round: usize, act: impl FnOnce() + Send) -> Vec<wakeful::event::Event> {
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -231,7 +231,7 @@ fn a_deregistration_takes_effect_at_once(backend: Backend) {
             await_bytes(&a);
             waker.wake().unwrap();
         });
-        // Deregistered while the poll was under way, so that it may not even be on its way back with it.
+        // Deregistered during the poll, so this poll may not report it either.
         assert_only(&events, WAKE, READ);
     }
 }
@@ -318,7 +318,7 @@ fn a_deregistered_token_is_never_seen_again(backend: Backend) {
     t.poll_now().iter().for_each(|event| assert_eq!(event.token(), Token(0)));
 }
 
-/// `disturb` is called over and over while this thread sleeps; it must not sleep longer for that, nor shorter.
+/// Calls `disturb` repeatedly while this thread sleeps; the sleep must become neither longer nor shorter.
 fn disturbed(t: &mut Tester, mut disturb: impl FnMut() + Send) {
     let timeout = Duration::from_millis(60);
     let (begin, end) = (Barrier::new(2), AtomicBool::new(false));
@@ -362,13 +362,13 @@ fn wakes_of_dropped_wakers_do_not_restart_a_timeout(backend: Backend) {
     let mut t = Tester::new(backend);
     let registry = t.registry().try_clone().unwrap();
     disturbed(&mut t, || {
-        // Dropped at once: mostly the poller finds it gone. Where it is faster, it has seen a wake of right.
+        // Dropped at once: mostly the poller finds it gone. If the poller is faster, the wake is valid.
         let waker = Waker::new(&registry, WAKE).unwrap();
         drop(waker);
     });
 }
 
-/// The token that the epoll backend marks its own descriptor with, while wakes and events come.
+/// The token that the epoll backend uses for its notifier, during wakes and events.
 fn epolls_mark_as_a_token_under_wakes(backend: Backend) {
     let mark = Token(0x6e6f_7469_6679_2121u64 as usize);
     for register_first in [true, false] {
@@ -414,14 +414,14 @@ fn epolls_mark_as_a_token_under_wakes(backend: Backend) {
                     }
                 }
             }
-            // A wake that was on its way at the very moment of registration.
+            // A wake that was in progress during the registration.
             assert!(spurious <= 1, "{spurious} spurious events");
         });
     }
 }
 
-/// Threads register, use, reregister, deregister and drop sources of their own, and wake, in random order. Everything
-/// that is sent arrives at the poller, and no token of the past does.
+/// Threads register, use, reregister, deregister and drop their own sources, and wake, in random order. Everything
+/// that is sent reaches the poller, and no stale token does.
 fn everything_at_once(backend: Backend) {
     const THREADS: usize = 4;
     let seed = seeded().u64(..);

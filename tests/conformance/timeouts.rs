@@ -1,4 +1,4 @@
-//! Promise 9: never early, to the nanosecond; any `Duration` is legal.
+//! Promise 9: a `poll` never returns empty early, to the nanosecond; any `Duration` is legal.
 
 use std::time::{Duration, Instant};
 
@@ -77,7 +77,7 @@ fn never_early_after_events(backend: Backend) {
         waker.wake().unwrap();
         t.expect(&[want(WAKE, READ)]);
         assert_not_early(&mut t, timeout);
-        // One that was reported and not read.
+        // A source that was reported and not read.
         send(&b, b"x");
         t.expect(&[want(A, READ)]);
         assert_not_early(&mut t, timeout);
@@ -87,7 +87,7 @@ fn never_early_after_events(backend: Backend) {
 
 fn zero_does_not_sleep(backend: Backend) {
     let mut t = Tester::new(backend);
-    // A hundred sleeps that do nothing are over before the shortest that isn't one of ours is noticed.
+    // A hundred calls without a sleep take less than the shortest sleep that would show.
     for _ in 0..100 {
         t.quiet();
     }
@@ -121,7 +121,7 @@ fn a_wake_of_a_dropped_waker_does_not_end_it(backend: Backend) {
     }
 }
 
-/// mio#1614, #1657, #1948: nothing overflows, and nothing is cut to a sleep that ends early and empty.
+/// mio#1614, #1657, #1948: no timeout overflows, or is clamped to a sleep that ends early and empty.
 fn any_duration_is_legal(backend: Backend) {
     let long = [
         Duration::MAX,
@@ -145,7 +145,7 @@ fn any_duration_is_legal(backend: Backend) {
     for timeout in long {
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                // Time to fall asleep; if that isn't enough, the test is the one above.
+                // Time to fall asleep; if it isn't enough, this repeats the test above.
                 std::thread::sleep(Duration::from_millis(2));
                 waker.wake().unwrap();
             });
@@ -154,7 +154,7 @@ fn any_duration_is_legal(backend: Backend) {
     }
 }
 
-/// How late is measured and shown, not asserted: a machine under load is late.
+/// The lateness is measured and printed, not asserted: a machine under load is late.
 fn fifty_microseconds(backend: Backend) {
     let timeout = Duration::from_micros(50);
     let mut t = Tester::new(backend);

@@ -4,7 +4,7 @@ use wakeful::{Backend, Token, Waker};
 
 use crate::support::*;
 
-/// What the epoll backend marks its own descriptor with (`src/backend/epoll/mod.rs`); cut on 32 bits.
+/// The token that the epoll backend uses for its notifier (`src/backend/epoll/mod.rs`); cut on 32 bits.
 const EPOLLS_MARK: usize = 0x6e6f_7469_6679_2121u64 as usize;
 
 fn tokens() -> [Token; 8] {

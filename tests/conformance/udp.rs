@@ -1,4 +1,4 @@
-//! Datagrams: readiness, batches, and an error that the network sends back.
+//! Datagrams: readiness, batches, and errors that the network returns.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -218,8 +218,7 @@ pub fn an_error_does_not_silence_the_reader(backend: Backend) {
     t.expect(&[want(A, READ).or(WRITE)]);
 }
 
-/// A sender never blocks. How it takes an error says that the next one is another, and no error of a datagram closes
-/// anything.
+/// A sender never blocks. Taking an error makes the next one a change, and no error of a datagram closes anything.
 pub fn errors_one_after_another(backend: Backend) {
     if !makes_sockets(backend) {
         return;
@@ -247,8 +246,8 @@ pub fn errors_one_after_another(backend: Backend) {
             }
             for round in 0..5 {
                 patiently(|| a.send(b"question")).unwrap();
-                // epoll says an error without a direction as both, and takes it for the end of a pipe if only readable
-                // was asked for.
+                // epoll reports an error without a direction as both, and takes it for the end of a pipe with an
+                // interest in readable alone.
                 let events = expect_error(&mut t, if interest == READ { READ } else { WRITE });
                 let is_writer = interest.is_writable();
                 let is_closed = events.iter().any(Event::is_write_closed);

@@ -22,7 +22,7 @@ on_every_backend![
     a_poll_cannot_watch_itself,
 ];
 
-/// The descriptor, asked for once: each time that it is asked for, a wake that is pending is shown anew.
+/// The descriptor, taken once: each call of `as_raw_fd` makes a pending wake show again.
 fn descriptor(of: impl AsFd) -> OwnedFd {
     of.as_fd().try_clone_to_owned().unwrap()
 }

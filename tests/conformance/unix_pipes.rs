@@ -1,4 +1,4 @@
-//! Unix: pipes and FIFOs, whose other end goes and comes back.
+//! Unix: pipes and FIFOs, whose other end closes and is opened again.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -55,7 +55,7 @@ fn the_writer_has_gone(backend: Backend) {
         let (bytes, end) = read_on(&receiver);
         assert!(bytes == last_words && end.is_none());
         t.quiet();
-        // It is at its end, and registered all the same.
+        // The pipe is at its end, and can be registered all the same.
         t.reregister(&mut receiver, C, READ);
         t.expect(&[want(C, READ)]);
         t.deregister(&mut receiver);
@@ -85,7 +85,7 @@ fn the_reader_of_a_full_pipe_has_gone(backend: Backend) {
     fill(&sender);
     t.quiet();
     drop(receiver);
-    // Full and broken: the kernel says nothing but "an error".
+    // Full and broken: the kernel reports only an error.
     let events = t.expect(&[want(A, WRITE).or(READ)]);
     assert!(events.iter().any(Event::is_write_closed), "{events:?}");
     assert_kind(sender.write(b"x"), ErrorKind::BrokenPipe);
@@ -140,7 +140,7 @@ fn a_writer_of_a_fifo_comes_back(backend: Backend) {
 }
 
 impl Tester {
-    /// Polls until what was written has been read, and the source would block.
+    /// Polls until the data was read and the source would block.
     fn until_read(&mut self, reader: &pipe::Receiver, bytes: &[u8]) {
         let mut got = Vec::new();
         while got.len() < bytes.len() {
@@ -161,7 +161,7 @@ impl Tester {
     }
 }
 
-/// Each writer comes, writes and goes before the reader looks: the state is the same as with the one before.
+/// Each writer opens, writes and closes before the reader polls: the state is the same as with the previous one.
 fn a_hasty_writer_of_a_fifo(backend: Backend) {
     let fifo = Fifo::new();
     let mut reader = fifo.reader();

@@ -36,7 +36,7 @@ fn install() {
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = handler as extern "C" fn(libc::c_int) as usize;
-            // Not SA_RESTART: system calls are to be interrupted.
+            // Without SA_RESTART, so that system calls are interrupted.
             assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
         }
     });
@@ -73,7 +73,7 @@ fn a_signal_interrupts_a_sleep(backend: Backend) {
             let end = AtomicBool::new(false);
             thread::scope(|scope| {
                 scope.spawn(|| {
-                    // Again until the poller has been asleep when it came.
+                    // Repeats until the signal arrived while the poller slept.
                     while !end.load(Ordering::Acquire) {
                         target.interrupt();
                         thread::sleep(Duration::from_micros(200));
@@ -99,7 +99,7 @@ impl Tester {
     }
 }
 
-/// Nor a wake: it stays pending though the sleep that it was to end was interrupted.
+/// Nor is a wake lost: it stays pending if a signal interrupts the sleep.
 fn a_signal_loses_no_event(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
@@ -167,11 +167,11 @@ fn a_loop_with_a_deadline(backend: Backend) {
                 thread::sleep(Duration::from_micros(300));
             }
         });
-        // Where there is little time for many threads, that one may begin late.
+        // On a busy machine that thread may start late.
         wait_until("the first signal", || has_begun.load(Ordering::Acquire));
         let result = catch_unwind(AssertUnwindSafe(|| {
             let limit = Instant::now() + PATIENCE;
-            // Again until a signal has come in between.
+            // Repeats until a signal has arrived in between.
             while t.sleep_in_a_loop(Duration::from_millis(50)) == 0 {
                 assert!(Instant::now() < limit, "the test did nothing");
             }
@@ -184,7 +184,7 @@ fn a_loop_with_a_deadline(backend: Backend) {
 }
 
 impl Tester {
-    /// Sleeps for as long as that, however often a signal comes; how often that was so.
+    /// Sleeps for that long through any number of signals, and returns their number.
     fn sleep_in_a_loop(&mut self, time: Duration) -> usize {
         let start = Instant::now();
         let deadline = start + time;
@@ -199,7 +199,7 @@ impl Tester {
     }
 }
 
-/// What was found is not thrown away for a signal.
+/// A signal doesn't discard events that were found.
 fn a_signal_before_a_ready_source(backend: Backend) {
     let mut t = Tester::new(backend);
     let (mut a, b) = tcp_pair();
@@ -208,7 +208,7 @@ fn a_signal_before_a_ready_source(backend: Backend) {
     for _ in 0..100 {
         send(&b, b"x");
         await_bytes(&a);
-        // Handled when `pthread_kill` returns; what follows isn't interrupted.
+        // The signal is handled when `pthread_kill` returns; later calls aren't interrupted.
         target.interrupt();
         t.expect(&[want(A, READ)]);
         drain(&a);
@@ -225,13 +225,13 @@ fn under_signals_without_end(work: impl FnOnce()) {
             while !end.load(Ordering::Acquire) {
                 let handled = HANDLED.load(Ordering::SeqCst);
                 target.interrupt();
-                // Signals merge until they are handled, so it's no use to be faster.
+                // Signals merge until they are handled, so a higher rate is of no use.
                 while HANDLED.load(Ordering::SeqCst) == handled && !end.load(Ordering::Acquire) {
                     std::hint::spin_loop();
                 }
             }
         });
-        // Where there is little time for many threads, that one may begin late.
+        // On a busy machine that thread may start late.
         wait_until("the first signal", || HANDLED.load(Ordering::SeqCst) > before);
         let result = catch_unwind(AssertUnwindSafe(work));
         end.store(true, Ordering::Release);
@@ -241,7 +241,7 @@ fn under_signals_without_end(work: impl FnOnce()) {
     });
 }
 
-/// Emulated kernels interrupt even what doesn't sleep. Then it has done nothing, and may be tried again.
+/// Emulated kernels interrupt even calls that don't sleep. Such a call has done nothing, and can be repeated.
 fn uninterrupted(mut operation: impl FnMut() -> io::Result<()>) {
     while let Err(e) = operation() {
         assert_eq!(e.kind(), ErrorKind::Interrupted);
@@ -301,7 +301,7 @@ fn signals_without_end(backend: Backend) {
     t.quiet_after_signals();
 }
 
-/// A source's whole life, on the thread that the signals come to, with a sleep before each step for them to interrupt.
+/// The whole life of a source, on the thread that gets the signals, with a sleep to interrupt before each step.
 fn registrations_under_signals_without_end(backend: Backend) {
     let mut t = Tester::new(backend);
     let registry = t.registry().try_clone().unwrap();
@@ -327,7 +327,7 @@ fn registrations_under_signals_without_end(backend: Backend) {
 }
 
 impl Tester {
-    /// Sleeps for a moment in which nothing comes, or until a signal does; how often that was so.
+    /// Sleeps for a moment without events, or until a signal, and returns the number of signals.
     fn sleep_under_signals(&mut self) -> usize {
         match self.poll.poll(&mut self.events, Some(Duration::from_micros(100))) {
             Err(e) => {
@@ -338,7 +338,7 @@ impl Tester {
         }
     }
 
-    /// What comes with the events of `token`, which no signal may swallow.
+    /// Returns the data of the events of `token`, which no signal may lose.
     #[track_caller]
     fn receive_under_signals(&mut self, token: Token, from: &TcpStream) -> Vec<u8> {
         let deadline = Instant::now() + PATIENCE;
@@ -358,14 +358,14 @@ impl Tester {
     }
 }
 
-/// Registrations and wakes of another thread, which also sends the signals: so the poller is often just on its way out of
-/// the kernel without an answer.
+/// Registrations and wakes of another thread, which also sends the signals: so the poller is often about to return
+/// from the kernel without events.
 fn others_work_under_signals_without_end(backend: Backend) {
     const ROUNDS: usize = 2000;
     let mut t = Tester::new(backend);
     let registry = t.registry().try_clone().unwrap();
     let (mut a, b) = tcp_pair();
-    // By token. Each is used in one round only, so it doesn't matter if the poller is late with its last event.
+    // By token. Each token is used in one round only, so a late last event doesn't matter.
     let told: Vec<AtomicUsize> = (0..=2 * ROUNDS).map(|_| AtomicUsize::new(0)).collect();
     let wakes = Token(2 * ROUNDS);
     let waker = Waker::new(t.registry(), wakes).unwrap();

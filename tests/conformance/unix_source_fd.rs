@@ -1,4 +1,4 @@
-//! Unix, promise 14: a raw descriptor loses no event, whatever way it is read, on any backend.
+//! Unix, promise 14: a raw descriptor loses no event on any backend, however it is read.
 
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
@@ -95,7 +95,7 @@ fn drained_and_refilled_in_any_rhythm(backend: Backend) {
                 news[index] = false;
             }
             5 if waiting[index] > 1 => {
-                // Half of it: no promise of an event for the rest.
+                // Half of the data: no event is promised for the rest.
                 waiting[index] -= read(a, &mut vec![0; waiting[index] / 2]).unwrap();
             }
             6 => {
@@ -204,7 +204,7 @@ fn not_read_does_not_spin(backend: Backend) {
     assert!(polls < 60, "{polls} polls in 200 ms");
 }
 
-/// Promise 8, for those whose readiness the kernel repeats.
+/// Promise 8, for sources whose readiness is repeated.
 fn a_ready_crowd_starves_no_source(backend: Backend) {
     const CROWD: usize = 300;
     let mut t = Tester::with_capacity(backend, 1);
@@ -279,7 +279,7 @@ fn the_errors_of_its_contract(backend: Backend) {
     t.quiet();
 }
 
-/// Promise 5: what fails changes nothing, and what is ready stays reported.
+/// Promise 5: a failed call changes nothing, and a ready source is still reported.
 fn a_second_registration_repeats_no_event(backend: Backend) {
     let mut t = Tester::new(backend);
     let (a, b) = pair();
@@ -302,7 +302,7 @@ fn a_second_registration_repeats_no_event(backend: Backend) {
 
 fn bad_descriptors(backend: Backend) {
     let mut t = Tester::new(backend);
-    // Far above what any test opens, and no legal number at all.
+    // Far above the descriptors of any test, and an illegal number.
     for fd in [-1, i32::MIN, i32::MAX, 1 << 20] {
         let results = [
             t.registry().register(&mut SourceFd(&fd), A, READ),
@@ -339,7 +339,7 @@ pub fn files_and_directories(backend: Backend) {
     t.quiet();
 }
 
-/// It is the kernel's view that counts, and to the kernel two polls are two polls.
+/// The kernel decides, and to the kernel these are two polls.
 fn one_number_with_two_polls(backend: Backend) {
     let (mut one, mut two) = (Tester::new(backend), Tester::new(backend));
     let (a, b) = pair();
@@ -377,7 +377,7 @@ fn closed_without_deregister(backend: Backend) {
         if round % 3 == 0 {
             assert_not_there(t.registry().deregister(&mut SourceFd(&fd)));
         }
-        // Some test in another thread may have been faster.
+        // Another test's thread may have taken the number.
         if c.as_raw_fd() == fd || round % 2 == 0 {
             t.register(&mut SourceFd(&c.as_raw_fd()), C, READ);
             t.expect(&[want(C, READ)]);
@@ -414,8 +414,8 @@ fn assert_not_there(result: std::io::Result<()>) {
     assert!(e.kind() == ErrorKind::NotFound || e.raw_os_error() == Some(libc::EBADF), "{e:?}");
 }
 
-/// A kernel that is asked about a list holds what is on it for as long as it sleeps. To deregister ends that, so that the
-/// peer sees the end as soon as the descriptor is closed.
+/// A kernel that gets a list holds its files while the call sleeps. `deregister` ends that, so that the peer sees the
+/// end as soon as the descriptor is closed.
 fn deregistered_and_closed_under_a_sleeper(backend: Backend) {
     let mut t = Tester::new(backend);
     let registry = t.registry().try_clone().unwrap();
@@ -446,7 +446,7 @@ fn a_duplicate_is_a_source_of_its_own(backend: Backend) {
     t.expect(&[want(A, READ), want(B, READ)]);
     t.deregister(&mut SourceFd(&a.as_raw_fd()));
     raw_drain(&a);
-    // Raw descriptors may repeat what is so, so be sure that it isn't so any more.
+    // Raw descriptors may repeat their readiness, so make sure that it has ended.
     t.quiet();
     send(&b, b"y");
     let events: Vec<Event> = t.expect(&[want(B, READ)]);

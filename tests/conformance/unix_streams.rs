@@ -1,5 +1,4 @@
-//! Unix: sockets of the file system, where the kernel does everything at once and in order, so that nothing may be
-//! spurious.
+//! Unix-domain streams: the kernel does everything at once and in order, so no event may be spurious.
 
 use std::io::ErrorKind;
 

@@ -120,7 +120,7 @@ fn a_dropped_waker_is_silent(backend: Backend) {
     t.expect(&[want(C, READ)]);
 }
 
-/// mio#1874: what registration does to wake a sleeper must not use up the wake.
+/// mio#1874: the wake-up of a sleeper by a registration must not consume the wake.
 fn a_wake_then_a_registration(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();

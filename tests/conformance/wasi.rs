@@ -1,5 +1,5 @@
-//! What only WASI has: a sleep that nothing could end, one source that spoils the answer about all, and runtimes that
-//! don't look at all that they are asked about.
+//! WASI alone: a sleep that nothing could end, a source whose failure fails the whole call, and runtimes that don't
+//! check the whole list.
 
 use std::io::{ErrorKind, Read};
 use std::net::Shutdown;
@@ -34,7 +34,7 @@ fn a_sleep_that_nothing_could_end(backend: Backend) {
     t.poll.poll(&mut t.events, None).unwrap();
     assert_eq!(t.events.len(), 1);
 
-    // A source that was reported and not used up is waited for no more.
+    // A source that was reported and not drained is not waited for.
     let (mut a, b) = tcp_pair();
     t.register(&mut a, A, READ);
     send(&b, b"x");
@@ -72,7 +72,7 @@ fn a_raw_descriptor(backend: Backend) {
     assert_kind(t.registry().deregister(&mut SourceFd(&fd)), ErrorKind::NotFound);
 }
 
-/// A runtime that is asked about it fails the whole call.
+/// A runtime fails the whole call for it.
 fn a_closed_descriptor_spoils_no_other(backend: Backend) {
     let mut t = Tester::new(backend);
     let (a, _b) = std_tcp_pair();
@@ -135,12 +135,12 @@ fn read_to_end(mut from: impl Read) -> Vec<u8> {
     bytes
 }
 
-/// More sources than a runtime looks at before it calls the time over.
+/// More sources than a runtime checks before it reports the end of the timeout.
 const MANY: usize = 260;
 
 type Ends = Vec<wakeful::net::TcpStream>;
 
-/// Many ends of connections, registered for reading, each with its place as token; the peer of one is beside it.
+/// Many ends of connections, registered for readable, each with its index as token; peers are neighbours.
 fn many(t: &Tester) -> Ends {
     let mut ends: Ends = (0..MANY / 2).map(|_| tcp_pair()).flat_map(|(one, other)| [one, other]).collect();
     for (index, end) in ends.iter_mut().enumerate() {
@@ -177,7 +177,7 @@ fn one_that_is_always_ready_hides_no_other(backend: Backend) {
     for timeout in [None, Some(PATIENCE), Some(Duration::ZERO)] {
         let mut is_seen = false;
         for _ in 0..4 {
-            // Once more it is what the poll finds first.
+            // This time the poll finds it first.
             t.reregister(&mut ends[0], Token(0), READ);
             t.poll.poll(&mut t.events, timeout).unwrap();
             is_seen |= t.events.iter().any(|event| event.token() == Token(MANY - 1));

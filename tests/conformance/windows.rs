@@ -1,4 +1,4 @@
-//! Windows: what not every system has that runs its programs. Old ones lack some, and Wine others.
+//! Windows: features that not every system has. Old systems lack some, Wine lacks others.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
@@ -20,7 +20,7 @@ use crate::support::*;
 
 on_every_backend![unix_domain_sockets, short_timeouts_between_wakes, the_name_of_a_pipe_is_taken];
 
-/// By asking the system itself.
+/// By a direct call to the system.
 pub fn lacks_unix_sockets() -> bool {
     let error = match Socket::new(Domain::UNIX, Type::STREAM, None) {
         Ok(_) => return false,
@@ -39,7 +39,7 @@ pub fn lacks_wait_completion_packets() -> bool {
     found.is_none()
 }
 
-/// Whether a pipe can be made that was to be the first of its name, and isn't.
+/// Returns whether the system creates a second pipe that demands to be the first of its name.
 pub fn lacks_first_instances() -> bool {
     let name = format!("{}\0", pipe_name("probe"));
     let name: Vec<u16> = name.encode_utf16().collect();
@@ -79,7 +79,7 @@ pub fn unix_domain_sockets(backend: Backend) {
     assert!(!addr.is_unnamed());
     assert_kind(SocketAddr::from_pathname("x".repeat(200)), ErrorKind::InvalidInput);
     if lacks_unix_sockets() {
-        // It must say so clearly, and make no file.
+        // The error must be clear, and no file is created.
         assert_kind(UnixListener::bind(&path), ErrorKind::Unsupported);
         assert_kind(UnixListener::bind_addr(&addr), ErrorKind::Unsupported);
         assert_kind(UnixStream::connect(&path), ErrorKind::Unsupported);
@@ -142,7 +142,7 @@ pub fn short_timeouts_between_wakes(backend: Backend) {
         }
     });
     if lacks_wait_completion_packets() {
-        // Whole milliseconds then, of the port's own timeout.
+        // The port's timeout then counts whole milliseconds.
         skip(backend, "high_resolution_timer");
     }
 }

@@ -60,7 +60,7 @@ fn with_a_poll_of_another_backend(backend: Backend) {
 
 fn two_polls(mut one: Tester, mut two: Tester) {
     let (mut a, b) = tcp_pair();
-    // The first of its poll as well, so by its place it could be taken for the other.
+    // The first of its poll too, so that its index could be mistaken for the other's.
     let (mut c, d) = tcp_pair();
     one.register(&mut a, A, READ);
     two.register(&mut c, C, READ);
@@ -120,7 +120,7 @@ fn any_source(backend: Backend) {
     }
 }
 
-/// On every backend as well, though one kernel answers by a number and another not at all.
+/// The same on every backend, although the kernels differ.
 fn the_words_are_the_same_for_every_source(backend: Backend) {
     let t = Tester::new(backend);
     let (mut a, _b) = tcp_pair();
@@ -144,7 +144,7 @@ fn the_words_are_the_same_for_every_source(backend: Backend) {
         assert_eq!(words(&mut wakeful::windows::SourceSocket(&a.as_raw_socket())), expected);
         assert_eq!(words(&mut wakeful::windows::UserSource::new()), expected);
     }
-    // By two sources of one descriptor it is the selector that refuses.
+    // With two sources of one descriptor, the selector refuses.
     #[cfg(unix)]
     {
         use std::os::fd::AsRawFd;

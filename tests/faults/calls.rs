@@ -2,7 +2,7 @@
 
 /// A system call, distinguished by its purpose, and the errors that are injected.
 pub struct Call {
-    /// As in the table: the system call, and what for.
+    /// The name in the table: the system call and its purpose.
     pub name: &'static str,
     pub errors: &'static [&'static str],
 }
@@ -11,7 +11,7 @@ const fn call(name: &'static str, errors: &'static [&'static str]) -> Call {
     Call { name, errors }
 }
 
-/// glibc's wrapper makes the call another way.
+/// glibc's wrapper makes the call with other arguments.
 pub const FSTAT: &str = if cfg!(wakeful_libc_wrappers) { "newfstatat" } else { "fstat" };
 
 /// Every call that a run makes must be here: the test fails for one that isn't.
@@ -45,7 +45,7 @@ pub const CALLS: &[Call] = &[
     call("pipe2", &["EMFILE", "ENFILE"]),
     call("fcntl F_GETFL", &["EPERM"]),
     call("fcntl F_SETFL", &["EPERM"]),
-    // The standard library's, in debug builds: whether what is to be closed is open.
+    // The standard library's, in debug builds: a check that a descriptor is open before its close.
     call("fcntl F_GETFD", &[]),
     call("read", &["EINTR", "EIO"]),
     call("write", &["EINTR", "EIO"]),
@@ -81,14 +81,14 @@ pub const DATAGRAMS: Stand = Stand {
 
 pub const PLAIN: Stand = Stand { name: "", faults: &[], calls: CALLS };
 
-/// What the system lacks throughout.
+/// Calls that the system lacks throughout.
 pub struct Stand {
     pub name: &'static str,
     pub faults: &'static [&'static str],
     pub calls: &'static [Call],
 }
 
-/// What threads, memory and the test need: not the library's.
+/// The calls of threads, memory and the test, which aren't the library's.
 const NOT_OURS: &[&str] = &[
     "brk",
     "clone",
@@ -114,9 +114,9 @@ const NOT_OURS: &[&str] = &[
     "sigaltstack",
 ];
 
-/// What a step begins with in a log: the path of a call that is used for nothing else.
+/// The beginning of a step in a log: the path of a call that has no other use.
 pub const MARK: &str = "/wakeful-mark/";
-/// The first of them, before any step: strace is there.
+/// The first one, before any step: strace is attached.
 pub const PROBE: &str = "probe";
 
 /// One of the library's calls.
@@ -127,7 +127,7 @@ pub struct Made<'a> {
     pub number: &'a str,
     /// Its name in the tables.
     pub name: String,
-    /// The error that strace has let it fail with.
+    /// The error that strace has injected.
     pub injected: Option<&'a str>,
 }
 
@@ -141,7 +141,7 @@ pub fn in_log(log: &str, first: usize) -> Vec<Made<'_>> {
         if let Some((_, step)) = args.split_once(MARK) {
             begun += usize::from(!step.starts_with(PROBE));
         }
-        // Before the first step it has waited for strace.
+        // Before the first step the thread waits for strace.
         let Some(before) = usize::checked_sub(begun, 1) else { continue };
         if !number.starts_with(|first: char| first.is_ascii_lowercase()) || NOT_OURS.contains(&number) {
             continue;

@@ -1,7 +1,7 @@
-//! One case, in a process of its own: a thread does the steps, and strace lets its system calls fail.
+//! One case, in its own process: a thread does the steps, and strace makes its system calls fail.
 //!
-//! Only that thread is traced. What it gives up after [`TRIES`] is done by another one, whose calls succeed: so a fault
-//! that is there "for ever" ends, and it shows that nothing was lost by it.
+//! Only that thread is traced. Another thread, whose calls succeed, does the steps that fail [`TRIES`] times: so a
+//! permanent fault ends, and the case shows that it lost nothing.
 
 use std::ffi::CString;
 use std::io;
@@ -22,11 +22,11 @@ const TRIES: usize = 3;
 /// The result of a call that has no other use, by which a thread knows that it is traced.
 const TRACED: libc::c_long = 42;
 
-/// Runs the steps, from the step `from` on with `faults` (as strace's `-e inject=` has them), and answers what went wrong
-/// in which step. `close` may have failed so often: strace makes a call fail by not making it, and that leaves a
+/// Runs the steps, from the step `from` on with `faults` (in the form of strace's `-e inject=`), and returns the
+/// errors of the steps. `close` may have failed this often: strace makes a call fail by not making it, which leaves a
 /// descriptor open.
 ///
-/// Panics if something was lost, or is left.
+/// Panics if an event or a byte was lost, or a descriptor is left open.
 pub fn run(
     backend: Backend,
     from: usize,
@@ -69,7 +69,7 @@ pub fn run(
     seen
 }
 
-/// What was made, the first step that was not done, and each step that has failed.
+/// The sources so far, the first step that was not done, and each step that has failed.
 fn do_steps(
     backend: Backend,
     steps: &[Step],
@@ -106,7 +106,7 @@ fn attach(thread: i32, faults: &[&str], log: &Path) -> Child {
     strace.spawn().expect("strace, as `needs_strace!` has found")
 }
 
-/// A system call that does nothing, and is seen in the log.
+/// A system call without an effect, which marks the log.
 fn mark(text: &str) -> libc::c_long {
     let path = CString::new(format!("{MARK}{text}")).unwrap();
     // SAFETY: `path` is a C string.
@@ -123,7 +123,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 
 static PANICS: Mutex<String> = Mutex::new(String::new());
 
-/// The traced thread may not be able to write.
+/// The traced thread's writes may fail.
 fn keep_panics() {
     std::panic::set_hook(Box::new(|info| {
         *PANICS.lock().unwrap() += &format!("{info}\n");

@@ -1,8 +1,8 @@
-//! Linux: every system call of the library is made to fail, and the error comes out as it is documented; nothing is
-//! lost by it, nothing leaks, nothing panics or hangs.
+//! Linux: every system call of the library is made to fail. The error is the documented one; nothing is lost, leaks,
+//! panics or hangs.
 //!
-//! A run without faults shows the calls (`faults/scenario.rs` makes them). Then strace lets each fail, once and from then
-//! on, each in a process of its own. `docs/faults.md` is the result.
+//! A run without faults records the calls (`faults/scenario.rs` makes them). Then strace makes each fail, once and
+//! permanently, each in its own process. `docs/faults.md` is the result.
 #![cfg(all(target_os = "linux", target_arch = "x86_64", feature = "net", feature = "os-ext"))]
 
 use std::collections::BTreeSet;
@@ -26,14 +26,15 @@ use calls::{Stand, DATAGRAMS, PIPE, PLAIN};
 use support::strace::{self, needs_strace};
 use table::Row;
 
-/// `check` or `write`: all faults, and what becomes of the table. Unset, each call fails at its first time only.
+/// `check` or `write`: tries all faults, and compares or writes the table. Unset, only the first call of each kind
+/// fails.
 const TABLE: &str = "WAKEFUL_FAULTS";
 const CASE: &str = "WAKEFUL_FAULTS_CASE";
 
 /// One process is killed after this.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// At which of its calls a fault comes.
+/// The calls that a fault applies to.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     First,
@@ -55,15 +56,15 @@ pub struct Fault {
     pub error: &'static str,
     pub at: At,
     pub is_for_ever: bool,
-    /// The step with which strace comes. It counts from there: what was done more or less often before doesn't matter.
+    /// The step at which strace attaches. It counts from there, so the number of earlier calls doesn't matter.
     from: usize,
     /// The step that makes the call.
     step: usize,
-    /// As strace wants it.
+    /// In strace's form.
     inject: String,
 }
 
-/// Not a test but what the tests run.
+/// The program that the tests run; not a test itself.
 #[test]
 fn case() {
     let Ok(case) = std::env::var(CASE) else { return };
@@ -99,7 +100,7 @@ fn every_call_may_fail() {
     }
     for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
         for call in stand.calls.iter().filter(|call| !call.errors.is_empty()) {
-            // It has no wrapper that one may rely on.
+            // Not every libc has a wrapper for it.
             if cfg!(wakeful_libc_wrappers) && call.name == "epoll_pwait2" {
                 continue;
             }
@@ -111,7 +112,7 @@ fn every_call_may_fail() {
     let rows = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
-        // Most of the time is strace's, beginning and ending.
+        // Most of the time goes into starting and ending strace.
         for _ in 0..4 {
             scope.spawn(|| {
                 while let Some((stand, backend, fault, usual)) =
@@ -136,11 +137,11 @@ fn every_call_may_fail() {
     }
 }
 
-/// The faults to try, by what a run without them calls; and what is seen without them.
+/// Returns the faults to try, from the calls of a run without faults, and the errors of that run.
 fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, Seen) {
     let (log, seen) =
         run(stand, backend, 0, None, 0).unwrap_or_else(|e| panic!("{backend}, without a fault: {e}"));
-    // Where the system lacks something, that may be seen.
+    // A system that lacks a call may cause more errors.
     assert!(!stand.name.is_empty() || seen.is_empty(), "{backend}, without a fault: {seen:?}");
     let calls = calls::in_log(&log, 0);
     if stand.name.is_empty() {
@@ -159,7 +160,7 @@ fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, See
         }
         for (before, (index, made)) in such.into_iter().enumerate() {
             let at = At::after(before);
-            // What the system lacks, it lacks from the beginning.
+            // A call that the system lacks fails from the beginning.
             let from = if stand.faults.is_empty() { made.step } else { 0 };
             let counted = calls[..=index].iter().filter(|made| made.step >= from && made.number == number);
             let place = counted.count();
@@ -181,17 +182,17 @@ fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, See
     (faults, seen)
 }
 
-/// Whether that says that a notifier is full.
+/// Whether the error means that a notifier is full.
 fn says_full(call: &str, error: &str) -> bool {
     call == "write (notifier)" && error == "EAGAIN"
 }
 
-/// What the same step does more or less often, as time passes and threads fall asleep sooner or later.
+/// Calls that a step makes more or less often, depending on the timing of threads.
 const VARYING: [&str; 5] = ["epoll_pwait2", "ppoll", calls::FSTAT, "read (notifier)", "write (notifier)"];
 
-/// What a program gets to see of a fault; `Err` if it was more than an error.
+/// Returns the errors that a program gets from a fault; `Err` for a panic or a hang.
 ///
-/// `None` if it didn't come to that: the step has made fewer such calls than the one without faults.
+/// Returns `None` if the fault didn't occur: the step has made fewer such calls than without faults.
 fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Option<Result<String, String>> {
     let leaks = usize::from(fault.call == "close");
     let what = format!("{backend}, {:?}, step {}, {}", stand.name, fault.step, fault.inject);
@@ -207,7 +208,7 @@ fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Opti
         let is_then = if stand.faults.is_empty() {
             made.step == fault.step
         } else {
-            // What was done before may have been more or less. The log begins with the first step.
+            // The number of earlier calls may differ. The log begins with the first step.
             At::after(calls[..index].iter().filter(|made| made.name == fault.call).count()) == fault.at
         };
         made.name == fault.call && is_then
@@ -224,8 +225,8 @@ fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Opti
 
 type Seen = Vec<(String, i32)>;
 
-/// Runs the steps in a process of their own. The log of the system calls that were made from step `from` on, and the
-/// steps that have failed.
+/// Runs the steps in their own process, and returns the log of the system calls from step `from` on, and the steps
+/// that have failed.
 fn run(
     stand: &Stand,
     backend: Backend,

@@ -1,6 +1,6 @@
-//! What a program does with the library, step by step: every system call of the library happens in it.
+//! A program in steps that makes every system call of the library.
 //!
-//! A step that fails leaves all as it was, so that it can be done again; by another thread, too.
+//! A step that fails changes nothing, so that it can be repeated, by another thread too.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -36,10 +36,10 @@ const PIPE: Token = Token(8);
 const RAW: Token = Token(9);
 const LATE: Token = Token(10);
 const LATE_AGAIN: Token = Token(11);
-/// The epoll backend's mark of its notifier, which then has to give way.
+/// The token of the epoll backend's notifier, which then has to move.
 const MARK: Token = Token(0x6e6f_7469_6679_2121);
 
-/// An event is waited for this long: then it was lost.
+/// How long to wait for an event: after that it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Step {
@@ -56,13 +56,13 @@ impl Step {
     }
 }
 
-/// All that the steps make. Each has its place once the step that makes it has succeeded.
+/// The sources of the steps. Each field is set once its step has succeeded.
 pub struct World {
     backend: Backend,
     poll: Option<(Poll, Events)>,
     registry: Option<Registry>,
     waker: Option<Waker>,
-    /// What has been reported and not yet waited for: a token, and whether it's readable.
+    /// Events that were reported and not yet waited for: a token, and whether it is readable.
     came: BTreeSet<(Token, bool)>,
     listener: Option<TcpListener>,
     address: Option<SocketAddr>,
@@ -144,7 +144,7 @@ impl Steps {
         self.0.push(Step { name, run: Box::new(run) });
     }
 
-    /// Polls until `token` was reported, which it must be.
+    /// Polls until `token` is reported, and fails if it isn't.
     fn event(&mut self, token: Token, direction: Interest) {
         self.step("Poll::poll", move |w| {
             let deadline = Instant::now() + PATIENCE;
@@ -198,7 +198,7 @@ impl Steps {
         });
     }
 
-    /// Reads what [`write`](Steps::write) has sent, and finds that there is no more.
+    /// Reads the bytes of [`write`](Steps::write) until `WouldBlock`.
     fn read<S: Read>(&mut self, source: impl Fn(&mut World) -> &mut S + Send + Sync + Copy + 'static) {
         self.step("Read::read", move |w| {
             let mut buf = [0; 5];
@@ -375,7 +375,7 @@ impl Steps {
                 elsewhere(|| {
                     peer.write_all(b"hello").unwrap();
                     // One-shot backends repeat the event of a descriptor that looks unread after a pause. Mostly the
-                    // second event has to wait for that, which takes them more or fewer looks; the third never has.
+                    // second event waits for that, which takes a varying number of checks; the third never does.
                     thread::sleep(Duration::from_millis(pause));
                 });
                 Ok(())
@@ -384,7 +384,7 @@ impl Steps {
             self.step("", |w| {
                 let fd = &mut w.raw.as_mut().unwrap().0;
                 elsewhere(|| fd.read_exact(&mut [0; 5]).unwrap());
-                // Perhaps repeated before it was read, as it may be.
+                // The event may be repeated before the read.
                 w.came.remove(&(RAW, true));
                 Ok(())
             });
@@ -406,8 +406,8 @@ impl Steps {
     }
 
     fn timeouts(&mut self) {
-        // None is a whole number of milliseconds once it was shortened by the timers' slack, so each sleeps by the call
-        // that counts nanoseconds.
+        // Shortened by the timer slack, none is a whole number of milliseconds, so each uses the call that counts
+        // nanoseconds.
         for timeout in [2000, 1500, 500, 250] {
             self.step("Poll::poll", move |w| {
                 let timeout = Duration::from_micros(timeout);
@@ -422,7 +422,7 @@ impl Steps {
         }
     }
 
-    /// What wakes a thread that sleeps in the poll.
+    /// The ways to wake a thread that sleeps in the poll.
     fn sleepers(&mut self) {
         self.asleep();
         self.wake();
@@ -459,7 +459,7 @@ impl Steps {
         self.wake();
         self.awake(WAKE);
 
-        // Once the descriptor was given away each wake is written.
+        // After `as_raw_fd` each wake is written.
         self.step("Poll::as_raw_fd", |w| {
             let _ = w.poll().0.as_raw_fd();
             Ok(())
@@ -494,7 +494,7 @@ impl Steps {
         });
     }
 
-    /// The sleeper has been woken by an event of `token` and no other.
+    /// Fails unless an event of `token`, and no other, has woken the sleeper.
     fn awake(&mut self, token: Token) {
         self.step("", move |w| {
             let (poll, events, came) = w.sleeper.take().unwrap().join().expect("the sleeper");
@@ -515,7 +515,7 @@ impl Steps {
         self.event(WAKE, READ);
         self.deregister(|w| w.marked.as_mut().unwrap());
         self.step("", |w| {
-            // Its mark may have been queued when it gave way.
+            // An event of the notifier may have been queued when it moved.
             w.came.remove(&(MARK, true));
             Ok(())
         });
@@ -545,7 +545,7 @@ impl Steps {
     }
 }
 
-/// Of this process alone: others on the machine may connect to any port of the usual one.
+/// An address of this process alone: other processes may connect to any port of 127.0.0.1.
 fn own_address() -> SocketAddr {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
     (Ipv4Addr::new(127, high | 128, middle, low), 0).into()
@@ -596,12 +596,12 @@ fn blocked<T: std::fmt::Debug>(result: io::Result<T>) -> io::Result<()> {
     }
 }
 
-/// Does what isn't the library's in a thread without faults.
+/// Runs code that isn't the library's in a thread without faults.
 fn elsewhere<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
-/// Until the thread sleeps in the kernel, and not for a lock.
+/// Waits until the thread sleeps in the kernel, and not for a lock.
 fn until_asleep(thread: &AtomicI32) {
     let waits = [libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_ppoll];
     let deadline = Instant::now() + PATIENCE;

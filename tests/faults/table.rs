@@ -1,4 +1,4 @@
-//! The table of faults.
+//! The table of faults, `docs/faults.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -16,8 +16,8 @@ pub struct Row {
     pub outcome: Result<String, String>,
 }
 
-/// What a program gets to see: each function that answered an error, in order. What it sees without the fault,
-/// since the system lacks something, is in `usual`.
+/// The errors that a program gets: each function that failed, in order. `usual` has the errors without the fault,
+/// since the system lacks a call.
 pub fn outcome(seen: &[(String, i32)], usual: &[(String, i32)], fault: &Fault) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (function, error) in seen.iter().filter(|failed| !usual.contains(failed)) {
@@ -35,7 +35,7 @@ pub fn outcome(seen: &[(String, i32)], usual: &[(String, i32)], fault: &Fault) -
     }
 }
 
-/// The table, as text that is the same each time.
+/// Formats the table, the same way each time.
 pub fn render(rows: &[Row]) -> String {
     let mut text = String::from(HEAD);
     for stand in [&PLAIN, &PIPE, &DATAGRAMS] {
@@ -46,7 +46,8 @@ pub fn render(rows: &[Row]) -> String {
         for call in stand.calls {
             let of_call: Vec<_> =
                 rows.iter().filter(|row| row.stand == stand.name && row.fault.call == call.name).collect();
-            // What came of one error: when, and what was seen; then the errors of which the same has come.
+            // The results of one error: when it occurred and what the program got; then the other errors with the
+            // same results.
             let mut errors: Vec<(Vec<Line>, Vec<&str>)> = Vec::new();
             for &error in call.errors {
                 let lines = lines(of_call.iter().copied().filter(|row| row.fault.error == error));
@@ -118,7 +119,7 @@ fn when(rows: &[&Row]) -> String {
     parts.join("; ")
 }
 
-/// Compares with the committed file, or writes it.
+/// Compares the table with the committed file, or writes it.
 pub fn compare(text: &str, write: bool) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/faults.md");
     if write {
@@ -174,29 +175,29 @@ const ERRORS: [(&str, i32); 19] = [
 
 const HEAD: &str = "# Injected faults
 
-Written by `cargo xtask faults --accept`, and checked by `cargo xtask faults`: Linux, x86-64.
+`cargo xtask faults --accept` writes this file, and `cargo xtask faults` checks it: Linux, x86-64.
 
-A thread does all that a program does with the library (`tests/faults/scenario.rs`), and strace lets one of its system
-calls fail: the first time that it's made, the second, and each later one; once, and from that time on. Where the third
-column doesn't say which, both gave the same.
+A thread makes every system call of the library (`tests/faults/scenario.rs`), and strace makes one of them fail: at its
+first call, its second, and each later one; once, and from then on. Where the third column names neither, both gave the
+same result.
 
-In every case of this table, and else the run fails:
+In every case of this table the following holds, or the run fails:
 
-- The program sees the error of the system call from the function that made it, or nothing, where the library has
-  another way (a notifier has three, and if all fail the error is the second one's, unless descriptors have run out). It
-  panics nowhere and hangs nowhere.
-- After the error all is as it was: the same step, tried again, succeeds as soon as the call does. A fault that stays
-  is left to another thread, whose calls succeed, and which goes on with the same `Poll`, sources and wakers.
+- The program gets the error of the system call from the function that made it, or no error where the library has a
+  fallback (a notifier has three kinds; if all fail, the error is that of the second, unless descriptors have run out).
+  Nothing panics, and nothing hangs.
+- The error changes nothing: the same step succeeds as soon as the call does. A permanent fault is left to another
+  thread, whose calls succeed, and which continues with the same `Poll`, sources and wakers.
 - No event is lost: every byte that was sent, every wake, every registration and every end is reported afterwards, also
-  to a thread that slept in `poll` meanwhile.
-- In the end no descriptor is open that wasn't at the beginning.
+  to a thread that was blocked in `poll`.
+- At the end no descriptor is open that was not open at the beginning.
 
-Left out is what a kernel never says: `EAGAIN` where it could go on (an edge-triggered kernel would owe an event; a
-notifier that stays full is readable), `EINTR` of `connect`, which says that the attempt goes on, though strace makes
-none, and `EINTR` of the `poll` that asks whether a file is always ready, which it is. A `close` that strace lets fail
-isn't made at all, so its own descriptor stays open, and no other may.
+Errors that no kernel returns in the state at hand are left out: `EAGAIN` where the call could continue (an
+edge-triggered kernel would owe an event; a notifier that stays full is readable), `EINTR` of `connect`, after which
+the attempt continues, though strace makes none, and `EINTR` of the `poll` that checks whether a file is always ready,
+which it is. strace makes `close` fail by not making it, so its own descriptor stays open, and no other may.
 
-Some steps make `ppoll`, `epoll_pwait2` or `fstat`, or read and write a notifier, once more or once less, as time passes
-and threads fall asleep. The table has what comes of each such call, and not how many there were: a fault for a call that
-a run doesn't make comes to nothing, and the run says how many have. Every row stands on calls that each run makes.
+Some steps make `ppoll`, `epoll_pwait2` or `fstat`, or read and write a notifier, once more or once less, depending on
+the timing of threads. The table has the result of each such call, not their number: a fault for a call that a run
+doesn't make has no effect, and the run prints how many have. Every row comes from calls that each run makes.
 ";

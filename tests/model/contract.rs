@@ -1,7 +1,8 @@
-//! The contract as a pure model: what a kernel's sources are, which events are owed, and which are allowed.
+//! The contract as a pure model: the state of the kernel's sources, the events that are due, and those that are
+//! allowed.
 //!
-//! Readiness has three values. What depends on the size of a kernel's buffers is unknown between "just emptied" and
-//! "has answered `WouldBlock`"; then an event is allowed, and none is owed.
+//! Readiness has three values. Readiness that depends on the size of a kernel's buffers is unknown between "just
+//! drained" and "has failed with `WouldBlock`": an event is then allowed, and none is due.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +19,7 @@ pub enum Is {
     Unknown,
 }
 
-/// What a backend promises beyond the contract, or short of it.
+/// A backend's promises beyond the contract, and its exceptions.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// Events are exact, and come with the next `poll`.
@@ -29,7 +30,7 @@ pub struct Rules {
     pub raw_is_late: bool,
     /// An error or a hang-up may come in both directions (`PLATFORMS.md`, 7).
     pub ends_in_both_directions: bool,
-    /// A closed descriptor with an open duplicate goes on giving events (`PLATFORMS.md`, 13).
+    /// A closed descriptor with an open duplicate still causes events (`PLATFORMS.md`, 13).
     pub duplicates_live: bool,
     /// A source that was closed while registered, unseen by the backend, is reported for a moment more.
     pub raw_lives: bool,
@@ -37,15 +38,15 @@ pub struct Rules {
     pub raw_may_vanish: bool,
     /// A local shutdown of the reading half is reported (`PLATFORMS.md`, 7).
     pub tells_own_shutdown: bool,
-    /// What was sent may stay with the sender's kernel for seconds: if the buffers of both ends of a TCP connection are
-    /// full, the news that one has room again is lost with the data that it comes with, and is only sent once more.
+    /// Sent data may stay with the sender's kernel for seconds: if the buffers of both ends of a TCP connection are
+    /// full, a window update is lost with the data that carries it, and only repeated later.
     pub holds_back: bool,
 }
 
 /// An end of a pair: 0 and 1 are the first pair's.
 pub type End = usize;
 
-/// An event, as far as the contract speaks of it.
+/// The part of an event that the contract covers.
 #[derive(Clone, Copy, Debug)]
 pub struct Told {
     pub token: usize,
@@ -73,13 +74,13 @@ struct Pair {
     kind: Kind,
     /// From end 0 to end 1, and back.
     channels: [Channel; 2],
-    /// How many descriptors stand for each end.
+    /// The number of descriptors of each end.
     handles: [usize; 2],
     /// A half was shut down or closed.
     is_hurt: bool,
 }
 
-/// What is on the way in one direction.
+/// The data in transit in one direction.
 #[derive(Debug, Default)]
 struct Channel {
     /// Sizes of datagrams, or one entry for each write of a stream.
@@ -87,13 +88,13 @@ struct Channel {
     /// Since it was last empty.
     writes: usize,
     bytes: usize,
-    /// The writer was answered `WouldBlock`, and nothing was read since.
+    /// A write has failed with `WouldBlock`, and nothing was read since.
     is_full: bool,
-    /// The writer sends no more.
+    /// The writer has stopped sending.
     ended: bool,
     /// The reader has shut down its half.
     unread: bool,
-    /// Reading was answered `WouldBlock`, though not all was read.
+    /// A read has failed with `WouldBlock`, although data is left.
     is_held_back: bool,
 }
 
@@ -111,7 +112,7 @@ struct Registration {
     armed: [bool; 2],
     /// The end of the data was reported: it is behind a short read, and need not be reported again.
     end_told: bool,
-    /// Events since something last happened to the pair.
+    /// Events since the last operation on the pair.
     repeated: usize,
 }
 
@@ -143,7 +144,7 @@ impl Contract {
         self.limbo.insert(token);
     }
 
-    /// It may come no more.
+    /// The token must not come any more.
     pub fn tolerate_no_more(&mut self, token: usize) {
         self.limbo.remove(&token);
     }
@@ -176,14 +177,14 @@ impl Contract {
                 }
             }
             None => {
-                // It may only have pretended.
+                // The operation may have pretended to block.
                 channel.is_full = !channel.has_room();
                 self.used_up(end, WRITE);
             }
         }
     }
 
-    /// How many bytes a read of `wanted` must give: none or more.
+    /// Returns the number of bytes that a read of `wanted` bytes must return at least.
     pub fn readable_bytes(&self, end: End, wanted: usize) -> Option<usize> {
         let pair = &self.pairs[&(end / 2)];
         let channel = &pair.channels[1 - end % 2];
@@ -196,7 +197,7 @@ impl Contract {
         }
     }
 
-    /// `read` is what a read of `wanted` bytes gave, `None` for `WouldBlock`.
+    /// `read` is the result of a read of `wanted` bytes, `None` for `WouldBlock`.
     pub fn read(&mut self, end: End, wanted: usize, read: Option<usize>) {
         let (pair, side) = (end / 2, end % 2);
         self.stir(pair);
@@ -247,7 +248,7 @@ impl Contract {
         }
     }
 
-    /// One descriptor of the end is closed; whether it was the last.
+    /// Closes one descriptor of the end, and returns whether it was the last.
     pub fn close(&mut self, end: End) -> bool {
         let (pair, side) = (end / 2, end % 2);
         self.stir(pair);
@@ -286,7 +287,7 @@ impl Contract {
             _ => Is::Unknown,
         };
         match (pair.kind, direction) {
-            // The end of a pipe that goes the other way.
+            // The end of the pipe of the other direction.
             (Kind::Pipe, READ) if side == 0 => unknown_if(pair.is_hurt, Is::Not),
             (Kind::Pipe, WRITE) if side == 1 => unknown_if(pair.is_hurt, Is::Not),
             (Kind::Datagram | Kind::Udp, _) if pair.is_hurt => Is::Unknown,
@@ -383,8 +384,8 @@ impl Contract {
         if !pair.is_hurt && (event.error || event.read_closed || event.write_closed) {
             return Err(format!("nothing was closed: {event:?}"));
         }
-        // Where operations are not seen an event is repeated. What has hung up with something left may get a new writer,
-        // and is repeated for some time; so may an end be after each operation.
+        // Unseen operations cause repeated events. A hang-up with data left may get a new writer, and is repeated for
+        // some time; an end may be repeated after each operation.
         let most = match (rules.raw_is_late, pair.is_hurt) {
             (true, true) => 14,
             (true, false) if pair.kind == Kind::Raw => usize::MAX,
@@ -396,7 +397,7 @@ impl Contract {
         Ok(())
     }
 
-    /// A stream has moved less than it could have.
+    /// A stream has transferred less than it could.
     fn used_up_short(&mut self, end: End, direction: usize) {
         for registration in self.registered.values_mut() {
             if registration.end == end && registration.asks[direction] && !registration.end_told {
@@ -413,7 +414,7 @@ impl Contract {
         }
     }
 
-    /// Something happens to a pair, which may give events.
+    /// An operation on a pair, which may cause events.
     pub fn stir(&mut self, pair: usize) {
         for registration in self.registered.values_mut() {
             if registration.end / 2 == pair {
@@ -427,7 +428,7 @@ fn is_stream(kind: Kind) -> bool {
     !matches!(kind, Kind::Datagram | Kind::Udp)
 }
 
-/// Whether a short read or write counts as used up. The library doesn't count the bytes that pass through
+/// Whether a short read or write re-arms the source. The library doesn't count the bytes that pass through
 /// `try_io_with`.
 fn tells_of_short(kind: Kind) -> bool {
     is_stream(kind) && kind != Kind::Wrapped

@@ -1,4 +1,4 @@
-//! The sources that a run uses, behind one face.
+//! The sources that a run uses, behind one interface.
 
 use std::any::Any;
 use std::io::{self, Read, Write};
@@ -24,7 +24,7 @@ pub trait End: Source + Send {
     fn shutdown(&mut self, _: Shutdown) -> io::Result<bool> {
         Ok(false)
     }
-    /// Where there are descriptors that stand for the same.
+    /// On platforms with duplicates of descriptors.
     fn duplicate(&self) -> Option<Box<dyn Any + Send>> {
         None
     }
@@ -72,7 +72,7 @@ impl End for Stream {
     }
 }
 
-/// A program's own source, whose operations go through `try_io_with`.
+/// A source of the program, whose operations go through `try_io_with`.
 impl End for IoSource<StdStream> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.try_io_with(READ, |mut stream| stream.read(buf))
@@ -91,7 +91,7 @@ impl End for IoSource<StdStream> {
     }
 }
 
-/// A descriptor or socket whose operations no `Poll` hears of.
+/// A descriptor or socket whose operations the library doesn't see.
 struct Raw(StdStream);
 
 impl Source for Raw {

@@ -1,4 +1,4 @@
-//! The kernels, plain and shaken.
+//! The backends to test, with and without chaos.
 
 use std::io;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::ends::{self, End};
 use crate::ops::Kind;
 use crate::world::Ground;
 
-/// A kernel.
+/// A backend without chaos.
 pub struct Kernel(pub Backend);
 
 impl Ground for Kernel {
@@ -54,7 +54,7 @@ impl Ground for Kernel {
     }
 }
 
-/// A kernel with all that the contract allows on top.
+/// A backend under chaos.
 pub struct Chaotic(pub Kernel, pub u64);
 
 impl Ground for Chaotic {

@@ -1,7 +1,7 @@
 //! Random programs, and the contract as a model that judges the events that they get.
 //!
-//! A sequence comes from a seed. One that breaks the contract is made as short as it gets, and printed with its seed.
-//! `cargo xtask model` runs for a given time; the tests here are its short form.
+//! A sequence comes from a seed. A sequence that breaks the contract is shortened as far as possible, and printed
+//! with its seed. `cargo xtask model` runs for a given time; the tests here are its short form.
 //!
 //! - `WAKEFUL_SEED`: the first sequence's seed; the others have the numbers after it.
 //! - `WAKEFUL_MODEL_SECONDS`: how long each backend is tested, instead of a few hundred sequences.
@@ -38,7 +38,7 @@ fn epoll() {
     check("epoll", |_| Kernel(Backend::Epoll));
 }
 
-// The model's idea of what is ready, and of what fits into a buffer, is Linux's.
+// The model's readiness and buffer sizes are those of Linux.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[test]
 fn posix_poll() {
@@ -74,7 +74,7 @@ fn sim() {
     check("sim", simulated::Simulated::new);
 }
 
-/// Runs sequences until the time is over, and fails with the shortest form of the first that breaks the contract.
+/// Runs sequences until the time has elapsed, and fails with the shortest form of the first that breaks the contract.
 fn check<G: Ground>(name: &str, ground: impl Fn(u64) -> G) {
     let seconds: Option<u64> =
         std::env::var("WAKEFUL_MODEL_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
@@ -104,7 +104,7 @@ fn check<G: Ground>(name: &str, ground: impl Fn(u64) -> G) {
         sequences += 1;
         operations += ops.len();
     }
-    // Past the harness' capture: how much was done is part of the result.
+    // Past the harness' capture: the number of sequences is part of the result.
     let _ = writeln!(
         io::stderr(),
         "model: {name}: {sequences} sequences, {operations} operations in {:.1?}, no disagreement",

@@ -1,8 +1,8 @@
-//! What a run does: operations that fit any state, so that any part of a sequence is a sequence.
+//! The operations of a run. Each is possible in any state, so that any part of a sequence is a sequence.
 
 use fastrand::Rng;
 
-/// One step. Places and numbers are taken modulo what is there; a step that fits nothing does nothing.
+/// One step. Indices and numbers are taken modulo the sources that exist; a step that fits none does nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Open(Kind),
@@ -30,7 +30,7 @@ pub enum Op {
     PollWhileWriting(usize),
     /// Polls while another thread wakes.
     PollWhileWaking(usize),
-    /// Polls while another thread registers this end, or registers it anew.
+    /// Polls while another thread registers or reregisters this end.
     PollWhileRegistering(usize, Asks),
     /// Polls while another thread deregisters this end.
     PollWhileDeregistering(usize),
@@ -66,7 +66,7 @@ pub enum Half {
 pub enum Timeout {
     Zero,
     Microseconds(u64),
-    /// Far longer than it may take, if an event is due.
+    /// Far longer than a due event may take.
     Long,
     Never,
 }

@@ -1,9 +1,9 @@
-//! How long is too long, also on a machine that has no time; and what ends a `poll` without a timeout that should have
-//! ended by itself.
+//! The time limit of an event, also on a busy machine; and the end of a `poll` without a timeout whose event is
+//! missing.
 //!
 //! An event that is missing after two seconds proves nothing if the machine ran no thread meanwhile. So steps are
 //! counted as well, each a moment's sleep of a thread and a datagram through the kernel: an event that is due must
-//! have come after that many of them. Where there is time, that many are over before the two seconds are.
+//! have come after that many of them. On an idle machine, that many steps take less than two seconds.
 
 use std::cell::Cell;
 use std::net::UdpSocket;
@@ -18,12 +18,12 @@ use crate::support::any_port;
 
 pub const TOKEN: Token = Token(0x5e5c_0e00);
 
-/// What is owed must have come after this long.
+/// A due event must have come after this long.
 pub const LATEST: Duration = Duration::from_secs(2);
-/// And after so many steps.
+/// And after this many steps.
 const STEPS: u64 = 80;
 const STEP: Duration = Duration::from_millis(20);
-/// Then not even a wake has ended a `poll`.
+/// After this, not even a wake has ended the `poll`.
 const LAST_STEPS: u64 = 1000;
 
 static DONE: AtomicU64 = AtomicU64::new(0);
@@ -34,7 +34,7 @@ thread_local! {
     pub static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// From when on something is owed.
+/// Since when an event is due.
 #[derive(Copy, Clone)]
 pub struct Limit {
     start: Instant,
@@ -48,7 +48,7 @@ impl Limit {
         Limit { start: Instant::now(), steps: DONE.load(Ordering::Relaxed) }
     }
 
-    /// Whether the machine has had the time for what needs next to none.
+    /// Returns whether the machine has had enough time for a due event.
     pub fn had_time(&self) -> bool {
         self.steps_since() >= STEPS
     }
@@ -87,7 +87,7 @@ fn steps() {
     echo.set_read_timeout(Some(LATEST)).expect("a timeout");
     loop {
         thread::sleep(STEP);
-        // A datagram that is lost has taken its time all the same.
+        // A lost datagram has taken its time as well.
         let _ = echo.send(&[0]).and_then(|_| echo.recv(&mut [0]));
         DONE.fetch_add(1, Ordering::Relaxed);
         let due = DUE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,13 +1,14 @@
-//! Makes a failing sequence short: leaves out parts as long as it still fails.
+//! Shortens a failing sequence: removes parts as long as it still fails.
 
 use std::time::{Duration, Instant};
 
 use crate::ops::Op;
 
-/// A fault may take its time to show, again and again.
+/// A failure may take several runs to show.
 const LONGEST: Duration = Duration::from_secs(40);
 
-/// The shortest sequence found that fails, and how it does. `fails` answers what is wrong, if anything.
+/// Returns the shortest failing sequence that was found, and its failure. `fails` returns the failure of a sequence,
+/// if any.
 pub fn shortest(
     mut ops: Vec<Op>,
     mut fault: String,

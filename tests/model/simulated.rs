@@ -1,4 +1,4 @@
-//! The simulation, which does everything that the contract allows and nothing else.
+//! The simulation as a backend, which does everything that the contract allows and nothing else.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;

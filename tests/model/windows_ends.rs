@@ -27,7 +27,7 @@ pub fn pipe() -> io::Result<[Box<dyn End>; 2]> {
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let name = format!(r"\\.\pipe\wakeful-model-{}-{number}", std::process::id());
     let server = NamedPipe::new(&name)?;
-    // Begun by the registration.
+    // The registration starts it.
     let _ = server.connect();
     let client = NamedPipe::open(&name)?;
     Ok([Box::new(server), Box::new(client)])
@@ -39,7 +39,7 @@ pub fn std_pair() -> io::Result<(StdStream, StdStream)> {
     let (other, _) = listener.accept()?;
     for stream in [&one, &other] {
         stream.set_nonblocking(true)?;
-        // What is written is to arrive soon, and little to be too much.
+        // Small buffers, so that data arrives soon and little fills them.
         stream.set_nodelay(true)?;
         SockRef::from(stream).set_send_buffer_size(16 << 10)?;
         SockRef::from(stream).set_recv_buffer_size(16 << 10)?;
@@ -69,7 +69,7 @@ impl End for NamedPipe {
 
 impl End for UdpSocket {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        // Windows answers an error if a datagram is longer than the buffer, where others cut it.
+        // Windows fails for a datagram longer than the buffer, where other systems truncate it.
         let mut whole = [0; 100];
         let n = self.recv(&mut whole)?.min(buf.len());
         buf[..n].copy_from_slice(&whole[..n]);

@@ -1,8 +1,8 @@
-//! The client: keeps its number of connections, and knows of each how it must end.
+//! The client: keeps up its number of connections, and knows how each must end.
 //!
-//! The server is to hold that number too, all the time. So a connection sends one byte of its message and waits for the
-//! answer: then the server has it, and can't end it, since nothing ends before half of the message. There the client
-//! keeps it, and lets it go on only while it keeps more than the number.
+//! The server must hold that number too, all the time. So a connection sends one byte of its message and waits for
+//! the answer: the server then holds it, and can't end it, since nothing ends before half of the message. The client
+//! stops there, and continues a connection only while it holds more than the number.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -14,20 +14,21 @@ use wakeful::{Backend, Events, Interest, Poll, Token};
 use super::plan::{mix, End, Plan, ENDS, HEADER};
 use super::process::Held;
 
-/// How many may wait for their first byte: fewer than the listeners' queues hold.
+/// The most connections that may wait for their first byte: fewer than the listeners' queues hold.
 const OPENING: usize = 256;
-/// A connection that doesn't get on in this time has lost something.
+/// A connection without progress in this time has lost something.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A port is free again a minute after its connection.
 const PATIENCE_FOR_PORTS: Duration = Duration::from_secs(90);
 const TICK: Duration = Duration::from_millis(20);
 
-/// How many there are at most if the server is to hold `connections`: some more are on their way there, or talk.
+/// The most connections if the server must hold `connections`: some more are connecting or talking.
 pub fn slots(connections: usize) -> usize {
     connections + connections / 8 + 64
 }
 
-/// How many descriptors each side needs. The server may have as many more as are opening, and as have ended here.
+/// The descriptors that each side needs. The server may have more: those that are opening, and those that have ended
+/// here.
 pub fn descriptors(connections: usize) -> usize {
     slots(connections) + 2 * OPENING + 100
 }
@@ -36,9 +37,9 @@ pub struct Client {
     poll: Poll,
     events: Events,
     seed: u64,
-    /// So many are kept.
+    /// The number of connections that are kept.
     wanted: usize,
-    /// For how long one is kept, at most.
+    /// The longest time that a connection is kept.
     pause: Duration,
     resume_at: Instant,
     addresses: Vec<SocketAddr>,
@@ -47,7 +48,7 @@ pub struct Client {
     opening: usize,
     /// Whether there are no ports for more, and since when.
     without_ports: Option<Instant>,
-    /// Those at [`Stage::Kept`].
+    /// The connections at [`Stage::Kept`].
     kept: Held,
     alive: Held,
     ended: [u64; ENDS.len()],
@@ -59,9 +60,9 @@ struct Connection {
     stream: TcpStream,
     plan: Plan,
     stage: Stage,
-    /// When it got on.
+    /// The time of its last progress.
     since: Instant,
-    /// It isn't kept longer than that, if it may go on.
+    /// It is kept until then at most, if it may continue.
     resume_at: Instant,
     /// With the header.
     sent: usize,
@@ -77,7 +78,7 @@ enum Stage {
     /// The server holds it, and the client does nothing.
     Kept,
     Talking,
-    /// Something has come, and for a moment the client does nothing: the end may come meanwhile.
+    /// Data has arrived, and the client pauses: the end may arrive meanwhile.
     Away,
     Ending,
 }
@@ -121,7 +122,7 @@ impl Client {
         self.kept.now >= self.wanted
     }
 
-    /// Opens connections, waits for events and does what they say.
+    /// Opens connections, waits for events and handles them.
     pub fn turn(&mut self, is_open: bool) {
         if is_open {
             self.open();
@@ -142,7 +143,7 @@ impl Client {
         }
     }
 
-    /// Lets those go on that may.
+    /// Continues the connections that may continue.
     fn resume(&mut self, all: bool) {
         let now = Instant::now();
         for slot in 0..self.connections.len() {
@@ -195,7 +196,7 @@ impl Client {
             let address = self.addresses[(self.seed >> 32) as usize % self.addresses.len()];
             let mut stream = match TcpStream::connect(address) {
                 Ok(stream) => stream,
-                // All ports are taken: some will come back.
+                // All ports are in use: some will be free again.
                 Err(e) if e.kind() == ErrorKind::AddrNotAvailable => {
                     let since = *self.without_ports.get_or_insert_with(Instant::now);
                     assert!(
@@ -227,7 +228,7 @@ impl Client {
         }
     }
 
-    /// Lets all connections come to their end.
+    /// Continues all connections to their end.
     pub fn finish(&mut self) {
         while self.alive.now > 0 {
             self.turn(false);
@@ -246,7 +247,7 @@ impl Client {
 }
 
 impl Connection {
-    /// Goes on until it would block; whether it's over.
+    /// Continues until it would block, and returns whether it has ended.
     fn drive(&mut self) -> bool {
         if self.stage.is_paused() {
             return false;
@@ -281,7 +282,7 @@ impl Connection {
                 self.sent += self.stream.write(&plan.header()[self.sent..])?;
             }
             let mut is_blocked = false;
-            // What the server doesn't answer needs no window.
+            // Bytes that the server doesn't answer need no window.
             let window = match self.stage {
                 Stage::Opening => 1,
                 _ if self.received == plan.answered() => plan.length,
@@ -318,7 +319,7 @@ impl Connection {
             if self.is_at_end {
                 match has_sent_all {
                     true => return Ok(()),
-                    // The server has heard half of it, and hears the rest.
+                    // The server has received half of it, and receives the rest.
                     false if is_blocked => return Err(ErrorKind::WouldBlock.into()),
                     false => continue,
                 }

@@ -1,8 +1,8 @@
-//! Linux: many connections for a long time. They come, talk, end in one of five ways, and are replaced; every byte is
-//! checked at both ends. The server must hold as many as were asked for, from when they are there to the end, and
-//! descriptors and memory must stay flat. `cargo xtask soak` makes it long.
+//! Linux: many connections for a long time. They connect, talk, end in one of five ways, and are replaced; every byte
+//! is checked at both ends. The server must hold the full number from its first time to the end, and descriptors and
+//! memory must stay flat. `cargo xtask soak` is the long form.
 //!
-//! Client and server are processes of their own, so that each may have as many descriptors as there are connections.
+//! Client and server are separate processes, so that each may have as many descriptors as there are connections.
 #![cfg(all(target_os = "linux", feature = "net"))]
 
 use std::io::{BufRead, BufReader};
@@ -24,7 +24,7 @@ use process::{Part, Sample, Samples};
 
 const SERVER: &str = "WAKEFUL_SOAK_SERVER";
 
-/// Not a test but the other process.
+/// The other process; not a test itself.
 #[test]
 fn server() {
     let Ok(asked) = std::env::var(SERVER) else { return };
@@ -67,12 +67,12 @@ fn soak_on(backend: Backend, connections: usize, time: Duration, seed: u64) {
     let mut start = None;
     let took = loop {
         client.turn(true);
-        // The time counts from when all are there.
+        // The time counts from the first full number.
         if start.is_none() && client.is_full() {
             start = Some(Instant::now());
         }
         let Some(elapsed) = start.map(|start| start.elapsed()) else { continue };
-        // However slow it is: as many have been replaced as are held, and there is enough to judge by.
+        // On any machine: as many connections were replaced as are held, and there are enough samples.
         let has_turned = client.ended() >= connections as u64;
         if elapsed >= time && has_turned && ours.has_later() && server.samples().has_later() {
             break elapsed.as_secs_f64();

@@ -1,16 +1,16 @@
-//! What a connection does, by a number that both its ends know.
+//! The plan of a connection, from a number that both its ends know.
 
 /// How a connection ends.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The client has sent all and shuts its half down; it receives the rest, and then the end.
     ClientShutsDown,
-    /// The server shuts its half down at half-time; it goes on to listen.
+    /// The server shuts its half down at half-time, and still receives.
     ServerShutsDown,
     /// One side closes abruptly, which resets the connection.
     ClientVanishes,
     ServerVanishes,
-    /// The client closes it and leaves something unread, which resets it too.
+    /// The client closes with unread data, which resets the connection too.
     ClientLeavesUnread,
 }
 
@@ -29,9 +29,9 @@ pub const HEADER: usize = 8;
 pub struct Plan {
     seed: u64,
     pub end: End,
-    /// So many bytes go each way, behind the header.
+    /// The bytes in each direction, after the header.
     pub length: usize,
-    /// So many may be under way.
+    /// The most bytes in transit.
     pub window: usize,
 }
 
@@ -40,7 +40,7 @@ impl Plan {
         let word = mix(seed);
         let end = ENDS[(word % ENDS.len() as u64) as usize];
         let word = mix(word);
-        // Mostly small; now and then more than fits into what the kernel keeps of it.
+        // Mostly small; now and then larger than the kernel's buffers.
         let most = if word % 64 == 0 { 1 << 18 } else { 1 << (6 + word % 7) };
         let word = mix(word);
         // Half of it is more than a byte.
@@ -54,7 +54,7 @@ impl Plan {
         self.seed.to_le_bytes()
     }
 
-    /// How many bytes the server sends back before it ends its half.
+    /// The number of bytes that the server sends back before it shuts its half down.
     pub fn answered(&self) -> usize {
         match self.end {
             End::ServerShutsDown | End::ServerVanishes => self.length / 2,
@@ -62,7 +62,7 @@ impl Plan {
         }
     }
 
-    /// Puts what comes from place `at` on into `buf`.
+    /// Fills `buf` with the bytes from position `at` on.
     pub fn fill(&self, at: usize, buf: &mut [u8]) {
         let mut word = 0;
         for (index, byte) in buf.iter_mut().enumerate() {
@@ -74,7 +74,7 @@ impl Plan {
         }
     }
 
-    /// Whether `bytes` are those from place `at` on.
+    /// Returns whether `bytes` are those from position `at` on.
     pub fn check(&self, at: usize, bytes: &[u8]) {
         assert!(at + bytes.len() <= self.length, "{self:?}: more bytes than were sent");
         let mut expected = [0; 4096];

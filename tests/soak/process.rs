@@ -1,4 +1,4 @@
-//! What the system knows of a process.
+//! The system's figures for a process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
@@ -6,12 +6,12 @@ use std::io;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many connections are there, and how it was since there were as many as are wanted.
+/// The number of connections, and the fewest since the full number was reached.
 #[derive(Copy, Clone, Debug)]
 pub struct Held {
     wanted: usize,
     pub now: usize,
-    /// Since it was full.
+    /// Since the full number was reached.
     fewest: Option<usize>,
     most: usize,
 }
@@ -35,16 +35,16 @@ impl Held {
     }
 }
 
-/// What a process has at a moment.
+/// A sample of a process.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Sample {
-    /// Of connections at a time, until now: the fewest since it was full, 0 before that.
+    /// The fewest connections since the full number was reached, 0 before.
     pub fewest: usize,
     pub most: usize,
     pub descriptors: usize,
     /// Bytes that are in memory, as the system counts them.
     pub resident: usize,
-    /// Bytes that were asked for and not given back, and in how many pieces.
+    /// Allocated bytes, and their number of pieces.
     pub heap: usize,
     pub pieces: usize,
 }
@@ -57,7 +57,7 @@ impl Sample {
         Sample { fewest, most, descriptors: open_descriptors(), resident: resident(), heap, pieces }
     }
 
-    /// What [`from_str`](FromStr::from_str) reads.
+    /// The format that [`from_str`](FromStr::from_str) parses.
     pub fn line(&self) -> String {
         let Sample { fewest, most, descriptors, resident, heap, pieces } = self;
         format!("{fewest} {most} {descriptors} {resident} {heap} {pieces}")
@@ -78,7 +78,7 @@ impl FromStr for Sample {
     }
 }
 
-/// Which part of the run it is.
+/// The part of the run.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub enum Part {
     #[default]
@@ -86,11 +86,11 @@ pub enum Part {
     /// The first third: whatever grows up to a size, grows to it here.
     First,
     Later,
-    /// The connections come to their end.
+    /// The connections end.
     Over,
 }
 
-/// The most that was seen in each part: no list of all, which would grow itself.
+/// The maximum of each part: a list of all samples would grow itself.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
     pub part: Part,
@@ -118,12 +118,12 @@ impl Peaks {
     }
 }
 
-/// What the heap may grow by in pieces: lines that are being printed.
+/// The allowed growth of the heap in pieces: lines that are being printed.
 const PIECES_SLACK: usize = 16;
-/// What it may grow by in bytes, beside a twentieth: a map takes more room after many removals, though only once.
-/// A table that doubles late, since the connections are just fewer than a power of two, would look like a leak.
+/// The allowed growth in bytes, beside a twentieth: a map grows after many removals, though only once. A table that
+/// doubles late, since the connections are just fewer than a power of two, would look like a leak.
 const HEAP_SLACK: usize = 16 << 10;
-/// What memory may grow by as the system counts it, beside a fiftieth: fragments of the heap, too.
+/// The allowed growth of memory as the system counts it, beside a fiftieth: it includes fragments of the heap.
 const RESIDENT_SLACK: usize = 1 << 20;
 /// Fewer samples in a part show nothing.
 const ENOUGH: usize = 3;
@@ -143,7 +143,7 @@ impl Samples {
         self.last
     }
 
-    /// Whether there are enough to judge by.
+    /// Returns whether there are enough samples.
     pub fn has_first(&self) -> bool {
         self.first.count >= ENOUGH
     }
@@ -188,7 +188,7 @@ impl Samples {
     }
 }
 
-/// Counts what is asked for: the system counts pages, in which a small leak doesn't show.
+/// Counts allocations: the system counts pages, in which a small leak doesn't show.
 struct Counting;
 
 static HEAP: AtomicUsize = AtomicUsize::new(0);
@@ -223,7 +223,7 @@ static ALLOCATOR: Counting = Counting;
 
 /// Allows this process `needed` descriptors, or says what is missing.
 ///
-/// And no more than those: poll(2) takes no longer list, so places in it that aren't used again come to light.
+/// And no more: poll(2) refuses a longer list, which reveals entries that aren't reused.
 pub fn allow_descriptors(needed: usize) {
     let needed = needed as libc::rlim_t;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -245,7 +245,7 @@ pub fn allow_descriptors(needed: usize) {
 }
 
 pub fn open_descriptors() -> usize {
-    // One of them is that of the search itself.
+    // One of them belongs to the search itself.
     fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 

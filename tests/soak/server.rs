@@ -1,4 +1,4 @@
-//! The server: knows from a connection's first bytes what is to come, checks it, and sends it back.
+//! The server: learns the plan of a connection from its first bytes, checks the data, and sends it back.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown};
@@ -18,7 +18,7 @@ pub const LISTENERS: usize = 8;
 const STOP: Token = Token(LISTENERS);
 const FIRST: usize = LISTENERS + 1;
 
-/// The last connections are waited for as long.
+/// How long to wait for the last connections.
 const PATIENCE: Duration = Duration::from_secs(60);
 const SAMPLE: Duration = Duration::from_millis(200);
 
@@ -40,7 +40,7 @@ pub fn run(backend: Backend, connections: usize) {
             let _ = io::copy(&mut io::stdin(), &mut io::sink());
             is_over.store(true, Ordering::Release);
             waker.wake().unwrap();
-            // A dropped waker's wake is reported no more.
+            // A dropped waker's wake isn't reported.
             thread::park();
         }
     });
@@ -132,7 +132,7 @@ impl Connection {
         }
     }
 
-    /// Goes on until it would block; whether it's over.
+    /// Continues until it would block, and returns whether it has ended.
     fn drive(&mut self) -> bool {
         match self.step() {
             Ok(()) => true,
@@ -140,7 +140,7 @@ impl Connection {
             Err(e) => {
                 let resets = matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
                 let end = self.plan.map(|plan| plan.end);
-                // One that has vanished may have taken its header with it.
+                // A connection that was reset may have lost its header.
                 let may = matches!(end, None | Some(End::ClientVanishes | End::ClientLeavesUnread));
                 assert!(resets && may, "the server, {:?} after {} bytes: {e:?}", self.plan, self.received);
                 true
@@ -161,7 +161,7 @@ impl Connection {
         }
         let plan = self.plan.unwrap();
         loop {
-            // First all is sent that can be, and only then more is received: so nothing piles up here.
+            // Sends as much as possible before it receives more, so that no data piles up.
             while self.sent < self.received.min(plan.answered()) {
                 let part = (self.received.min(plan.answered()) - self.sent).min(buf.len());
                 plan.fill(self.sent, &mut buf[..part]);

@@ -1,4 +1,4 @@
-//! The handles that this process has open.
+//! The open handles of this process.
 #![allow(dead_code)] // not every test uses everything
 
 use std::mem;
@@ -14,7 +14,7 @@ pub fn turn() -> MutexGuard<'static, ()> {
     TURNS.lock().unwrap_or_else(|e| e.into_inner())
 }
 
-/// After the first round, which may set things up, so many rounds leave as many handles open as there were.
+/// Fails if these rounds change the number of open handles. The first round may allocate.
 #[track_caller]
 pub fn leaks_no_handle(rounds: usize, round: impl Fn()) {
     round();
@@ -30,13 +30,13 @@ pub fn handle_count() -> usize {
     // SAFETY: `count` outlives the call.
     assert_ne!(unsafe { GetProcessHandleCount(GetCurrentProcess(), &mut count) }, 0);
     match count {
-        // Wine 8 always says so, though no process is without handles. But it can list them.
+        // Wine 8 always reports 0, but it can list the handles.
         0 => handles().len(),
         count => count as usize,
     }
 }
 
-/// This process' entries in the list of all.
+/// The entries of this process in the list of all handles.
 pub fn handles() -> Vec<usize> {
     const EXTENDED_HANDLES: SYSTEM_INFORMATION_CLASS = 64;
     /// In words: how many there are, and one that is reserved.

@@ -1,4 +1,4 @@
-//! What the test programs share. Each uses a part of it.
+//! Helpers of the test programs. Each program uses a part of them.
 #![allow(unused)]
 
 #[cfg(windows)]

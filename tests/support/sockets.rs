@@ -1,4 +1,4 @@
-//! What the tests of sockets and pipes by themselves, without a `Poll`, have in common.
+//! Helpers of the tests of sockets and pipes without a `Poll`.
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
-/// A port that is free.
+/// Returns a free port.
 pub fn localhost() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
@@ -15,7 +15,7 @@ pub fn assert_would_block<T: std::fmt::Debug>(result: io::Result<T>) {
     assert_eq!(result.unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
-/// The network is quick, but not at once. These tests have no `Poll`, so they ask again.
+/// Repeats an operation: the network takes a moment, and these tests have no `Poll`.
 pub fn until_ready<T>(mut operation: impl FnMut() -> io::Result<T>) -> T {
     let start = Instant::now();
     loop {

@@ -1,6 +1,6 @@
-//! What a test does that needs strace: where it is missing, or may not trace, the test is skipped by its name.
+//! Helpers of the tests that need strace. Where it is missing, or may not trace, the test is skipped by name.
 //!
-//! A skip is printed past the harness' capture, and counted. With `CI` set there is none: the test fails.
+//! A skip is printed past the harness' capture, and counted. With `CI` set the test fails instead.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
-/// Ends the test that says it, as a skip, where strace doesn't work.
+/// Ends the calling test as a skip where strace doesn't work.
 macro_rules! needs_strace {
     () => {
         fn here() {}
@@ -37,7 +37,7 @@ pub fn leaves_out<F: Fn()>(_here: F) -> bool {
     true
 }
 
-/// Why nothing can be traced here.
+/// Returns why nothing can be traced here.
 fn what_is_wrong() -> Option<&'static str> {
     static WRONG: OnceLock<Option<String>> = OnceLock::new();
 
@@ -97,7 +97,7 @@ fn without_strace(command: &mut Command) {
     command.env("PATH", "/nonexistent");
 }
 
-/// As the seccomp filter of a container does it.
+/// Like the seccomp filter of a container.
 fn without_ptrace(command: &mut Command) {
     let filter = || {
         let statement = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };

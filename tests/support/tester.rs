@@ -1,4 +1,4 @@
-//! What the tests share, and what differs between platforms for them.
+//! Helpers of the tests with a `Poll`, and the differences between platforms.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,19 +20,18 @@ pub const B: Token = Token(0xB);
 pub const C: Token = Token(0xC);
 pub const WAKE: Token = Token(0xFFFF);
 
-/// What happens is waited for this long; far longer than any machine under load needs.
+/// How long to wait for an expected event: far longer than any machine under load needs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether the system is the libc of WASI's second preview, which lacks this and that.
+/// Whether the system is WASI's second preview, whose libc lacks some features.
 pub const IS_LIBC_OF_WASI: bool = cfg!(all(target_os = "wasi", target_env = "p2"));
 
-/// Whether every `Poll` does all that the contract allows (`WAKEFUL_CHAOS`). Then events may come without a reason and
-/// later, and operations may only pretend to block.
+/// Whether chaos is on (`WAKEFUL_CHAOS`). Events may then be spurious and late, and operations may pretend to block.
 pub fn is_shaken() -> bool {
     std::env::var_os("WAKEFUL_CHAOS").is_some_and(|seed| !seed.is_empty())
 }
 
-/// How often something is repeated: Miri takes a thousand times as long for it.
+/// The number of repetitions: Miri takes a thousand times as long for each.
 pub const fn rounds(usual: usize) -> usize {
     if cfg!(miri) {
         (usual + 99) / 100
@@ -44,19 +43,19 @@ pub const fn rounds(usual: usize) -> usize {
 /// After this many times a `WouldBlock` is no pretence.
 const PRETENCES: usize = 30;
 
-/// A poll that knows what it waits for.
+/// A poll that checks its events against the registrations.
 pub struct Tester {
     pub poll: Poll,
     pub events: Events,
-    /// What each source was registered with, by its address.
+    /// The token and the interest of each source, by its address.
     tokens: RefCell<BTreeMap<usize, (Token, Interest)>>,
-    /// Those that must not come any more, in whatever way the poll is shaken.
+    /// Tokens that must not come any more, even under chaos.
     gone: RefCell<BTreeSet<Token>>,
     /// The tokens that were reported as readable once without data.
     excused: RefCell<BTreeSet<Token>>,
 }
 
-/// An event that is to come, and what it may say.
+/// An expected event, and the flags that it may have.
 #[derive(Copy, Clone, Debug)]
 pub struct Want {
     token: Token,
@@ -64,13 +63,13 @@ pub struct Want {
     allows: Interest,
 }
 
-/// Events of `token` that together say `needs` and nothing else.
+/// Expects events of `token` that together have the flags `needs` and no others.
 pub fn want(token: Token, needs: Interest) -> Want {
     Want { token, needs, allows: needs }
 }
 
 impl Want {
-    /// They may say this as well.
+    /// Allows these flags as well.
     pub fn or(self, also: Interest) -> Want {
         Want { allows: self.allows | also, ..self }
     }
@@ -130,7 +129,7 @@ impl Tester {
         }
     }
 
-    /// What an event of the wanted one's token may say: shaken, whatever was asked for.
+    /// Returns the flags that an event of the token may have: under chaos, the whole interest.
     fn allowed(&self, want: Want) -> Want {
         let tokens = self.tokens.borrow();
         let asked = tokens.values().filter(|(token, _)| is_shaken() && *token == want.token);
@@ -143,7 +142,8 @@ impl Tester {
         assert!(!self.gone.borrow().contains(&event.token()), "its registration is over: {event:?}");
     }
 
-    /// WASI's libc may call a new connection readable, late if the machine is busy (`PLATFORMS.md`): once for each.
+    /// WASI's libc may report a new connection as readable, late on a busy machine (`PLATFORMS.md`): allowed once for
+    /// each.
     fn is_excused(&self, event: &Event) -> bool {
         IS_LIBC_OF_WASI
             && event.is_readable()
@@ -151,14 +151,14 @@ impl Tester {
             && self.excused.borrow_mut().insert(event.token())
     }
 
-    /// What is there now.
+    /// Returns the events that are pending now.
     #[track_caller]
     pub fn poll_now(&mut self) -> Vec<Event> {
         self.poll_for(Duration::ZERO)
     }
 
-    /// What comes within `timeout`. If that is [`PATIENCE`], something must come, and end the sleep by itself: what a
-    /// sleeper finds when its time is over was lost on it.
+    /// Returns the events within `timeout`. If that is [`PATIENCE`], an event must come and end the sleep: an event
+    /// that is found only at the end of the timeout didn't wake the sleeper.
     #[track_caller]
     pub fn poll_for(&mut self, timeout: Duration) -> Vec<Event> {
         let start = Instant::now();
@@ -171,7 +171,7 @@ impl Tester {
         self.events.iter().cloned().collect()
     }
 
-    /// Fills `events`. A signal ends no sleep here: musl sends some to all threads for purposes of its own.
+    /// Fills `events`. Signals end no sleep here: musl sends some to all threads internally.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[track_caller]
     pub fn poll_until(&mut self, deadline: Instant) {
@@ -180,7 +180,7 @@ impl Tester {
         }
     }
 
-    /// Nothing is there.
+    /// Fails if an event is pending.
     #[track_caller]
     pub fn quiet(&mut self) {
         let events = self.poll_now();
@@ -190,8 +190,8 @@ impl Tester {
         assert!(events.is_empty(), "nothing has changed, but: {events:?}");
     }
 
-    /// Polls until every wanted event has come, and answers all that came. Fails if one doesn't come, if another's
-    /// comes, or if one says what it must not.
+    /// Polls until every wanted event has come, and returns all events. Fails for a missing event, an unexpected
+    /// token, or a flag that is not allowed.
     #[track_caller]
     pub fn expect(&mut self, wants: &[Want]) -> Vec<Event> {
         let wants: &[Want] = &wants.iter().map(|&want| self.allowed(want)).collect::<Vec<_>>();
@@ -243,7 +243,7 @@ fn check(wants: &[Want], event: &Event) {
     assert_sane(event, want.allows);
 }
 
-/// An event says something, and says only what its registration may say.
+/// Fails for an event without flags, or with flags beyond its registration.
 #[track_caller]
 pub fn assert_sane(event: &Event, allows: Interest) {
     assert!(event.is_readable() || event.is_writable(), "an event that says nothing: {event:?}");
@@ -260,7 +260,7 @@ pub fn assert_kind<T: Debug>(result: io::Result<T>, kind: ErrorKind) {
     }
 }
 
-/// Any free port of the loopback.
+/// Returns an address with any free port of the loopback.
 pub fn any_port() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 0).into()
 }
@@ -289,7 +289,7 @@ pub fn std_tcp_pair() -> (std::net::TcpStream, std::net::TcpStream) {
     let listener = ManuallyDrop::new(unsafe { std::net::TcpListener::from_raw_fd(FIRST_GIVEN) });
     let accept = || patiently(|| listener.accept()).expect("a connection from outside").0;
     let (one, other) = (accept(), accept());
-    // That they have been taken: the next two may come.
+    // Signals to the bridge that both were accepted: the next pair may follow.
     (&one).write_all(&[0]).expect("write");
     (one, other)
 }
@@ -312,7 +312,7 @@ pub fn tcp_pair() -> (TcpStream, TcpStream) {
 pub fn tcp_pair_with_std() -> (TcpStream, std::net::TcpStream) {
     let (one, other) = std_tcp_pair();
     one.set_nonblocking(true).unwrap();
-    // A preview of WASI has no such thing.
+    // One preview of WASI lacks it.
     let limited = other.set_read_timeout(Some(PATIENCE));
     assert!(limited.is_ok() || cfg!(target_os = "wasi"), "{limited:?}");
     (TcpStream::from_std(one), other)
@@ -365,7 +365,7 @@ pub fn udp() -> (UdpSocket, SocketAddr) {
 #[track_caller]
 pub fn refusing_udp() -> (Option<UdpSocket>, SocketAddr) {
     let (socket, addr) = udp();
-    // Windows' kernel may take in what it then throws away.
+    // The kernel of Windows may accept data that it then discards.
     if !cfg!(unix) {
         return (None, addr);
     }
@@ -388,8 +388,8 @@ pub fn send(mut to: impl Write, bytes: &[u8]) {
     }
 }
 
-/// Gives what was sent within this machine the time to be there. Elsewhere it is there at once; WASI's runtimes learn of
-/// it in the background.
+/// Waits for data that was sent within this machine. On other systems it arrives at once; WASI's runtimes learn of it
+/// in the background.
 pub fn settle() {
     if cfg!(target_os = "wasi") {
         std::thread::sleep(Duration::from_millis(2));
@@ -411,7 +411,7 @@ pub fn patiently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<
     }
 }
 
-/// Does what blocks only if it does so each time.
+/// Retries an operation, which counts as blocked only if it blocks each time.
 pub fn insistently<T>(mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut result = operation();
     for _ in 0..PRETENCES {
@@ -446,7 +446,7 @@ pub fn read_on(mut from: impl Read) -> (Vec<u8>, Option<io::Error>) {
     }
 }
 
-/// Writes until the source would block; how much it took.
+/// Writes until the source would block, and returns the number of bytes.
 #[track_caller]
 pub fn fill(mut to: impl Write) -> usize {
     let chunk = [7; 16 << 10];
@@ -488,7 +488,7 @@ pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// How often each token came.
+/// Returns the number of events of each token.
 pub fn count_tokens<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap<Token, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
@@ -497,7 +497,7 @@ pub fn count_tokens<'a>(events: impl IntoIterator<Item = &'a Event>) -> BTreeMap
     counts
 }
 
-/// The system's count of a thread's and a process's affairs, where it has one.
+/// The system's figures for a thread and a process, where it has them.
 #[cfg(unix)]
 pub mod unix {
     use std::io;
@@ -525,7 +525,7 @@ pub mod unix {
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
 
-    /// The `read` that no source hears of, until it would block; the number of bytes.
+    /// Reads by `read(2)`, unseen by the source, until it would block, and returns the number of bytes.
     pub fn raw_drain(fd: impl AsFd) -> usize {
         let mut buf = [0; 4096];
         let mut sum = 0;

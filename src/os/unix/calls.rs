@@ -19,7 +19,7 @@ pub(crate) use libc::*;
 ))]
 pub(crate) use libc::{fstat64 as fstat, stat64 as stat};
 
-// The libcs that have no vectors; and Miri, whose readv(2) leaks memory of its own when it would block.
+// libcs without vectored calls, and Miri, whose readv(2) leaks memory when it would block.
 #[cfg(any(miri, target_os = "espidf", target_os = "horizon", target_os = "nuttx"))]
 #[allow(unused_imports)] // which ones are used depends on the features
 pub(crate) use self::without_vectors::{readv, writev};
@@ -30,10 +30,10 @@ mod without_vectors {
 
     /// Reads into the first non-empty slice: a short read.
     pub(crate) unsafe fn readv(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-        // SAFETY: the caller's promise is that there are `count`.
+        // SAFETY: the caller's promise is that there are `count` slices.
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
         match slices.iter().find(|slice| slice.iov_len > 0) {
-            // SAFETY: the caller's promise is that each is as long as it says.
+            // SAFETY: the caller's promise is that each slice is as long as stated.
             Some(slice) => unsafe { libc::read(fd, slice.iov_base, slice.iov_len) },
             None => 0,
         }
@@ -41,10 +41,10 @@ mod without_vectors {
 
     /// Writes the first non-empty slice: a short write.
     pub(crate) unsafe fn writev(fd: c_int, iov: *const iovec, count: c_int) -> ssize_t {
-        // SAFETY: the caller's promise is that there are `count`.
+        // SAFETY: the caller's promise is that there are `count` slices.
         let slices = unsafe { std::slice::from_raw_parts(iov, count as usize) };
         match slices.iter().find(|slice| slice.iov_len > 0) {
-            // SAFETY: the caller's promise is that each is as long as it says.
+            // SAFETY: the caller's promise is that each slice is as long as stated.
             Some(slice) => unsafe { libc::write(fd, slice.iov_base, slice.iov_len) },
             None => 0,
         }

@@ -84,9 +84,9 @@ pub(super) struct Started<'a>(&'a Timer);
 
 impl Drop for Started<'_> {
     fn drop(&mut self) {
-        // If there is nothing to cancel, the packet was taken. If the answer is `STATUS_PENDING`, it is still to come:
-        // then it ends a later wait early, for which the caller holds the deadline, and until then `start` fails,
-        // which makes the timeout whole milliseconds.
+        // If there is nothing to cancel, the packet was received. `STATUS_PENDING` means that the packet is still to
+        // come: it then ends a later wait early, for which the caller holds the deadline, and until then `start`
+        // fails, so that timeouts are whole milliseconds.
         // SAFETY: the handle is open.
         unsafe { (self.0.calls.cancel)(self.0.packet.as_raw_handle(), 1) };
     }

@@ -1,7 +1,7 @@
 //! Named pipes: the source, its registration, `Read` and `Write`.
 //!
-//! Invariant: once registered, a pipe stays tied to one completion port, and keeps it alive until all its operations
-//! have ended.
+//! Invariant: once registered, a pipe stays tied to one completion port, and keeps it alive until the pipe is
+//! dropped.
 
 mod pipe;
 
@@ -37,13 +37,14 @@ use crate::windows::user_registration::UserRegistration;
 ///   in the next `read`.
 /// - On a pipe of messages, an empty message reads as `Ok(0)`, as the end does. The end lasts: the next `read`
 ///   returns `Ok(0)` again, whereas after an empty message it fails with `WouldBlock` or returns the next message.
-///   The event of the end has [`is_read_closed`](crate::event::Event::is_read_closed) set.
+///   For the event of the end [`is_read_closed`](crate::event::Event::is_read_closed) is `true`.
 /// - Once registered, the pipe belongs to that `Poll` for good, even after the `Poll` was dropped: the kernel ties
 ///   them together. Registering it with another `Poll` fails with `AlreadyExists`.
 /// - Once registered, other code must not start overlapped operations on the handle, not even after it was converted
 ///   into an `OwnedHandle`: their completions would arrive at this `Poll`, which would take them for its own.
 ///
-/// Dropping the pipe cancels its read. A write in progress continues until it is done, as long as the `Poll` lives.
+/// Dropping the pipe cancels its read and its connect. A write in progress continues until it is done, as long as the
+/// `Poll` lives.
 ///
 /// When a pipe and its `Poll` have both been dropped, the later drop waits up to one second for the cancelled
 /// operations, since the kernel may still write to their buffers. Pipes of the same machine end them at once; a

@@ -1,4 +1,4 @@
-//! What is done to sources and wakers, and what must come of it at once.
+//! The operations on sources and wakers, and their immediate results.
 
 use std::io::ErrorKind;
 use std::net::Shutdown;
@@ -79,12 +79,12 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Writes once; whether more may be written.
+    /// Writes once, and returns whether more may be written.
     pub(super) fn write(&mut self, id: EndId, size: usize) -> Result<bool, String> {
         let open = self.open_end(id);
         let (kind, position) = (open.kind, open.sent);
         if kind == Kind::Udp && self.contract.is(id ^ 1, 0) == Is::Ready {
-            // What a full buffer drops would have to be known.
+            // The model doesn't know which datagrams a full buffer drops.
             return Ok(false);
         }
         let bytes: Vec<u8> = (position..position + size as u64).map(byte_at).collect();
@@ -115,7 +115,7 @@ impl World<'_> {
 
     pub(super) fn fill(&mut self, id: EndId) -> Result<(), String> {
         let size = match self.open_end(id).kind {
-            // A kernel drops what is too much, and never blocks.
+            // A kernel drops datagrams without room, and never blocks.
             Kind::Udp => return self.write(id, 10).map(|_| ()),
             Kind::Datagram => 10,
             _ => 30_000,
@@ -125,7 +125,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Reads once; whether there may be more.
+    /// Reads once, and returns whether there may be more.
     pub(super) fn read(&mut self, id: EndId, size: usize) -> Result<bool, String> {
         let mut buf = vec![0; size];
         let expected = self.contract.readable_bytes(id, size);
@@ -180,7 +180,7 @@ impl World<'_> {
             Half::Write => Shutdown::Write,
             Half::Both => Shutdown::Both,
         };
-        // It may be shut down already.
+        // The half may be shut down already.
         if let Ok(true) = self.source(id).shutdown(how) {
             self.contract.shutdown(id, half);
         }

@@ -1,4 +1,4 @@
-//! A run: does each operation on the real thing and on the contract, and compares.
+//! A run: does each operation on the library and on the model, and compares the results.
 
 mod actions;
 mod polls;
@@ -16,18 +16,18 @@ use crate::ends::End;
 use crate::ops::{Asks, Kind, Op};
 use crate::support::{BOTH, READ, WRITE};
 
-/// What a run runs on.
+/// The backend of a run.
 pub trait Ground {
     fn rules(&self) -> Rules;
     fn poll(&self) -> io::Result<Poll>;
-    /// What it has instead of a kind that it lacks.
+    /// The replacement of a kind that the backend lacks.
     fn kind(&self, kind: Kind) -> Kind {
         kind
     }
     fn pair(&self, kind: Kind) -> io::Result<[Box<dyn End>; 2]>;
-    /// The time that its polls go by.
+    /// The clock of its polls.
     fn now(&self) -> Instant;
-    /// Whether other threads can reach into a `poll`, and `None` may be slept.
+    /// Whether other threads can end a `poll`, so that it may have no timeout.
     fn has_threads(&self) -> bool;
 }
 
@@ -48,15 +48,15 @@ struct Open {
     kind: Kind,
     end: Option<Box<dyn End>>,
     token: Option<usize>,
-    /// It was closed with this token while a duplicate lived.
+    /// The token with which it was closed while a duplicate was open.
     orphan: Option<usize>,
     duplicates: Vec<Box<dyn Any + Send>>,
-    /// Positions in the streams, for what is sent from here and what is received here.
+    /// The positions in the sent and the received stream.
     sent: u64,
     received: u64,
 }
 
-/// Runs a sequence; how many operations were judged, or what is wrong.
+/// Runs a sequence, and returns the number of judged operations, or the failure.
 pub fn run(ground: &dyn Ground, ops: &[Op]) -> Result<(), String> {
     let rules = ground.rules();
     let poll = ground.poll().map_err(|e| format!("no poll: {e}"))?;
@@ -114,7 +114,7 @@ impl World<'_> {
         }
     }
 
-    /// Does something with an open end, if there is one.
+    /// Calls a function with an open end, if there is one.
     fn on(
         &mut self,
         place: usize,
@@ -124,7 +124,7 @@ impl World<'_> {
             self.ends.iter().filter(|(_, open)| open.end.is_some()).map(|(&id, _)| id).collect();
         match open.is_empty() {
             true => Ok(()),
-            // The youngest are the ones that something is likely to happen to.
+            // Prefers the youngest sources, on which operations are likely.
             false => act(self, open[open.len() - 1 - place % open.len()]),
         }
     }
@@ -167,7 +167,7 @@ impl World<'_> {
 
     fn new_token(&mut self) -> usize {
         self.next_token += 1;
-        // Also the numbers at the end of what there is, and those that look like pointers.
+        // Also the largest numbers, and those that look like pointers.
         match self.next_token % 3 {
             0 => usize::MAX - self.next_token,
             1 => self.next_token << 16,

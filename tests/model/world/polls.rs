@@ -1,4 +1,4 @@
-//! The polls of a run, also beside a thread that does something meanwhile.
+//! The polls of a run, alone and beside a thread that operates meanwhile.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl World<'_> {
         self.poll_for(timeout, capacity, must_come).map(|_| ())
     }
 
-    /// Polls once and judges; how many events came.
+    /// Polls once, judges the events, and returns their number.
     pub(super) fn poll_for(
         &mut self,
         timeout: Option<Duration>,
@@ -76,19 +76,19 @@ impl World<'_> {
                 !told.iter().any(|event| event.token == *token && event.directions[*direction])
             };
             if let Some(missing) = owed.iter().find(is_missing) {
-                return Err(format!("{missing:?} was due, and there was room; the events were {told:?}"));
+                return Err(format!("{missing:?} was due, and there was room; the events: {told:?}"));
             }
         }
         self.contract.told(&told, self.rules)?;
         Ok(told.len())
     }
 
-    /// Whether what had not come by the end of its time has had any. Simulated time passes for nothing else.
+    /// Whether an event that is missing at the timeout had enough time. Simulated time passes for nothing else.
     fn had_time(&self, limit: &Limit) -> bool {
         !self.ground.has_threads() || limit.had_time()
     }
 
-    /// Everything that is owed comes, in whatever number of calls.
+    /// Every due event comes, in any number of calls.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..1000 {
             if self.contract.owed().is_empty() {
@@ -216,7 +216,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// Polls while a thread does something that gives an event or, as far as is known, may give none.
+    /// Polls while a thread does an operation that causes an event, or may cause none.
     pub(super) fn poll_beside_thread(&mut self, must_come: bool) -> Result<Vec<Told>, String> {
         let timeout = if must_come { LATEST } else { Duration::from_millis(1) };
         let (start, limit) = (Instant::now(), Limit::start());
