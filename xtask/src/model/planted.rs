@@ -83,7 +83,7 @@ const PLANTS: [Plant; 9] = [
     Plant {
         backend: "sim",
         bug: "a swallowed wake: one that comes beside events is forgotten",
-        file: "src/poll/mod.rs",
+        file: "src/engine/wait.rs",
         sound: "if pending.is_none() {",
         planted: "if pending.is_none() || !events.is_empty() {",
     },
