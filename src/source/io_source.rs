@@ -1,7 +1,7 @@
 //! `IoSource`: any descriptor or socket as an event source.
 //!
-//! Invariant: every operation of a registration that has a [`RearmHandle`] ends in the handle, which re-arms the
-//! direction after `WouldBlock`.
+//! Invariant: if a registration has a [`RearmHandle`], every operation of the source goes through it, and it re-arms
+//! the direction after `WouldBlock`.
 
 use std::fmt;
 use std::io;
