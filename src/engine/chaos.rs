@@ -1,10 +1,12 @@
-//! Everything that the contract allows, done on purpose to a program as it is, on top of any backend.
+//! Chaos: injects legal but rare behaviour into an unmodified program, on top of any backend.
 //!
-//! Events come late, split, merged, in another order, and for no reason. Operations of an `IoSource` move less than
-//! they could, or answer `WouldBlock`: then an event for that direction always follows. No event is lost, none comes
-//! after its registration, and no byte is changed.
+//! Events are delayed, split, merged, reordered and spurious. Operations of an `IoSource` move less than they could, or
+//! fail with `WouldBlock`.
 //!
-//! Off, it is one `Option` beside the selector, and nothing in the sources.
+//! Invariant: an event for the direction always follows an injected `WouldBlock`. No event is lost, none is reported
+//! after its registration has ended, and no byte is changed.
+//!
+//! Without chaos the cost is one `Option` beside the selector, and nothing in the sources.
 
 use std::io::{self, Write};
 use std::mem;
@@ -17,38 +19,39 @@ use crate::os::environment::Variable;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
-/// The longest that an event is late.
+/// The longest delay of an event.
 const LATEST: Duration = Duration::from_millis(2);
 
 pub(crate) struct Chaos(Mutex<State>);
 
 struct State {
     random: u64,
-    /// How many sources there were, for their keys.
+    /// The number of sources so far, for their keys.
     sources: u64,
-    /// How many calls of `wait` there were.
+    /// The number of calls of `wait` so far.
     waits: u64,
-    /// By key, and whose events have which token. In order, and searched by one function for both: all who never use
-    /// this compile it too, and the standard library's maps and searches are large.
+    /// The registrations by key, and their keys by token. Both are sorted, and one function searches both: programs
+    /// that never use chaos compile it too, and the standard library's maps and searches are large.
     registered: Vec<(Key, Registration)>,
     owners: Vec<(Token, Key)>,
-    /// At most one for each registration.
+    /// The events that are held back, at most one for each registration.
     held: Vec<Held>,
-    /// Its `Poll` was dropped: no event can follow any more.
+    /// The `Poll` was dropped: no event can follow any more.
     is_over: bool,
-    /// What was held has taken all the room: next time the kernel comes first, or it would starve.
+    /// The held events have taken all the room. The next time the kernel's come first, or they would starve.
     held_filled_room: bool,
-    /// Kept for its memory: what the kernel gives.
+    /// The buffer for the kernel's events, kept for its memory.
     fresh: Option<Events>,
 }
 
 struct Registration {
     token: Token,
     interest: Interest,
-    /// The `wait` that was under way when this began, or the last one: what that was told may be of a registration
-    /// before this one, and must not be told later.
+    /// The `wait` that was under way when this registration began, or the last one before. An event that it has got may
+    /// belong to an earlier registration with the same token, so it must not be held back for this one.
     since: u64,
-    /// It is being replaced. What is held now would go with it, though it may be news of the next.
+    /// The registration is being replaced. An event that was held back now would be dropped with it, though it may
+    /// belong to the next.
     is_changing: bool,
 }
 
@@ -67,18 +70,18 @@ pub(crate) enum Key {
 }
 
 impl Chaos {
-    /// The seed, if the environment asks for chaos.
+    /// Returns the seed in the environment, if there is one.
     pub(crate) fn seed_of_environment() -> io::Result<Option<u64>> {
         static VARIABLE: Variable = Variable::new("WAKEFUL_CHAOS");
-        static SAID: Once = Once::new();
+        static LOGGED: Once = Once::new();
         let seed = VARIABLE.parse(|text| text.parse::<u64>().ok(), || "a number".to_owned())?;
         let Some(seed) = seed else { return Ok(None) };
-        // For the log of a test that fails. If nobody listens, nobody wants to know.
-        SAID.call_once(|| drop(writeln!(io::stderr(), "wakeful: WAKEFUL_CHAOS={seed}")));
+        // For the log of a test that fails. A failed write to stderr is ignored.
+        LOGGED.call_once(|| drop(writeln!(io::stderr(), "wakeful: WAKEFUL_CHAOS={seed}")));
         Ok(Some(seed))
     }
 
-    /// The `Poll`s of a program differ from each other, by their number.
+    /// Creates the chaos of one `Poll`. The polls of a program differ from each other, by their number.
     pub(crate) fn of_poll(seed: u64, poll: u32) -> Chaos {
         Chaos::new(seed.wrapping_add(u64::from(poll) << 32))
     }
@@ -106,7 +109,7 @@ impl Chaos {
         key
     }
 
-    /// Does what begins a registration, or replaces one: nothing of the old one comes after it.
+    /// Runs `change`, which begins or replaces a registration: no event of the old one is reported afterwards.
     pub(crate) fn replace(
         &self,
         key: Key,
@@ -114,7 +117,7 @@ impl Chaos {
         interest: Interest,
         change: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<()> {
-        // The kernel's news of the new one may be here before we are back.
+        // The poller may get the kernel's events of the new registration before `change` returns.
         self.state().set_changing(key, true);
         let result = change();
         let mut state = self.state();
@@ -129,19 +132,19 @@ impl Chaos {
         self.state().remove(key);
     }
 
-    /// The `Poll` is dropped, though its sources may live on: they do what the kernel does.
+    /// Ends chaos: the `Poll` is being dropped. Sources that live longer behave as without chaos.
     pub(crate) fn end(&self) {
         self.state().is_over = true;
     }
 
-    /// Whether an event is held back.
+    /// Returns whether an event is held back.
     #[cfg(unix)]
     pub(crate) fn holds_some(&self) -> bool {
         !self.state().held.is_empty()
     }
 
-    /// Like the selector's `wait`. Nothing is held back while somebody may watch the poll's descriptor, where it
-    /// doesn't show.
+    /// Waits as the selector does, and changes its events. While the poll's descriptor may be watched, no event is held
+    /// back, since the descriptor wouldn't show it.
     #[cold]
     pub(crate) fn wait(
         &self,
@@ -160,7 +163,7 @@ impl Chaos {
         }
         if events.spare() == 0 {
             state.held_filled_room = true;
-            return self.tell_watcher(state, selector, wakes);
+            return self.notify_watcher(state, selector, wakes);
         }
         let timeout = match state.next_due() {
             _ if events.len() > before => Some(Duration::ZERO),
@@ -190,30 +193,30 @@ impl Chaos {
             state.make_up(events);
         }
         state.fresh = Some(fresh);
-        let told = self.tell_watcher(state, selector, wakes);
+        let notified = self.notify_watcher(state, selector, wakes);
         if events.len() > before {
             return Ok(());
         }
-        result.and(told)
+        result.and(notified)
     }
 
-    /// Who watches the poll's descriptor must come again for what had no room.
-    fn tell_watcher(
+    /// Notifies the watcher of the poll's descriptor if held events are left: it must poll again for them.
+    fn notify_watcher(
         &self,
         state: MutexGuard<'_, State>,
         selector: &Selector,
         wakes: &Wakes,
     ) -> io::Result<()> {
-        let is_owed = !state.held.is_empty();
+        let are_left = !state.held.is_empty();
         drop(state);
-        match is_owed && wakes.is_exposed() {
+        match are_left && wakes.is_exposed() {
             true => selector.notify(),
             false => Ok(()),
         }
     }
 
-    /// Does an operation, with less than it could move, or only pretends to: then it returns `WouldBlock`, and an
-    /// event follows.
+    /// Runs an operation, possibly with a limit on the bytes that it moves. Or returns `WouldBlock` without running it:
+    /// then an event follows.
     pub(super) fn operate<R>(
         &self,
         key: Key,
@@ -227,13 +230,14 @@ impl Chaos {
         }
         let limit = self.limit(wanted);
         let result = operation(limit);
-        // A program that takes a short transfer for the end gets an event that says otherwise.
+        // A program that stops after a short transfer gets an event for the rest.
         if limit < wanted && result.is_ok() && self.state().follow_up(key, direction) {
             self.announce(selector);
         }
         result
     }
 
+    /// Decides whether an operation shall fail with `WouldBlock`, and if so sends the event that follows.
     #[inline(never)]
     fn pretends_to_block(&self, key: Key, direction: Interest, selector: &Selector) -> bool {
         let mut state = self.state();
@@ -242,7 +246,7 @@ impl Chaos {
         is_so && self.announce(selector)
     }
 
-    /// How much an operation may move.
+    /// Chooses how much an operation may move.
     #[inline(never)]
     fn limit(&self, wanted: usize) -> usize {
         if wanted <= 1 {
@@ -255,9 +259,9 @@ impl Chaos {
         }
     }
 
-    /// A sleeper doesn't know of what is held since it fell asleep.
+    /// Ends the sleep of the poller, which must take the new held event into account. Returns true.
     fn announce(&self, selector: &Selector) -> bool {
-        // It was prepared when the poll was made, so it doesn't fail. If it did, the event would only be later.
+        // `Layer::prepare` has done the part that can fail. A failure here would only delay the event.
         let _ = selector.notify();
         true
     }
@@ -305,13 +309,13 @@ impl State {
         }
     }
 
-    /// Where `key` is.
+    /// Returns the index of `key`.
     fn place(&self, key: Key) -> Option<usize> {
         let place = self.place_of(key);
         self.registered.get(place).is_some_and(|(other, _)| *other == key).then_some(place)
     }
 
-    /// Where `key` is or would be.
+    /// Returns the index that `key` has or would have.
     fn place_of(&self, key: Key) -> usize {
         first_place(self.registered.len(), &|place| self.registered[place].0 >= key)
     }
@@ -320,8 +324,9 @@ impl State {
         first_place(self.owners.len(), &|place| self.owners[place] >= (token, key))
     }
 
-    /// Whose event the kernel has told a `wait`, if that is sure. With a token that several have, or that somebody has
-    /// had a moment ago, it isn't: later the event might be told of one that it isn't of.
+    /// Returns the registration that an event of a `wait` belongs to, if that is certain. It isn't if several
+    /// registrations have the token, or if another may have had it during that `wait`: held back, the event might be
+    /// reported for the wrong one.
     fn owner(&self, token: Token, wait: u64) -> Option<Key> {
         let first = first_place(self.owners.len(), &|place| self.owners[place].0 >= token);
         let key = match self.owners[first..] {
@@ -333,7 +338,7 @@ impl State {
         (registration.since < wait && !registration.is_changing).then_some(key)
     }
 
-    /// Where the event is that is held for `key`.
+    /// Returns the index of the event that is held for `key`.
     fn held(&self, key: Key) -> Option<usize> {
         self.held.iter().position(|held| held.key == key)
     }
@@ -346,7 +351,7 @@ impl State {
         next
     }
 
-    /// Holds an event back, or adds it to the one that is.
+    /// Holds an event back, or merges it with the one that is held.
     fn hold(&mut self, key: Key, event: Event) {
         if let Some(place) = self.held(key) {
             return self.held[place].add(&event);
@@ -355,7 +360,7 @@ impl State {
         self.held.push(Held { due: Instant::now() + Duration::from_micros(late), key, event });
     }
 
-    /// An event for `direction` sets out; false if nobody asked for it.
+    /// Holds an event for `direction`, to follow an operation. Returns false if the registration can't get one.
     fn follow_up(&mut self, key: Key, direction: Interest) -> bool {
         let Some(place) = self.place(key) else { return false };
         let (_, registration) = &self.registered[place];
@@ -372,7 +377,7 @@ impl State {
         true
     }
 
-    /// Reports what is due, or all, in any order.
+    /// Reports the held events that are due, or all of them, in random order.
     fn deliver(&mut self, all: bool, events: &mut Events) {
         for last in (1..self.held.len()).rev() {
             let other = self.below(last + 1);
@@ -389,7 +394,7 @@ impl State {
         }
     }
 
-    /// An event of the kernel's: at once, later, with another of its registration, or in two parts.
+    /// Passes an event of the kernel on: at once, later, merged with another of its registration, or split in two.
     fn pass(&mut self, event: &Event, wait: u64, may_hold: bool, events: &mut Events) {
         let Some(key) = self.owner(event.token(), wait).filter(|_| may_hold) else {
             return events.push(event.clone());
@@ -413,9 +418,9 @@ impl State {
         }
     }
 
-    /// An event without a reason, for anybody.
+    /// Reports a spurious event of a random source.
     fn make_up(&mut self, events: &mut Events) {
-        // A raw descriptor may be closed without a word, and is left alone. They come behind the others.
+        // Raw descriptors get none, since one may have been closed without a deregistration. Their keys sort last.
         let sources =
             first_place(self.registered.len(), &|place| matches!(self.registered[place].0, Key::Raw(_)));
         if sources == 0 {
@@ -438,7 +443,7 @@ impl Held {
     }
 }
 
-/// The first of `len` places for which `is_reached`; it is for all behind that too.
+/// Returns the first of `len` indices for which `is_reached` holds. It must hold for all indices behind it too.
 #[inline(never)]
 fn first_place(len: usize, is_reached: &dyn Fn(usize) -> bool) -> usize {
     let (mut first, mut end) = (0, len);

@@ -1,8 +1,9 @@
-//! What the library itself says of a registration, in the same words for every source and on every backend.
+//! The errors of a registration that the library defines: the same text for every source and on every backend.
 //!
-//! A kernel that keeps registrations says the same by a number (`EEXIST`, `ENOENT`), and one that keeps none says
-//! nothing. So the numbers are given up for words: the kind of the error is what programs can rely on. Every other
-//! error of a registration is the system's own, with its number.
+//! Some kernels keep registrations and report these errors by number (`EEXIST`, `ENOENT`); others keep none and report
+//! nothing. So the text replaces the number, and programs rely on the kind of the error.
+//!
+//! Invariant: every other error of a registration is the system's, with its number.
 
 use std::io::{self, ErrorKind};
 
@@ -18,7 +19,7 @@ pub(crate) fn not_registered() -> io::Error {
     io::Error::new(ErrorKind::NotFound, "the source is not registered with this `Poll`")
 }
 
-/// The error of a `register` in our words.
+/// Returns the error of a `register` with the library's text.
 #[cold]
 #[inline(never)]
 pub(crate) fn of_register(error: io::Error) -> io::Error {
@@ -28,7 +29,7 @@ pub(crate) fn of_register(error: io::Error) -> io::Error {
     }
 }
 
-/// The error of a `reregister` or `deregister` in our words.
+/// Returns the error of a `reregister` or `deregister` with the library's text.
 #[cold]
 #[inline(never)]
 pub(crate) fn of_change(error: io::Error) -> io::Error {

@@ -1,7 +1,8 @@
-//! What may stand between the engine and its backend: it sees each registration, each operation and each wait.
+//! The layer between the engine and its backend: it sees each registration, each operation and each wait.
 //!
-//! A default build has none, and this is no code there. Invariant: a source whose registration has a [`Key`] passes
-//! each of its operations through [`Layer::operate`].
+//! A default build has no layer, and compiles this file to no code.
+//!
+//! Invariant: a source whose registration has a [`Key`] passes each of its operations through [`Layer::operate`].
 
 use std::io;
 use std::time::Duration;
@@ -20,12 +21,12 @@ pub(crate) struct Layer(#[cfg(feature = "chaos")] Option<Box<Chaos>>);
 #[cfg(feature = "chaos")]
 pub(crate) use super::chaos::Key;
 
-/// Names a registration. Without a layer there is none.
+/// Names a registration. No value exists without a layer.
 #[cfg(not(feature = "chaos"))]
 #[derive(Copy, Clone)]
 pub(crate) enum Key {}
 
-/// Without a feature no registration has a key, and each of these passes its argument on.
+/// Without a feature no registration has a key, and each method only calls its closure.
 #[cfg_attr(not(feature = "chaos"), allow(unused_variables, clippy::unused_self))]
 impl Layer {
     pub(crate) const NONE: Layer = Layer(
@@ -46,7 +47,7 @@ impl Layer {
         true
     }
 
-    /// A source was registered: its key, by which it passes its operations.
+    /// Adds a source that was registered, and returns the key for its operations.
     #[inline]
     pub(crate) fn add_source(&self, token: Token, interest: Interest) -> Option<Key> {
         #[cfg(feature = "chaos")]
@@ -55,7 +56,7 @@ impl Layer {
         None
     }
 
-    /// Does what replaces the registration of `key`.
+    /// Runs `change`, which replaces the registration of `key`.
     #[inline]
     pub(crate) fn replace(
         &self,
@@ -71,7 +72,8 @@ impl Layer {
         change()
     }
 
-    /// Does what begins or replaces the registration of a raw descriptor, whose operations are not seen.
+    /// Runs `change`, which begins or replaces the registration of a raw descriptor, whose operations the layer doesn't
+    /// see.
     #[cfg(feature = "os-ext")]
     pub(crate) fn replace_raw(
         &self,
@@ -103,8 +105,8 @@ impl Layer {
         }
     }
 
-    /// Does an operation of the registration `key`: it is passed how much it may move, and is not done at all if the
-    /// layer returns `WouldBlock` for it.
+    /// Runs an operation of the registration `key`, passing it the limit that it may move. If the layer injects
+    /// `WouldBlock`, the operation does not run.
     #[cfg(feature = "chaos")]
     pub(crate) fn operate<R>(
         &self,
@@ -120,7 +122,7 @@ impl Layer {
         }
     }
 
-    /// What may fail of a later [`Selector::notify`] is done now: what is held back may be news for a sleeper.
+    /// Does the part of [`Selector::notify`] that can fail: an event that is held back may have to wake a sleeper.
     pub(crate) fn prepare(&self, selector: &Selector) -> io::Result<()> {
         match self.is_none() {
             true => Ok(()),
@@ -128,7 +130,7 @@ impl Layer {
         }
     }
 
-    /// Whether an event is held back.
+    /// Returns whether an event is held back.
     #[cfg(unix)]
     pub(crate) fn holds_some(&self) -> bool {
         #[cfg(feature = "chaos")]
@@ -137,7 +139,7 @@ impl Layer {
         false
     }
 
-    /// The `Poll` is dropped, though its sources may live on.
+    /// Ends the layer: the `Poll` is being dropped, though its sources may live longer.
     pub(crate) fn end(&self) {
         #[cfg(feature = "chaos")]
         if let Some(chaos) = &self.0 {
@@ -145,7 +147,7 @@ impl Layer {
         }
     }
 
-    /// Waits by the selector. Only for a layer that is there.
+    /// Waits as the selector does, and changes its events. Callers have checked that there is a layer.
     #[cold]
     #[inline(never)]
     pub(crate) fn wait(

@@ -1,7 +1,9 @@
-//! The numbers of the `Poll`s that live, by which a source knows the one that it is registered with.
+//! The numbers of the living `Poll`s. A source stores the number of the `Poll` that it is registered with.
 //!
-//! No two that live have the same number, however many there have been. A source keeps the number of a `Poll` that has
-//! gone; it is asked for here only when it stands in the way of something, so no operation pays for it.
+//! Invariant: no two living `Poll`s have the same number, however many there have been.
+//!
+//! A source keeps the number after its `Poll` has gone. Only a registration that would fail because of the number
+//! checks whether that `Poll` still lives, so no operation pays for the check.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,17 +15,17 @@ struct Lives {
     living: BTreeSet<u32>,
 }
 
-/// A number that no `Poll` has which lives. Never 0.
+/// Returns a number that no living `Poll` has. Never 0.
 pub(crate) fn begin() -> u32 {
     lives().begin()
 }
 
-/// The number is free.
+/// Frees the number.
 pub(crate) fn end(number: u32) {
     lives().living.remove(&number);
 }
 
-/// Whether the `Poll` of this number, or a registry of it, is still there.
+/// Returns whether the `Poll` of this number, or one of its registries, still lives.
 #[cold]
 pub(crate) fn is_living(number: u32) -> bool {
     lives().living.contains(&number)
@@ -49,11 +51,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_the_last_number_come_those_that_are_free() {
+    fn after_the_last_number_the_free_ones_follow() {
         let mut lives = Lives { last: 0, living: BTreeSet::new() };
         assert_eq!([lives.begin(), lives.begin(), lives.begin()], [1, 2, 3]);
         lives.living.remove(&2);
-        assert_eq!(lives.begin(), 4, "a number that was free a moment ago may still be known to a source");
+        assert_eq!(lives.begin(), 4, "a source may still store a number that has just become free");
         lives.last = u32::MAX - 1;
         assert_eq!([lives.begin(), lives.begin(), lives.begin()], [u32::MAX, 2, 5]);
     }

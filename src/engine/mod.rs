@@ -1,5 +1,6 @@
-//! What a `Poll`, its registries and its wakers share: the selector, the wakers' protocol, and what may stand between.
-//! Safe code only.
+//! The engine: the selector, the wakers' protocol and the layer, which a `Poll`, its registries and its wakers share.
+//!
+//! Invariant: an engine is used by `&self` alone, from any thread. Safe code only.
 
 #[cfg(feature = "chaos")]
 pub(crate) mod chaos;
@@ -20,20 +21,20 @@ use self::wakes::Wakes;
 use crate::backend::Selector;
 use crate::readiness::{Events, Interest};
 
-/// What a `Poll`, its registries and its wakers share. Sources refer to it, but don't keep it: what the selector has
-/// open is closed when the last of those three has gone.
+/// The state that a `Poll`, its registries and its wakers share. Sources hold no strong reference to it: the selector's
+/// descriptors are closed when the last of those three has been dropped.
 pub(crate) struct Engine {
-    /// Tells one `Poll` from another. Never 0.
+    /// The number of the `Poll`: no other living `Poll` has the same. Never 0.
     pub(crate) id: u32,
     pub(crate) selector: Selector,
     pub(crate) layer: Layer,
     pub(crate) wakes: Wakes,
-    /// How many registries there are, the `Poll`'s own among them.
+    /// The number of registries, with the one inside the `Poll`.
     registries: AtomicUsize,
 }
 
 impl Engine {
-    /// For one registry.
+    /// Creates an engine that counts one registry.
     pub(crate) fn new(selector: Selector, layer: impl FnOnce(u32) -> Layer) -> Engine {
         let id = lives::begin();
         Engine { id, selector, layer: layer(id), wakes: Wakes::new(), registries: AtomicUsize::new(1) }
@@ -43,7 +44,7 @@ impl Engine {
         self.registries.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// With the last registry the `Poll` has ended, though a waker may live on: its sources are free.
+    /// Counts a registry less. The last one ends the `Poll` and frees its sources, though a waker may hold the engine.
     pub(crate) fn remove_registry(&self) {
         if self.registries.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.selector.end();
@@ -51,8 +52,8 @@ impl Engine {
         }
     }
 
-    /// Does an operation of the registration `key`, through the layer. Not while the engine's own descriptor may be
-    /// watched, where an event that is held back doesn't show.
+    /// Runs an operation of the registration `key` through the layer. While the engine's own descriptor may be watched,
+    /// the operation bypasses the layer, since that descriptor doesn't show an event that the layer holds back.
     #[cold]
     #[inline(never)]
     #[cfg_attr(not(feature = "chaos"), allow(unused_variables))]
@@ -70,7 +71,8 @@ impl Engine {
         operation(usize::MAX)
     }
 
-    // Always: see `Poll::poll`.
+    /// Waits for the kernel's events, through the layer if there is one.
+    // Always: see `Engine::poll`.
     #[inline(always)]
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self.layer.is_none() {
@@ -79,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// For who doesn't mind a return.
+    /// Waits as [`wait`](Engine::wait) does, for callers off the hot path: the selector's code isn't inlined.
     pub(crate) fn wait_cold(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match self.layer.is_none() {
             true => self.selector.wait_cold(events, timeout),
@@ -87,17 +89,18 @@ impl Engine {
         }
     }
 
-    /// Notifies the kernel of a wake, as the wakers' protocol has asked.
+    /// Notifies the kernel of a wake, when the wakers' protocol requires it.
     pub(crate) fn notify(&self) -> io::Result<()> {
         let result = self.selector.notify();
-        self.wakes.was_told(result.is_ok());
+        self.wakes.notify_done(result.is_ok());
         result
     }
 
+    /// Lends the engine's descriptor, which shows pending events and wakes from now on.
     #[cfg(unix)]
     pub(crate) fn expose(&self) -> BorrowedFd<'_> {
-        // Only a `Waker` makes a wake pending, and it has prepared this, as a layer has. If it fails, the wake is
-        // reported by the next `poll` all the same.
+        // A `Waker` and a layer have prepared the notifier before a wake or an event can be pending. If notifying fails
+        // nevertheless, the next `poll` reports the wake.
         if self.wakes.expose() {
             let _ = self.notify();
         } else if self.layer.holds_some() {

@@ -1,6 +1,6 @@
-//! How an engine waits: for events, for wakes, and for no longer than a timeout.
+//! How an engine waits: for events and for wakes, and no longer than a timeout.
 //!
-//! Invariant: one thread at a time waits, that which has the engine's [`Waiting`].
+//! Invariant: one thread at a time waits, the one that holds the engine's [`Waiting`].
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -10,25 +10,25 @@ use super::Engine;
 use crate::backend::NO_KERNEL;
 use crate::readiness::{Event, Events, Readiness};
 
-/// What one call leaves to the next.
+/// The state that one call of `poll` leaves to the next.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    /// The last call brought events, so this one may well find some without sleeping.
+    /// The last call returned events, so this one may find some without sleeping.
     is_busy: bool,
-    /// The last call had no room for all wakes: they come first now, or a busy poll would starve them.
+    /// The last call had no room for all wakes. The next one delivers wakes first, or a busy poll would starve them.
     wakes_first: bool,
-    /// How long to look for events before a sleep.
+    /// How long to spin before a sleep.
     pub(crate) spin: Option<Duration>,
 }
 
-/// The shortest sleep that is made of a longer one.
+/// The shortest sleep that the timer slack shortens a longer one to.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
 
 impl Engine {
-    /// See [`Poll::poll`](crate::Poll::poll).
+    /// Does the work of [`Poll::poll`](crate::Poll::poll).
     ///
-    /// Inlined into the program, with what is called here, down to the system call: where returns are dear after one
-    /// (`os/unix/calls.rs`), a poll that finds nothing and doesn't sleep has none.
+    /// Inlined into the program, together with its callees down to the system call: some processors make returns after
+    /// a system call expensive (`os/unix/calls.rs`), and a poll that finds nothing and doesn't sleep has no return.
     #[inline(always)]
     pub(crate) fn poll(
         &self,
@@ -38,7 +38,7 @@ impl Engine {
     ) -> io::Result<()> {
         events.clear();
         if events.capacity() == 0 {
-            return Err(no_room());
+            return Err(zero_capacity());
         }
         let mut timeout = timeout;
         if waiting.wakes_first {
@@ -50,10 +50,10 @@ impl Engine {
                 timeout = Some(Duration::ZERO);
             }
         }
-        // A sleep with a limit needs the clock and two steps of the wakers' protocol. A busy poll mostly finds
-        // something at once, and saves them.
+        // A sleep with a timeout needs the clock and two steps of the wakers' protocol. A busy poll mostly finds events
+        // at once, and saves them.
         if timeout == Some(Duration::ZERO) || (waiting.is_busy && timeout.is_some()) {
-            if let Err(e) = self.look(waiting, events) {
+            if let Err(e) = self.poll_now(waiting, events) {
                 return waiting.end(events, Err(e));
             }
             waiting.is_busy = !events.is_empty();
@@ -64,14 +64,14 @@ impl Engine {
         self.sleep_until(waiting, events, timeout)
     }
 
-    /// Takes what is there.
+    /// Takes the events and wakes that are there, without sleeping.
     #[inline(always)]
-    fn look(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
+    fn poll_now(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
         self.wait(events, Some(Duration::ZERO))?;
         self.take_pending_wakes(waiting, events)
     }
 
-    /// Sleeps until there are events or `timeout` is over, however often the backend comes back. It ends the poll.
+    /// Sleeps until an event arrives or `timeout` has elapsed, however often the backend returns empty. Ends the poll.
     #[inline(never)]
     fn sleep_until(
         &self,
@@ -79,11 +79,12 @@ impl Engine {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
-        // A timeout that is over after the end of time is none.
+        // A deadline that an `Instant` can't hold is no deadline.
         let deadline = timeout.and_then(|timeout| self.selector.now().checked_add(timeout));
-        // A sleep lasts as much longer as the kernel allows itself, so it is asked to be so much shorter. If it does
-        // end early (another timer was due, or the thread is a real-time one, which has no slack), the rest is asked
-        // for as it is. What is over before the kernel looks isn't slept at all (Linux 6.18), so something is left.
+        // The kernel extends a sleep by the timer slack, so the first sleep is shorter by that. If it does end early
+        // (another timer was due, or the thread is a real-time one, which has no slack), a second sleep lasts for the
+        // rest. A timeout that has elapsed before the kernel checks it causes no sleep at all (Linux 6.18), so a sleep
+        // is never shortened to nothing.
         let slack = self.selector.timer_slack();
         let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
         let mut left = timeout.map(shortened);
@@ -103,7 +104,7 @@ impl Engine {
             if !events.is_empty() || result.is_err() {
                 return waiting.end(events, result);
             }
-            // The backend may come back early: it was notified of a change, or the kernel can't count that far.
+            // The backend may return early: a change has notified it, or the kernel has a limit on timeouts.
             if let Some(deadline) = deadline {
                 let rest = deadline.saturating_duration_since(self.selector.now());
                 if rest.is_zero() {
@@ -114,7 +115,7 @@ impl Engine {
         }
     }
 
-    /// Looks for events until there are some or `limit` is over; the time then.
+    /// Checks for events until there are some or `limit` has elapsed. Returns the time at the end.
     #[inline(never)]
     fn spin(&self, waiting: &mut Waiting, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
@@ -125,7 +126,7 @@ impl Engine {
             if !events.is_empty() || now.duration_since(start) >= limit {
                 return Ok(now);
             }
-            // A wake shows without asking the kernel, which would take as long as all of this.
+            // A wake shows without a system call, which would take as long as all of this.
             for _ in 0..8 {
                 if self.wakes.is_pending() {
                     break;
@@ -135,7 +136,7 @@ impl Engine {
         }
     }
 
-    /// Waits for something, though it may come back with nothing.
+    /// Sleeps once. May return early and empty.
     #[inline(always)]
     fn sleep(&self, waiting: &mut Waiting, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = if self.wakes.enter() { timeout } else { Some(Duration::ZERO) };
@@ -151,7 +152,7 @@ impl Engine {
     #[inline(never)]
     fn take_wakes_first(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
         self.take_wakes(waiting, events)?;
-        // Those that are left come after the sources now, or busy wakers would starve these.
+        // The wakes that are left come after the sources now, or busy wakers would starve the sources.
         waiting.wakes_first &= events.spare() > 0;
         Ok(())
     }
@@ -164,8 +165,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The poller is awake: takes the wakes and delivers them as far as there is room. Others stay pending, and come
-    /// first in the next call.
+    /// Ends the sleep in the wakers' protocol, and delivers the wakes as far as there is room. The others stay pending,
+    /// and come first in the next call.
     #[inline(never)]
     fn take_wakes(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
         let pending = self.wakes.leave();
@@ -194,7 +195,7 @@ impl Waiting {
     #[inline(never)]
     fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
         self.is_busy = !events.is_empty();
-        // What was found before an error is not lost.
+        // An error loses no event that was found before it.
         if self.is_busy {
             return Ok(());
         }
@@ -203,6 +204,6 @@ impl Waiting {
 }
 
 #[cold]
-fn no_room() -> io::Error {
+fn zero_capacity() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the capacity of `events` is 0")
 }

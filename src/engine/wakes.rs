@@ -1,27 +1,27 @@
 //! When a wake needs a system call: the protocol between `Waker::wake` and `Poll::poll`. No OS.
 //!
-//! One atomic word says all: whether the poller sleeps or is about to (POLLING), whether another poll may watch this
-//! poll's own descriptor (EXPOSED), whether a notification of the kernel has failed (UNTOLD), how many threads notify
-//! the kernel just now (TELLERS), and, with a bit for each waker, which wakes are pending.
+//! One atomic word holds the whole state: whether the poller sleeps or is about to (POLLING), whether another poll may
+//! watch this poll's own descriptor (EXPOSED), whether a notification of the kernel has failed (NOTIFY_FAILED), how
+//! many threads are notifying the kernel (NOTIFYING), and, with a bit for each waker, which wakes are pending.
 //!
 //! ```text
-//!   wake      or(own bit): if POLLING or EXPOSED is set, and no wake was pending, or UNTOLD or a teller was there:
-//!             add a teller in the same step, and notify the kernel
-//!             ... or(UNTOLD) if that fails: the next wake tries again
-//!             subtract the teller
+//!   wake      or(own bit): if POLLING or EXPOSED is set, and no wake was pending, or NOTIFY_FAILED or NOTIFYING was:
+//!             increment NOTIFYING in the same step, and notify the kernel
+//!             ... or(NOTIFY_FAILED) if that fails: the next wake tries again
+//!             decrement NOTIFYING
 //!   poll      or(POLLING): if a wake is pending, don't sleep
 //!             ... the kernel ...
-//!             and(EXPOSED, TELLERS): what was pending is reported
+//!             and(EXPOSED, NOTIFYING): what was pending is reported
 //! ```
 //!
-//! A wake returns without a system call only if a notification of the kernel has succeeded for it. While one is under
-//! way, which may still fail, another wake makes its own: the count of tellers shows it. A count, since a flag that
-//! one teller clears late would hide the next one.
+//! Invariant: a wake returns without a system call only if a notification of the kernel has succeeded for it. While a
+//! notification is under way, it may still fail, so another wake makes its own; NOTIFYING shows that. It is a count,
+//! since a flag that one thread clears late would hide the notification of the next.
 //!
-//! Each step reads and writes in one: it sees the newest state that there is, and joins the release sequence of the
-//! steps before it. So what any waker did before `wake` is visible to the `poll` that reports it, although a second
-//! waker that finds a wake pending makes no system call. A plain load or store on either side would lose wakes: on
-//! x86, a release store and an acquire load lost 1 in 4,500. `loom_models` tries every interleaving.
+//! Each step reads and writes in one: it sees the newest state, and joins the release sequence of the steps before it.
+//! So everything that a waker did before `wake` is visible to the `poll` that reports it, although a second waker that
+//! finds a wake pending makes no system call. A plain load or store on either side would lose wakes: on x86, a release
+//! store and an acquire load lost 1 in 4,500. `loom_models` tries every interleaving.
 
 #[cfg(all(test, wakeful_loom))]
 use loom::sync::{
@@ -40,32 +40,32 @@ use crate::readiness::Token;
 
 const POLLING: usize = 1 << 0;
 const EXPOSED: usize = 1 << 1;
-const UNTOLD: usize = 1 << 2;
-/// The count of tellers has the highest bits: room for 65,535 threads that are inside the system call at once. One more
-/// would start the count anew, and harm nothing beyond it.
-const TELLER: usize = 1 << (usize::BITS - 16);
-const TELLERS: usize = !(TELLER - 1);
+const NOTIFY_FAILED: usize = 1 << 2;
+/// NOTIFYING has the highest bits: it counts up to 65,535 threads that are inside the system call at once. One more
+/// would start the count anew, and change no other bit.
+const ONE_NOTIFYING: usize = 1 << (usize::BITS - 16);
+const NOTIFYING: usize = !(ONE_NOTIFYING - 1);
 /// The bits of wakers: all others.
-const PENDING: usize = !(POLLING | EXPOSED | UNTOLD | TELLERS);
+const PENDING: usize = !(POLLING | EXPOSED | NOTIFY_FAILED | NOTIFYING);
 const FIRST_BIT: u32 = PENDING.trailing_zeros();
-/// Shared by all wakers that found no free bit, which have flags of their own beside it.
-const SHARED_BIT: u32 = TELLER.trailing_zeros() - 1;
+/// Shared by all wakers that found no free bit; each of them has a flag in its slot.
+const SHARED_BIT: u32 = ONE_NOTIFYING.trailing_zeros() - 1;
 
 /// The wakes of one `Poll`.
 #[derive(Debug)]
 pub(crate) struct Wakes {
     state: AtomicUsize,
-    /// Apart: it is large, and what each poll reads is to lie together.
+    /// Boxed, to keep the fields that each poll reads adjacent.
     slots: Box<Mutex<Slots>>,
 }
 
 #[derive(Debug)]
 struct Slots {
-    /// By bit.
+    /// The wakers with a bit of their own, by bit.
     own: [Option<Arc<Slot>>; usize::BITS as usize],
     shared: Vec<Arc<Slot>>,
-    /// The bit with which the next delivery begins, and the place among those who share one, so that none starves if
-    /// there is never room for all.
+    /// The bit with which the next delivery begins, and the index among the wakers that share one: without room for
+    /// all, none starves.
     next_bit: u32,
     next_shared: usize,
 }
@@ -75,17 +75,17 @@ struct Slots {
 pub(crate) struct Slot {
     token: Token,
     bit: u32,
-    /// Who of those that share a bit has woken.
+    /// Whether this waker has woken, if it shares a bit.
     is_raised: AtomicBool,
 }
 
 impl Wakes {
     pub(crate) fn new() -> Wakes {
-        const NOBODY: Option<Arc<Slot>> = None;
+        const NO_SLOT: Option<Arc<Slot>> = None;
         Wakes {
             state: AtomicUsize::new(0),
             slots: Box::new(Mutex::new(Slots {
-                own: [NOBODY; usize::BITS as usize],
+                own: [NO_SLOT; usize::BITS as usize],
                 shared: Vec::new(),
                 next_bit: FIRST_BIT,
                 next_shared: 0,
@@ -106,19 +106,20 @@ impl Wakes {
         slot
     }
 
-    /// After this the slot's token is delivered no more.
+    /// Removes the slot: its token is no longer delivered.
     pub(crate) fn remove(&self, slot: &Arc<Slot>) {
         let mut slots = self.slots();
         if slot.bit == SHARED_BIT {
             slots.shared.retain(|other| !Arc::ptr_eq(other, slot));
         } else {
             slots.own[slot.bit as usize] = None;
-            // Or the bit's next waker would be taken for this one.
+            // A pending wake that stayed would be reported for the bit's next waker.
             self.state.fetch_and(!(1 << slot.bit), Ordering::AcqRel);
         }
     }
 
-    /// Wakes. If this returns true, the caller must notify the kernel and then call [`was_told`](Wakes::was_told).
+    /// Makes the slot's wake pending. If this returns true, the caller must notify the kernel and then call
+    /// [`notify_done`](Wakes::notify_done).
     #[must_use]
     #[inline]
     pub(crate) fn raise(&self, slot: &Slot) -> bool {
@@ -128,45 +129,45 @@ impl Wakes {
         self.add_pending(1 << slot.bit)
     }
 
-    /// Ends the notification that [`raise`](Wakes::raise), [`keep`](Wakes::keep) or [`expose`](Wakes::expose) has asked
-    /// for.
+    /// Ends the notification that [`raise`](Wakes::raise), [`keep`](Wakes::keep) or [`expose`](Wakes::expose) has
+    /// required.
     #[inline]
-    pub(crate) fn was_told(&self, succeeded: bool) {
+    pub(crate) fn notify_done(&self, succeeded: bool) {
         if !succeeded {
-            // First, or a wake between would find neither a teller nor a failure.
-            self.state.fetch_or(UNTOLD, Ordering::AcqRel);
+            // Before the count, or a wake between the two would find neither a notification nor a failure.
+            self.state.fetch_or(NOTIFY_FAILED, Ordering::AcqRel);
         }
-        self.state.fetch_sub(TELLER, Ordering::AcqRel);
+        self.state.fetch_sub(ONE_NOTIFYING, Ordering::AcqRel);
     }
 
-    /// The poller wants to sleep; whether it may.
+    /// Begins a sleep of the poller. Returns false if a wake is pending: then it must not sleep.
     #[must_use]
     #[inline]
     pub(crate) fn enter(&self) -> bool {
         self.state.fetch_or(POLLING, Ordering::AcqRel) & PENDING == 0
     }
 
-    /// The poller is back; the wakes that it must [deliver](Wakes::deliver).
+    /// Ends a sleep of the poller. Returns the wakes that it must [deliver](Wakes::deliver).
     #[must_use]
     #[inline]
     pub(crate) fn leave(&self) -> Pending {
-        Pending(self.state.fetch_and(EXPOSED | TELLERS, Ordering::AcqRel) & PENDING)
+        Pending(self.state.fetch_and(EXPOSED | NOTIFYING, Ordering::AcqRel) & PENDING)
     }
 
-    /// The poller is back without having looked for wakes: they stay pending.
+    /// Ends a sleep of the poller that doesn't take the wakes: they stay pending.
     pub(crate) fn abandon(&self) {
         self.state.fetch_and(!POLLING, Ordering::AcqRel);
     }
 
-    /// Whether a wake is pending, for a poller that has not slept.
+    /// Returns whether a wake is pending, for a poller that has not slept.
     #[must_use]
     #[inline]
     pub(crate) fn is_pending(&self) -> bool {
-        // A wake that this load misses is not lost: nobody sleeps, and the next `poll` finds it.
+        // A wake that this load misses is not lost: the poller doesn't sleep, and the next `poll` finds it.
         self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
-    /// Gives the tokens of `pending` to `deliver`, at most `room`; what found no room.
+    /// Passes the tokens of `pending` to `deliver`, at most `room`. Returns the wakes that found no room.
     #[must_use]
     pub(crate) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
         let mut slots = self.slots();
@@ -196,21 +197,21 @@ impl Wakes {
         Pending::NONE
     }
 
-    /// Wakes that found no room are as pending as new ones. Returns as [`raise`](Wakes::raise).
+    /// Makes the wakes that found no room pending again. Returns the same as [`raise`](Wakes::raise).
     #[must_use]
     pub(crate) fn keep(&self, left: Pending) -> bool {
         self.add_pending(left.0)
     }
 
-    /// The poll's descriptor is given away: from now on the kernel is notified of each wake. Returns as
+    /// Exposes the poll's descriptor: from now on each first wake must notify the kernel. Returns the same as
     /// [`raise`](Wakes::raise): true if a wake is pending.
     #[must_use]
-    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to give away
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor to lend
     pub(crate) fn expose(&self) -> bool {
         self.change(|before| (before | EXPOSED, before & PENDING != 0))
     }
 
-    /// Whether somebody else may sleep on the poll's descriptor.
+    /// Returns whether another poller may sleep on the poll's descriptor.
     pub(crate) fn is_exposed(&self) -> bool {
         self.state.load(Ordering::Acquire) & EXPOSED != 0
     }
@@ -231,21 +232,20 @@ impl Wakes {
     #[inline(never)]
     fn add_pending_to_sleeper(&self, bits: usize) -> bool {
         self.change(|before| {
-            let is_told = before & PENDING != 0 && before & (UNTOLD | TELLERS) == 0;
-            (before | bits, before & (POLLING | EXPOSED) != 0 && !is_told)
+            let is_notified = before & PENDING != 0 && before & (NOTIFY_FAILED | NOTIFYING) == 0;
+            (before | bits, before & (POLLING | EXPOSED) != 0 && !is_notified)
         })
     }
 
-    /// Changes the state. If `change` says that the kernel must be notified, the caller becomes a teller in the same
-    /// step.
+    /// Changes the state. If `change` returns that the kernel must be notified, the same step increments NOTIFYING.
     #[inline]
     fn change(&self, change: impl Fn(usize) -> (usize, bool)) -> bool {
         let mut before = self.state.load(Ordering::Relaxed);
         loop {
-            let (after, tells) = change(before);
-            let after = if tells { after.wrapping_add(TELLER) } else { after };
+            let (after, notifies) = change(before);
+            let after = if notifies { after.wrapping_add(ONE_NOTIFYING) } else { after };
             match self.state.compare_exchange_weak(before, after, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return tells,
+                Ok(_) => return notifies,
                 Err(now) => before = now,
             }
         }
@@ -258,7 +258,7 @@ impl Wakes {
 }
 
 impl Slots {
-    /// Delivers to those that share a bit; whether some are left.
+    /// Delivers the wakes that share a bit. Returns whether some are left.
     fn deliver_shared(&mut self, room: &mut usize, deliver: &mut impl FnMut(Token)) -> bool {
         let (count, first) = (self.shared.len(), self.next_shared);
         for step in 0..count {
@@ -279,7 +279,7 @@ impl Slots {
     }
 }
 
-/// Wakes that were taken and are to be delivered.
+/// Wakes that were taken and must be delivered.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pending(usize);
 
@@ -299,7 +299,7 @@ mod loom_models;
 mod tests {
     use super::*;
 
-    /// Polls for wakes alone: the tokens, and whether some were left.
+    /// Polls for wakes alone. Returns the tokens, and whether some were left.
     fn take(wakes: &Wakes, room: usize) -> (Vec<Token>, bool) {
         let mut tokens = Vec::new();
         let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
@@ -310,85 +310,85 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_is_told_only_of_the_first_wake_of_a_sleeper() {
+    fn only_the_first_wake_of_a_sleeper_notifies() {
         let wakes = Wakes::new();
         let slot = wakes.add(Token(1));
-        assert!(!wakes.raise(&slot), "nobody sleeps");
+        assert!(!wakes.raise(&slot), "the poller doesn't sleep");
         assert!(!wakes.enter(), "a wake is pending");
         assert_eq!(take(&wakes, 8), (vec![Token(1)], false));
 
         assert!(wakes.enter());
         assert!(wakes.raise(&slot));
-        wakes.was_told(true);
+        wakes.notify_done(true);
         assert!(!wakes.raise(&slot));
         assert_eq!(take(&wakes, 8), (vec![Token(1)], false));
     }
 
-    /// Its notification may still fail, and then the second wake would have returned `Ok` for nothing.
+    /// The first notification may still fail, and then the second wake would have returned `Ok` wrongly.
     #[test]
-    fn a_wake_during_a_notification_makes_its_own() {
+    fn a_wake_during_a_notification_makes_another() {
         let wakes = Wakes::new();
         let slots = [0, 1].map(|n| wakes.add(Token(n)));
         assert!(wakes.enter());
         assert!(wakes.raise(&slots[0]));
         assert!(wakes.raise(&slots[1]));
-        wakes.was_told(true);
+        wakes.notify_done(true);
         assert!(wakes.raise(&slots[1]), "the other one is still under way");
-        wakes.was_told(true);
-        wakes.was_told(true);
+        wakes.notify_done(true);
+        wakes.notify_done(true);
         assert!(!wakes.raise(&slots[1]));
         assert_eq!(take(&wakes, 8).0, [Token(0), Token(1)]);
         assert_eq!(wakes.state.load(Ordering::Relaxed), 0);
     }
 
-    /// The count is apart from the bits of wakers.
+    /// The count shares no bit with the wakers.
     #[test]
-    fn many_tellers_harm_no_other_bit() {
+    fn many_notifications_change_no_other_bit() {
         let wakes = Wakes::new();
         let slots: Vec<_> = (0..100).map(|n| wakes.add(Token(n))).collect();
         assert!(wakes.enter());
         for slot in slots.iter().cycle().take(1000) {
             assert!(wakes.raise(slot));
         }
-        (0..1000).for_each(|_| wakes.was_told(true));
+        (0..1000).for_each(|_| wakes.notify_done(true));
         assert_eq!(wakes.state.load(Ordering::Relaxed), POLLING | PENDING);
         assert_eq!(take(&wakes, 100).0.len(), 100);
     }
 
     #[test]
-    fn an_exposed_poll_tells_the_kernel_of_each_first_wake() {
+    fn each_first_wake_of_an_exposed_poll_notifies() {
         let wakes = Wakes::new();
         let slot = wakes.add(Token(1));
         assert!(!wakes.expose());
         for _ in 0..3 {
             assert!(wakes.raise(&slot));
-            wakes.was_told(true);
+            wakes.notify_done(true);
             assert!(!wakes.raise(&slot), "it has not been polled since");
             assert_eq!(take(&wakes, 8).0, [Token(1)]);
         }
     }
 
     #[test]
-    fn a_wake_that_could_not_be_told_is_told_with_the_next() {
+    fn the_next_wake_retries_a_failed_notification() {
         let wakes = Wakes::new();
         let slots = [0, 1].map(|n| wakes.add(Token(n)));
         assert!(wakes.enter());
         assert!(wakes.raise(&slots[0]));
-        wakes.was_told(false);
+        wakes.notify_done(false);
         assert!(wakes.raise(&slots[0]), "tried again");
-        wakes.was_told(false);
+        wakes.notify_done(false);
         assert!(wakes.raise(&slots[1]), "or by another");
-        wakes.was_told(true);
+        wakes.notify_done(true);
         assert_eq!(take(&wakes, 8).0, [Token(0), Token(1)]);
 
         assert!(wakes.enter());
         assert!(wakes.raise(&slots[0]));
-        wakes.was_told(true);
-        assert!(!wakes.raise(&slots[0]), "that is over");
+        wakes.notify_done(true);
+        assert!(!wakes.raise(&slots[0]), "the failure is over");
     }
 
     #[test]
-    fn exposing_tells_the_kernel_of_a_pending_wake() {
+    fn exposing_notifies_of_a_pending_wake() {
         let wakes = Wakes::new();
         let slot = wakes.add(Token(1));
         assert!(!wakes.raise(&slot));
@@ -396,13 +396,13 @@ mod tests {
     }
 
     #[test]
-    fn what_found_no_room_is_told_to_an_exposed_polls_watcher() {
+    fn a_wake_without_room_notifies_an_exposed_polls_watcher() {
         let wakes = Wakes::new();
         let slots = [0, 1].map(|n| wakes.add(Token(n)));
         let _ = wakes.expose();
         for slot in &slots {
             if wakes.raise(slot) {
-                wakes.was_told(true);
+                wakes.notify_done(true);
             }
         }
         let left = wakes.deliver(wakes.leave(), 1, |_| ());
@@ -412,7 +412,7 @@ mod tests {
     /// More wakers than there are bits, all of them always awake.
     #[test]
     fn without_room_for_all_each_gets_its_turn() {
-        // Miri takes an hour for all: a few share the last bit there.
+        // Miri takes an hour for all: there only a few wakers share the last bit.
         let (count, polls, rooms) = match cfg!(miri) {
             true => (usize::BITS as usize + 2, 100, &[7][..]),
             false => (2 * usize::BITS as usize, 4 * (usize::BITS as usize).pow(2), &[1, 2, 7][..]),

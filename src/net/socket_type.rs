@@ -7,7 +7,7 @@
 /// socket.
 macro_rules! socket_type {
     ($(#[$doc:meta])* pub struct $Type:ident($Std:ty, $Addr:ty);) => {
-        $crate::source::source_type! {
+        $crate::source::impl_source! {
             $(#[$doc])*
             pub struct $Type($Std);
         }
@@ -43,7 +43,7 @@ macro_rules! socket_type {
             /// Any error of getsockopt(2) itself.
             #[inline]
             pub fn take_error(&self) -> std::io::Result<Option<std::io::Error>> {
-                self.inner.took(self.inner.take_error())
+                self.inner.after_take_error(self.inner.take_error())
             }
         }
 

@@ -8,7 +8,7 @@ use std::net::{self, Shutdown, SocketAddr};
 use super::{ip_options, socket_type};
 use crate::os;
 use crate::readiness::Interest;
-use crate::source::{read_with, write_with};
+use crate::source::{impl_read, impl_write};
 
 socket_type! {
     /// A TCP connection (RFC 9293), from [`connect`](TcpStream::connect) or accepted by a
@@ -80,8 +80,8 @@ socket_type! {
     pub struct TcpStream(net::TcpStream, SocketAddr);
 }
 
-read_with!(TcpStream, os::recv, os::recv_vectored);
-write_with!(TcpStream, os::send, os::send_vectored);
+impl_read!(TcpStream, os::recv, os::recv_vectored);
+impl_write!(TcpStream, os::send, os::send_vectored);
 ip_options!(TcpStream);
 
 impl TcpStream {

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::os::{self, unix_address, Domain, SockRef, Type};
 use crate::readiness::Interest;
-use crate::source::{read_with, source_type, write_with};
+use crate::source::{impl_read, impl_source, impl_write};
 
-source_type! {
+impl_source! {
     /// A connection between two Unix-domain sockets.
     ///
     /// # Portability
@@ -36,10 +36,10 @@ source_type! {
     pub struct UnixStream(OwnedSocket);
 }
 
-read_with!(UnixStream, os::recv, os::recv_vectored);
-write_with!(UnixStream, os::send, os::send_vectored);
+impl_read!(UnixStream, os::recv, os::recv_vectored);
+impl_write!(UnixStream, os::send, os::send_vectored);
 
-source_type! {
+impl_source! {
     /// A Unix-domain socket that listens for connections.
     ///
     /// Dropping the listener does not remove its file. Remove it, or the next [`bind`](UnixListener::bind) to that
@@ -102,7 +102,7 @@ impl UnixStream {
     ///
     /// Any error of `getsockopt`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.took(SockRef::from(&*self.inner).take_error())
+        self.inner.after_take_error(SockRef::from(&*self.inner).take_error())
     }
 
     /// Shuts down one direction or both, for all handles of the socket.
@@ -165,7 +165,7 @@ impl UnixListener {
     ///
     /// Any error of `getsockopt`.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
-        self.inner.took(SockRef::from(&*self.inner).take_error())
+        self.inner.after_take_error(SockRef::from(&*self.inner).take_error())
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::socket_type;
 use crate::os::{self, unix_address, Type};
-use crate::source::{read_with, write_with};
+use crate::source::{impl_read, impl_write};
 
 socket_type! {
     /// A connection between two Unix-domain sockets (unix(7)).
@@ -78,8 +78,8 @@ socket_type! {
     pub struct UnixStream(net::UnixStream, SocketAddr);
 }
 
-read_with!(UnixStream, os::recv, os::recv_vectored);
-write_with!(UnixStream, os::send, os::send_vectored);
+impl_read!(UnixStream, os::recv, os::recv_vectored);
+impl_write!(UnixStream, os::send, os::send_vectored);
 
 impl UnixStream {
     /// Connects to the listener at `path`.

@@ -1,4 +1,7 @@
-//! `Poll`, its registries and its wakers: the face of the engine.
+//! `Poll`, its registries and its wakers: the public face of the engine.
+//!
+//! Invariant: everything that threads share is in the engine; a `Poll` adds only the state that one call leaves to the
+//! next.
 
 mod registry;
 mod waker;
@@ -21,16 +24,17 @@ use crate::engine::wait::Waiting;
 use crate::engine::Engine;
 use crate::readiness::Events;
 
-/// Sleeps until one of many event sources is ready.
+/// Waits until event sources are ready.
 ///
-/// Register sources with its [`Registry`], then call [`poll`](Poll::poll) in a loop and do what the [`Events`] say.
-/// The contract that every platform keeps is in the [guide](crate::guide).
+/// Register sources with the [`Registry`], then call [`poll`](Poll::poll) in a loop and handle the [`Events`]. The
+/// [guide](crate::guide) has the contract that every platform keeps.
 ///
 /// # Portability
 ///
-/// On Unix the `Poll` has a descriptor (`AsFd`, `AsRawFd`), close-on-exec, that can be watched by another `Poll` or
-/// by anything else: it is readable when an event or a wake is pending. With the `posix_poll` backend the kernel
-/// has no such thing, and it is readable for wakes alone. Once it was asked for, each wake costs a system call.
+/// On Unix a `Poll` has a descriptor (`AsFd`, `AsRawFd`), which is close-on-exec. Another `Poll`, or any other call
+/// that watches descriptors, can watch it: it is readable while an event or a wake is pending. With the `posix_poll`
+/// backend it is readable for wakes alone, since the kernel has no descriptor for a set of sources. Once a program has
+/// obtained the descriptor, each wake costs a system call.
 ///
 /// # Examples
 ///
@@ -75,16 +79,17 @@ pub struct Poll {
 }
 
 impl Poll {
-    /// Creates a `Poll` with the default backend of the platform, [`Backend::default`].
+    /// Creates a `Poll` with the platform's default backend, [`Backend::default`].
     ///
-    /// With the feature `backends` the environment variable `WAKEFUL_BACKEND` may name another one. With the feature
-    /// `chaos` the variable `WAKEFUL_CHAOS` may give a seed. The [guide](crate::guide) has both.
+    /// With the feature `backends` the environment variable `WAKEFUL_BACKEND` can name another backend. With the
+    /// feature `chaos` the variable `WAKEFUL_CHAOS` can give a seed. The [guide](crate::guide) describes both.
     ///
     /// # Errors
     ///
-    /// Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`). `InvalidInput`: one of the two environment
-    /// variables has a value that it can't have; the error lists the names of the backends. `Unsupported`: it names a
-    /// backend that this platform lacks.
+    /// - `EMFILE`, `ENFILE`: out of descriptors. `ENOMEM`: out of memory.
+    /// - `InvalidInput`: one of the two environment variables has an invalid value. For `WAKEFUL_BACKEND` the error
+    ///   lists the names of the backends.
+    /// - `Unsupported`: `WAKEFUL_BACKEND` names a backend that this platform lacks.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -97,12 +102,12 @@ impl Poll {
         Poll::of(Backend::chosen()?)
     }
 
-    /// Creates a `Poll` with this backend. Polls with different backends live side by side.
+    /// Creates a `Poll` with `backend`. A program can use polls with different backends side by side.
     ///
     /// # Errors
     ///
-    /// `Unsupported`: this platform lacks the backend; the error names those that are available. Descriptors or memory
-    /// have run out (`EMFILE`, `ENFILE`, `ENOMEM`).
+    /// - `Unsupported`: this platform lacks the backend. The error names those that are available.
+    /// - `EMFILE`, `ENFILE`: out of descriptors. `ENOMEM`: out of memory.
     ///
     /// ```
     /// use wakeful::{Backend, Poll};
@@ -126,15 +131,15 @@ impl Poll {
     }
 
     /// Creates a `Poll` that injects legal but rare behaviour, chosen by `seed`: delayed, split, merged, reordered and
-    /// spurious events, short transfers, and operations that return `WouldBlock`, after which an event always follows.
-    /// For tests.
+    /// spurious events, short transfers, and `WouldBlock`, after which an event always follows. Use it in tests.
     ///
     /// The environment variable `WAKEFUL_CHAOS` does the same to every `Poll` of an unmodified program: see the
     /// [guide](crate::guide).
     ///
     /// # Errors
     ///
-    /// `Unsupported`: this build lacks the backend. Descriptors or memory have run out (`EMFILE`, `ENFILE`, `ENOMEM`).
+    /// - `Unsupported`: this build lacks the backend.
+    /// - `EMFILE`, `ENFILE`: out of descriptors. `ENOMEM`: out of memory.
     ///
     /// ```
     /// use wakeful::{Backend, Poll};
@@ -155,7 +160,7 @@ impl Poll {
     }
 
     fn prepared(backend: Backend, layer: impl FnOnce(u32) -> Layer) -> io::Result<Poll> {
-        // First, since it ends what has begun if the rest fails.
+        // Created first: if the rest fails, dropping it undoes the start.
         let poll = Poll::from_engine(Engine::new(Selector::new(backend)?, layer));
         let Engine { selector, layer, .. } = poll.engine();
         trace!("poll: {}, {}", selector.backend(), if layer.is_none() { "plain" } else { "with chaos" });
@@ -167,34 +172,34 @@ impl Poll {
         Poll { registry: Registry::new(Arc::new(engine)), waiting: Waiting::default() }
     }
 
-    /// The backend that this uses.
+    /// Returns the backend of this `Poll`.
     #[must_use]
     pub fn backend(&self) -> Backend {
         self.engine().selector.backend()
     }
 
-    /// Where sources are registered.
+    /// Returns the registry, which registers sources with this `Poll`.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// Sleeps until there are events, or until `timeout` is over, and puts the events into `events`.
+    /// Waits until an event arrives or `timeout` has elapsed, and stores the events in `events`.
     ///
-    /// `None` sleeps until an event; zero doesn't sleep. Any other timeout is kept to the nanosecond, as far as the
-    /// kernel's timers go (on Linux mostly some 15 us late): the call never comes back empty before it is over, and
-    /// nothing that happens within restarts it.
+    /// `None` blocks until an event arrives, and a zero timeout returns at once. With any other timeout, `poll` does
+    /// not return empty before the timeout has elapsed, and nothing that happens meanwhile restarts it. The resolution
+    /// is that of the kernel's timers, at best a nanosecond; on Linux expect to be about 15 us late.
     ///
-    /// `events` is cleared first. It takes at most its capacity; what is left comes with the next calls, and
-    /// nothing starves.
+    /// `poll` clears `events` first, and stores no more events than its capacity. Events that don't fit are returned by
+    /// later calls, and no source starves.
     ///
-    /// Spurious events are possible, and `WouldBlock` is then the answer of the operation.
+    /// Events can be spurious; the operation then fails with `WouldBlock`.
     ///
     /// # Errors
     ///
-    /// - `Interrupted`: a signal handler has run; nothing is lost, call again.
-    /// - `InvalidInput`: the capacity of `events` is 0. With `posix_poll` also if more sources are registered than the
-    ///   process may have descriptors open (`RLIMIT_NOFILE`), as after lowering that limit.
+    /// - `Interrupted`: a signal handler has run. No event is lost: call `poll` again.
+    /// - `InvalidInput`: the capacity of `events` is 0. With `posix_poll` also: more sources are registered than the
+    ///   process may have descriptors open (`RLIMIT_NOFILE`), for example after that limit was lowered.
     ///
     /// After an error `events` is empty.
     ///
@@ -220,11 +225,12 @@ impl Poll {
         self.registry.engine().poll(&mut self.waiting, events, timeout)
     }
 
-    /// Like [`poll`](Poll::poll), but sleeps until `deadline` at the latest. One that is past doesn't sleep.
+    /// Waits as [`poll`](Poll::poll) does, until an event arrives or `deadline` is reached. A deadline in the past
+    /// returns at once.
     ///
     /// # Errors
     ///
-    /// Those of [`poll`](Poll::poll).
+    /// The errors of [`poll`](Poll::poll).
     ///
     /// # Examples
     ///
@@ -255,17 +261,20 @@ impl Poll {
         self.poll(events, Some(timeout))
     }
 
-    /// Makes [`poll`](Poll::poll) look for events again and again, for as long as `limit`, before it sleeps. `None`, as
-    /// it is in a new `Poll`, lets it sleep at once.
+    /// Makes [`poll`](Poll::poll) check for events repeatedly, for as long as `limit`, before it sleeps. With `None`,
+    /// the default, `poll` sleeps at once.
     ///
-    /// To wake a thread on another processor takes 5 to 50 us; a thread that spins finds the event in less than one,
-    /// and a [`Waker`] needs no system call to wake it. The price is a processor kept busy, up to `limit` for each call
-    /// that finds nothing. Spin where what comes next comes soon (requests that are answered within microseconds), by
-    /// 20 to 50 us, and only with more processors than busy threads: whoever spins on the processor that the sender of
-    /// the event waits for delays it. Measure it.
+    /// Waking a thread on another processor takes 5 to 50 us. A thread that spins finds the event in less than 1 us,
+    /// and a [`Waker`] needs no system call to wake it. The price is a busy processor, for up to `limit` in each call
+    /// that finds no event.
     ///
-    /// Timeouts are kept as without it. A signal that comes while it spins gives no `Interrupted`, as one that comes
-    /// just before a `poll` gives none. A simulated `Poll` never spins: its time doesn't pass by itself.
+    /// Spin for 20 to 50 us, and only if the next event comes soon (requests that are answered within microseconds) and
+    /// there are more processors than busy threads. If the spinning thread occupies the processor that the sender of
+    /// the event needs, it delays the event that it waits for. Measure.
+    ///
+    /// Timeouts are the same with and without spinning. A signal that arrives while `poll` spins does not cause
+    /// `Interrupted`; neither does one that arrives just before `poll`. A simulated `Poll` never spins, since spinning
+    /// doesn't advance its time.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {

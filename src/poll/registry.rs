@@ -1,3 +1,8 @@
+//! `Registry`, and the trait `Source` of everything that it registers.
+//!
+//! Invariant: the engine counts its registries. With the last one the `Poll` ends and its sources are free, though a
+//! waker may still hold the engine.
+
 use std::fmt;
 use std::io;
 #[cfg(unix)]
@@ -15,22 +20,22 @@ use crate::readiness::{Interest, Token};
 
 /// Registers event sources with a [`Poll`](crate::Poll).
 ///
-/// Comes from [`Poll::registry`](crate::Poll::registry). It can be used from any thread, also while a thread is
-/// inside `poll`, and takes effect at once.
+/// [`Poll::registry`](crate::Poll::registry) returns it. Any thread can use it, also while another thread is inside
+/// `poll`, and changes take effect at once.
 ///
 /// # Portability
 ///
-/// On Unix the descriptor that it lends (`AsFd`, `AsRawFd`) is the `Poll`'s own: see [`Poll`](crate::Poll).
+/// On Unix `AsFd` and `AsRawFd` lend the descriptor of the `Poll`: see [`Poll`](crate::Poll).
 pub struct Registry {
     engine: Arc<Engine>,
 }
 
-/// Something that can be registered with a [`Registry`].
+/// An event source: a type that a [`Registry`] can register.
 ///
-/// Every source of this library is one. Implement it for a type of your own by passing the calls on to the sources
-/// that it is made of; `Poll` never calls it on its own.
+/// Every source of this library implements this trait. To implement it for another type, pass the calls on to the
+/// sources that the type contains. Only a `Registry` calls these methods, when the program calls its own.
 ///
-/// A source should be deregistered before it is dropped, though one of this library that isn't leaks nothing.
+/// Deregister a source before dropping it. A source of this library leaks nothing if it is dropped while registered.
 ///
 /// # Examples
 ///
@@ -60,30 +65,30 @@ pub struct Registry {
 /// # }
 /// ```
 pub trait Source {
-    /// Registers `self`. Call [`Registry::register`] instead.
+    /// Registers this source. Call [`Registry::register`] instead.
     ///
     /// # Errors
     ///
-    /// Those of [`Registry::register`].
+    /// The errors of [`Registry::register`].
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()>;
 
-    /// Replaces token and interest of `self`. Call [`Registry::reregister`] instead.
+    /// Replaces the token and the interest of this source. Call [`Registry::reregister`] instead.
     ///
     /// # Errors
     ///
-    /// Those of [`Registry::reregister`].
+    /// The errors of [`Registry::reregister`].
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()>;
 
-    /// Deregisters `self`. Call [`Registry::deregister`] instead.
+    /// Deregisters this source. Call [`Registry::deregister`] instead.
     ///
     /// # Errors
     ///
-    /// Those of [`Registry::deregister`].
+    /// The errors of [`Registry::deregister`].
     fn deregister(&mut self, registry: &Registry) -> io::Result<()>;
 }
 
 impl Registry {
-    /// The first of this `engine`.
+    /// Creates the first registry of `engine`.
     pub(super) fn new(engine: Arc<Engine>) -> Registry {
         Registry { engine }
     }
@@ -93,19 +98,20 @@ impl Registry {
         &self.engine
     }
 
-    /// Watches `source`: from now on each change of its readiness that is in `interest` gives an event with `token`.
+    /// Registers `source`: from now on, each change of its readiness that is in `interest` causes an event with
+    /// `token`.
     ///
-    /// Readiness that exists already is reported by the next `poll`.
+    /// The next `poll` reports readiness that exists already.
     ///
     /// # Errors
     ///
-    /// - `AlreadyExists`: the source is registered already, here or with another `Poll`. A source whose `Poll` was
-    ///   dropped, with every registry of it, is free again.
-    /// - `PermissionDenied`: the kernel can't watch such a thing, for example a regular file.
-    /// - `EBADF` and its like: it is no open descriptor.
-    /// - Those of the system: too many watches (`ENOSPC`), no memory.
+    /// - `AlreadyExists`: the source is already registered, with this `Poll` or another. When a `Poll` and all its
+    ///   registries have been dropped, its sources can be registered again.
+    /// - `PermissionDenied`: the kernel can't watch such a file, for example a regular file.
+    /// - `EBADF` and similar: the descriptor isn't open.
+    /// - Limits of the system: too many watches (`ENOSPC`), or out of memory.
     ///
-    /// After an error the source is as it was.
+    /// After an error the source is in the same state as before the call.
     ///
     /// # Examples
     ///
@@ -132,13 +138,14 @@ impl Registry {
         source.register(self, token, interest)
     }
 
-    /// Replaces token and interest of a registered `source`, both completely.
+    /// Replaces the token and the interest of a registered `source`, both completely.
     ///
-    /// Readiness that exists is reported again, so this is also a way to ask for an event that one has had.
+    /// The next `poll` reports existing readiness again, so `reregister` can also re-trigger an event.
     ///
     /// # Errors
     ///
-    /// `NotFound`: the source isn't registered with this `Poll`. Otherwise those of [`register`](Registry::register).
+    /// - `NotFound`: the source isn't registered with this `Poll`.
+    /// - The other errors of [`register`](Registry::register).
     ///
     /// # Examples
     ///
@@ -163,8 +170,8 @@ impl Registry {
         source.reregister(self, token, interest)
     }
 
-    /// Watches `source` no more: no `poll` that begins after this reports its token, even if the kernel had an event
-    /// queued.
+    /// Stops watching `source`: no `poll` that starts after this returns reports its token, even if the kernel has
+    /// already queued an event.
     ///
     /// # Errors
     ///
@@ -196,14 +203,14 @@ impl Registry {
         source.deregister(self)
     }
 
-    /// Another handle of the same `Poll`, for another thread.
+    /// Returns another handle to the same `Poll`, for use on another thread.
     ///
-    /// The `Poll` ends when it and every handle are dropped. Then the sources that were registered with it are free:
-    /// another `Poll` can register them.
+    /// The registrations end when the `Poll` and all its handles have been dropped. Another `Poll` can then register
+    /// the same sources.
     ///
     /// # Errors
     ///
-    /// None: it needs no descriptor. The result is there for compatibility.
+    /// None: a handle needs no descriptor. The method returns a `Result` for compatibility.
     pub fn try_clone(&self) -> io::Result<Registry> {
         self.engine.add_registry();
         Ok(Registry { engine: Arc::clone(&self.engine) })
@@ -216,7 +223,7 @@ impl Drop for Registry {
     }
 }
 
-/// For sources that others own, whose operations this library doesn't see.
+/// For borrowed descriptors, whose operations this library doesn't see.
 #[cfg(feature = "os-ext")]
 impl Registry {
     pub(crate) fn register_raw(&self, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {

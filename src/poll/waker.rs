@@ -1,3 +1,7 @@
+//! `Waker`: ends a `poll` from another thread.
+//!
+//! Invariant: a waker holds the engine and its own slot there, so it works, without effect, after its `Poll` has gone.
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -7,29 +11,29 @@ use crate::engine::wakes::Slot;
 use crate::engine::Engine;
 use crate::readiness::Token;
 
-/// Ends a [`Poll::poll`](crate::Poll::poll) from another thread, or keeps the next one from sleeping.
+/// Wakes a `Poll` from any thread: ends a [`poll`](crate::Poll::poll) that sleeps, or keeps the next one from sleeping.
 ///
-/// The poll then reports a readable event with the waker's token. A `Poll` may have any number of wakers, each with
-/// a token of its own or not. To wake from several places, share one: `wake` takes `&self`.
+/// That `poll` reports a readable event with the waker's token. A `Poll` can have any number of wakers, and several
+/// wakers can have the same token. To wake from several places, share one waker: `wake` takes `&self`.
 ///
 /// # Guarantees
 ///
-/// - After the last [`wake`](Waker::wake) there is at least one event. Wakes before a poll may merge into one.
-/// - What a thread did before `wake` is visible to the thread that polls, once it sees the event.
-/// - A wake makes a system call only if the poller sleeps, or if the poll's descriptor was given away
-///   (`AsFd`, `AsRawFd` of [`Poll`](crate::Poll) and [`Registry`]): then somebody else may sleep on it.
-/// - Once a waker is dropped, its token is reported no more.
-/// - A waker may outlive its `Poll`: [`wake`](Waker::wake) then returns `Ok`, and there is no event. What the `Poll`
-///   has opened stays open until the last waker is dropped, but its sources are free at once.
+/// - At least one event follows the last [`wake`](Waker::wake). Wakes before a poll can merge into one event.
+/// - Everything that a thread did before `wake` is visible to the polling thread once it sees the event.
+/// - A wake makes a system call only if the polling thread sleeps, or if the program has obtained the descriptor of the
+///   `Poll` (`AsFd`, `AsRawFd` of [`Poll`](crate::Poll) and [`Registry`]), on which another poller may sleep.
+/// - Once a waker has been dropped, its token is no longer reported.
+/// - A waker can outlive its `Poll`: [`wake`](Waker::wake) then returns `Ok`, and no event follows. What the `Poll` has
+///   opened stays open until its last waker is dropped, but its sources are free at once.
 ///
 /// # Portability
 ///
-/// All. After `fork` the child's copy of a waker acts on the child's copy of the `Poll`: it doesn't wake the parent.
-/// Let the child write to a pipe that the parent has registered.
+/// Available everywhere. After `fork`, the child's copy of a waker acts on the child's copy of the `Poll`: it doesn't
+/// wake the parent. Let the child write to a pipe that the parent has registered.
 ///
-/// WASI has nothing by which one thread could end another's sleep. Without threads none is needed: a wake before a
-/// `poll`, or between two, makes the next one return at once. With threads (`wasm32-wasip1-threads`) a sleep is cut
-/// into slices of 10 ms, and a wake from another thread is found at the end of one.
+/// On WASI a thread has no way to end another thread's sleep. Without threads none is needed: a wake before a `poll`,
+/// or between two, makes the next one return at once. With threads (`wasm32-wasip1-threads`) `poll` sleeps in slices
+/// of 10 ms, and finds a wake from another thread at the end of a slice.
 ///
 /// # Examples
 ///
@@ -57,17 +61,17 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// A waker for the `Poll` of `registry`, whose events have `token`.
-    ///
-    /// # Portability
-    ///
-    /// All. On WASI it ends no sleep: without threads there is nobody to sleep meanwhile, and with threads
-    /// (`wasm32-wasip1-threads`) the sleeper finds the wake by itself, within 10 ms.
+    /// Creates a waker for the `Poll` of `registry`, whose events have `token`.
     ///
     /// # Errors
     ///
-    /// The first waker of a `Poll` opens what the kernel needs to end a sleep, which fails when descriptors have run
-    /// out (`EMFILE`, `ENFILE`).
+    /// `EMFILE`, `ENFILE`: out of descriptors. The first waker of a `Poll` opens the object by which the kernel ends a
+    /// sleep.
+    ///
+    /// # Portability
+    ///
+    /// On WASI a waker cannot interrupt a blocked `poll`. Without threads no `poll` can block meanwhile; with threads
+    /// (`wasm32-wasip1-threads`) `poll` finds the wake within 10 ms.
     pub fn new(registry: &Registry, token: Token) -> io::Result<Waker> {
         let engine = Arc::clone(registry.engine());
         engine.selector.prepare_notify()?;
@@ -75,12 +79,12 @@ impl Waker {
         Ok(Waker { engine, slot })
     }
 
-    /// Wakes the poll.
+    /// Wakes the `Poll`.
     ///
     /// # Errors
     ///
-    /// Those of the system call that ends the sleep; none is known to happen. The wake is pending even then, for the
-    /// next time that the poller comes by, and the next `wake` makes the system call again.
+    /// Any error of the system call that ends the sleep; none is known to happen. The wake is pending nevertheless: the
+    /// polling thread finds it when its sleep ends, and the next `wake` repeats the system call.
     #[inline]
     pub fn wake(&self) -> io::Result<()> {
         if self.engine.wakes.raise(&self.slot) {

@@ -1,3 +1,8 @@
+//! `IoSource`: any descriptor or socket as an event source.
+//!
+//! Invariant: if a registration has a [`RearmHandle`], every operation of the source goes through it, and it re-arms
+//! the direction after `WouldBlock`.
+
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -14,13 +19,14 @@ use crate::readiness::{Interest, Token};
 
 /// Any descriptor or socket as an event source.
 ///
-/// Wrap what isn't in this library (a raw socket, a device, a library's descriptor) and register it. It must be in
-/// non-blocking mode. Do each operation that may block through [`try_io_with`] or [`try_io`]: that is how a
-/// kernel that must be asked again (poll(2), Windows) learns that its last answer was used up. Operations that
-/// bypass them, through `Deref` for example, may cost an event on such a kernel.
+/// Wrap a value that this library has no type for (a raw socket, a device, another library's descriptor) and register
+/// it. It must be in non-blocking mode.
 ///
-/// Dropping it, registered or not, leaks nothing. For a descriptor that somebody else owns see
-/// `unix::SourceFd`.
+/// Run each operation that may block through [`try_io_with`] or [`try_io`]. They re-arm the direction after
+/// `WouldBlock`, which one-shot kernels need (poll(2), Windows). An operation that bypasses them, for example through
+/// `Deref`, can lose an event on such a kernel.
+///
+/// Dropping a source leaks nothing, whether it is registered or not. For a borrowed descriptor see `unix::SourceFd`.
 ///
 /// [`try_io_with`]: IoSource::try_io_with
 /// [`try_io`]: IoSource::try_io
@@ -57,7 +63,7 @@ use crate::readiness::{Interest, Token};
 ///         let mut buf = [0; 16];
 ///         match source.try_io_with(Interest::READABLE, |mut stream| stream.read(&mut buf)) {
 ///             Ok(n) => received.extend_from_slice(&buf[..n]),
-///             // From now on the next arrival is an event.
+///             // The next arrival causes an event.
 ///             Err(e) if e.kind() == ErrorKind::WouldBlock => break,
 ///             Err(e) => return Err(e),
 ///         }
@@ -69,83 +75,88 @@ use crate::readiness::{Interest, Token};
 /// # #[cfg(not(unix))] fn main() {}
 /// ```
 pub struct IoSource<T> {
-    /// Of the `Poll` that this is registered with; 0 if with none.
+    /// The number of the `Poll` that this is registered with, or 0.
     poll_id: u32,
-    /// Where a `WouldBlock` is to be told. Edge-triggered kernels need none, and then nothing is allocated.
+    /// Re-arms after `WouldBlock`. Edge-triggered kernels need no handle, and then nothing is allocated.
     ///
     /// Before `io`, so that it is dropped first: a registration must end while its descriptor is open.
-    watched: Option<Box<Watched>>,
+    handle: Option<Box<RearmHandle>>,
     io: T,
 }
 
 impl<T> IoSource<T> {
-    /// Makes a source of `io`, which must be in non-blocking mode.
+    /// Wraps `io`, which must be in non-blocking mode.
     ///
-    /// The mode isn't checked, here or by `register`. On a blocking descriptor the operation that should return
-    /// `WouldBlock` waits instead, and the thread that polls hangs. The [guide](crate::guide) says why.
+    /// Neither `new` nor `register` checks the mode. On a blocking descriptor an operation waits where it should fail
+    /// with `WouldBlock`, and the polling thread hangs. The [guide](crate::guide) says why.
     pub fn new(io: T) -> IoSource<T> {
-        IoSource { poll_id: 0, watched: None, io }
+        IoSource { poll_id: 0, handle: None, io }
     }
 
-    /// Gives `io` back.
+    /// Returns the wrapped value.
     ///
-    /// Deregister first: an edge-triggered kernel has the descriptor registered until it is closed.
+    /// Deregister the source first: an edge-triggered kernel keeps the descriptor registered until it is closed.
     pub fn into_inner(self) -> T {
         self.io
     }
 
-    /// Does an operation in one direction, and on `WouldBlock` asks the kernel again for that direction.
+    /// Runs an operation in one direction, and re-arms that direction on `WouldBlock`.
     ///
-    /// `operation` must answer `WouldBlock` if, and only if, the kernel did so for an operation in `direction`. To
-    /// answer it otherwise brings spurious events; to hide one may lose events.
+    /// `operation` must return `WouldBlock` if, and only if, the kernel did so for an operation in `direction`.
+    /// Returning it in any other case causes spurious events; swallowing one can lose events.
     ///
     /// # Errors
     ///
-    /// Those of `operation`.
+    /// The errors of `operation`.
     #[inline]
     pub fn try_io_with<R>(
         &self,
         direction: Interest,
         operation: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        match &self.watched {
+        match &self.handle {
             None => operation(&self.io),
-            Some(watched) => watched
-                .operate(direction, 0, |_| watched.told(operation(&self.io), Blocked::Direction(direction))),
+            Some(handle) => handle.operate(direction, 0, |_| {
+                handle.after_op(operation(&self.io), Blocked::Direction(direction))
+            }),
         }
     }
 
-    /// Does an operation whose direction isn't known, and on `WouldBlock` finds out what the kernel is to be asked.
+    /// Runs an operation of unknown direction. On `WouldBlock`, checks both directions and re-arms those that are not
+    /// ready.
     ///
-    /// [`try_io_with`](IoSource::try_io_with) is better: with poll(2) and its like, not to know the direction may
-    /// bring spurious events for the other one.
+    /// Prefer [`try_io_with`](IoSource::try_io_with): with poll(2) and similar kernels, an unknown direction can cause
+    /// spurious events for the other one.
     ///
     /// # Errors
     ///
-    /// Those of `operation`.
+    /// The errors of `operation`.
     #[inline]
     pub fn try_io<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        match &self.watched {
+        match &self.handle {
             None => operation(&self.io),
-            Some(watched) => watched.told(operation(&self.io), Blocked::Unknown),
+            Some(handle) => handle.after_op(operation(&self.io), Blocked::Unknown),
         }
     }
 
-    /// Passes on what was taken of the source's error: with a kernel that must be asked again, the next one is news.
+    /// Passes on a result of `take_error`. If an error was taken, re-arms the report of the next one.
     #[cfg(feature = "net")]
     #[inline]
-    pub(crate) fn took(&self, error: io::Result<Option<io::Error>>) -> io::Result<Option<io::Error>> {
-        if let (Some(watched), Ok(Some(_))) = (&self.watched, &error) {
-            watched.has_failed();
+    pub(crate) fn after_take_error(
+        &self,
+        error: io::Result<Option<io::Error>>,
+    ) -> io::Result<Option<io::Error>> {
+        if let (Some(handle), Ok(Some(_))) = (&self.handle, &error) {
+            handle.on_error();
         }
         error
     }
 
-    /// Moves bytes of a stream. `operation` may be told to move only so many.
+    /// Runs an operation that moves bytes of a stream, no more than the limit that it is passed.
     ///
-    /// To move fewer than `wanted` re-arms the direction as `WouldBlock` does: with an edge-triggered kernel the next
-    /// arrival is then an event, and programs rely on it (tokio stops reading there). It doesn't mean that nothing
-    /// waits: see the guide, "Short reads and writes".
+    /// Moving fewer bytes than `wanted` re-arms the direction, as `WouldBlock` does. With an edge-triggered kernel the
+    /// next arrival then causes an event, and programs rely on that (tokio stops reading there). A short transfer
+    /// doesn't mean that no more data waits: see the guide, "Short reads and writes".
     #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
     #[inline]
     pub(crate) fn transfer(
@@ -154,9 +165,9 @@ impl<T> IoSource<T> {
         wanted: impl FnOnce() -> usize,
         mut operation: impl FnMut(&T, usize) -> io::Result<usize>,
     ) -> io::Result<usize> {
-        match &self.watched {
+        match &self.handle {
             None => operation(&self.io, usize::MAX),
-            Some(watched) => watched.transfer(direction, wanted(), &mut |limit| operation(&self.io, limit)),
+            Some(handle) => handle.transfer(direction, wanted(), &mut |limit| operation(&self.io, limit)),
         }
     }
 }
@@ -164,19 +175,19 @@ impl<T> IoSource<T> {
 impl<T: AsRawIo> Source for IoSource<T> {
     #[inline]
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        // The words for an error come last, where the compiler can join them with the caller's test.
+        // The error is mapped last, where the compiler can join the mapping with the caller's test.
         let engine = registry.engine();
-        let watched = Watched::register(engine, self.poll_id, self.io.as_raw_io(), token, interest);
-        self.watched = watched.map_err(of_register)?;
+        let handle = RearmHandle::register(engine, self.poll_id, self.io.as_raw_io(), token, interest);
+        self.handle = handle.map_err(of_register)?;
         self.poll_id = engine.id;
         Ok(())
     }
 
     #[inline]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let (engine, watched) = (registry.engine(), self.watched.as_deref());
+        let (engine, handle) = (registry.engine(), self.handle.as_deref());
         let io = self.io.as_raw_io();
-        Watched::reregister(engine, self.poll_id, watched, io, token, interest).map_err(of_change)
+        RearmHandle::reregister(engine, self.poll_id, handle, io, token, interest).map_err(of_change)
     }
 
     #[inline]
@@ -184,18 +195,18 @@ impl<T: AsRawIo> Source for IoSource<T> {
         let engine = registry.engine();
         check_poll(engine, self.poll_id)?;
         let io = self.io.as_raw_io();
-        let result = match &mut self.watched {
-            None => Watched::deregister(engine, io),
-            Some(watched) => watched.end(engine, io),
+        let result = match &mut self.handle {
+            None => RearmHandle::deregister_without(engine, io),
+            Some(handle) => handle.deregister(engine, io),
         };
         match result {
-            // The kernel couldn't do it now: the source is registered as before.
+            // The kernel had no memory for the call: the source is registered as before.
             Err(e) if is_out_of_memory(&e) => return Err(e),
-            // Else it is free, even if the selector doesn't know it: see `deref_mut`.
+            // Any other result frees the source, even if the selector doesn't know it: see `deref_mut`.
             _ => self.poll_id = 0,
         }
-        if self.watched.is_some() {
-            self.watched = None;
+        if self.handle.is_some() {
+            self.handle = None;
         }
         result.map_err(of_change)
     }
@@ -211,19 +222,21 @@ impl<T> Deref for IoSource<T> {
 
 /// # Replacing the value
 ///
-/// A registration is of the descriptor that the source had then. Deregister the source before putting another value
-/// in its place, with `mem::replace` or `mem::swap`. If the value of a registered source was replaced all the same:
+/// A registration belongs to the descriptor that the source had when it was registered. Deregister the source before
+/// putting another value in its place, with `mem::replace` or `mem::swap`. If the value of a registered source was
+/// replaced nevertheless:
 ///
 /// - The new value isn't registered. [`reregister`](Registry::reregister) fails with `NotFound` and changes nothing.
-///   [`deregister`](Registry::deregister) fails with `NotFound` as well, and the source can be registered again. So it
-///   is after two registered sources have swapped their values, once both were deregistered, whatever that returned.
-/// - The old value may be reported with the old token until it is closed, and no longer, but for an event that was
-///   queued before (Windows). It leaks nothing.
+///   [`deregister`](Registry::deregister) fails with `NotFound` as well, and the source can be registered again. The
+///   same holds after two registered sources have swapped their values: once both were deregistered, whatever those
+///   calls returned, both can be registered again.
+/// - The old value can be reported with the old token until it is closed. After that, only an event that was queued
+///   before can still report it (Windows). The old value leaks nothing.
 impl<T> DerefMut for IoSource<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        if let Some(watched) = &self.watched {
-            watched.doubt();
+        if let Some(handle) = &self.handle {
+            handle.doubt();
         }
         &mut self.io
     }
@@ -235,28 +248,29 @@ impl<T: fmt::Debug> fmt::Debug for IoSource<T> {
     }
 }
 
-/// A registration that is told of operations: with a kernel that must be asked again, or with chaos.
-struct Watched {
+/// A handle to a registration whose backend or layer must learn of operations: it re-arms on a one-shot kernel, and
+/// passes operations through chaos.
+struct RearmHandle {
     /// Weak, since a source must not keep open what its `Poll` has opened.
     engine: Weak<Engine>,
-    /// What the registration is of.
+    /// The descriptor or socket that was registered.
     io: RawIo,
     key: Option<WatchKey>,
     layer: Option<Key>,
-    /// Whether an operation has succeeded since the last `WouldBlock`: if not, that used nothing up.
+    /// Whether an operation has succeeded since the last `WouldBlock`. If none has, this `WouldBlock` used nothing up.
     has_acted: AtomicBool,
 }
 
-/// What doesn't depend on the type of a source, and so is compiled once for all.
-impl Watched {
-    /// `None` if nobody need be told.
+/// The code that doesn't depend on the type of a source: compiled once for all of them.
+impl RearmHandle {
+    /// Registers, and returns `None` if neither the backend nor a layer needs a handle.
     fn register(
         engine: &Arc<Engine>,
         poll_id: u32,
         io: RawIo,
         token: Token,
         interest: Interest,
-    ) -> io::Result<Option<Box<Watched>>> {
+    ) -> io::Result<Option<Box<RearmHandle>>> {
         if poll_id != 0 && lives::is_living(poll_id) {
             return Err(already_registered());
         }
@@ -266,40 +280,40 @@ impl Watched {
             return Ok(None);
         }
         let engine = Arc::downgrade(engine);
-        Ok(Some(Box::new(Watched { engine, io, key, layer, has_acted: AtomicBool::new(false) })))
+        Ok(Some(Box::new(RearmHandle { engine, io, key, layer, has_acted: AtomicBool::new(false) })))
     }
 
     fn reregister(
         engine: &Engine,
         poll_id: u32,
-        watched: Option<&Watched>,
+        handle: Option<&RearmHandle>,
         io: RawIo,
         token: Token,
         interest: Interest,
     ) -> io::Result<()> {
         check_poll(engine, poll_id)?;
-        let Some(watched) = watched else {
+        let Some(handle) = handle else {
             return engine.selector.reregister(io, None, Registration::tracked(token, interest));
         };
-        let key = watched.key_for(io)?;
+        let key = handle.key_for(io)?;
         let change = || engine.selector.reregister(io, key, Registration::tracked(token, interest));
-        engine.layer.replace(watched.layer, token, interest, change)
+        engine.layer.replace(handle.layer, token, interest, change)
     }
 
-    /// For a registration that isn't watched.
-    fn deregister(engine: &Engine, io: RawIo) -> io::Result<()> {
+    /// Ends a registration that has no handle.
+    fn deregister_without(engine: &Engine, io: RawIo) -> io::Result<()> {
         engine.selector.deregister(io, None)
     }
 
-    fn end(&mut self, engine: &Engine, io: RawIo) -> io::Result<()> {
+    fn deregister(&mut self, engine: &Engine, io: RawIo) -> io::Result<()> {
         let key = self.key_for(io)?;
         engine.selector.deregister(io, key)?;
-        // There is nothing to abandon.
+        // The registration has ended: `drop` has nothing to abandon.
         self.key = None;
         Ok(())
     }
 
-    /// The key for the selector, if the source still has the value that was registered.
+    /// Returns the key for the selector, if the source still has the value that was registered.
     fn key_for(&self, io: RawIo) -> io::Result<Option<WatchKey>> {
         match self.key {
             Some(_) if self.io != io => Err(not_registered()),
@@ -323,18 +337,19 @@ fn check_poll(engine: &Engine, poll_id: u32) -> io::Result<()> {
     }
 }
 
-impl Watched {
+impl RearmHandle {
+    /// Records the result of an operation, and re-arms after `WouldBlock` or an error.
     #[inline]
-    fn told<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
+    fn after_op<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
         match &result {
             Ok(_) => self.has_acted.store(true, Ordering::Relaxed),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked(blocked)?,
-            Err(_) => self.has_failed(),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.on_would_block(blocked)?,
+            Err(_) => self.on_error(),
         }
         result
     }
 
-    fn blocked(&self, blocked: Blocked) -> io::Result<()> {
+    fn on_would_block(&self, blocked: Blocked) -> io::Result<()> {
         let Some(key) = self.key else {
             return Ok(());
         };
@@ -350,16 +365,16 @@ impl Watched {
         self.rearm(key, blocked)
     }
 
-    /// An operation has answered an error of the source's, or the error was taken.
+    /// Re-arms the report of errors: an operation has returned an error of the source, or `take_error` has taken it.
     #[cold]
-    fn has_failed(&self) {
+    fn on_error(&self) {
         if let Some(key) = self.key {
-            // If it fails the error counts all the same: `WouldBlock` arms what this did not.
+            // A failure is ignored, since the caller needs the first error: the next `WouldBlock` re-arms.
             let _ = self.rearm(key, Blocked::Error);
         }
     }
 
-    /// If the `Poll` has gone there is nothing to arm.
+    /// Re-arms the registration. If the `Poll` has gone there is nothing to arm.
     #[inline(never)]
     fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
         match self.engine.upgrade() {
@@ -368,7 +383,7 @@ impl Watched {
         }
     }
 
-    /// Does an operation, through the layer if there is one.
+    /// Runs an operation, through the layer if there is one.
     #[inline]
     fn operate<R>(
         &self,
@@ -382,7 +397,7 @@ impl Watched {
         }
     }
 
-    /// The value may be replaced from now on, and its descriptor closed while it is registered.
+    /// Warns the backend that the value may be replaced, and its descriptor closed, while it is registered.
     #[cold]
     fn doubt(&self) {
         if let (Some(key), Some(engine)) = (self.key, self.engine.upgrade()) {
@@ -392,8 +407,8 @@ impl Watched {
 }
 
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-impl Watched {
-    /// See [`IoSource::transfer`]. Compiled once, not into each caller.
+impl RearmHandle {
+    /// Does the work of [`IoSource::transfer`]. Compiled once, not into each caller.
     fn transfer(
         &self,
         direction: Interest,
@@ -403,23 +418,24 @@ impl Watched {
         self.operate(direction, wanted, |limit| {
             let result = operation(limit);
             match result {
-                Ok(moved) if moved > 0 && moved < wanted => self.was_short(direction),
+                Ok(moved) if moved > 0 && moved < wanted => self.on_short_transfer(direction),
                 _ => {}
             }
-            self.told(result, Blocked::Direction(direction))
+            self.after_op(result, Blocked::Direction(direction))
         })
     }
 
+    /// Re-arms a direction in which an operation has moved fewer bytes than it could have.
     #[inline]
-    fn was_short(&self, direction: Interest) {
+    fn on_short_transfer(&self, direction: Interest) {
         if let Some(key) = self.key {
-            // If it fails the bytes count all the same: who goes on until `WouldBlock` is told then.
+            // A failure is ignored, since the bytes have moved: a caller that goes on until `WouldBlock` re-arms then.
             let _ = self.rearm(key, Blocked::Short(direction));
         }
     }
 }
 
-impl Drop for Watched {
+impl Drop for RearmHandle {
     fn drop(&mut self) {
         if self.key.is_none() && self.layer.is_none() {
             return;

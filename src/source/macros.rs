@@ -1,10 +1,13 @@
-//! What the sources of this library have in common, made by macros: each is an `IoSource` with a face of its own.
+//! The macros that define the source types of this library: conversions, `try_io`, `Read` and `Write`.
+//!
+//! Invariant: a source type is an `IoSource` with methods of its own, and every read and write goes through
+//! `IoSource::transfer`.
 
 use std::io;
 
-/// A public type around an `IoSource`: [`Source`](crate::event::Source), `try_io`, `Debug`, and the conversions from
-/// and to what the system calls it.
-macro_rules! source_type {
+/// Defines a public type around an `IoSource`: [`Source`](crate::event::Source), `try_io`, `Debug`, and the conversions
+/// from and to descriptors or sockets.
+macro_rules! impl_source {
     ($(#[$doc:meta])* pub struct $Type:ident($Io:ty);) => {
         $(#[$doc])*
         pub struct $Type {
@@ -12,15 +15,15 @@ macro_rules! source_type {
         }
 
         impl $Type {
-            /// Does an operation in one direction that this type has no method for, and on `WouldBlock` asks the
-            /// kernel again for that direction.
+            /// Runs an operation that this type has no method for, in one direction, and re-arms that direction on
+            /// `WouldBlock`.
             ///
-            /// The operation must act on this very source, and answer `WouldBlock` if, and only if, the kernel did so:
-            /// see [`IoSource::try_io_with`](crate::IoSource::try_io_with).
+            /// The operation must act on this source, and return `WouldBlock` if, and only if, the kernel did so: see
+            /// [`IoSource::try_io_with`](crate::IoSource::try_io_with).
             ///
             /// # Errors
             ///
-            /// Those of `f`.
+            /// The errors of `f`.
             #[inline]
             pub fn try_io_with<F, T>(&self, direction: $crate::readiness::Interest, f: F) -> std::io::Result<T>
             where
@@ -29,14 +32,14 @@ macro_rules! source_type {
                 self.inner.try_io_with(direction, |_| f())
             }
 
-            /// Does an operation that this type has no method for and whose direction isn't known.
+            /// Runs an operation that this type has no method for and whose direction is unknown.
             ///
-            /// [`try_io_with`](Self::try_io_with) is better: with poll(2) and its like, not to know the direction may
-            /// bring spurious events.
+            /// Prefer [`try_io_with`](Self::try_io_with): with poll(2) and similar kernels, an unknown direction can
+            /// cause spurious events.
             ///
             /// # Errors
             ///
-            /// Those of `f`.
+            /// The errors of `f`.
             #[inline]
             pub fn try_io<F, T>(&self, f: F) -> std::io::Result<T>
             where
@@ -91,8 +94,8 @@ macro_rules! source_type {
                 }
             }
 
-            /// The descriptor must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
-            /// should return `WouldBlock` waits instead, and the thread that polls hangs.
+            /// Wraps a descriptor, which must be in non-blocking mode. This is not checked: on a blocking one an
+            /// operation waits where it should fail with `WouldBlock`, and the polling thread hangs.
             impl From<OwnedFd> for $Type {
                 #[inline]
                 fn from(fd: OwnedFd) -> $Type {
@@ -121,8 +124,8 @@ macro_rules! source_type {
                 }
             }
 
-            /// The socket must be in non-blocking mode, which isn't checked: on a blocking one, the operation that
-            /// should return `WouldBlock` waits instead, and the thread that polls hangs.
+            /// Wraps a socket, which must be in non-blocking mode. This is not checked: on a blocking one an operation
+            /// waits where it should fail with `WouldBlock`, and the polling thread hangs.
             impl From<OwnedSocket> for $Type {
                 #[inline]
                 fn from(socket: OwnedSocket) -> $Type {
@@ -142,8 +145,8 @@ macro_rules! source_type {
     };
 }
 
-/// `Read` for a source and for a reference to it, by two functions of `os`.
-macro_rules! read_with {
+/// Implements `Read` for a source and for a reference to it, with two functions of `os`.
+macro_rules! impl_read {
     ($Type:ident, $read:path, $read_vectored:path) => {
         impl std::io::Read for &$Type {
             #[inline]
@@ -158,7 +161,7 @@ macro_rules! read_with {
 
             #[inline]
             fn read_vectored(&mut self, bufs: &mut [std::io::IoSliceMut<'_>]) -> std::io::Result<usize> {
-                let wanted = $crate::source::sum_of(bufs.iter().map(|buf| buf.len()));
+                let wanted = $crate::source::total_len(bufs.iter().map(|buf| buf.len()));
                 self.inner.transfer(
                     $crate::readiness::Interest::READABLE,
                     || wanted,
@@ -189,9 +192,9 @@ macro_rules! read_with {
     };
 }
 
-/// `Write` for a source and for a reference to it, by two functions of `os`. Nothing is buffered here, so there is
-/// nothing to flush.
-macro_rules! write_with {
+/// Implements `Write` for a source and for a reference to it, with two functions of `os`. A source has no buffer, so
+/// `flush` does nothing.
+macro_rules! impl_write {
     ($Type:ident, $write:path, $write_vectored:path) => {
         impl std::io::Write for &$Type {
             #[inline]
@@ -202,7 +205,7 @@ macro_rules! write_with {
                 })
             }
 
-            /// As the standard library's, but one call, which it mostly is, is inlined.
+            /// Does the same as the standard library's, with the first call inlined, which is mostly the only one.
             #[inline]
             fn write_all(&mut self, buf: &[u8]) -> std::io::Result<()> {
                 if buf.is_empty() {
@@ -210,13 +213,13 @@ macro_rules! write_with {
                 }
                 match self.write(buf) {
                     Ok(n) if n == buf.len() => Ok(()),
-                    result => $crate::source::write_rest(self, buf, result),
+                    result => $crate::source::continue_write_all(self, buf, result),
                 }
             }
 
             #[inline]
             fn write_vectored(&mut self, bufs: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
-                let wanted = || $crate::source::sum_of(bufs.iter().map(|buf| buf.len()));
+                let wanted = || $crate::source::total_len(bufs.iter().map(|buf| buf.len()));
                 self.inner.transfer($crate::readiness::Interest::WRITABLE, wanted, |io, limit| {
                     if limit != usize::MAX {
                         if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
@@ -257,16 +260,20 @@ macro_rules! write_with {
     };
 }
 
-/// How many bytes there are in slices of these lengths. The same memory may be in many of them, so there may be more
-/// than a `usize` counts: then so many as it does, which no operation moves.
+/// Returns the sum of the lengths of slices. The same memory can be in many of them, so the sum can exceed a `usize`:
+/// then it is `usize::MAX`, which no operation moves.
 #[inline]
-pub(crate) fn sum_of(lengths: impl Iterator<Item = usize>) -> usize {
+pub(crate) fn total_len(lengths: impl Iterator<Item = usize>) -> usize {
     lengths.fold(0, usize::saturating_add)
 }
 
-/// Goes on with a `write_all` whose first call has had this result.
+/// Continues a `write_all` whose first call has had the result `first`.
 #[inline(never)]
-pub(crate) fn write_rest(mut writer: impl io::Write, buf: &[u8], first: io::Result<usize>) -> io::Result<()> {
+pub(crate) fn continue_write_all(
+    mut writer: impl io::Write,
+    buf: &[u8],
+    first: io::Result<usize>,
+) -> io::Result<()> {
     let (mut rest, mut result) = (buf, first);
     loop {
         match result {
@@ -282,7 +289,7 @@ pub(crate) fn write_rest(mut writer: impl io::Write, buf: &[u8], first: io::Resu
     }
 }
 
-pub(crate) use {read_with, source_type, write_with};
+pub(crate) use {impl_read, impl_source, impl_write};
 
 #[cfg(test)]
 mod tests {
@@ -292,14 +299,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_bytes_than_can_be_counted_are_as_many_as_can() {
-        assert_eq!(sum_of([].into_iter()), 0);
-        assert_eq!(sum_of([3, 0, 4].into_iter()), 7);
-        assert_eq!(sum_of([usize::MAX, 1].into_iter()), usize::MAX);
-        assert_eq!(sum_of([isize::MAX as usize; 3].into_iter()), usize::MAX);
+    fn a_total_length_saturates() {
+        assert_eq!(total_len([].into_iter()), 0);
+        assert_eq!(total_len([3, 0, 4].into_iter()), 7);
+        assert_eq!(total_len([usize::MAX, 1].into_iter()), usize::MAX);
+        assert_eq!(total_len([isize::MAX as usize; 3].into_iter()), usize::MAX);
     }
 
-    /// Does what the list says, one call after the other.
+    /// Returns the results of the list, one for each call.
     struct Script(VecDeque<Result<usize, ErrorKind>>, Vec<u8>);
 
     impl Write for Script {
@@ -314,11 +321,11 @@ mod tests {
         }
     }
 
-    /// What became of it, what was written, and how many calls were left.
+    /// Returns the result, the bytes that were written, and how many calls were left.
     fn write_all(calls: &[Result<usize, ErrorKind>]) -> (Result<(), ErrorKind>, String, usize) {
         let mut script = Script(calls.iter().copied().collect(), Vec::new());
         let first = script.write(b"hello");
-        let result = write_rest(&mut script, b"hello", first).map_err(|e| e.kind());
+        let result = continue_write_all(&mut script, b"hello", first).map_err(|e| e.kind());
         (result, String::from_utf8(script.1).unwrap(), script.0.len())
     }
 

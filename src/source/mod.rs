@@ -1,4 +1,6 @@
-//! Sources: what a program registers, and what the library's own have in common.
+//! Sources: the types around a descriptor or socket that a program registers, and the macros that define more of them.
+//!
+//! Invariant: a source keeps no `Poll` alive.
 
 mod io_source;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
@@ -8,6 +10,6 @@ mod source_fd;
 
 pub use self::io_source::IoSource;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
-pub(crate) use self::macros::{read_with, source_type, sum_of, write_rest, write_with};
+pub(crate) use self::macros::{continue_write_all, impl_read, impl_source, impl_write, total_len};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;

@@ -1,32 +1,40 @@
+//! `SourceFd`: a borrowed descriptor as an event source.
+//!
+//! Invariant: the type stores nothing. The descriptor's number names the registration, in the kernel or the backend.
+
 use std::io;
 use std::os::fd::RawFd;
 
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
 
-/// A descriptor that somebody else owns, as an event source.
+/// A borrowed descriptor as an event source.
 ///
-/// It closes nothing, and keeps nothing: any `SourceFd` of the same number stands for the same registration. So the
-/// descriptor's owner must deregister it before closing it, or a duplicate of it may keep the registration alive.
+/// `SourceFd` neither owns the descriptor nor stores state: any `SourceFd` with the same number refers to the same
+/// registration. So the owner must deregister the descriptor before closing it. Otherwise a duplicate of the descriptor
+/// may keep the registration alive.
 ///
-/// The descriptor should be in non-blocking mode, which isn't checked: on a blocking one, the operation that should
-/// return `WouldBlock` waits instead, and the thread that polls hangs.
+/// The descriptor should be in non-blocking mode. This is not checked: on a blocking one an operation waits where it
+/// should fail with `WouldBlock`, and the polling thread hangs.
 ///
-/// Unlike [`IoSource`](crate::IoSource) it needs no wrapping of operations: no event is lost, on any backend, whatever
-/// way the descriptor is read and written.
+/// Operations need no wrapper, unlike those of an [`IoSource`](crate::IoSource): no event is lost, on any backend,
+/// whichever way the program reads and writes the descriptor.
 ///
 /// # Portability
 ///
-/// Unix (module `unix`), Hermit (module `hermit`) and WASI (module `wasi`). Where the kernel is edge-triggered (epoll,
-/// kqueue) its events are too. With `posix_poll` and `wasi` a change is found when `poll` is called; while a descriptor
-/// stays ready, its event is repeated, at pauses that grow to 13 ms, since the kernel can't tell "still ready" from
-/// "ready again". With `posix_poll` the kernel holds the file while a thread sleeps in `poll`: if another thread closes
-/// the descriptor without deregistering it first, the peer sees no end of the connection before that sleep is over.
+/// Unix (module `unix`), Hermit (module `hermit`) and WASI (module `wasi`).
+///
+/// - Where the kernel is edge-triggered (epoll, kqueue), the events are too.
+/// - With `posix_poll` and `wasi`, a change is found when `poll` is called. While a descriptor stays ready, its event
+///   is repeated, at pauses that grow to 13 ms, since the kernel can't distinguish "still ready" from "ready again".
+/// - With `posix_poll`, the kernel holds the file while a thread sleeps in `poll`. If another thread closes the
+///   descriptor without deregistering it first, the peer sees the end of the connection only after that sleep.
 ///
 /// # Errors
 ///
-/// Registration answers what [`Registry::register`] says, from the kernel's view: a number that is registered is
-/// `AlreadyExists`, one that isn't is `NotFound`, one that isn't open is `EBADF`.
+/// Registering returns the errors of [`Registry::register`], [`reregister`](Registry::reregister) and
+/// [`deregister`](Registry::deregister), from the kernel's view: `AlreadyExists` for a number that is registered,
+/// `NotFound` for one that isn't, and `EBADF` for one that isn't open.
 ///
 /// # Examples
 ///

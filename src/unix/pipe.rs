@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::os;
-use crate::source::{read_with, source_type, write_with};
+use crate::source::{impl_read, impl_source, impl_write};
 
 /// Creates a pipe, both ends non-blocking and close-on-exec.
 ///
@@ -55,7 +55,7 @@ pub fn new() -> io::Result<(Sender, Receiver)> {
     Ok((Sender::from(sender), Receiver::from(receiver)))
 }
 
-source_type! {
+impl_source! {
     /// The writing end of a pipe: from [`new`], or a child's standard input.
     ///
     /// Writing goes through `Write`, which the type and a shared reference to it implement. When the last reader has
@@ -108,7 +108,7 @@ source_type! {
     pub struct Sender(OwnedFd);
 }
 
-source_type! {
+impl_source! {
     /// The reading end of a pipe: from [`new`], or a child's standard output or error.
     ///
     /// Reading goes through `Read`, which the type and a shared reference to it implement: read until `WouldBlock` or
@@ -125,8 +125,8 @@ source_type! {
     pub struct Receiver(OwnedFd);
 }
 
-write_with!(Sender, os::write, os::write_vectored);
-read_with!(Receiver, os::read, os::read_vectored);
+impl_write!(Sender, os::write, os::write_vectored);
+impl_read!(Receiver, os::read, os::read_vectored);
 
 /// Defines `set_nonblocking`. The mode belongs to the open file description, so duplicates of the descriptor share
 /// it.

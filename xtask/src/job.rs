@@ -177,7 +177,7 @@ fn has_epoll(process: u32) -> bool {
 fn show_new(log: &mut fs::File) -> Result<()> {
     let mut new = Vec::new();
     log.read_to_end(&mut new)?;
-    // Nobody may be reading us any more, which is no reason to stop the work.
+    // A reader that has gone is no reason to stop the work.
     let _ = io::stdout().write_all(&new).and_then(|()| io::stdout().flush());
     Ok(())
 }

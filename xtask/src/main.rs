@@ -166,7 +166,7 @@ mod tests {
         assert!(wrapped(&cli.render_help().to_string()).contains("ci --quick"));
     }
 
-    /// Nobody runs the workflow here, so that a task or step that is renamed would be missed there.
+    /// The workflow never runs here, so a task or step that is renamed would be missed there.
     #[test]
     fn the_workflow_calls_what_there_is() {
         let workflow = include_str!("../../.github/workflows/ci.yml");

@@ -1,3 +1,7 @@
+//! The decisions of chaos: events are held back, split and merged, and none is lost or reported for the wrong source.
+//!
+//! Invariant: every random choice comes from a seed, so a failure repeats.
+
 use super::*;
 use crate::backend::Backend;
 
@@ -9,7 +13,7 @@ fn event() -> Event {
     Event::new(TOKEN, readiness(BOTH), NO_KERNEL, 0)
 }
 
-/// What the kernel has told the `wait` of this number: how much of it comes at once, for many seeds.
+/// Passes an event of the `wait` with this number, for many seeds. Returns the events that are reported at once.
 fn passed(prepare: impl Fn(&mut State), wait: u64) -> Vec<Vec<Event>> {
     let passed = |seed| {
         let chaos = Chaos::new(seed);
@@ -35,9 +39,9 @@ fn events_are_held_and_split() {
 }
 
 #[test]
-fn what_was_told_before_a_deregistration_is_not_told_later() {
+fn an_event_from_before_a_registration_is_not_held() {
     assert!(all_came(&passed(|_| (), 1)));
-    // The token may have a new owner.
+    // The token may belong to a new registration.
     let renewed = |state: &mut State| {
         state.waits = 5;
         state.set(KEY, TOKEN, BOTH);
@@ -47,7 +51,7 @@ fn what_was_told_before_a_deregistration_is_not_told_later() {
 }
 
 #[test]
-fn what_is_told_during_a_reregistration_is_not_lost_with_the_old_one() {
+fn an_event_during_a_reregistration_is_not_lost_with_the_old_one() {
     let changing = |state: &mut State| {
         state.set(KEY, TOKEN, BOTH);
         state.set_changing(KEY, true);
@@ -55,7 +59,7 @@ fn what_is_told_during_a_reregistration_is_not_lost_with_the_old_one() {
     assert!(all_came(&passed(changing, 1)));
     let chaos = Chaos::new(1);
     changing(&mut chaos.state());
-    assert!(!chaos.state().follow_up(KEY, BOTH), "what is pretended needs an event that stays");
+    assert!(!chaos.state().follow_up(KEY, BOTH), "an injected `WouldBlock` needs an event that stays");
 }
 
 #[test]
@@ -87,11 +91,11 @@ fn one_of_two_with_the_same_token_goes_with_its_events() {
         state.set(KEY, TOKEN, BOTH);
         state.set(other, TOKEN, BOTH);
     };
-    assert!(all_came(&passed(shared, 1)), "nobody knows whose it is");
+    assert!(all_came(&passed(shared, 1)), "the event may belong to either");
 }
 
 #[test]
-fn who_never_polls_fills_no_memory() {
+fn without_polls_no_memory_fills() {
     let chaos = Chaos::new(1);
     let mut state = chaos.state();
     state.set(KEY, TOKEN, BOTH);
@@ -101,9 +105,9 @@ fn who_never_polls_fills_no_memory() {
     assert_eq!(state.held.len(), 1);
 }
 
-/// Who polls without sleeping hears of it too; and not only of events that were made up.
+/// A poll that doesn't sleep reports a held event that is due, and not only spurious ones.
 #[test]
-fn what_is_due_comes_without_a_sleep() {
+fn a_due_event_is_reported_without_a_sleep() {
     let selector = Selector::new(Backend::default()).unwrap();
     let chaos = Chaos::new(1);
     chaos.state().set(KEY, TOKEN, BOTH);

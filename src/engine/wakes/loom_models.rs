@@ -1,14 +1,17 @@
-//! Every interleaving and every value that the memory model allows to be read: `cargo xtask loom`.
+//! The wakers' protocol under loom, in every interleaving and with every value that the memory model allows a load to
+//! read: `cargo xtask loom`.
 //!
-//! A lost wake is a poller that sleeps for ever, which loom reports as a deadlock. What a waker publishes is written
-//! and read with relaxed order, so only the protocol itself can make it visible.
+//! A lost wake is a poller that sleeps for ever, which loom reports as a deadlock.
+//!
+//! Invariant: the data that a waker publishes is written and read with relaxed order, so only the protocol can make it
+//! visible.
 
 use super::*;
 use loom::sync::atomic::AtomicUsize;
 use loom::sync::Condvar;
 use loom::thread;
 
-/// Somebody who sleeps until notified. Notifications merge, as those of an eventfd do.
+/// A kernel in which one thread sleeps until it is notified. Notifications merge, as those of an eventfd do.
 struct Kernel {
     is_notified: Mutex<bool>,
     changed: Condvar,
@@ -32,29 +35,29 @@ impl Kernel {
         *is_notified = false;
     }
 
-    fn look(&self) {
+    fn clear(&self) {
         *self.is_notified.lock().unwrap() = false;
     }
 }
 
-/// What `Poll::poll` does without a timeout, as far as wakes go, with room for `room` events.
+/// Does the steps of `Poll::poll` without a timeout that concern wakes, with room for `room` events.
 fn poll(wakes: &Wakes, kernel: &Kernel, room: usize) -> Vec<Token> {
     let mut tokens = Vec::new();
     while tokens.is_empty() {
         if wakes.enter() {
             kernel.sleep();
         } else {
-            kernel.look();
+            kernel.clear();
         }
         take(wakes, kernel, room, &mut tokens);
     }
     tokens
 }
 
-/// What it does with a timeout of zero.
-fn look(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
+/// Does the same with a timeout of zero.
+fn poll_now(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
     let mut tokens = Vec::new();
-    kernel.look();
+    kernel.clear();
     if wakes.is_pending() {
         take(wakes, kernel, usize::MAX, &mut tokens);
     }
@@ -64,19 +67,19 @@ fn look(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
 fn take(wakes: &Wakes, kernel: &Kernel, room: usize, tokens: &mut Vec<Token>) {
     let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
     if !left.is_none() && wakes.keep(left) {
-        tell(wakes, kernel);
+        notify(wakes, kernel);
     }
 }
 
 fn wake(wakes: &Wakes, kernel: &Kernel, slot: &Slot) {
     if wakes.raise(slot) {
-        tell(wakes, kernel);
+        notify(wakes, kernel);
     }
 }
 
-fn tell(wakes: &Wakes, kernel: &Kernel) {
+fn notify(wakes: &Wakes, kernel: &Kernel) {
     kernel.notify();
-    wakes.was_told(true);
+    wakes.notify_done(true);
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_wake_is_never_lost_and_publishes() {
 }
 
 #[test]
-fn a_wake_that_could_not_be_told_is_not_lost_when_tried_again() {
+fn a_retry_after_a_failed_notification_is_not_lost() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
         let slot = wakes.add(Token(1));
@@ -110,7 +113,7 @@ fn a_wake_that_could_not_be_told_is_not_lost_when_tried_again() {
             thread::spawn(move || {
                 if wakes.raise(&slot) {
                     // The kernel refuses.
-                    wakes.was_told(false);
+                    wakes.notify_done(false);
                     wake(&wakes, &kernel, &slot);
                 }
             })
@@ -120,9 +123,9 @@ fn a_wake_that_could_not_be_told_is_not_lost_when_tried_again() {
     });
 }
 
-/// The kernel refuses the notification of one, and the other one's wake, which returns `Ok`, must end the sleep.
+/// The kernel refuses one waker's notification. The other waker's wake, which returns `Ok`, must end the sleep.
 #[test]
-fn a_wake_beside_one_that_could_not_be_told_is_not_lost() {
+fn a_wake_beside_a_failed_notification_is_not_lost() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
         let [refused, other] = [0, 1].map(|n| wakes.add(Token(n)));
@@ -132,7 +135,7 @@ fn a_wake_beside_one_that_could_not_be_told_is_not_lost() {
             thread::spawn(move || {
                 if wakes.raise(&refused) {
                     // The kernel refuses.
-                    wakes.was_told(false);
+                    wakes.notify_done(false);
                 }
             })
         };
@@ -146,13 +149,13 @@ fn a_wake_beside_one_that_could_not_be_told_is_not_lost() {
     });
 }
 
-/// As before, and the notification that succeeded ends late, in the next sleep: it must not hide the failure there.
+/// As before, but a notification that succeeds ends late, in the next sleep. It must not hide the failure there.
 #[test]
-fn a_teller_of_the_last_sleep_hides_no_failure() {
+fn a_notification_of_the_last_sleep_hides_no_failure() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
         let [refused, other] = [0, 1].map(|n| wakes.add(Token(n)));
-        // Of the sleep before.
+        // A notification of the sleep before.
         assert!(wakes.enter() && wakes.raise(&other));
         let _ = wakes.deliver(wakes.leave(), 8, |_| ());
 
@@ -160,14 +163,14 @@ fn a_teller_of_the_last_sleep_hides_no_failure() {
             let wakes = wakes.clone();
             thread::spawn(move || {
                 if wakes.raise(&refused) {
-                    wakes.was_told(false);
+                    wakes.notify_done(false);
                 }
             })
         };
         let waker = {
             let (wakes, kernel) = (wakes.clone(), kernel.clone());
             thread::spawn(move || {
-                wakes.was_told(true);
+                wakes.notify_done(true);
                 wake(&wakes, &kernel, &other);
             })
         };
@@ -237,7 +240,7 @@ fn a_poll_that_does_not_sleep_loses_nothing_for_the_next() {
             let (wakes, kernel) = (wakes.clone(), kernel.clone());
             thread::spawn(move || wake(&wakes, &kernel, &slot))
         };
-        if look(&wakes, &kernel).is_empty() {
+        if poll_now(&wakes, &kernel).is_empty() {
             assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
         }
         waker.join().unwrap();
@@ -245,7 +248,7 @@ fn a_poll_that_does_not_sleep_loses_nothing_for_the_next() {
 }
 
 #[test]
-fn what_found_no_room_comes_next() {
+fn a_wake_without_room_is_reported_next() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
         let [first, second] = [0, 1].map(|n| wakes.add(Token(n)));
@@ -266,7 +269,7 @@ fn what_found_no_room_comes_next() {
 }
 
 #[test]
-fn who_sleeps_on_the_descriptor_is_woken() {
+fn a_sleeper_on_the_descriptor_is_woken() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
         let slot = wakes.add(Token(1));
@@ -276,11 +279,11 @@ fn who_sleeps_on_the_descriptor_is_woken() {
             thread::spawn(move || wake(&wakes, &kernel, &slot))
         };
         if wakes.expose() {
-            tell(&wakes, &kernel);
+            notify(&wakes, &kernel);
         }
         // Another poll watches this one's descriptor.
         kernel.sleep();
-        assert_eq!(look(&wakes, &kernel), [Token(1)]);
+        assert_eq!(poll_now(&wakes, &kernel), [Token(1)]);
         waker.join().unwrap();
     });
 }

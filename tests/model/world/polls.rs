@@ -76,7 +76,7 @@ impl World<'_> {
                 !told.iter().any(|event| event.token == *token && event.directions[*direction])
             };
             if let Some(missing) = owed.iter().find(is_missing) {
-                return Err(format!("{missing:?} was due, and there was room; the events: {told:?}"));
+                return Err(format!("{missing:?} was due, and there was room; reported: {told:?}"));
             }
         }
         self.contract.told(&told, self.rules)?;

@@ -51,7 +51,7 @@ fn cold_build(folder: &Path, library: &str, profile: &str) -> Result<f64> {
     let mut build = cargo(["build", "--locked", "--quiet", "--profile", profile, "--package"])?;
     build.arg(format!("hello-{library}")).arg("--target-dir").arg(folder);
     // Cargo builds what it has from a registry so, and this library from its folder otherwise: that takes half as long
-    // again, which nobody pays who depends on it.
+    // again, which a user of the package never pays.
     build.env("CARGO_INCREMENTAL", "0");
     build.current_dir(workspace::root()?.join("bench"));
     let start = Instant::now();

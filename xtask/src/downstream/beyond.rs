@@ -77,7 +77,7 @@ const LIST: &[Beyond] = beyond! {
         ["mio_parallel_multiple"],
     "tokio" "coop_budget" Chaos, "a task runs on until its budget is used up; an operation may pretend to block before",
         ["coop_budget_udp_send_recv"],
-    "tokio" "io_async_fd" Chaos, "what is readable and writable is told in one event; it may take two",
+    "tokio" "io_async_fd" Chaos, "readable and writable are expected in one event; they may come in two",
         ["clear_ready_matching_clears_ready", "clear_ready_matching_clears_ready_mut"],
     "tokio" "io_async_fd" Chaos, SOON, ["try_io_readable", "try_io_writable"],
     "tokio" "lib" Chaos,

@@ -27,7 +27,7 @@ pub fn build(checkout: &Checkout, only: Option<&[String]>) -> Result<Built> {
         Some(names) => command.args(names.iter().flat_map(|name| ["--test", name])),
     };
     command.args(checkout.features()).arg("--target-dir").arg(&checkout.target);
-    // Debug information and incremental state are gigabytes for tokio, and nobody looks at them.
+    // Debug information and incremental state take gigabytes for tokio, and are never read.
     command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
     // As cargo does for a dependency: a new compiler's warning in an old crate isn't what is tested.
     rustflags(&mut command, "--cap-lints=warn");

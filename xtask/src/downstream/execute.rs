@@ -26,7 +26,7 @@ pub fn execute<'a>(
     Ok(results)
 }
 
-/// How many hung tests of one executable are waited for. With more than that, nobody needs the exact list.
+/// How many hung tests of one executable are waited for. Beyond that the exact list is of no use.
 const MOST_HUNG: usize = 8;
 
 struct Runner<'a> {

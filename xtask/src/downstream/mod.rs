@@ -55,7 +55,7 @@ pub struct Downstream {
     #[arg(long, value_name = "SEED", value_delimiter = ',')]
     chaos: Vec<u64>,
 
-    /// Don't restore the copies of the sources: somebody has put a `dbg!` there
+    /// Don't restore the copies of the sources, which were changed by hand
     #[arg(long)]
     keep: bool,
 

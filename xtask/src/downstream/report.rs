@@ -84,7 +84,7 @@ impl Report {
         self.note(format!("{} on mio: fails", published.name), failed);
     }
 
-    /// Something to read that is nobody's fault here.
+    /// A note that is no failure.
     fn note(&mut self, title: String, lines: Vec<String>) {
         if !lines.is_empty() {
             self.notes.push((title, lines));

@@ -59,7 +59,7 @@ const PLANTS: [Plant; 9] = [
     },
     Plant {
         backend: "sim",
-        bug: "a lost re-arm: what was used up need not be told again",
+        bug: "a lost re-arm: readiness that was used up is not reported again",
         file: "src/backend/sim/state.rs",
         sound: "registration.directions[direction].armed = wanted;",
         planted: "registration.directions[direction].armed &= wanted;",
@@ -75,7 +75,7 @@ const PLANTS: [Plant; 9] = [
     Plant {
         backend: "sim",
         bug: "a swallowed wake: one that comes beside events is forgotten",
-        file: "src/poll/mod.rs",
+        file: "src/engine/wait.rs",
         sound: "if pending.is_none() {",
         planted: "if pending.is_none() || !events.is_empty() {",
     },

@@ -15,7 +15,7 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Serves whoever listens at `addr`, now or soon, until this is dropped.
+    /// Serves the listener at `addr`, now or soon, until this is dropped.
     pub fn new(addr: SocketAddr) -> Bridge {
         let is_over = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&is_over);
@@ -66,7 +66,7 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream) {
                     break drop(to.shutdown(Shutdown::Both));
                 }
             }
-            // One end has gone: the other is told so.
+            // One end has gone: the other is shut down.
             _ => {
                 let _ = from.shutdown(Shutdown::Both);
                 break drop(to.shutdown(Shutdown::Both));

@@ -71,7 +71,7 @@ fn drive(runtime: &Runtime, program: &str) -> Result<usize> {
     }
     half.join().expect("a client panicked").context("half-close")?;
     gone.join().expect("a client panicked").context("a client that vanishes")?;
-    // Nobody who came and went has left it unwell.
+    // The clients that came and went have left it well.
     messages += talk(addr, CLIENTS)?;
     if runtime.preview == Preview::Two {
         datagrams(addr).context("datagrams")?;

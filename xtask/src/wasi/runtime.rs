@@ -82,10 +82,10 @@ impl Runtime {
     }
 }
 
-/// An address that nobody listens at.
+/// Returns an address without a listener.
 ///
-/// Not one of the ports that systems give to who asks for any: while the program starts, somebody else may get it, or,
-/// when few are left, whoever tries to connect to it may be connected to himself.
+/// It is not one of the ports that systems choose themselves: while the program starts, another socket may get such a
+/// port, or, when few are left, a client that connects to it may be connected to itself.
 pub fn free_addr() -> Result<SocketAddr> {
     static TRIED: AtomicU32 = AtomicU32::new(0);
     for _ in 0..1000 {

@@ -41,7 +41,7 @@ pub struct Wine {
     #[arg(long, value_name = "NAME", value_parser = crate::workspace::example)]
     example: Option<String>,
 
-    /// What the example is to be told
+    /// The arguments of the example
     #[arg(value_name = "ARGUMENTS", last = true, requires = "example")]
     arguments: Vec<String>,
 }
