@@ -67,7 +67,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
                     }
                 }
             }
-            Err(e) => plan.excuse(e, events)?,
+            Err(e) => plan.fail_if_empty(e, events)?,
         }
         self.registrations.end(table, &plan, events)
     }

@@ -42,7 +42,7 @@ pub(in crate::backend) struct WaitPlan {
 impl WaitPlan {
     /// Returns `Ok` for an error of the kernel's if there are events to report.
     #[cold]
-    pub(in crate::backend) fn excuse(&self, error: io::Error, events: &Events) -> io::Result<()> {
+    pub(in crate::backend) fn fail_if_empty(&self, error: io::Error, events: &Events) -> io::Result<()> {
         if events.len() > self.had_events {
             Ok(())
         } else {

@@ -209,7 +209,9 @@ impl<D: Driver> Table<D> {
 
     /// Applies the result `raw` of [`recheck_entry`](Table::recheck_entry).
     pub(in crate::backend) fn arm_used_up(&mut self, snapshot: &Snapshot, raw: u32) {
-        let Some(record) = self.records.get_mut(snapshot.key).filter(|record| record.is_as(snapshot)) else {
+        let Some(record) =
+            self.records.get_mut(snapshot.key).filter(|record| record.is_unchanged_since(snapshot))
+        else {
             return;
         };
         if raw & D::Entry::INVALID == 0 {
@@ -280,7 +282,7 @@ impl<D: Driver> Table<D> {
     pub(in crate::backend) fn apply_checked(&mut self, snapshot: &Snapshot, raw: u32, events: &mut Events) {
         let key = snapshot.key;
         // A registration that has changed gets a new result.
-        if let Some(record) = self.records.get_mut(key).filter(|record| record.is_as(snapshot)) {
+        if let Some(record) = self.records.get_mut(key).filter(|record| record.is_unchanged_since(snapshot)) {
             if snapshot.is_gone || !record.report(key, raw, &mut self.driver, &mut self.rechecks, events) {
                 self.vacate(key);
             }
@@ -320,7 +322,7 @@ impl<D: Driver> Table<D> {
     ) -> Option<Instant> {
         let key = snapshot.key;
         let record = self.records.get_mut(key)?;
-        if !record.is_as(snapshot) {
+        if !record.is_unchanged_since(snapshot) {
             // The result belongs to an older state.
             record.is_queued = record.watch.to_recheck().is_some();
             return record.is_queued.then_some(now);
@@ -429,7 +431,7 @@ impl Record {
     }
 
     /// Returns whether the registration hasn't changed since `snapshot`.
-    fn is_as(&self, snapshot: &Snapshot) -> bool {
+    fn is_unchanged_since(&self, snapshot: &Snapshot) -> bool {
         self.version == snapshot.version
     }
 
