@@ -62,7 +62,7 @@ fn try_seeds(is_fixed: bool) -> Result<(), String> {
 /// Runs a server and a client in one world, in one thread.
 fn run(seed: u64, is_fixed: bool, is_loud: bool) -> Result<(), String> {
     let sim = Sim::new(seed);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     let mut events = Events::with_capacity(8);
     let (mut client, mut server) = sim.stream_pair();
     poll.registry().register(&mut server, SERVER, Interest::READABLE).map_err(text)?;

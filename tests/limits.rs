@@ -111,7 +111,7 @@ fn a_backend_that_is_not_there_is_refused_with_the_names_of_those_that_are() {
 }
 
 fn a_simulated_poll(_: Backend) {
-    let mut poll = Sim::with_faults(1, Faults::NONE).poll();
+    let mut poll = Sim::with_faults(1, Faults::NONE).new_poll();
     let waker = Waker::new(poll.registry(), Token(0)).unwrap();
     limit(libc::RLIMIT_NOFILE, open_descriptors());
     for _ in 0..3 {
@@ -140,7 +140,9 @@ fn a_name_of_no_backend(_: Backend) {
         let e = Poll::with_backend(backend).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported, "{backend}");
         let names = match backend {
-            Backend::Sim => "a simulated `Poll` is made by `Sim::poll`, with the feature `sim`".to_owned(),
+            Backend::Sim => {
+                "a simulated `Poll` is made by `Sim::new_poll`, with the feature `sim`".to_owned()
+            }
             _ => format!("{backend} is not available here; available: epoll, posix_poll"),
         };
         assert_eq!(e.to_string(), names);

@@ -663,7 +663,7 @@ fn a_pipe_that_outlives_its_poll_keeps_only_the_port() {
 #[test]
 fn a_simulated_poll_takes_no_pipe() {
     let _turn = turn();
-    let poll = wakeful::sim::Sim::new(1).poll();
+    let poll = wakeful::sim::Sim::new(1).new_poll();
     let registry = poll.registry();
     let mut pipe = NamedPipe::new(new_name()).unwrap();
     let mut posted = UserSource::new();

@@ -46,7 +46,7 @@ const ROUNDS: u64 = if cfg!(miri) { 5 } else { 100 };
 /// Does a little of everything, and returns a log of it.
 fn run(seed: u64) -> String {
     let sim = Sim::new(seed);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     let mut events = Events::with_capacity(3);
     let (mut one, mut other) = sim.stream_pair();
     let mut listener = sim.listener();
@@ -94,7 +94,7 @@ const HASH: u64 = 0x2fe3_bf4f_b110_d62e;
 #[test]
 fn time_moves_in_poll_alone_and_costs_nothing() {
     let sim = Sim::with_faults(1, Faults::NONE);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     let mut events = Events::with_capacity(3);
     let (start, real) = (sim.now(), Instant::now());
     poll.poll(&mut events, Some(Duration::from_secs(3600))).unwrap();
@@ -114,7 +114,7 @@ fn any_timeout_is_legal() {
     for timeout in [Duration::MAX, Duration::MAX / 2, Duration::from_secs(1 << 40)] {
         in_time(move || {
             let sim = Sim::with_faults(1, Faults::NONE);
-            let mut poll = sim.poll();
+            let mut poll = sim.new_poll();
             let mut events = Events::with_capacity(3);
             assert!(poll.poll(&mut events, Some(timeout)).unwrap_err().to_string().contains("for ever"));
             let waker = Waker::new(poll.registry(), Token(9)).unwrap();
@@ -129,7 +129,7 @@ fn any_timeout_is_legal() {
 #[test]
 fn an_endless_sleep_is_an_error() {
     let sim = Sim::with_faults(1, Faults::NONE);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     let (mut one, _other) = sim.stream_pair();
     poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
     let error = in_time(move || poll.poll(&mut Events::with_capacity(3), None).unwrap_err());
@@ -140,7 +140,7 @@ fn an_endless_sleep_is_an_error() {
 #[cfg(not(target_family = "wasm"))] // no second thread
 fn another_thread_can_wake() {
     let sim = Sim::with_faults(1, Faults::NONE);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     let waker = Waker::new(poll.registry(), Token(9)).unwrap();
     let thread = thread::spawn(move || {
         thread::sleep(Duration::from_millis(5));
@@ -195,7 +195,7 @@ fn an_idle_connection_breaks_too() {
         (Faults { half_close: 5, ..Faults::NONE }, Ok(0)),
     ] {
         let sim = Sim::with_faults(1, faults);
-        let mut poll = sim.poll();
+        let mut poll = sim.new_poll();
         let (mut one, other) = sim.stream_pair();
         poll.registry().register(&mut one, Token(1), Interest::READABLE).unwrap();
         poll_until(&mut poll, 3, |events| !events.is_empty());
@@ -209,7 +209,7 @@ fn an_idle_connection_breaks_too() {
 fn a_test_that_panics_prints_the_seed() {
     if std::env::var_os("WAKEFUL_SIM_CHILD").is_some() {
         let sim = Sim::new(4711);
-        let _poll = sim.poll();
+        let _poll = sim.new_poll();
         panic!("as it should");
     }
     let child = std::process::Command::new(std::env::current_exe().unwrap())
@@ -225,11 +225,11 @@ fn a_test_that_panics_prints_the_seed() {
 fn worlds_and_kernels_do_not_mix() {
     let (sim, elsewhere) = (Sim::new(1), Sim::new(1));
     let (mut one, _other) = sim.stream_pair();
-    for poll in [elsewhere.poll(), Poll::new().unwrap()] {
+    for poll in [elsewhere.new_poll(), Poll::new().unwrap()] {
         let result = poll.registry().register(&mut one, Token(1), BOTH);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::NotFound);
     }
-    assert_eq!(sim.poll().backend(), Backend::Sim);
+    assert_eq!(sim.new_poll().backend(), Backend::Sim);
     assert!(!Backend::available().contains(&Backend::Sim));
     assert_eq!(Poll::with_backend(Backend::Sim).unwrap_err().kind(), ErrorKind::Unsupported);
 }
@@ -254,7 +254,7 @@ fn in_many_worlds(check: impl Fn(&Sim, &mut Poll)) {
     for faults in [all.clone(), Faults { spurious: 0, ..all }, Faults::NONE] {
         for seed in 0..worlds(200) {
             let sim = Sim::with_faults(seed, faults.clone());
-            check(&sim, &mut sim.poll());
+            check(&sim, &mut sim.new_poll());
         }
     }
 }
@@ -362,7 +362,7 @@ fn every_token_is_legal() {
 #[test]
 fn wrong_use_is_an_error() {
     let sim = Sim::new(1);
-    let (poll, second) = (sim.poll(), sim.poll());
+    let (poll, second) = (sim.new_poll(), sim.new_poll());
     let (mut one, _other) = sim.stream_pair();
     let kind = |result: std::io::Result<()>| result.unwrap_err().kind();
     assert_eq!(kind(poll.registry().deregister(&mut one)), ErrorKind::NotFound);
@@ -422,7 +422,7 @@ fn a_sleep_may_be_interrupted_and_loses_nothing() {
     let mut interrupted = 0;
     for seed in 0..100 {
         let sim = Sim::with_faults(seed, Faults { interrupted: 2, ..Faults::NONE });
-        let mut poll = sim.poll();
+        let mut poll = sim.new_poll();
         let mut events = Events::with_capacity(4);
         let (mut one, _other) = sim.stream_pair();
         poll.registry().register(&mut one, Token(1), Interest::WRITABLE).unwrap();
@@ -439,7 +439,7 @@ fn a_sleep_may_be_interrupted_and_loses_nothing() {
 #[cfg(not(target_family = "wasm"))] // no threads
 fn another_thread_can_register() {
     let sim = Sim::with_faults(1, Faults::NONE);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     // Another thread may wake the sleeper.
     let waker = Waker::new(poll.registry(), Token(9)).unwrap();
     let (mut one, _other) = sim.stream_pair();
@@ -497,7 +497,7 @@ fn its_descriptor_shows_a_wake() {
     use std::os::fd::AsRawFd;
 
     let sim = Sim::with_faults(1, Faults::NONE);
-    let mut poll = sim.poll();
+    let mut poll = sim.new_poll();
     let waker = Waker::new(poll.registry(), Token(9)).unwrap();
     let mut outer = Poll::new().unwrap();
     let mut events = Events::with_capacity(4);
@@ -523,13 +523,13 @@ fn a_source_of_a_dropped_poll_is_free() {
     for seed in 0..50 {
         let sim = Sim::new(seed);
         let (mut one, mut other) = sim.stream_pair();
-        let gone = sim.poll();
+        let gone = sim.new_poll();
         let waker = Waker::new(gone.registry(), Token(0)).unwrap();
         let registry = gone.registry().try_clone().unwrap();
         gone.registry().register(&mut one, Token(1), BOTH).unwrap();
         drop(gone);
 
-        let mut poll = sim.poll();
+        let mut poll = sim.new_poll();
         let again = poll.registry().register(&mut one, Token(2), BOTH).unwrap_err();
         assert_eq!(again.kind(), ErrorKind::AlreadyExists);
         drop(registry);

@@ -301,7 +301,7 @@ impl Backend {
 #[cold]
 fn not_available(backend: Backend) -> io::Error {
     let text = match backend {
-        Backend::Sim => "a simulated `Poll` is made by `Sim::poll`, with the feature `sim`".to_owned(),
+        Backend::Sim => "a simulated `Poll` is made by `Sim::new_poll`, with the feature `sim`".to_owned(),
         _ => format!("{backend} is not available here; available: {}", Names(Backend::available())),
     };
     io::Error::new(io::ErrorKind::Unsupported, text)

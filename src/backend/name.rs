@@ -23,7 +23,7 @@ macro_rules! for_each_backend {
             /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.
             Wasi(wasi, "wasi"),
             /// No kernel: a `Poll` of the feature `sim` (module `sim`), whose sources and clock are simulated. It is
-            /// made by `Sim::poll`, and isn't among those that are [available](Backend::available) for sockets.
+            /// made by `Sim::new_poll`, and isn't among those that are [available](Backend::available) for sockets.
             Sim(sim, "sim"),
         }
     };

@@ -24,7 +24,7 @@
 //!
 //! fn run(seed: u64) -> Result<(), String> {
 //!     let sim = Sim::new(seed);
-//!     let mut poll = sim.poll();
+//!     let mut poll = sim.new_poll();
 //!     let mut events = Events::with_capacity(8);
 //!     let (mut client, mut server) = sim.stream_pair();
 //!     poll.registry().register(&mut server, Token(0), Interest::READABLE).unwrap();
@@ -96,7 +96,7 @@ impl Sim {
 
     /// Creates a `Poll` for this world's sources. A world can have several.
     #[must_use]
-    pub fn poll(&self) -> Poll {
+    pub fn new_poll(&self) -> Poll {
         Poll::with_selector(Selector::of_world(&self.world))
     }
 

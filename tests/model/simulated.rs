@@ -37,7 +37,7 @@ impl Ground for Simulated {
     }
 
     fn poll(&self) -> io::Result<Poll> {
-        Ok(self.0.poll())
+        Ok(self.0.new_poll())
     }
 
     fn kind(&self, kind: Kind) -> Kind {

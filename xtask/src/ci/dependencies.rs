@@ -1,7 +1,8 @@
 //! The library stays as light as it promises: in what it is built with, and in the lock file of a program that uses it.
 
 use super::consumer::{ours, Consumer};
-use super::{features, Runner};
+use super::features;
+use super::runner::Runner;
 use crate::prelude::*;
 
 pub fn check(runner: &mut Runner) -> Result<String> {

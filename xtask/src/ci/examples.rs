@@ -1,7 +1,7 @@
 //! Every example of the documentation keeps the contract under chaos, and so does every program in `examples/`, whose
 //! command line is checked too: help, refusals, and nothing that makes it panic.
 
-use super::Runner;
+use super::runner::Runner;
 use crate::prelude::*;
 use crate::shake::{Run, SEEDS};
 use std::ffi::OsString;

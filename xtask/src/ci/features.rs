@@ -1,6 +1,6 @@
 //! Each combination of features builds without a warning.
 
-use super::Runner;
+use super::runner::Runner;
 use crate::prelude::*;
 use serde_json::Value;
 

@@ -1,8 +1,9 @@
 //! The library and `compat/mio` are built and tested with the lowest versions that their manifests allow.
 
 use super::consumer::{ours, quoted, Consumer};
-use super::steps::sums;
-use super::{features, Runner};
+use super::features;
+use super::runner::sums;
+use super::runner::Runner;
 use crate::prelude::*;
 
 /// Whose dependencies those of this machine aren't.

@@ -9,9 +9,11 @@ mod msrv;
 mod opt_in;
 mod package;
 mod patch;
+mod runner;
 mod steps;
 
 use crate::prelude::*;
+use runner::Runner;
 use std::sync::Mutex;
 use steps::{Step, STEPS};
 
@@ -76,8 +78,7 @@ impl Step {
     /// Runs it; how it ended, and what to print of it: in one piece, as another runs beside it.
     fn take(&self, logs: &Path) -> (Done, String) {
         let start = Instant::now();
-        let mut runner =
-            Runner { log: logs.join(self.name), commands: 0, shown: format!("== {}\n", self.name) };
+        let mut runner = Runner::new(self.name, logs.join(self.name));
         let result = (self.run)(&mut runner);
         let took = start.elapsed();
         let mut shown = runner.shown;
@@ -87,29 +88,6 @@ impl Step {
         }
         shown += &format!("== {}: {} in {:.1?}\n", self.name, word(result.is_ok()), took);
         (Done { name: self.name, passed: result.is_ok(), took }, shown)
-    }
-}
-
-/// Runs one step's commands.
-pub struct Runner {
-    log: PathBuf,
-    commands: usize,
-    /// The commands so far.
-    shown: String,
-}
-
-impl Runner {
-    /// What the command printed, if it succeeds. If not, that is in the error.
-    pub fn run(&mut self, command: Command) -> Result<String> {
-        self.commands += 1;
-        self.shown += &format!("   {}\n", Shown(&command));
-        Job::new(command, self.log.with_extension(format!("{}.log", self.commands))).succeed()
-    }
-
-    /// The command's standard output alone, to be read by us.
-    pub fn read(&mut self, mut command: Command) -> Result<String> {
-        self.shown += &format!("   {}\n", Shown(&command));
-        capture(&mut command)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The library, its tests and its examples are built and run by the oldest Rust that the manifest promises.
 
 use super::consumer::{ours, Consumer};
-use super::steps::{strict, sums};
-use super::{features, Runner};
+use super::features;
+use super::runner::{strict, sums, Runner};
 use crate::prelude::*;
 
 pub fn check(runner: &mut Runner) -> Result<String> {

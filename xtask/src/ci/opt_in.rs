@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{bail, ensure, Context, Result};
 
 use super::consumer::{ours, Consumer};
-use super::Runner;
+use super::runner::Runner;
 
 /// Prints what a `Poll` is, or why there is none.
 const MAIN: &str = r#"fn main() {

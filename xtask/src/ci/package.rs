@@ -1,6 +1,6 @@
 //! What would be published has what its users need, and no more.
 
-use super::Runner;
+use super::runner::Runner;
 use crate::prelude::*;
 
 pub fn check(runner: &mut Runner) -> Result<String> {

@@ -2,7 +2,7 @@
 //! guide's manifest that turns chaos on in a program on tokio.
 
 use super::consumer::{quoted, Consumer};
-use super::Runner;
+use super::runner::Runner;
 use crate::command;
 use crate::prelude::*;
 

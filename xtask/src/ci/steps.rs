@@ -1,6 +1,7 @@
 //! The steps, in the order in which they tell most for the time they take.
 
-use super::{dependencies, examples, features, minimal, msrv, opt_in, package, patch, Runner};
+use super::runner::{strict, sums, Runner};
+use super::{dependencies, examples, features, minimal, msrv, opt_in, package, patch};
 use crate::prelude::*;
 
 pub struct Step {
@@ -95,12 +96,6 @@ fn test_release(runner: &mut Runner) -> Result<String> {
     sums(runner.run(strict(cargo(args)?)))
 }
 
-/// A test for which something is missing fails then, instead of being a skip.
-pub fn strict(mut test: Command) -> Command {
-    test.env("CI", "true");
-    test
-}
-
 /// The flags that mio's users may build with.
 fn mio_flags(runner: &mut Runner) -> Result<String> {
     let mut output = String::new();
@@ -136,17 +131,4 @@ fn task(runner: &mut Runner, args: &str, shown: &str) -> Result<String> {
 /// Says nothing if all is well.
 fn quietly(result: Result<String>) -> Result<String> {
     result.map(|_| String::new())
-}
-
-/// Shows only how many tests there were.
-pub fn sums(result: Result<String>) -> Result<String> {
-    let sums = |output: String| {
-        let lines = output.lines().map(str::trim).filter(|line| {
-            line.starts_with("Running ")
-                || line.starts_with("Doc-tests ")
-                || line.starts_with("test result: ")
-        });
-        lines.map(|line| format!("   {line}\n")).collect()
-    };
-    result.map(sums)
 }
