@@ -12,7 +12,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use super::poller::{describe_bits, Poller};
+use super::poller::{describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::{PollEntry, PollMask, PollSet};
 use crate::backend::logic::registrations::{Driver, Locked, Registrations, Table};
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
@@ -34,6 +34,8 @@ pub(crate) struct ListBackend<E: PollEntry> {
 }
 
 impl<E: PollEntry> Poller for ListBackend<E> {
+    type OrElse<B: Poller> = Absent;
+
     fn new() -> io::Result<ListBackend<E>> {
         let notifier = Notifier::new()?;
         let list = PollList::new(notifier.as_raw_fd());

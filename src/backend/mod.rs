@@ -29,27 +29,7 @@ mod iocp;
     wakeful_libkqueue
 ))]
 mod kqueue;
-// Where no other is, or with others if they are asked for.
-#[cfg(all(
-    any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")),
-    any(
-        feature = "backends",
-        mio_unsupported_force_poll_poll,
-        not(any(
-            target_os = "linux",
-            target_os = "android",
-            target_os = "emscripten",
-            target_os = "illumos",
-            target_os = "redox",
-            target_vendor = "apple",
-            target_os = "freebsd",
-            target_os = "netbsd",
-            target_os = "openbsd",
-            target_os = "dragonfly",
-            target_os = "solaris"
-        ))
-    )
-))]
+#[cfg(any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")))]
 mod posix_poll;
 #[cfg(feature = "sim")]
 mod sim;
@@ -82,6 +62,21 @@ use self::name::{for_each_backend, Names};
 use crate::os::environment::Variable;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events};
+
+/// poll(2), with the others if they are asked for.
+#[cfg(any(feature = "backends", mio_unsupported_force_poll_poll))]
+use self::posix_poll as last_resort;
+
+/// poll(2) where no other is present: a build with one backend has no code of a second.
+#[cfg(not(any(feature = "backends", mio_unsupported_force_poll_poll)))]
+mod last_resort {
+    use crate::backend::{epoll, event_ports, kqueue, posix_poll, Poller};
+
+    type OrElse<A, B> = <A as Poller>::OrElse<B>;
+
+    pub(crate) type PosixPoll =
+        OrElse<epoll::Epoll, OrElse<kqueue::Kqueue, OrElse<event_ports::EventPorts, posix_poll::PosixPoll>>>;
+}
 
 macro_rules! selectors {
     ($($(#[$doc:meta])* $Name:ident($module:ident, $text:literal),)*) => {

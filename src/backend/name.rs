@@ -17,7 +17,7 @@ macro_rules! for_each_backend {
             EventPorts(event_ports, "event_ports"),
             /// `poll(2)`: every Unix, Hermit, and WASI's second preview. Its cost grows with the number of registered
             /// sources, ready or not.
-            PosixPoll(posix_poll, "posix_poll"),
+            PosixPoll(last_resort, "posix_poll"),
             /// AFD polls on an I/O completion port: Windows. The kernel forgets what it was asked once it has answered.
             Iocp(iocp, "iocp"),
             /// `poll_oneoff`: WASI's first preview. Its cost grows like that of `poll(2)`.

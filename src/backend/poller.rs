@@ -18,6 +18,9 @@ pub(crate) trait Poller: Sized + Send + Sync {
     /// Whether this target has the backend, for sources of its kernel.
     const PRESENT: bool = true;
 
+    /// The backend that a build with a single one has instead of `B`: none where this one is present, else `B`.
+    type OrElse<B: Poller>: Poller;
+
     /// By how much the kernel lets a sleep outlast its timeout.
     const TIMER_SLACK: Duration = TIMER_SLACK;
 
@@ -84,6 +87,60 @@ pub(crate) trait Poller: Sized + Send + Sync {
 
     /// Writes the names of the kernel's flags in one of this backend's events.
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+}
+
+/// A backend that this target doesn't have.
+pub(crate) enum Absent {}
+
+impl Poller for Absent {
+    type OrElse<B: Poller> = B;
+
+    const PRESENT: bool = false;
+
+    fn new() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn wait(&self, _: &mut Events, _: Option<Duration>) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn prepare_notify(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn notify(&self) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn register(&self, _: RawIo, _: Registration) -> io::Result<Option<WatchKey>> {
+        match *self {}
+    }
+
+    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Registration) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn deregister(&self, _: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+        match *self {}
+    }
+
+    fn abandon(&self, _: WatchKey) {
+        match *self {}
+    }
+
+    #[cfg(unix)]
+    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        match *self {}
+    }
+
+    fn describe(_: u32, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 /// Writes the names of the bits that `raw` has, and the remaining bits as a number.

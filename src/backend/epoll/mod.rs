@@ -12,7 +12,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::EpollEvent;
-use super::poller::{describe_bits, Poller};
+use super::poller::{describe_bits, Absent, Poller};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
@@ -32,6 +32,8 @@ pub(crate) struct Epoll {
 const NOTIFIER: u64 = 0x6e6f_7469_6679_2121;
 
 impl Poller for Epoll {
+    type OrElse<B: Poller> = Absent;
+
     fn new() -> io::Result<Epoll> {
         Ok(Epoll {
             epoll: sys::create()?,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::sys::SystemPort;
-use super::poller::{describe_bits, Poller};
+use super::poller::{describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::PollEntry;
 use crate::backend::logic::port_state::{self, PortState};
 use crate::backend::logic::registrations::Registrations;
@@ -29,6 +29,8 @@ pub(crate) struct EventPorts {
 }
 
 impl Poller for EventPorts {
+    type OrElse<B: Poller> = Absent;
+
     fn new() -> io::Result<EventPorts> {
         let port = Arc::new(SystemPort::new()?);
         Ok(EventPorts { registrations: Registrations::new(PortState::new(Arc::clone(&port))), port })

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::completions::{Completions, UserEventKey};
 use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
-use super::poller::{describe_bits, Poller};
+use super::poller::{describe_bits, Absent, Poller};
 use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
@@ -45,6 +45,8 @@ const ROUNDS: usize = 50;
 const ROUND: Duration = Duration::from_millis(1);
 
 impl Poller for Iocp {
+    type OrElse<B: Poller> = Absent;
+
     fn new() -> io::Result<Iocp> {
         Ok(Iocp {
             sockets: Mutex::new(Sockets::new()),

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
-use super::poller::{describe_bits, Poller};
+use super::poller::{describe_bits, Absent, Poller};
 use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
@@ -41,6 +41,8 @@ enum Wakeup {
 }
 
 impl Poller for Kqueue {
+    type OrElse<B: Poller> = Absent;
+
     fn new() -> io::Result<Kqueue> {
         Ok(Kqueue {
             kqueue: sys::create()?,

@@ -19,7 +19,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::poller::Poller;
+use super::poller::{Absent, Poller};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::Events;
@@ -63,6 +63,8 @@ impl Drop for Sim {
 }
 
 impl Poller for Sim {
+    type OrElse<B: Poller> = Absent;
+
     const TIMER_SLACK: Duration = Duration::ZERO;
     const TIME_PASSES: bool = false;
 
