@@ -6,7 +6,33 @@
 //! With `WAKEFUL_CHAOS=SEED` each backend runs under chaos, and the contract must hold all the same:
 //! `conformance/beyond.rs` lists the tests that rely on more.
 
-/// The backends, one line each. `skips::every_backend_is_tested` fails if one is missing.
+/// Calls `$then!` with each backend that this target has: the name of its tests, and its `Backend`.
+/// `skips::every_backend_is_tested` fails if one is missing.
+macro_rules! for_each_backend {
+    ($then:ident) => {
+        #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos"))]
+        $then!(epoll, Epoll);
+        #[cfg(any(
+            target_vendor = "apple",
+            target_os = "freebsd",
+            target_os = "netbsd",
+            target_os = "openbsd",
+            target_os = "dragonfly",
+            wakeful_libkqueue
+        ))]
+        $then!(kqueue, Kqueue);
+        #[cfg(any(target_os = "illumos", target_os = "solaris"))]
+        $then!(event_ports, EventPorts);
+        #[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
+        $then!(posix_poll, PosixPoll);
+        #[cfg(windows)]
+        $then!(iocp, Iocp);
+        #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
+        $then!(wasi, Wasi);
+    };
+}
+
+/// Makes a module of each behaviour, with one test for each backend.
 macro_rules! on_every_backend {
     ($($behaviour:ident),* $(,)?) => {$(
         mod $behaviour {
@@ -18,48 +44,15 @@ macro_rules! on_every_backend {
                 }
             }
 
-            #[cfg(any(target_os = "linux", target_os = "android", target_os = "illumos"))]
-            #[test]
-            fn epoll() {
-                run(Backend::Epoll);
+            macro_rules! test {
+                ($name:ident, $Backend:ident) => {
+                    #[test]
+                    fn $name() {
+                        run(Backend::$Backend);
+                    }
+                };
             }
-
-            #[cfg(any(
-                target_vendor = "apple",
-                target_os = "freebsd",
-                target_os = "netbsd",
-                target_os = "openbsd",
-                target_os = "dragonfly",
-                wakeful_libkqueue
-            ))]
-            #[test]
-            fn kqueue() {
-                run(Backend::Kqueue);
-            }
-
-            #[cfg(any(target_os = "illumos", target_os = "solaris"))]
-            #[test]
-            fn event_ports() {
-                run(Backend::EventPorts);
-            }
-
-            #[cfg(any(unix, all(target_os = "wasi", target_env = "p2")))]
-            #[test]
-            fn posix_poll() {
-                run(Backend::PosixPoll);
-            }
-
-            #[cfg(all(target_os = "wasi", not(target_env = "p2")))]
-            #[test]
-            fn wasi() {
-                run(Backend::Wasi);
-            }
-
-            #[cfg(windows)]
-            #[test]
-            fn iocp() {
-                run(Backend::Iocp);
-            }
+            for_each_backend!(test);
         }
     )*};
 }

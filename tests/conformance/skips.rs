@@ -182,34 +182,16 @@ fn every_allowed_skip_is_needed() {
     let _ = writeln!(log, "skips: {count}");
 }
 
-/// The list in `on_every_backend!` and the library's are the same.
+/// The list in `for_each_backend!` and the library's are the same.
 #[test]
 fn every_backend_is_tested() {
     let mut tested = Vec::new();
-    if cfg!(any(target_os = "linux", target_os = "android", target_os = "illumos")) {
-        tested.push(Backend::Epoll);
+    macro_rules! add {
+        ($name:ident, $Backend:ident) => {
+            assert_eq!(Backend::$Backend.name(), stringify!($name));
+            tested.push(Backend::$Backend);
+        };
     }
-    if cfg!(any(
-        target_vendor = "apple",
-        target_os = "freebsd",
-        target_os = "netbsd",
-        target_os = "openbsd",
-        target_os = "dragonfly",
-        wakeful_libkqueue
-    )) {
-        tested.push(Backend::Kqueue);
-    }
-    if cfg!(any(target_os = "illumos", target_os = "solaris")) {
-        tested.push(Backend::EventPorts);
-    }
-    if cfg!(any(unix, all(target_os = "wasi", target_env = "p2"))) {
-        tested.push(Backend::PosixPoll);
-    }
-    if cfg!(all(target_os = "wasi", not(target_env = "p2"))) {
-        tested.push(Backend::Wasi);
-    }
-    if cfg!(windows) {
-        tested.push(Backend::Iocp);
-    }
+    for_each_backend!(add);
     assert_eq!(Backend::available(), tested);
 }
