@@ -11,11 +11,11 @@ pub(crate) const FILTER_EXCEPT: Option<(i32, u32)> = Some((libc::EVFILT_EXCEPT a
 #[cfg(target_os = "freebsd")]
 pub(crate) const FILTER_LIO: Option<i32> = Some(libc::EVFILT_LIO as i32);
 
-/// Fallbacks for kernels without a filter: an item of the same name takes precedence over a glob import.
+/// For kernels without a filter.
 #[allow(dead_code)] // a kernel without kqueues has no filters
-mod absent {
+mod fallback {
     pub(crate) const FILTER_EXCEPT: Option<(i32, u32)> = None;
     pub(crate) const FILTER_LIO: Option<i32> = None;
 }
 #[allow(unused_imports)]
-pub(crate) use self::absent::*;
+pub(crate) use self::fallback::*;

@@ -1,6 +1,9 @@
 //! Unix: descriptors and the calls on them.
 //!
 //! Invariant: a call's failure is an `io::Error` of its `errno`, by [`check`] alone.
+//!
+//! What some systems lack is in a `mod fallback`, which is imported by a glob. An item of the same name takes
+//! precedence over a glob, so each list of systems stands once: beside the item of those that have it.
 
 pub(crate) mod calls;
 mod file;

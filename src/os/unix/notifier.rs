@@ -170,9 +170,9 @@ unsafe fn non_blocking_pipe(fds: &mut [RawFd; 2]) -> libc::c_int {
     unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) }
 }
 
-/// Fallbacks for systems without a call: an item of the same name takes precedence over a glob import.
+/// For systems without a call.
 #[allow(dead_code)]
-mod absent {
+mod fallback {
     use super::*;
 
     pub(super) fn eventfd() -> io::Result<OwnedFd> {
@@ -199,7 +199,7 @@ mod absent {
     }
 }
 #[allow(unused_imports)]
-pub(crate) use self::absent::*;
+pub(crate) use self::fallback::*;
 
 #[cfg(test)]
 mod tests {

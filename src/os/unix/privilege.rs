@@ -1,8 +1,6 @@
 //! Whether the process may do more than the user who has started it.
-
-#[allow(unused_imports)]
-// a system that can say it needs no fallback: a function here beats one by a glob
-pub(crate) use self::fallback::*;
+//!
+//! Invariant: the system's own statement takes precedence over a comparison of ids.
 
 /// The kernel's word, which it keeps whatever the process does to its ids afterwards.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -24,6 +22,7 @@ pub(crate) fn is_privileged() -> bool {
     unsafe { libc::issetugid() != 0 }
 }
 
+/// For systems without a statement.
 #[allow(dead_code)]
 mod fallback {
     /// The ids, as far as the process hasn't changed them since.
@@ -32,3 +31,5 @@ mod fallback {
         unsafe { libc::getuid() != libc::geteuid() || libc::getgid() != libc::getegid() }
     }
 }
+#[allow(unused_imports)]
+pub(crate) use self::fallback::*;

@@ -37,9 +37,9 @@ const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 ))]
 const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
 
-/// Fallbacks for kernels without a call or a flag: an item of the same name takes precedence over a glob import.
+/// For kernels without a call or a flag.
 #[allow(dead_code)]
-mod absent {
+mod fallback {
     use super::*;
 
     pub(super) const NO_SIGNAL: libc::c_int = 0;
@@ -58,7 +58,7 @@ mod absent {
     }
 }
 #[allow(unused_imports)]
-pub(crate) use self::absent::*;
+pub(crate) use self::fallback::*;
 
 /// Creates a socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {

@@ -56,9 +56,9 @@ pub(crate) fn poll(fds: &mut [libc::pollfd], timeout: Option<Duration>) -> io::R
     Ok(found as usize)
 }
 
-/// Fallbacks for kernels without a call or a flag: an item of the same name takes precedence over a glob import.
+/// For kernels without a call or a flag.
 #[allow(dead_code)]
-mod absent {
+mod fallback {
     use super::*;
 
     pub(crate) type PollEvents = libc::c_short;
@@ -74,7 +74,7 @@ mod absent {
     }
 }
 #[allow(unused_imports)]
-pub(crate) use self::absent::*;
+pub(crate) use self::fallback::*;
 
 /// epoll_wait(2).
 ///

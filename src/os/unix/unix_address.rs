@@ -46,8 +46,8 @@ mod abstract_names {
     }
 }
 
-/// Fallbacks for systems without abstract names: an item of the same name takes precedence over a glob import.
-mod absent {
+/// For systems without abstract names.
+mod fallback {
     #[allow(dead_code)]
     pub(super) mod abstract_names {
         use super::super::*;
@@ -62,4 +62,4 @@ mod absent {
     }
 }
 #[allow(unused_imports)]
-use self::absent::*;
+use self::fallback::*;
