@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::OnceLock;
 
-#[cfg(unix)]
+#[cfg(all(unix, not(miri)))]
 use super::is_privileged;
 
-/// These systems start no program with more rights than its user has.
-#[cfg(not(unix))]
+/// These systems start no program with more rights than its user has, nor does Miri, which lacks the calls.
+#[cfg(any(not(unix), miri))]
 fn is_privileged() -> bool {
     false
 }

@@ -11,7 +11,7 @@ mod filters;
 #[cfg(any(feature = "net", feature = "os-ext"))]
 mod io;
 mod notifier;
-#[cfg(any(feature = "chaos", feature = "backends"))]
+#[cfg(all(not(miri), any(feature = "chaos", feature = "backends")))]
 mod privilege;
 #[cfg(feature = "net")]
 mod socket;
@@ -19,7 +19,7 @@ mod timed;
 #[cfg(feature = "net")]
 pub(crate) mod unix_address;
 
-#[cfg(any(feature = "chaos", feature = "backends"))]
+#[cfg(all(not(miri), any(feature = "chaos", feature = "backends")))]
 pub(crate) use self::privilege::is_privileged;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
