@@ -88,6 +88,18 @@ fn kqueue(filter: u32, flags: u32, fflags: u32) {
     assert_eq!(found.intersects(READING), matches!(filter, Filter::Read | Filter::Except));
 }
 
+/// Tries random sequences of `len` bytes. An interpreter takes a hundred times as long for each, so it tries fewer.
+#[cfg(test)]
+pub(super) fn try_random(len: usize, any_sequence: fn(&[u8])) {
+    let count = if cfg!(any(miri, target_family = "wasm")) { 1_000 } else { 20_000 };
+    let mut random = fastrand::Rng::with_seed(17);
+    for _ in 0..count {
+        let bytes: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
+        let result = std::panic::catch_unwind(|| any_sequence(&bytes));
+        assert!(result.is_ok(), "{bytes:?}");
+    }
+}
+
 #[cfg(test)]
 #[test]
 fn flags_keep_their_rules() {

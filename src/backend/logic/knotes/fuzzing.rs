@@ -204,17 +204,5 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
 #[cfg(test)]
 #[test]
 fn no_sequence_breaks_a_rule() {
-    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
-    for _ in 0..20_000 {
-        let bytes: Vec<u8> = std::iter::repeat_with(|| {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 56) as u8
-        })
-        .take(60)
-        .collect();
-        let result = std::panic::catch_unwind(|| any_sequence(&bytes));
-        assert!(result.is_ok(), "{bytes:?}");
-    }
+    crate::backend::logic::fuzzing::try_random(60, any_sequence);
 }
