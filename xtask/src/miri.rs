@@ -44,6 +44,8 @@ const PROGRAMS: [Program; 3] = [
         filters: &[
             "readiness::",
             "backend::logic::watch::tests",
+            "backend::logic::afd_flags",
+            "backend::logic::oneoff_flags",
             "backend::logic::slab",
             "backend::logic::fd_map",
             "engine::wakes::",

@@ -92,8 +92,9 @@ fn test(runner: &mut Runner) -> Result<String> {
 
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
-    let args = ["test", "--workspace", "--exclude", "xtask", "--all-features", "--release"];
-    sums(runner.run(strict(cargo(args)?)))
+    let mut command = cargo(["test", "--workspace", "--exclude", "xtask", "--all-features", "--release"])?;
+    command.args(["--lib", "--bins", "--tests"]);
+    sums(runner.run(strict(command)))
 }
 
 /// The flags that mio's users may build with.
