@@ -57,9 +57,10 @@ const PROGRAMS: [Program; 3] = [
         name: "sim",
         args: &["--test", "sim"],
         filters: &[],
-        // Each takes Miri a minute or more.
+        // Each takes Miri about a minute or more.
         without: &[
             "a_sleep_may_be_interrupted_and_loses_nothing",
+            "a_source_of_a_dropped_poll_is_free",
             "connections_break_if_it_is_asked_for",
             "only_the_interest_is_reported",
             "with_room_for_one_no_source_starves",
