@@ -349,8 +349,8 @@ fn readiness_knows_no_system() {
     assert_none("readiness names an operating system", found);
 }
 
-/// The files in which `backend/` selects by system: the backends, their logic, and the interests.
-const LISTS: [&str; 3] = ["backend/mod.rs", "backend/logic/mod.rs", "backend/interests.rs"];
+/// The files in which `backend/` selects by system: the backends, and the interests that some systems have.
+const LISTS: [&str; 2] = ["backend/mod.rs", "backend/interests.rs"];
 
 #[test]
 fn a_platform_list_stands_beside_what_it_selects() {

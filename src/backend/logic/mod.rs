@@ -10,17 +10,15 @@ mod fd_map;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(not(fuzzing), allow(dead_code))]
 pub mod fuzzing;
-#[cfg(not(windows))]
-pub(in crate::backend) mod poll_entry;
-#[cfg(all(unix, any(test, not(target_os = "linux"))))] // Linux has none, but runs its tests
-#[allow(dead_code)] // its tests run where no event port is
-pub(in crate::backend) mod port_state;
-// Linux, where most builds are made, compiles it for nothing else.
-#[cfg(any(test, fuzzing, wakeful_libkqueue, not(target_os = "linux")))]
-#[allow(dead_code)]
+#[allow(dead_code)] // some kernels', but tested everywhere
 pub(in crate::backend) mod knotes;
 #[allow(dead_code)] // one kernel's, but tested everywhere
 pub(crate) mod oneoff_flags;
+#[cfg(not(windows))]
+pub(in crate::backend) mod poll_entry;
+#[cfg(unix)]
+#[allow(dead_code)] // one kernel's, but tested on every Unix
+pub(in crate::backend) mod port_state;
 #[cfg(not(windows))]
 pub(in crate::backend) mod registrations;
 pub(in crate::backend) mod slab;
