@@ -197,7 +197,8 @@ impl Poll {
     ///
     /// # Errors
     ///
-    /// - `Interrupted`: a signal handler has run. No event is lost: call `poll` again.
+    /// - `Interrupted`: a signal has arrived, as a rule one with a handler. On Linux a child's end can do it without
+    ///   one. No event is lost: call `poll` again.
     /// - `InvalidInput`: the capacity of `events` is 0. With `posix_poll` also: more sources are registered than the
     ///   process may have descriptors open (`RLIMIT_NOFILE`), for example after that limit was lowered.
     ///

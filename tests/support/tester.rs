@@ -162,7 +162,7 @@ impl Tester {
     #[track_caller]
     pub fn poll_for(&mut self, timeout: Duration) -> Vec<Event> {
         let start = Instant::now();
-        self.poll.poll(&mut self.events, Some(timeout)).expect("poll");
+        uninterrupted(|| self.poll.poll(&mut self.events, Some(timeout)));
         assert!(self.events.len() <= self.events.capacity());
         if timeout == PATIENCE {
             assert!(start.elapsed() < timeout, "it slept on; then it found {:?}", self.events);
@@ -171,13 +171,10 @@ impl Tester {
         self.events.iter().cloned().collect()
     }
 
-    /// Fills `events`. Signals end no sleep here: musl sends some to all threads internally.
-    #[cfg(any(target_os = "linux", target_os = "android"))]
+    /// Fills `events`.
     #[track_caller]
     pub fn poll_until(&mut self, deadline: Instant) {
-        while let Err(e) = self.poll.poll_until(&mut self.events, deadline) {
-            assert_eq!(e.kind(), std::io::ErrorKind::Interrupted, "{e}");
-        }
+        uninterrupted(|| self.poll.poll_until(&mut self.events, deadline));
     }
 
     /// Fails if an event is pending.
@@ -203,7 +200,7 @@ impl Tester {
                 return all;
             }
             assert!(Instant::now() < deadline, "missing: {missing:?}; came: {all:?}");
-            self.poll.poll_until(&mut self.events, deadline).expect("poll");
+            self.poll_until(deadline);
             assert!(
                 Instant::now() < deadline,
                 "missing: {missing:?}; found when time was over: {:?}",
@@ -222,6 +219,15 @@ impl Tester {
                 all.push(event.clone());
             }
         }
+    }
+}
+
+/// Signals end no sleep of a [`Tester`]. musl sends some to all threads internally. `epoll_wait` of Linux 6.18 fails
+/// with `EINTR` for a child's end, without a handler, if it finds `SIGCHLD` blocked in another thread; `spawn` blocks it.
+#[track_caller]
+fn uninterrupted(mut poll: impl FnMut() -> io::Result<()>) {
+    while let Err(e) = poll() {
+        assert!(cfg!(unix) && e.kind() == ErrorKind::Interrupted, "poll: {e}");
     }
 }
 
