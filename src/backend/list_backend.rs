@@ -12,7 +12,7 @@ use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use super::poller::{describe_bits, Absent, Poller};
+use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::{PollEntry, PollMask, PollSet};
 use crate::backend::logic::registrations::{Driver, Locked, Registrations, Table};
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
@@ -83,6 +83,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     }
 
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        check::<E>(registration.interest)?;
         let (table, key) = self.registrations.register(io, registration)?;
         if let Err(e) = self.changed(table) {
             let _ = self.registrations.lock().remove(key);
@@ -95,6 +96,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     }
 
     fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        check::<E>(registration.interest)?;
         let (mut table, key) = self.registrations.find(io, key);
         let key = key?;
         // Only a waiting thread must be notified, which may fail.
@@ -145,6 +147,15 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     fn describe(raw: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         describe_bits(raw, E::NAMES, f)
     }
+}
+
+/// Refuses what the kernel can't report.
+#[inline]
+fn check<E: PollEntry>(interest: Interest) -> io::Result<()> {
+    if !E::REPORTS_ENDS && interest.is_end() {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel reports no end by itself"));
+    }
+    check_mode(interest)
 }
 
 impl<E: PollEntry> ListBackend<E> {

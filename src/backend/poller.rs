@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::os::{RawIo, TIMER_SLACK};
-use crate::readiness::Events;
+use crate::readiness::{Events, Interest};
 
 /// The contract of a backend. `Poll` builds the rest on it: deadlines, wakers, and the rule of one `Poll` for a source.
 ///
@@ -158,6 +158,27 @@ pub(crate) fn describe_bits(raw: u32, names: &[(u32, &str)], f: &mut fmt::Format
         write!(f, "{separator}{left:#x}")?;
     }
     Ok(())
+}
+
+/// Refuses an interest that no kernel can report by its definition. The rule is the same on every backend, though some
+/// could do more.
+#[inline]
+pub(super) fn check_mode(interest: Interest) -> io::Result<()> {
+    match interest.is_exclusive() {
+        true => check_exclusive(interest),
+        false => Ok(()),
+    }
+}
+
+#[cold]
+fn check_exclusive(interest: Interest) -> io::Result<()> {
+    let directions = Interest::READABLE | Interest::WRITABLE;
+    let why = match interest.kinds().remove(directions) {
+        None if !interest.is_one_shot() => return Ok(()),
+        None => "an exclusive interest can't be one-shot",
+        Some(_) => "an exclusive interest has directions alone",
+    };
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
 /// Why a simulated `Poll` refuses a source.

@@ -368,7 +368,12 @@ impl State {
             return false;
         }
         let token = registration.token;
-        let Some(direction) = direction.intersection(registration.interest) else { return false };
+        let interest = registration.interest;
+        let Some(direction) = direction.intersection(interest) else { return false };
+        if interest.is_level() || interest.is_one_shot() {
+            // The kernel reports the readiness again: with the next wait, or after the program's `reregister`.
+            return true;
+        }
         let readiness = readiness(direction);
         if readiness.is_none() {
             return false;
@@ -402,7 +407,8 @@ impl State {
         if self.held(key).is_some() && self.chance(2) {
             return self.hold(key, event.clone());
         }
-        if event.is_readable() && event.is_writable() && self.chance(3) {
+        let may_split = event.is_readable() && event.is_writable() && !self.is_one_shot(key);
+        if may_split && self.chance(3) {
             let (origin, raw) = event.raw();
             let reading = event.readiness().without(Readiness::WRITABLE.union(Readiness::WRITE_CLOSED));
             let writing = event
@@ -418,6 +424,11 @@ impl State {
         }
     }
 
+    /// Returns whether a registration gets one event alone.
+    fn is_one_shot(&self, key: Key) -> bool {
+        self.place(key).is_some_and(|place| self.registered[place].1.interest.is_one_shot())
+    }
+
     /// Reports a spurious event of a random source.
     fn make_up(&mut self, events: &mut Events) {
         // Raw descriptors get none, since one may have been closed without a deregistration. Their keys sort last.
@@ -429,7 +440,7 @@ impl State {
         let index = self.below(sources);
         let (_, registration) = &self.registered[index];
         let readiness = readiness(registration.interest);
-        if !readiness.is_none() {
+        if !readiness.is_none() && !registration.interest.is_one_shot() {
             events.push(Event::new(registration.token, readiness, NO_KERNEL, 0));
         }
     }

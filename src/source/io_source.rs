@@ -185,7 +185,7 @@ impl<T: AsRawIo> Source for IoSource<T> {
 
     #[inline]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let (engine, handle) = (registry.engine(), self.handle.as_deref());
+        let (engine, handle) = (registry.engine(), self.handle.as_deref_mut());
         let io = self.io.as_raw_io();
         RearmHandle::reregister(engine, self.poll_id, handle, io, token, interest).map_err(of_change)
     }
@@ -256,6 +256,8 @@ struct RearmHandle {
     /// The descriptor or socket that was registered.
     io: RawIo,
     key: Option<WatchKey>,
+    /// Set in the edge-triggered mode. In the others no operation re-arms.
+    rearm_key: Option<WatchKey>,
     layer: Option<Key>,
     /// Whether an operation has succeeded since the last `WouldBlock`. If none has, this `WouldBlock` used nothing up.
     has_acted: AtomicBool,
@@ -280,13 +282,21 @@ impl RearmHandle {
             return Ok(None);
         }
         let engine = Arc::downgrade(engine);
-        Ok(Some(Box::new(RearmHandle { engine, io, key, layer, has_acted: AtomicBool::new(false) })))
+        let rearm_key = key.filter(|_| interest.is_edge());
+        Ok(Some(Box::new(RearmHandle {
+            engine,
+            io,
+            key,
+            rearm_key,
+            layer,
+            has_acted: AtomicBool::new(false),
+        })))
     }
 
     fn reregister(
         engine: &Engine,
         poll_id: u32,
-        handle: Option<&RearmHandle>,
+        handle: Option<&mut RearmHandle>,
         io: RawIo,
         token: Token,
         interest: Interest,
@@ -297,7 +307,9 @@ impl RearmHandle {
         };
         let key = handle.key_for(io)?;
         let change = || engine.selector.reregister(io, key, Registration::tracked(token, interest));
-        engine.layer.replace(handle.layer, token, interest, change)
+        engine.layer.replace(handle.layer, token, interest, change)?;
+        handle.rearm_key = key.filter(|_| interest.is_edge());
+        Ok(())
     }
 
     /// Ends a registration that has no handle.
@@ -350,7 +362,7 @@ impl RearmHandle {
     }
 
     fn on_would_block(&self, blocked: Blocked) -> io::Result<()> {
-        let Some(key) = self.key else {
+        let Some(key) = self.rearm_key else {
             return Ok(());
         };
         let has_acted = self.has_acted.load(Ordering::Relaxed);
@@ -368,7 +380,7 @@ impl RearmHandle {
     /// Re-arms the report of errors: an operation has returned an error of the source, or `take_error` has taken it.
     #[cold]
     fn on_error(&self) {
-        if let Some(key) = self.key {
+        if let Some(key) = self.rearm_key {
             // A failure is ignored, since the caller needs the first error: the next `WouldBlock` re-arms.
             let _ = self.rearm(key, Blocked::Error);
         }
@@ -428,7 +440,7 @@ impl RearmHandle {
     /// Re-arms a direction in which an operation has moved fewer bytes than it could have.
     #[inline]
     fn on_short_transfer(&self, direction: Interest) {
-        if let Some(key) = self.key {
+        if let Some(key) = self.rearm_key {
             // A failure is ignored, since the bytes have moved: a caller that goes on until `WouldBlock` re-arms then.
             let _ = self.rearm(key, Blocked::Short(direction));
         }

@@ -68,6 +68,7 @@ mod connecting;
 mod deregistration;
 mod dropping;
 mod edges;
+mod modes;
 mod registration;
 mod short_reads;
 mod skips;

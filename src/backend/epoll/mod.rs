@@ -12,11 +12,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::EpollEvent;
-use super::poller::{describe_bits, Absent, Poller};
+use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
-use crate::readiness::{Event, Events, PollFlags, Readiness, Token};
+use crate::readiness::{Event, Events, Interest, PollFlags, Readiness, Token};
 
 pub(crate) struct Epoll {
     epoll: OwnedFd,
@@ -80,14 +80,24 @@ impl Poller for Epoll {
     #[inline]
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
         let data = self.data(registration.token)?;
-        sys::add(self.epoll.as_fd(), io, sys::flags(registration.interest), data)?;
+        if !registration.interest.is_usual() {
+            return self.register_rare(io, registration.interest, data).map(|()| None);
+        }
+        sys::add(self.epoll.as_fd(), io, sys::usual_flags(registration.interest), data)?;
         Ok(None)
     }
 
     #[inline]
     fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
         let data = self.data(registration.token)?;
-        sys::modify(self.epoll.as_fd(), io, sys::flags(registration.interest), data)
+        if !registration.interest.is_usual() {
+            return self.reregister_rare(io, registration.interest, data);
+        }
+        let flags = sys::usual_flags(registration.interest);
+        match sys::modify(self.epoll.as_fd(), io, flags, data) {
+            Err(e) if sys::is_exclusive_refused(&e) => self.replace(io, flags, data),
+            result => result,
+        }
     }
 
     #[inline]
@@ -111,6 +121,34 @@ impl Poller for Epoll {
 }
 
 impl Epoll {
+    /// Registers with an interest that isn't [usual](crate::readiness::Interest::is_usual).
+    #[cold]
+    fn register_rare(&self, io: RawIo, interest: Interest, data: u64) -> io::Result<()> {
+        check_mode(interest)?;
+        sys::add(self.epoll.as_fd(), io, sys::flags(interest), data).map_err(|e| of_exclusive(e, interest))
+    }
+
+    #[cold]
+    fn reregister_rare(&self, io: RawIo, interest: Interest, data: u64) -> io::Result<()> {
+        check_mode(interest)?;
+        let flags = sys::flags(interest);
+        match interest.is_exclusive() {
+            true => self.replace(io, flags, data).map_err(|e| of_exclusive(e, interest)),
+            false => match sys::modify(self.epoll.as_fd(), io, flags, data) {
+                Err(e) if sys::is_exclusive_refused(&e) => self.replace(io, flags, data),
+                result => result,
+            },
+        }
+    }
+
+    /// Replaces a registration where the kernel refuses to modify it. Adding it again reports what is ready, so nothing
+    /// is lost between the two calls. If the second fails for want of memory, the source isn't registered any more.
+    #[cold]
+    fn replace(&self, io: RawIo, flags: u32, data: u64) -> io::Result<()> {
+        sys::delete(self.epoll.as_fd(), io)?;
+        sys::add(self.epoll.as_fd(), io, flags, data)
+    }
+
     /// Returns the data of the events of `token`.
     fn data(&self, token: Token) -> io::Result<u64> {
         let data = token.0 as u64;
@@ -183,6 +221,15 @@ impl Epoll {
     }
 }
 
+/// The kernel refuses exclusive wake-ups from an epoll, which is a source of another, with `EINVAL`.
+#[cold]
+fn of_exclusive(error: io::Error, interest: Interest) -> io::Error {
+    match interest.is_exclusive() && sys::is_exclusive_refused(&error) {
+        true => io::Error::new(io::ErrorKind::Unsupported, "the source can't be watched exclusively"),
+        false => error,
+    }
+}
+
 #[inline]
 fn event(raw: &EpollEvent, readiness: Readiness) -> Event {
     Event::new(Token(raw.data() as usize), readiness, Backend::Epoll as u8, raw.flags())
@@ -241,7 +288,6 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
-    use crate::readiness::Interest;
 
     /// Returns what one `wait` reports of sources that became ready in the order of `tokens`, with the notifier at
     /// `notified`.

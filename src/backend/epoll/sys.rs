@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::time::Duration;
 
-use crate::os::{calls, check, epoll_wait, POLL_SOCKET_OUTPUT};
+use crate::os::{calls, check, epoll_wait, EPOLL_EXCLUSIVE, POLL_SOCKET_OUTPUT};
 use crate::readiness::{Event, Events, Interest, PollFlags};
 
 /// One event as the kernel writes it.
@@ -65,9 +65,35 @@ pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM | libc::
 /// The flag by which it is recognised: no source is registered for it.
 pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
-/// Returns the flags of an interest, edge-triggered.
+/// Returns the flags of an interest that is [usual](Interest::is_usual).
+#[inline]
+pub(super) fn usual_flags(interest: Interest) -> u32 {
+    libc::EPOLLET as u32 | flags_of_kinds(interest)
+}
+
+/// Returns the flags of any interest.
+#[cold]
 pub(super) fn flags(interest: Interest) -> u32 {
-    let mut flags = libc::EPOLLET;
+    let mut flags = flags_of_kinds(interest);
+    if interest.is_edge() || interest.is_edge_one_shot() {
+        flags |= libc::EPOLLET as u32;
+    }
+    if interest.is_one_shot() {
+        flags |= libc::EPOLLONESHOT as u32;
+    }
+    if interest.is_end() {
+        flags |= libc::EPOLLRDHUP as u32;
+    }
+    if interest.is_exclusive() {
+        // The kernel accepts no other flags beside it.
+        flags = flags & (libc::EPOLLET | libc::EPOLLIN | libc::EPOLLOUT) as u32 | EPOLL_EXCLUSIVE;
+    }
+    flags
+}
+
+#[inline]
+fn flags_of_kinds(interest: Interest) -> u32 {
+    let mut flags = 0;
     if interest.is_readable() {
         flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
     }
@@ -93,6 +119,12 @@ pub(super) fn add(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io
 
 pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
     control(epoll, libc::EPOLL_CTL_MOD, fd, flags, data).map_err(of_change)
+}
+
+/// Returns whether the kernel refuses to modify a registration: one of the two is exclusive.
+#[cold]
+pub(super) fn is_exclusive_refused(error: &io::Error) -> bool {
+    EPOLL_EXCLUSIVE != 0 && error.raw_os_error() == Some(libc::EINVAL)
 }
 
 pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {

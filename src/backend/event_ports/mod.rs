@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::sys::SystemPort;
-use super::poller::{describe_bits, Absent, Poller};
+use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::PollEntry;
 use crate::backend::logic::port_state::{self, PortState};
 use crate::backend::logic::registrations::Registrations;
@@ -49,6 +49,7 @@ impl Poller for EventPorts {
     }
 
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        check_mode(registration.interest)?;
         let (_table, key) = self.registrations.register(io, registration)?;
         Ok(match registration.tracking {
             Tracking::Tracked => Some(key),
@@ -57,6 +58,7 @@ impl Poller for EventPorts {
     }
 
     fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        check_mode(registration.interest)?;
         let (mut table, key) = self.registrations.find(io, key);
         table.change(key?, |watch| watch.replace(registration))
     }

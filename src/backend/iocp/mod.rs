@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 pub(crate) use self::completions::{Completions, UserEventKey};
 use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
-use super::poller::{describe_bits, Absent, Poller};
+use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
@@ -75,6 +75,7 @@ impl Poller for Iocp {
     }
 
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        check_mode(registration.interest)?;
         let base = BaseSocket::of(io)?;
         let insert = || self.lock().insert(self.completions.port(), (io, base), registration);
         let key = match insert() {
@@ -88,6 +89,7 @@ impl Poller for Iocp {
     }
 
     fn reregister(&self, io: RawIo, key: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        check_mode(registration.interest)?;
         self.change(Lookup::of(io, key), |watch| watch.replace(registration))
     }
 

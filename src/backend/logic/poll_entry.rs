@@ -40,6 +40,8 @@ pub(crate) trait PollEntry: Clone + Send {
     const NAMES: &'static [(u32, &'static str)];
     /// The flag of a descriptor that isn't open.
     const INVALID: u32;
+    /// Whether the kernel reports an end to an entry that asks for no direction.
+    const REPORTS_ENDS: bool = true;
     /// An entry that the kernel skips.
     const NOTHING: Self;
 

@@ -50,6 +50,11 @@
 //!
 //! The operations on a raw descriptor are not seen, so rule 1 can't hold for it: it is repeated. But the readiness of a
 //! process that has ended, or of a file, cannot be used up ([`FileKind::Steady`]), and only its changes are reported.
+//!
+//! # The other modes
+//!
+//! All of the above makes edges. A level-triggered registration stays armed, and a one-shot one is disarmed by its
+//! event as a whole, so neither is ever rechecked, and no operation re-arms it.
 
 use std::time::Instant;
 
@@ -130,10 +135,33 @@ pub(crate) enum Recheck {
     At(Instant),
 }
 
+/// How often readiness is reported.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Mode {
+    Edge,
+    Level,
+    /// Whether its event has come.
+    OneShot {
+        is_spent: bool,
+    },
+}
+
+impl Mode {
+    fn of(interest: Interest) -> Mode {
+        match (interest.is_level(), interest.is_one_shot()) {
+            (true, _) => Mode::Level,
+            (_, true) => Mode::OneShot { is_spent: false },
+            _ => Mode::Edge,
+        }
+    }
+}
+
 /// The state of one registration on a one-shot kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
+    /// Its interest has no mode.
     registration: Registration,
+    mode: Mode,
     kind: FileKind,
     armed: Option<Interest>,
     /// By direction, in the order of [`DIRECTIONS`].
@@ -155,8 +183,11 @@ const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Inter
 impl Watch {
     #[inline]
     pub(crate) fn new(registration: Registration) -> Watch {
+        let Registration { interest, .. } = registration;
+        let registration = Registration { interest: interest.kinds(), ..registration };
         Watch {
             registration,
+            mode: Mode::of(interest),
             kind: FileKind::Other,
             armed: Some(registration.interest),
             rechecks: [None; 3],
@@ -189,12 +220,20 @@ impl Watch {
     /// Returns whether errors and hang-ups would be news. If not, and no direction is armed, the source is left out: a
     /// kernel reports them unasked, for as long as they last.
     pub(crate) fn awaits_end(&self) -> bool {
-        !self.reported_ends.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
+        !self.reported_ends.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) && !self.is_spent()
     }
 
     /// Returns whether a half-close by the peer would be news.
     pub(crate) fn awaits_read_end(&self) -> bool {
-        self.registration.interest.is_readable() && !self.reported_ends.intersects(Readiness::READ_CLOSED)
+        let Registration { interest, .. } = self.registration;
+        (interest.is_readable() || interest.is_end())
+            && !self.reported_ends.intersects(Readiness::READ_CLOSED)
+            && !self.is_spent()
+    }
+
+    /// Returns whether this is one-shot, and its event has come.
+    fn is_spent(&self) -> bool {
+        self.mode == Mode::OneShot { is_spent: true }
     }
 
     /// Returns the directions to recheck.
@@ -227,9 +266,13 @@ impl Watch {
         if !is_plain
             || self.registration.tracking == Tracking::Untracked
             || self.kind == FileKind::Steady
+            || self.mode != Mode::Edge
             || !self.is_plain_state()
         {
-            return self.ready_for_more(found);
+            return match self.mode {
+                Mode::Edge => self.ready_for_more(found),
+                _ => self.ready_by_level(found),
+            };
         }
         let armed = self.armed?;
         let used = directions(found)?.intersection(self.registration.interest)?;
@@ -248,6 +291,29 @@ impl Watch {
     #[inline]
     fn has_no_recheck(&self) -> bool {
         self.rechecks.iter().all(Option::is_none)
+    }
+
+    /// [`ready`](Watch::ready) in a mode that isn't the edge-triggered one.
+    fn ready_by_level(&mut self, found: Readiness) -> Option<Readiness> {
+        if self.is_spent() {
+            return None;
+        }
+        let found = self.of_interest(found);
+        let used = self.used(found)?;
+        if let Mode::OneShot { is_spent } = &mut self.mode {
+            *is_spent = true;
+            self.armed = None;
+        }
+        Some(self.reported(found, used))
+    }
+
+    /// Returns what is reported if `found` makes progress in the directions `used`.
+    fn reported(&self, found: Readiness, used: Interest) -> Readiness {
+        let reported = self.in_each_direction(found);
+        match has_direction(reported) {
+            true => reported,
+            false => reported.union(readiness_of(used)),
+        }
     }
 
     /// The general case of [`ready`](Watch::ready): more than readable and writable, or a source that is not plain.
@@ -292,6 +358,9 @@ impl Watch {
 
     /// Applies the result of an operation, which has used up readiness, or may have.
     pub(crate) fn rearm(&mut self, blocked: Blocked) {
+        if self.mode != Mode::Edge {
+            return;
+        }
         match blocked {
             Blocked::Direction(direction) => {
                 if let Some(direction) = direction.intersection(self.registration.interest) {
@@ -336,8 +405,10 @@ impl Watch {
             Blocked::Error => {
                 if self.has_reported_error() {
                     match self.disarmed_of(self.registration.interest) {
-                        Some(disarmed) => self.schedule_recheck(disarmed, Reason::Error),
-                        None => self.reported_ends = self.reported_ends.without(Readiness::ERROR),
+                        Some(disarmed) if !disarmed.is_end() => {
+                            self.schedule_recheck(disarmed, Reason::Error);
+                        }
+                        _ => self.reported_ends = self.reported_ends.without(Readiness::ERROR),
                     }
                 }
             }
@@ -561,8 +632,9 @@ impl Watch {
     fn used(&self, found: Readiness) -> Option<Interest> {
         // Errors and hang-ups are reported unasked. They concern every direction of interest, or a kernel that repeats
         // them would keep the polling thread awake.
-        if found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) {
-            return Some(self.registration.interest);
+        let ends = Readiness::ERROR.union(Readiness::WRITE_CLOSED);
+        if found.intersects(ends) || self.registration.interest.is_end() {
+            return found.intersects(ENDINGS).then_some(self.registration.interest);
         }
         directions(without_derived(found))?.intersection(self.registration.interest)
     }
@@ -630,7 +702,7 @@ fn has_changed(last: Readiness, now: Readiness) -> bool {
 
 fn readiness_of(directions: Interest) -> Readiness {
     Readiness::READABLE
-        .when(directions.is_readable() || directions.is_priority())
+        .when(directions.is_readable() || directions.is_priority() || directions.is_end())
         .union(Readiness::WRITABLE.when(directions.is_writable()))
 }
 
@@ -645,7 +717,7 @@ fn flags_of(directions: Interest) -> Readiness {
 
 /// Returns `found` without the directions that are not in `wanted`.
 fn only(wanted: Interest, found: Readiness) -> Readiness {
-    let reads = wanted.is_readable() || wanted.is_priority();
+    let reads = wanted.is_readable() || wanted.is_priority() || wanted.is_end();
     found
         .without(Readiness::READABLE.when(!reads))
         .without(Readiness::WRITABLE.when(!wanted.is_writable()))

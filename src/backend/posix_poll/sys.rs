@@ -37,6 +37,8 @@ impl PollEntry for pollfd {
 
     const INVALID: u32 = os::POLL_INVALID as u32;
 
+    const REPORTS_ENDS: bool = os::POLL_TELLS_UNASKED;
+
     const NOTHING: pollfd = pollfd { fd: -1, events: 0, revents: 0 };
 
     type Scratch = ();

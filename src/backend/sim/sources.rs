@@ -70,6 +70,10 @@ pub(super) enum Reset {
 pub(super) struct RegistrationState {
     pub(super) poll: Id,
     pub(super) token: crate::readiness::Token,
+    pub(super) interest: crate::readiness::Interest,
+    /// Whether the event of a one-shot interest has come.
+    pub(super) is_spent: bool,
+    /// An interest in the end alone wants to read.
     pub(super) directions: [DirectionState; 2],
 }
 

@@ -64,8 +64,10 @@ impl State {
 
     pub(super) fn watch(&mut self, poll: Id, id: Id, token: Token, interest: Interest) {
         let direction = |wanted| DirectionState { wanted, armed: wanted, due: None };
-        let directions = [direction(interest.is_readable()), direction(interest.is_writable())];
-        self.registrations.insert(id, RegistrationState { poll, token, directions });
+        let reads = interest.is_readable() || interest.is_end();
+        let directions = [direction(reads), direction(interest.is_writable())];
+        let state = RegistrationState { poll, token, interest, is_spent: false, directions };
+        self.registrations.insert(id, state);
         self.changed(id, READ);
         self.changed(id, WRITE);
     }
@@ -94,19 +96,50 @@ impl State {
         }
     }
 
+    /// Returns whether the registration of a source reports the state of a direction.
+    fn is_reported(&self, id: Id, direction: usize) -> bool {
+        match self.registrations.get(&id) {
+            Some(registration) if registration.interest.is_end() => self.has_ended(id),
+            _ => self.is_ready(id, direction),
+        }
+    }
+
+    /// Returns whether a source was reset, or its peer sends no more or receives no more.
+    fn has_ended(&self, id: Id) -> bool {
+        match self.sources.get(&id) {
+            Some(Kind::Bytes { reset: Reset::Unreported | Reset::Reported, .. }) => true,
+            Some(Kind::Bytes { into: Some(into), .. }) => self.channels[into].ended,
+            Some(Kind::Bytes { out: Some(out), .. }) => self.channels[out].unread,
+            _ => false,
+        }
+    }
+
     /// Handles a change in a direction: if it is ready now, and that must be reported, an event sets out.
     pub(super) fn changed(&mut self, id: Id, direction: usize) {
-        if !self.is_ready(id, direction) {
+        if !self.is_reported(id, direction) {
             return;
         }
-        let Some(registration) = self.registrations.get(&id) else { return };
+        let Some(registration) = self.registrations.get(&id).filter(|found| !found.is_spent) else { return };
+        let direction = if registration.interest.is_end() { READ } else { direction };
         let DirectionState { wanted, armed, due } = registration.directions[direction];
+        let is_level = registration.interest.is_level();
         // If the last event wasn't used up, another one may follow, as with epoll, or not, as with poll(2).
-        if wanted && due.is_none() && (armed || self.random.chance(2)) {
+        if wanted && due.is_none() && (armed || is_level || self.random.chance(2)) {
             let due = self.now + self.latency();
             if let Some(registration) = self.registrations.get_mut(&id) {
                 registration.directions[direction].due = Some(due);
             }
+        }
+    }
+
+    /// Sends the events of the level-triggered sources that are ready, as each wait does.
+    pub(super) fn renew_levels(&mut self, poll: Id) {
+        let is_level = |found: &RegistrationState| found.poll == poll && found.interest.is_level();
+        let all = self.registrations.iter().filter(|(_, found)| is_level(found));
+        let all: Vec<Id> = all.map(|(&id, _)| id).collect();
+        for id in all {
+            self.changed(id, READ);
+            self.changed(id, WRITE);
         }
     }
 
@@ -361,16 +394,19 @@ impl State {
     /// Returns the event that is due for a source; `None` if its reason has gone meanwhile.
     pub(super) fn event(&mut self, id: Id) -> Option<Event> {
         let mut reported = [false; 2];
+        let is_one_shot = self.registrations.get(&id)?.interest.is_one_shot();
+        let may_be_spurious = may_be_spurious(self.registrations.get(&id)?);
         for direction in [READ, WRITE] {
-            let is_ready = self.is_ready(id, direction);
+            let is_ready = self.is_reported(id, direction);
             let found = self.registrations.get(&id)?.directions[direction];
             let is_due = found.due.is_some_and(|due| due <= self.now);
             // A ready direction may come early, or as a repetition.
             let comes = match is_due {
-                true => is_ready || self.random.chance(4),
+                true => is_ready || may_be_spurious && self.random.chance(4),
                 false => is_ready && found.wanted && self.random.chance(2),
             };
-            let is_split = direction == WRITE && reported[READ] && self.fault(|faults| faults.split);
+            let is_split =
+                direction == WRITE && reported[READ] && !is_one_shot && self.fault(|faults| faults.split);
             let direction_of = &mut self.registrations.get_mut(&id)?.directions[direction];
             if is_split {
                 continue;
@@ -383,14 +419,19 @@ impl State {
                 reported[direction] = true;
             }
         }
-        let token = self.registrations.get(&id)?.token;
-        let readiness = readiness(reported);
+        let registration = self.registrations.get_mut(&id)?;
+        let (token, readiness) = (registration.token, readiness(reported));
+        if is_one_shot && !readiness.is_none() {
+            registration.is_spent = true;
+            registration.directions.iter_mut().for_each(|direction| direction.due = None);
+        }
         (!readiness.is_none()).then(|| simulated(token, readiness.union(self.endings(id))))
     }
 
     pub(super) fn spurious(&mut self, poll: Id) -> Option<Event> {
+        let is_candidate = |one: &RegistrationState| one.poll == poll && may_be_spurious(one);
         let all: Vec<Id> =
-            self.registrations.iter().filter(|(_, one)| one.poll == poll).map(|(&id, _)| id).collect();
+            self.registrations.iter().filter(|(_, one)| is_candidate(one)).map(|(&id, _)| id).collect();
         let id = *all.get(self.random.below(all.len()))?;
         let registration = &self.registrations[&id];
         let reported = registration.directions.map(|direction| direction.wanted);
@@ -412,6 +453,12 @@ impl State {
             .union(hint(write_closed, Readiness::WRITE_CLOSED))
             .union(hint(error, Readiness::ERROR))
     }
+}
+
+/// Returns whether an event without a reason is legal: a one-shot registration would be disarmed by it, and an interest
+/// in the end alone has no operation that finds nothing there.
+fn may_be_spurious(registration: &RegistrationState) -> bool {
+    !registration.interest.is_one_shot() && !registration.interest.is_end()
 }
 
 fn simulated(token: Token, readiness: Readiness) -> Event {

@@ -11,6 +11,7 @@ use super::faults::Faults;
 use super::random::Random;
 use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
 use super::state::{Notified, State};
+use crate::backend::poller::check_mode;
 use crate::readiness::{Events, Interest, Token};
 
 /// How many datagrams, or connections, are queued for a program.
@@ -91,6 +92,7 @@ impl World {
             return Err(io::ErrorKind::Interrupted.into());
         }
         state.break_something();
+        state.renew_levels(poll);
         let deadline = timeout.and_then(|timeout| state.now.checked_add(timeout));
         let deadline = deadline.filter(|deadline| timeout == Some(Duration::ZERO) || *deadline < END);
         loop {
@@ -130,6 +132,7 @@ impl World {
 
     pub(crate) fn register(&self, poll: Id, id: Id, token: Token, interest: Interest) -> io::Result<()> {
         let mut state = self.state();
+        check_mode(interest)?;
         if state.registrations.contains_key(&id) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -140,6 +143,7 @@ impl World {
 
     pub(crate) fn reregister(&self, poll: Id, id: Id, token: Token, interest: Interest) -> io::Result<()> {
         let mut state = self.state();
+        check_mode(interest)?;
         state.belongs_to(poll, id)?;
         state.watch(poll, id, token, interest);
         self.changed.notify_all();

@@ -46,6 +46,8 @@ impl PollEntry for Entry {
 
     const INVALID: u32 = flags::INVALID;
 
+    const REPORTS_ENDS: bool = false;
+
     const NOTHING: Entry = Entry { fd: -1, interest: None, found: 0 };
 
     type Scratch = Scratch;

@@ -25,6 +25,10 @@ pub(crate) const POLL_READ_HANGUP: PollEvents = libc::POLLRDHUP;
 #[cfg(all(not(miri), any(target_os = "linux", target_os = "android")))]
 pub(crate) const POLL_SOCKET_OUTPUT: PollEvents = libc::POLLWRBAND;
 
+/// The flag of epoll(7) for the wake-up of one waiter alone. That of illumos and Redox is not known to work.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) const EPOLL_EXCLUSIVE: u32 = libc::EPOLLEXCLUSIVE as u32;
+
 /// The flag of poll(2) for a descriptor that isn't open. ESP-IDF has it in its `poll.h`, but not in libc.
 #[cfg(not(target_os = "espidf"))]
 pub(crate) const POLL_INVALID: PollEvents = libc::POLLNVAL;
@@ -64,6 +68,7 @@ mod fallback {
     pub(crate) type PollEvents = libc::c_short;
     pub(crate) const POLL_READ_HANGUP: super::PollEvents = 0;
     pub(crate) const POLL_SOCKET_OUTPUT: super::PollEvents = 0;
+    pub(crate) const EPOLL_EXCLUSIVE: u32 = 0;
     pub(crate) const POLL_INVALID: super::PollEvents = 1 << 7;
 
     /// poll(2). Returns the number of descriptors with flags.
