@@ -8,14 +8,15 @@ mod sys;
 
 use std::fmt;
 use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
-use super::poller::{describe_bits, Absent, Poller};
-use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue};
+use super::poller::{check_mode, describe_bits, Absent, Poller};
+use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue, Sifted};
 use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
@@ -28,6 +29,8 @@ pub(crate) struct Kqueue {
     knotes: Mutex<Knotes>,
     /// Whether `knotes` has events that the kernel doesn't report. They are rare, so the flag is read without the lock.
     has_pending: AtomicBool,
+    /// Whether a registration has, or had, an interest whose events have to be sifted.
+    must_sift: AtomicBool,
     wakeup: OnceLock<Wakeup>,
 }
 
@@ -49,6 +52,7 @@ impl Poller for Kqueue {
             witness: OnceLock::new(),
             knotes: Mutex::default(),
             has_pending: AtomicBool::new(false),
+            must_sift: AtomicBool::new(false),
             wakeup: OnceLock::new(),
         })
     }
@@ -62,12 +66,20 @@ impl Poller for Kqueue {
             }
             timeout = Some(Duration::ZERO);
         }
+        let mut is_sifting = false;
         loop {
             let asked = events.spare().min(KERNEL_BATCH);
             let mut found = 0;
             sys::wait(self.kqueue.as_fd(), asked, timeout, |raw| {
                 found += 1;
-                if !self.is_wakeup(raw) {
+                if self.is_wakeup(raw) {
+                    return;
+                }
+                // Read with each event: its registration may have set it during this wait.
+                if self.must_sift.load(Ordering::Acquire) {
+                    let is_first = !mem::replace(&mut is_sifting, true);
+                    self.sift(raw, is_first, events);
+                } else {
                     events.push(event(raw));
                 }
             })
@@ -95,6 +107,7 @@ impl Poller for Kqueue {
     }
 
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        self.prepare(registration)?;
         let mut knotes = self.lock();
         knotes.register(self, io, registration)?;
         self.changed(knotes)?;
@@ -102,6 +115,7 @@ impl Poller for Kqueue {
     }
 
     fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        self.prepare(registration)?;
         let mut knotes = self.lock();
         knotes.reregister(self, io, registration)?;
         self.changed(knotes)
@@ -143,6 +157,42 @@ impl KqueueCalls for Kqueue {
 impl Kqueue {
     fn lock(&self) -> MutexGuard<'_, Knotes> {
         self.knotes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks an interest, and makes the waits sift their events if it needs that.
+    fn prepare(&self, registration: Registration) -> io::Result<()> {
+        if !registration.interest.is_usual() {
+            check_mode(registration.interest)?;
+            self.must_sift.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Reports an event, if its registration is to have it.
+    #[cold]
+    fn sift(&self, raw: &Kevent, is_first: bool, events: &mut Events) {
+        let event = event(raw);
+        let mut knotes = self.lock();
+        if is_first {
+            knotes.begin_wait();
+        }
+        match knotes.sift(raw.ident() as RawIo, raw.filter(), event.readiness(), events.len()) {
+            Sifted::Report => events.push(event),
+            Sifted::ReportAs(token) => {
+                events.push(Event::new(token, event.readiness(), Backend::Kqueue as u8, raw.summary()));
+            }
+            Sifted::Merge(index) => {
+                if let Some(first) = events.list().get_mut(index) {
+                    let (origin, summary) = first.raw();
+                    let readiness = first.readiness().union(event.readiness());
+                    *first = Event::new(first.token(), readiness, origin, summary | raw.summary());
+                }
+            }
+            Sifted::Drop => {}
+        }
+        if knotes.has_pending() {
+            self.has_pending.store(true, Ordering::Release);
+        }
     }
 
     /// Returns the second kqueue, and makes it at first. The caller holds the lock, so that two threads don't make two.

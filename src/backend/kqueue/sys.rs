@@ -15,7 +15,9 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
-use crate::backend::logic::knotes::{Action, Change, Filter, Queue, Receipt, EV_EOF, EV_ERROR, MOST_CHANGES};
+use crate::backend::logic::knotes::{
+    Action, Change, Filter, KnoteMode, Queue, Receipt, EV_EOF, EV_ERROR, MOST_CHANGES,
+};
 use crate::os::{check, FileIdentity, FILTER_EXCEPT, FILTER_LIO};
 
 #[cfg(not(wakeful_libkqueue))]
@@ -48,6 +50,7 @@ mod kernel {
     pub const EV_DISABLE: c_ushort = 0x8;
     pub const EV_CLEAR: c_ushort = 0x20;
     pub const EV_RECEIPT: c_ushort = 0x40;
+    pub const EV_DISPATCH: c_ushort = 0x80;
     pub const EV_ERROR: c_ushort = 0x4000;
     pub const EV_EOF: c_ushort = 0x8000;
     pub const NOTE_TRIGGER: c_uint = 0x0100_0000;
@@ -127,7 +130,7 @@ const fn name_of(filter: Filter) -> u32 {
     1 << (16 + filter as u32)
 }
 
-pub(super) const NAMES: [(u32, &str); 10] = [
+pub(super) const NAMES: [(u32, &str); 11] = [
     (name_of(Filter::Read), "EVFILT_READ"),
     (name_of(Filter::Write), "EVFILT_WRITE"),
     (name_of(Filter::Except), "EVFILT_EXCEPT"),
@@ -137,6 +140,7 @@ pub(super) const NAMES: [(u32, &str); 10] = [
     (EV_EOF, "EV_EOF"),
     (EV_ERROR, "EV_ERROR"),
     (kernel::EV_CLEAR as u32, "EV_CLEAR"),
+    (kernel::EV_DISPATCH as u32, "EV_DISPATCH"),
     (kernel::EV_RECEIPT as u32, "EV_RECEIPT"),
 ];
 
@@ -179,14 +183,14 @@ pub(super) fn apply(kqueue: BorrowedFd<'_>, queue: Queue, changes: &mut [Change]
             _ => (kernel::EVFILT_READ as i32, 0),
         };
         let action = match (change.action, queue) {
-            (Action::Add, Queue::Events) => kernel::EV_ADD | kernel::EV_CLEAR,
-            (Action::Add, Queue::Witness) => kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_DISABLE,
-            (Action::Delete, _) => kernel::EV_DELETE,
+            (Action::Add, Queue::Events) => kernel::EV_ADD as u32 | mode(change.mode),
+            (Action::Add, Queue::Witness) => (kernel::EV_ADD | kernel::EV_CLEAR | kernel::EV_DISABLE) as u32,
+            (Action::Delete, _) => kernel::EV_DELETE as u32,
             // The flags that the knotes have already.
-            (Action::Query, Queue::Events) => kernel::EV_ENABLE | kernel::EV_CLEAR,
-            (Action::Query, Queue::Witness) => kernel::EV_DISABLE | kernel::EV_CLEAR,
+            (Action::Query, Queue::Events) => kernel::EV_ENABLE as u32 | mode(change.mode),
+            (Action::Query, Queue::Witness) => (kernel::EV_DISABLE | kernel::EV_CLEAR) as u32,
         };
-        let flags = (action | kernel::EV_RECEIPT) as u32;
+        let flags = action | kernel::EV_RECEIPT as u32;
         *raw = kevent(change.fd as usize, filter, flags, notes, change.token.0);
     }
     submit(kqueue, list)?;
@@ -203,6 +207,16 @@ pub(super) fn apply(kqueue: BorrowedFd<'_>, queue: Queue, changes: &mut [Change]
         };
     }
     Ok(())
+}
+
+/// Returns the flags of a mode.
+fn mode(mode: KnoteMode) -> u32 {
+    match mode {
+        KnoteMode::Edge => kernel::EV_CLEAR as u32,
+        KnoteMode::Level => 0,
+        KnoteMode::OneShot => kernel::EV_DISPATCH as u32,
+        KnoteMode::EdgeOneShot => (kernel::EV_CLEAR | kernel::EV_DISPATCH) as u32,
+    }
 }
 
 fn is_new_writer(change: &Change) -> bool {

@@ -8,6 +8,10 @@
 //! are never queried. A raw descriptor has a disabled knote in a second kqueue, the witness: it reports nothing, is
 //! dropped when the descriptor is closed, and is queried instead.
 //!
+//! A knote is level-triggered by itself, and one-shot with `EV_DISPATCH`. But a one-shot registration has one event for
+//! both directions, so the first event of either knote spends it here, and an event of the other is dropped. A kqueue
+//! has no knote for the end of a source alone: the read filter's events are dropped until they have the flag of an end.
+//!
 //! Invariant: a registration has a record here exactly while the program has registered it and not deregistered it; its
 //! knotes may have been dropped with its descriptor.
 
@@ -66,6 +70,43 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
 pub(crate) const READER_GONE: Readiness =
     Readiness::WRITABLE.union(Readiness::WRITE_CLOSED).union(Readiness::ERROR);
 
+/// How often a knote reports.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KnoteMode {
+    /// `EV_CLEAR`.
+    Edge,
+    Level,
+    /// `EV_DISPATCH`.
+    OneShot,
+    /// Both.
+    EdgeOneShot,
+}
+
+impl KnoteMode {
+    fn of(interest: Interest) -> KnoteMode {
+        if interest.is_end() {
+            // Data must neither disarm the knote nor repeat its event.
+            KnoteMode::Edge
+        } else if interest.is_edge_one_shot() {
+            KnoteMode::EdgeOneShot
+        } else if interest.is_one_shot() {
+            KnoteMode::OneShot
+        } else if interest.is_level() {
+            KnoteMode::Level
+        } else {
+            KnoteMode::Edge
+        }
+    }
+}
+
+/// Returns the interest whose filters a registration needs.
+fn filters_of(interest: Interest) -> Interest {
+    match interest.is_end() {
+        true => Interest::READABLE,
+        false => interest.kinds(),
+    }
+}
+
 /// A change of a knote.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -101,6 +142,8 @@ pub(crate) struct Change {
     pub fd: i32,
     pub filter: Filter,
     pub action: Action,
+    /// For an action other than `Delete`.
+    pub mode: KnoteMode,
     pub token: Token,
     pub receipt: Receipt,
 }
@@ -127,20 +170,28 @@ impl Changes {
             fd: -1,
             filter: Filter::Other,
             action: Action::Query,
+            mode: KnoteMode::Edge,
             token: Token(0),
             receipt: Receipt::Missing,
         };
         Changes { list: [none; MOST_CHANGES], len: 0 }
     }
 
-    /// Adds the same action for each filter that `interest` needs.
-    fn each(mut self, action: Action, fd: i32, token: Token, interest: Option<Interest>) -> Changes {
+    /// Adds the same action for each filter of `filters`.
+    fn each(mut self, action: Action, fd: i32, token: Token, filters: Option<Interest>) -> Changes {
+        let mode = KnoteMode::Edge;
         for (filter, direction) in FILTERS {
-            if interest.and_then(|interest| interest.intersection(direction)).is_some() {
-                self.list[self.len] = Change { fd, filter, action, token, receipt: Receipt::Done };
+            if filters.and_then(|filters| filters.intersection(direction)).is_some() {
+                self.list[self.len] = Change { fd, filter, action, mode, token, receipt: Receipt::Done };
                 self.len += 1;
             }
         }
+        self
+    }
+
+    /// Sets the mode of each change.
+    fn in_mode(mut self, mode: KnoteMode) -> Changes {
+        self.as_mut_slice().iter_mut().for_each(|change| change.mode = mode);
         self
     }
 
@@ -198,6 +249,19 @@ pub(crate) trait KqueueCalls {
     fn apply(&self, queue: Queue, changes: &mut [Change]) -> io::Result<()>;
 }
 
+/// What becomes of an event.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sifted {
+    Report,
+    /// With the token that the registration has now.
+    ReportAs(Token),
+    /// It is a part of the event with this index.
+    Merge(usize),
+    Drop,
+}
+
+const ENDINGS: Readiness = Readiness::ERROR.union(Readiness::READ_CLOSED).union(Readiness::WRITE_CLOSED);
+
 /// Makes the changes, also if a signal interrupts the call.
 fn make(calls: &impl KqueueCalls, queue: Queue, changes: &mut Changes) -> io::Result<()> {
     let mut was_interrupted = false;
@@ -225,12 +289,21 @@ pub(crate) struct Knotes {
     by_fd: Vec<Option<KnoteRecord>>,
     /// Descriptors with an event that the kernel doesn't report.
     pending: Vec<i32>,
+    /// Descriptors whose end was reported, and is reported by each wait.
+    ended: Vec<i32>,
+    /// Counts the waits that have called [`begin_wait`](Knotes::begin_wait).
+    waits: u64,
 }
 
 #[derive(Copy, Clone, Debug)]
 struct KnoteRecord {
     token: Token,
+    /// As it was registered.
     interest: Interest,
+    /// The interest of the knotes.
+    filters: Interest,
+    /// The wait that has reported the one event of a one-shot registration, and the event's index there.
+    spent: Option<(u64, usize)>,
     /// The kernel refused the write filter: the reader had gone.
     reader_gone: bool,
     /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), whose own knotes are queried when it is
@@ -253,7 +326,9 @@ impl Knotes {
             // Its descriptor was closed, and this is the next one with that number.
             self.forget(fd);
         }
-        let mut changes = Changes::new().each(Action::Add, fd, token, Some(interest));
+        let filters = filters_of(interest);
+        let changes = Changes::new().each(Action::Add, fd, token, Some(filters));
+        let mut changes = changes.in_mode(KnoteMode::of(interest));
         make(calls, Queue::Events, &mut changes)?;
         if let Some(e) = changes.failure(Action::Add) {
             take_away(calls, Queue::Events, fd, changes.done(Action::Add));
@@ -261,9 +336,10 @@ impl Knotes {
         }
         let witnessed = match tracking {
             Tracking::Tracked => None,
-            Tracking::Untracked => witness(calls, fd, interest),
+            Tracking::Untracked => witness(calls, fd, filters),
         };
-        self.keep(fd, KnoteRecord { token, interest, reader_gone: false, witnessed }, &changes);
+        let record = KnoteRecord { token, interest, filters, spent: None, reader_gone: false, witnessed };
+        self.keep(fd, record, &changes);
         Ok(())
     }
 
@@ -277,12 +353,10 @@ impl Knotes {
         let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
         // The knotes are deleted and added in one call: so every kernel evaluates their readiness again, and shows
         // whether they still existed. A change between the two is part of the result.
-        let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest)).each(
-            Action::Add,
-            fd,
-            token,
-            Some(interest),
-        );
+        let filters = filters_of(interest);
+        let changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.filters));
+        let changes = changes.each(Action::Add, fd, token, Some(filters));
+        let mut changes = changes.in_mode(KnoteMode::of(interest));
         make(calls, Queue::Events, &mut changes)?;
 
         if is_gone(calls, fd, old, &changes) {
@@ -294,17 +368,19 @@ impl Knotes {
         if let Some(e) = changes.failure(Action::Add) {
             take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             // A knote that did not exist is not made: the descriptor may belong to another file by now.
-            let mut back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
+            let back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
+            let mut back = back.in_mode(KnoteMode::of(old.interest));
             make(calls, Queue::Events, &mut back)?;
             return Err(e);
         }
-        self.keep(fd, KnoteRecord { token, interest, reader_gone: false, ..old }, &changes);
+        let new = KnoteRecord { token, interest, filters, spent: None, reader_gone: false, ..old };
+        self.keep(fd, new, &changes);
         Ok(())
     }
 
     pub(crate) fn deregister(&mut self, calls: &impl KqueueCalls, fd: i32) -> io::Result<()> {
         let old = self.record(fd).ok_or_else(|| not_registered(calls, fd))?;
-        let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.interest));
+        let mut changes = Changes::new().each(Action::Delete, fd, old.token, Some(old.filters));
         make(calls, Queue::Events, &mut changes)?;
         let is_gone = is_gone(calls, fd, old, &changes);
         take_away(calls, Queue::Witness, fd, old.witnessed);
@@ -320,24 +396,79 @@ impl Knotes {
 
     /// Returns whether [`take_pending`](Knotes::take_pending) has an event.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || !self.ended.is_empty()
+    }
+
+    /// Begins a wait, whose events are numbered from 0.
+    pub(crate) fn begin_wait(&mut self) {
+        self.waits += 1;
+    }
+
+    /// Decides about an event of the knote of `fd` and `filter` that would be the event number `next` of this wait.
+    pub(crate) fn sift(&mut self, fd: i32, filter: Filter, found: Readiness, next: usize) -> Sifted {
+        let direction = FILTERS.iter().find(|(other, _)| *other == filter);
+        let (waits, Some(&(_, direction))) = (self.waits, direction) else {
+            return Sifted::Report;
+        };
+        let Some(record) = self.by_fd.get_mut(fd as usize).and_then(Option::as_mut) else {
+            // Deregistered since.
+            return Sifted::Drop;
+        };
+        if record.interest.is_usual() {
+            return Sifted::Report;
+        }
+        // It may belong to the registration before this one.
+        if record.filters.intersection(direction).is_none() {
+            return Sifted::Drop;
+        }
+        if record.interest.is_end() && !found.intersects(ENDINGS) {
+            return Sifted::Drop;
+        }
+        if record.interest.is_one_shot() {
+            return match record.spent {
+                None => {
+                    record.spent = Some((waits, next));
+                    Sifted::ReportAs(record.token)
+                }
+                Some((wait, index)) if wait == waits => Sifted::Merge(index),
+                Some(_) => Sifted::Drop,
+            };
+        }
+        if record.interest.is_end() && record.interest.is_level() {
+            if self.ended.contains(&fd) {
+                return Sifted::Drop;
+            }
+            self.ended.push(fd);
+        }
+        Sifted::Report
     }
 
     /// Reports events that the kernel doesn't, at most `room` of them.
     pub(crate) fn take_pending(&mut self, room: usize, mut report: impl FnMut(Token, Readiness)) {
-        for _ in 0..room {
+        let mut room = room;
+        while room > 0 {
             let Some(fd) = self.pending.pop() else {
-                return;
+                break;
             };
             if let Some(record) = self.record(fd) {
                 report(record.token, READER_GONE);
+                room -= 1;
             }
         }
+        // The next wait begins behind those, so that none starves.
+        let count = room.min(self.ended.len());
+        for &fd in &self.ended[..count] {
+            if let Some(record) = self.record(fd) {
+                report(record.token, Readiness::READABLE.union(Readiness::READ_CLOSED));
+            }
+        }
+        self.ended.rotate_left(count);
     }
 
     fn keep(&mut self, fd: i32, record: KnoteRecord, changes: &Changes) {
         let reader_gone = changes.receipts(Action::Add).any(|receipt| receipt == Receipt::ReaderGone);
         self.pending.retain(|&pending| pending != fd);
+        self.ended.retain(|&ended| ended != fd);
         if reader_gone {
             self.pending.push(fd);
         }
@@ -350,6 +481,7 @@ impl Knotes {
 
     fn forget(&mut self, fd: i32) {
         self.pending.retain(|&pending| pending != fd);
+        self.ended.retain(|&ended| ended != fd);
         if let Some(record) = self.by_fd.get_mut(fd as usize) {
             *record = None;
         }
@@ -364,9 +496,10 @@ impl Knotes {
 fn knows(calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> io::Result<bool> {
     let (queue, interest) = match record.witnessed {
         Some(witnessed) => (Queue::Witness, witnessed),
-        None => (Queue::Events, record.interest),
+        None => (Queue::Events, record.filters),
     };
-    let mut queries = Changes::new().each(Action::Query, fd, record.token, Some(interest));
+    let queries = Changes::new().each(Action::Query, fd, record.token, Some(interest));
+    let mut queries = queries.in_mode(KnoteMode::of(record.interest));
     make(calls, queue, &mut queries)?;
     Ok(queries.done(Action::Query).is_some())
 }
