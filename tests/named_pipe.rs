@@ -769,3 +769,69 @@ fn soak() {
     }
     assert_eq!(handle_count(), before);
 }
+
+/// Promise 18: until all is read, and as long as there is room to write.
+#[test]
+fn a_level_triggered_pipe() {
+    let mut t = Tester::new();
+    let (server, mut client) = pair(&mut t, BOTH, READ.level());
+    t.until(|| (&server).write(b"abc")).unwrap();
+    for left in [b'a', b'b', b'c'] {
+        for _ in 0..3 {
+            let events = t.poll_for(PATIENCE);
+            assert!(events.iter().any(|event| event.token() == CLIENT && event.is_readable()), "{events:?}");
+        }
+        assert_eq!(t.read_exactly(&client, 1), [left]);
+    }
+    let events = t.poll_for(Duration::from_millis(20));
+    assert!(events.iter().all(|event| event.token() != CLIENT), "{events:?}");
+    t.poll.registry().reregister(&mut client, CLIENT, WRITE.level()).unwrap();
+    for _ in 0..3 {
+        let events = t.poll_for(PATIENCE);
+        assert!(events.iter().any(|event| event.token() == CLIENT && event.is_writable()), "{events:?}");
+    }
+    t.poll.registry().deregister(&mut client).unwrap();
+    let events = t.poll_for(Duration::from_millis(20));
+    assert!(events.iter().all(|event| event.token() != CLIENT), "{events:?}");
+}
+
+/// Promise 19: also for what comes later.
+#[test]
+fn a_one_shot_pipe() {
+    let mut t = Tester::new();
+    let (server, mut client) = pair(&mut t, BOTH, READ.one_shot());
+    for round in 0..3 {
+        t.until(|| (&server).write(b"x")).unwrap();
+        let mut count = 0;
+        while count == 0 {
+            count = t.poll_for(PATIENCE).iter().filter(|event| event.token() == CLIENT).count();
+        }
+        assert_eq!(count, 1);
+        assert_eq!(t.read_exactly(&client, 1), b"x");
+        t.until(|| (&server).write(b"y")).unwrap();
+        let events = t.poll_for(Duration::from_millis(20));
+        assert!(events.iter().all(|event| event.token() != CLIENT), "{round}: {events:?}");
+        assert_eq!(t.read_exactly(&client, 1), b"y");
+        t.poll.registry().reregister(&mut client, CLIENT, READ.one_shot()).unwrap();
+    }
+}
+
+#[test]
+fn what_is_posted_after_the_event_comes_after_the_reregistration() {
+    let mut t = Tester::new();
+    let mut source = UserSource::new();
+    let poster = source.poster();
+    t.poll.registry().register(&mut source, SERVER, BOTH.one_shot()).unwrap();
+    poster.post(READ).unwrap();
+    assert_eq!(t.poll_for(PATIENCE).len(), 1);
+    poster.post(WRITE).unwrap();
+    assert!(t.poll_for(Duration::from_millis(20)).is_empty());
+    t.poll.registry().reregister(&mut source, CLIENT, BOTH.one_shot()).unwrap();
+    let events = t.poll_for(PATIENCE);
+    assert!(matches!(&events[..], [event] if event.token() == CLIENT && !event.is_readable()), "{events:?}");
+
+    for interest in [READ.level(), Interest::END] {
+        let refused = t.poll.registry().reregister(&mut source, CLIENT, interest);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+    }
+}

@@ -43,6 +43,8 @@ pub(crate) use self::iocp::{Completions, UserEventKey};
 pub use self::logic::fuzzing;
 pub(crate) use self::logic::watch::{Blocked, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
+#[cfg(all(windows, feature = "os-ext"))]
+pub(crate) use self::poller::check_mode;
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
 pub use self::sim::{Address, Faults};

@@ -163,7 +163,7 @@ pub(crate) fn describe_bits(raw: u32, names: &[(u32, &str)], f: &mut fmt::Format
 /// Refuses an interest that no kernel can report by its definition. The rule is the same on every backend, though some
 /// could do more.
 #[inline]
-pub(super) fn check_mode(interest: Interest) -> io::Result<()> {
+pub(crate) fn check_mode(interest: Interest) -> io::Result<()> {
     match interest.is_exclusive() {
         true => check_exclusive(interest),
         false => Ok(()),

@@ -5,14 +5,13 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use crate::backend::{Completions, UserEventKey};
+use crate::backend::{check_mode, Completions, UserEventKey};
 use crate::engine::layer::Key;
 use crate::engine::{lives, Engine};
 use crate::poll::Registry;
-use crate::readiness::{Interest, Token};
+use crate::readiness::{Interest, Readiness, Token};
 
 /// A registration of a source whose readiness the program raises. Dropping it ends the registration.
-///
 pub(crate) struct UserRegistration {
     poll_id: u32,
     completions: Weak<Completions>,
@@ -23,7 +22,10 @@ pub(crate) struct UserRegistration {
 
 impl UserRegistration {
     /// Fails with `Unsupported` on a simulated `Poll`.
+    ///
+    /// So does an interest in the end alone, since no kernel reports it for such a source.
     pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<UserRegistration> {
+        check(interest)?;
         let engine = registry.engine();
         let completions = engine.selector.completions()?;
         let key = completions.add(token, interest);
@@ -49,17 +51,21 @@ impl UserRegistration {
         registry.engine().id == self.poll_id
     }
 
-    pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<()> {
-        let change = || {
+    /// Replaces token and interest. Returns the readiness that was posted after the event of a one-shot registration.
+    pub(crate) fn replace(&self, token: Token, interest: Interest) -> io::Result<Readiness> {
+        check(interest)?;
+        let mut unreported = Readiness::NONE;
+        let mut change = || {
             if let Some(completions) = self.completions() {
-                completions.replace(self.key, token, interest);
+                unreported = completions.replace(self.key, token, interest);
             }
             Ok(())
         };
         match self.layered() {
-            Some((engine, key)) => engine.layer.replace(Some(key), token, interest, change),
-            None => change(),
+            Some((engine, key)) => engine.layer.replace(Some(key), token, interest, change)?,
+            None => change()?,
         }
+        Ok(unreported)
     }
 
     /// Does an operation that moves all or nothing.
@@ -77,6 +83,14 @@ impl UserRegistration {
     fn layered(&self) -> Option<(Arc<Engine>, Key)> {
         let (engine, key) = self.layered.as_ref()?;
         Some((engine.upgrade()?, *key))
+    }
+}
+
+fn check(interest: Interest) -> io::Result<()> {
+    check_mode(interest)?;
+    match interest.is_end() {
+        true => Err(io::Error::new(io::ErrorKind::Unsupported, "such a source reports no end by itself")),
+        false => Ok(()),
     }
 }
 

@@ -104,13 +104,19 @@ impl Source for UserSource {
         if registration.as_ref().is_some_and(UserRegistration::is_living) {
             return Err(already_registered());
         }
+        check(interest)?;
         *registration = Some(UserRegistration::new(registry, token, interest)?);
         Ok(())
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match &*self.shared.lock() {
-            Some(registration) if registration.is_of(registry) => registration.replace(token, interest),
+            Some(registration) if registration.is_of(registry) => {
+                check(interest)?;
+                let posted = registration.replace(token, interest)?;
+                let completions = registration.completions().ok_or_else(not_registered)?;
+                completions.post(registration.key(), posted).map_err(of_change)
+            }
             _ => Err(not_registered()),
         }
     }
@@ -124,6 +130,14 @@ impl Source for UserSource {
             }
             _ => Err(not_registered()),
         }
+    }
+}
+
+/// A post is an edge: it says nothing about the time after it.
+fn check(interest: Interest) -> io::Result<()> {
+    match interest.is_level() {
+        true => Err(io::Error::new(io::ErrorKind::Unsupported, "a `UserSource` has no level to report")),
+        false => Ok(()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The port that overlapped operations complete on, and the events of user sources: sources whose readiness no kernel
 //! knows, because the program's own code derives it from completed operations.
 //!
-//! Invariant: a source is in `ready` once, and only while it has readiness that wasn't reported.
+//! Invariant: a source is in `ready` once, and only while it has readiness to report: what wasn't reported, or all that
+//! it has if it is level-triggered.
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,6 +48,23 @@ struct UserSourceState {
     pending: Readiness,
     /// Whether it is in `ready`.
     is_listed: bool,
+    /// Whether the event of a one-shot registration has come.
+    is_spent: bool,
+}
+
+impl UserSourceState {
+    fn new(token: Token, interest: Interest) -> UserSourceState {
+        UserSourceState { token, interest, pending: Readiness::NONE, is_listed: false, is_spent: false }
+    }
+
+    /// Returns the part of `readiness` that is of interest.
+    fn of_interest(&self, readiness: Readiness) -> Readiness {
+        let found = readiness
+            .without(Readiness::READABLE.when(!self.interest.is_readable()))
+            .without(Readiness::WRITABLE.when(!self.interest.is_writable()));
+        let has_direction = found.intersects(Readiness::READABLE.union(Readiness::WRITABLE));
+        found.when(has_direction)
+    }
 }
 
 #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only such sources use it
@@ -61,14 +79,27 @@ impl Completions {
     }
 
     pub(crate) fn add(&self, token: Token, interest: Interest) -> UserEventKey {
-        let source = UserSourceState { token, interest, pending: Readiness::NONE, is_listed: false };
-        self.lock().sources.insert(source)
+        self.lock().sources.insert(UserSourceState::new(token, interest))
     }
 
-    /// Replaces token and interest, and discards what was posted and not reported.
-    pub(crate) fn replace(&self, key: UserEventKey, token: Token, interest: Interest) {
+    /// Replaces token and interest, and discards what was posted and not reported. Returns that part of it which came
+    /// after the event of a one-shot registration.
+    pub(crate) fn replace(&self, key: UserEventKey, token: Token, interest: Interest) -> Readiness {
+        match self.lock().sources.get_mut(key) {
+            Some(source) => {
+                let is_listed = source.is_listed;
+                let new = UserSourceState { is_listed, ..UserSourceState::new(token, interest) };
+                let old = std::mem::replace(source, new);
+                old.pending.when(old.is_spent)
+            }
+            None => Readiness::NONE,
+        }
+    }
+
+    /// Sets the readiness of a level-triggered source, of which a part may be used up.
+    pub(crate) fn set_level(&self, key: UserEventKey, readiness: Readiness) {
         if let Some(source) = self.lock().sources.get_mut(key) {
-            *source = UserSourceState { token, interest, pending: Readiness::NONE, ..*source };
+            source.pending = source.of_interest(readiness);
         }
     }
 
@@ -90,13 +121,14 @@ impl Completions {
         let Some(source) = state.sources.get_mut(key) else {
             return Ok(());
         };
-        let of_interest = readiness
-            .without(Readiness::READABLE.when(!source.interest.is_readable()))
-            .without(Readiness::WRITABLE.when(!source.interest.is_writable()));
-        if !of_interest.intersects(Readiness::READABLE.union(Readiness::WRITABLE)) {
+        let of_interest = source.of_interest(readiness);
+        if of_interest.is_none() {
             return Ok(());
         }
         source.pending = source.pending.union(of_interest);
+        if source.is_spent {
+            return Ok(());
+        }
         if !std::mem::replace(&mut source.is_listed, true) {
             state.ready.push_back(key);
         }
@@ -150,19 +182,31 @@ impl Completions {
     pub(super) fn report(&self, events: &mut Events, origin: u8) -> bool {
         let mut state = self.lock();
         state.is_waiting = false;
-        while events.spare() > 0 {
-            let Some(key) = state.ready.pop_front() else {
-                return true;
+        let UserEvents { ready, sources, .. } = &mut *state;
+        // Those that stay ready are listed again behind the others, and each is reported once.
+        let mut left = ready.len();
+        while left > 0 && events.spare() > 0 {
+            left -= 1;
+            let Some(key) = ready.pop_front() else {
+                break;
             };
-            if let Some(source) = state.sources.get_mut(key) {
-                source.is_listed = false;
-                let readiness = std::mem::replace(&mut source.pending, Readiness::NONE);
-                if !readiness.is_none() {
-                    events.push(Event::new(source.token, readiness, origin, 0));
-                }
+            let Some(source) = sources.get_mut(key) else {
+                continue;
+            };
+            source.is_listed = false;
+            if source.pending.is_none() {
+                continue;
+            }
+            events.push(Event::new(source.token, source.pending, origin, 0));
+            if source.interest.is_level() {
+                source.is_listed = true;
+                ready.push_back(key);
+            } else {
+                source.pending = Readiness::NONE;
+                source.is_spent = source.interest.is_one_shot();
             }
         }
-        state.ready.is_empty()
+        left == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, UserEvents> {

@@ -187,7 +187,8 @@ impl Source for NamedPipe {
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let registration = self.registration.as_ref().filter(|registration| registration.is_of(registry));
         let registration = registration.ok_or_else(not_registered)?;
-        registration.replace(token, interest)?;
+        // The pipe knows its readiness.
+        let _posted = registration.replace(token, interest)?;
         self.pipe.begin(registration, interest);
         Ok(())
     }

@@ -40,6 +40,8 @@ struct Link {
     completions: Weak<Completions>,
     /// The key of the last registration. If that has ended, the key matches nothing.
     key: UserEventKey,
+    /// Whether the registration reports the present readiness, which operations use up.
+    is_level: bool,
 }
 
 type Transfers = Request<Transfer<Weak<Pipe>>>;
@@ -144,6 +146,7 @@ impl Pipe {
             Writing::Failed(request, _) => Writing::Idle(request),
             other => other,
         };
+        state.lower();
         Ok(())
     }
 
@@ -154,7 +157,8 @@ impl Pipe {
             return;
         };
         let mut state = self.lock();
-        state.link = Some(Link { completions: Arc::downgrade(completions), key: registration.key() });
+        let (key, is_level) = (registration.key(), interest.is_level());
+        state.link = Some(Link { completions: Arc::downgrade(completions), key, is_level });
         if matches!(state.connecting, Connecting::Wanted) {
             match self.begin_connect(&mut state, completions) {
                 // The client may go before the next call, which must return `Ok` all the same.
@@ -277,10 +281,21 @@ impl Pipe {
         completions: &Completions,
     ) -> io::Result<usize> {
         let mut state = self.lock();
+        let result = self.read_ahead(&mut state, bufs, completions);
+        state.lower();
+        result
+    }
+
+    fn read_ahead(
+        self: &Arc<Pipe>,
+        state: &mut State,
+        bufs: &mut [IoSliceMut<'_>],
+        completions: &Completions,
+    ) -> io::Result<usize> {
         state.reads = true;
         let size = bufs.iter().fold(0_usize, |sum, buf| sum.saturating_add(buf.len()));
         state.caller_size = state.caller_size.max(size);
-        self.try_begin_read(&mut state, completions);
+        self.try_begin_read(state, completions);
         match mem::take(&mut state.reading) {
             Reading::Done(request, mut from, to) => {
                 let start = from;
@@ -293,7 +308,7 @@ impl Pipe {
                     state.reading = Reading::Done(request, from, to);
                 } else {
                     state.reading = Reading::Idle(request);
-                    self.begin_read(&mut state, completions);
+                    self.begin_read(state, completions);
                 }
                 Ok(from - start)
             }
@@ -319,6 +334,17 @@ impl Pipe {
         completions: &Completions,
     ) -> io::Result<usize> {
         let mut state = self.lock();
+        let result = self.begin_write(&mut state, bufs, completions);
+        state.lower();
+        result
+    }
+
+    fn begin_write(
+        self: &Arc<Pipe>,
+        state: &mut State,
+        bufs: &[IoSlice<'_>],
+        completions: &Completions,
+    ) -> io::Result<usize> {
         let mut request = match mem::take(&mut state.writing) {
             Writing::Never => Transfer::request(Vec::new()),
             Writing::Idle(request) => request,
@@ -478,8 +504,18 @@ impl State {
         }
     }
 
+    /// Withdraws from a level-triggered registration what an operation has used up.
+    fn lower(&self) {
+        let Some(Link { completions, key, is_level: true }) = &self.link else {
+            return;
+        };
+        if let Some(completions) = completions.upgrade() {
+            completions.set_level(*key, self.readable().union(self.writable()));
+        }
+    }
+
     fn raise(&self, readiness: Readiness) {
-        let Some(Link { completions, key }) = &self.link else {
+        let Some(Link { completions, key, .. }) = &self.link else {
             return;
         };
         if let Some(completions) = completions.upgrade() {
