@@ -210,3 +210,63 @@ fn a_pipe_without_a_reader_is_registered_and_reported() {
     assert!(!knotes.has_pending());
     knotes.take_pending(8, |_, _| panic!("a stale token"));
 }
+
+const END: Readiness = Readiness::READABLE.union(Readiness::READ_CLOSED);
+
+#[test]
+fn the_event_of_one_filter_spends_a_one_shot_registration() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 1, BOTH.one_shot()).unwrap();
+    knotes.begin_wait();
+    assert_eq!(knotes.sift(3, Filter::Read, Readiness::READABLE, 5), Sifted::ReportAs(Token(1)));
+    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 6), Sifted::Merge(5));
+    knotes.begin_wait();
+    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 0), Sifted::Drop);
+
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), WRITE.edge_one_shot())).unwrap();
+    // Of the registration before.
+    assert_eq!(knotes.sift(3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
+    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 0), Sifted::ReportAs(Token(2)));
+    knotes.deregister(&kernel, 3).unwrap();
+    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 0), Sifted::Drop);
+}
+
+#[test]
+fn an_interest_in_the_end_drops_data() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 1, Interest::END).unwrap();
+    assert_eq!(kernel.shown(), "3 Read 1");
+    assert_eq!(knotes.sift(3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
+    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Report);
+    assert!(!knotes.has_pending());
+}
+
+#[test]
+fn a_level_triggered_end_is_reported_by_each_wait() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 1, Interest::END.level()).unwrap();
+    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Report);
+    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Drop, "the knote's event beside the list's");
+    for _ in 0..3 {
+        let mut reported = Vec::new();
+        knotes.take_pending(1, |token, readiness| reported.push((token.0, readiness)));
+        assert_eq!(reported, [(1, END)]);
+    }
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), READ)).unwrap();
+    assert!(!knotes.has_pending());
+}
+
+#[test]
+fn each_interest_has_its_mode() {
+    for (interest, mode) in [
+        (READ, KnoteMode::Edge),
+        (READ.level(), KnoteMode::Level),
+        (READ.one_shot(), KnoteMode::OneShot),
+        (READ.edge_one_shot(), KnoteMode::EdgeOneShot),
+        (READ.level().exclusive(), KnoteMode::Level),
+        (Interest::END.level(), KnoteMode::Edge),
+        (Interest::END.one_shot(), KnoteMode::Edge),
+    ] {
+        assert_eq!(KnoteMode::of(interest), mode, "{interest:?}");
+    }
+}
