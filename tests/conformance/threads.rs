@@ -28,7 +28,116 @@ on_every_backend![
     epolls_mark_as_a_token_under_wakes,
     a_poll_that_is_dropped_meanwhile,
     everything_at_once,
+    one_shot_sources_are_shared_by_threads,
+    a_mode_takes_effect_at_once,
 ];
+
+/// Promise 19: the thread that has the event has the source to itself. Four threads read messages and re-register,
+/// beside one that polls; each message is read once, in order.
+fn one_shot_sources_are_shared_by_threads(backend: Backend) {
+    const SOURCES: usize = 16;
+    const WORKERS: usize = 4;
+    let messages = rounds(if cfg!(windows) { 6_000 } else { 62_500 });
+
+    struct Shared {
+        /// The source, and how many messages it has brought.
+        state: Mutex<(TcpStream, usize)>,
+        is_taken: AtomicBool,
+    }
+
+    let mut t = Tester::with_capacity(backend, 5);
+    let (mut shared, mut peers) = (Vec::new(), Vec::new());
+    for index in 0..SOURCES {
+        let (mut source, peer) = tcp_pair_with_std();
+        t.register(&mut source, Token(index), READ.one_shot());
+        shared.push(Shared { state: Mutex::new((source, 0)), is_taken: AtomicBool::new(false) });
+        peers.push(peer);
+    }
+    let registry = t.registry().try_clone().unwrap();
+    let waker = Waker::new(&registry, WAKE).unwrap();
+    let left = AtomicUsize::new(SOURCES);
+    let (sender, receiver) = std::sync::mpsc::channel::<usize>();
+    let receiver = Mutex::new(receiver);
+
+    let work = |index: usize| {
+        let Shared { state, is_taken } = &shared[index];
+        assert!(!is_taken.swap(true, Ordering::AcqRel), "two threads have one event each");
+        let (source, count) = &mut *state.lock().unwrap();
+        let mut buf = [0; 4];
+        while *count < messages {
+            match (&*source).read(&mut buf) {
+                // Chaos moves less. The bytes of a message that is begun are there, or come.
+                Ok(n) if n < 4 => {
+                    read_exactly(&*source, 4 - n).iter().zip(&mut buf[n..]).for_each(|(a, b)| *b = *a)
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => panic!("{e}"),
+            }
+            assert_eq!(u32::from_le_bytes(buf) as usize, *count, "a message is lost, or read twice");
+            *count += 1;
+        }
+        is_taken.store(false, Ordering::Release);
+        if *count < messages {
+            registry.reregister(source, Token(index), READ.one_shot()).unwrap();
+        } else if left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            waker.wake().unwrap();
+        }
+    };
+    thread::scope(|scope| {
+        let work = &work;
+        for _ in 0..WORKERS {
+            scope.spawn(|| loop {
+                let next = receiver.lock().unwrap().recv();
+                match next {
+                    Ok(index) => work(index),
+                    Err(_) => return,
+                }
+            });
+        }
+        scope.spawn(|| {
+            let mut random = Rng::with_seed(7);
+            let mut sent = [0; SOURCES];
+            while sent.iter().any(|&sent| sent < messages) {
+                let index = random.usize(..SOURCES);
+                let next = (sent[index] + random.usize(1..200)).min(messages);
+                let bytes: Vec<u8> = (sent[index]..next).flat_map(|n| (n as u32).to_le_bytes()).collect();
+                send(&peers[index], &bytes);
+                sent[index] = next;
+            }
+        });
+        while left.load(Ordering::Acquire) > 0 {
+            for event in t.poll_for(PATIENCE) {
+                if event.token() != WAKE {
+                    sender.send(event.token().0).unwrap();
+                }
+            }
+        }
+        drop(sender);
+    });
+}
+
+/// From another thread, inside `poll`: a level-triggered registration, its event each time, and its end.
+fn a_mode_takes_effect_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (mut a, b) = tcp_pair();
+    t.register(&mut a, A, READ);
+    send(&b, b"x");
+    t.expect(&[want(A, READ)]);
+    let registry = t.registry().try_clone().unwrap();
+    for mode in [Interest::level, Interest::one_shot, Interest::edge_one_shot] {
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(|| t.poll_for(PATIENCE));
+            thread::sleep(Duration::from_millis(5));
+            registry.reregister(&mut a, B, mode(READ)).unwrap();
+            let events = sleeper.join().unwrap();
+            assert!(events.iter().any(|event| event.token() == B && event.is_readable()), "{events:?}");
+        });
+        // Nothing is awaited any more, so the next thread sleeps.
+        t.reregister(&mut a, C, READ.one_shot());
+        t.expect(&[want(C, READ)]);
+    }
+}
 
 /// Operations and registrations continue while their poll is dropped: each finds it alive or gone.
 fn a_poll_that_is_dropped_meanwhile(backend: Backend) {
