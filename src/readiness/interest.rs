@@ -245,13 +245,27 @@ impl Interest {
     pub(crate) const LIO_COMPLETION: Interest = Interest::of(LIO);
 
     /// Returns the kinds of readiness that both include, without a mode.
+    #[inline]
     pub(crate) fn intersection(self, other: Interest) -> Option<Interest> {
-        Interest::checked(self.bits() & other.bits() & KINDS)
+        NonZeroU16::new(self.bits() & other.bits() & KINDS).map(Interest)
+    }
+
+    /// Returns both together. None of the two has a mode, which isn't checked.
+    #[inline]
+    pub(crate) fn union(self, other: Interest) -> Interest {
+        Interest(self.0 | other.0)
+    }
+
+    /// Returns this without `other`, or `None` if nothing is left. None of the two has a mode, which isn't checked.
+    #[inline]
+    pub(crate) fn difference(self, other: Interest) -> Option<Interest> {
+        NonZeroU16::new(self.bits() & !other.bits()).map(Interest)
     }
 
     /// Returns the kinds of readiness, without a mode.
+    #[inline]
     pub(crate) fn kinds(self) -> Interest {
-        Interest::of(self.bits() & KINDS)
+        NonZeroU16::new(self.bits() & KINDS).map_or(Interest::END, Interest)
     }
 
     /// Returns whether the mode is [`edge_one_shot`](Interest::edge_one_shot).

@@ -93,11 +93,7 @@ impl Poller for Epoll {
         if !registration.interest.is_usual() {
             return self.reregister_rare(io, registration.interest, data);
         }
-        let flags = sys::usual_flags(registration.interest);
-        match sys::modify(self.epoll.as_fd(), io, flags, data) {
-            Err(e) if sys::is_exclusive_refused(&e) => self.replace(io, flags, data),
-            result => result,
-        }
+        sys::modify(self.epoll.as_fd(), io, sys::usual_flags(registration.interest), data)
     }
 
     #[inline]
@@ -131,22 +127,7 @@ impl Epoll {
     #[cold]
     fn reregister_rare(&self, io: RawIo, interest: Interest, data: u64) -> io::Result<()> {
         check_mode(interest)?;
-        let flags = sys::flags(interest);
-        match interest.is_exclusive() {
-            true => self.replace(io, flags, data).map_err(|e| of_exclusive(e, interest)),
-            false => match sys::modify(self.epoll.as_fd(), io, flags, data) {
-                Err(e) if sys::is_exclusive_refused(&e) => self.replace(io, flags, data),
-                result => result,
-            },
-        }
-    }
-
-    /// Replaces a registration where the kernel refuses to modify it. Adding it again reports what is ready, so nothing
-    /// is lost between the two calls. If the second fails for want of memory, the source isn't registered any more.
-    #[cold]
-    fn replace(&self, io: RawIo, flags: u32, data: u64) -> io::Result<()> {
-        sys::delete(self.epoll.as_fd(), io)?;
-        sys::add(self.epoll.as_fd(), io, flags, data)
+        sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data).map_err(|e| of_exclusive(e, interest))
     }
 
     /// Returns the data of the events of `token`.

@@ -118,10 +118,30 @@ pub(super) fn add(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io
 }
 
 pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
-    control(epoll, libc::EPOLL_CTL_MOD, fd, flags, data).map_err(of_change)
+    control(epoll, libc::EPOLL_CTL_MOD, fd, flags, data)
+        .or_else(|e| modify_exclusive(epoll, fd, flags, data, e))
 }
 
-/// Returns whether the kernel refuses to modify a registration: one of the two is exclusive.
+/// Replaces a registration that the kernel has refused to modify, since the old one or the new one is exclusive. Adding
+/// it again reports what is ready, so nothing is lost between the two calls. If the second fails for want of memory, the
+/// source isn't registered any more.
+#[cold]
+#[inline(never)]
+fn modify_exclusive(
+    epoll: BorrowedFd<'_>,
+    fd: RawFd,
+    flags: u32,
+    data: u64,
+    error: io::Error,
+) -> io::Result<()> {
+    if !is_exclusive_refused(&error) {
+        return Err(of_change(error));
+    }
+    delete(epoll, fd)?;
+    add(epoll, fd, flags, data)
+}
+
+/// Returns whether an error may mean that a registration is, or would be, exclusive.
 #[cold]
 pub(super) fn is_exclusive_refused(error: &io::Error) -> bool {
     EPOLL_EXCLUSIVE != 0 && error.raw_os_error() == Some(libc::EINVAL)

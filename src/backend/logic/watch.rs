@@ -147,7 +147,11 @@ enum Mode {
 }
 
 impl Mode {
+    #[inline]
     fn of(interest: Interest) -> Mode {
+        if interest.is_usual() {
+            return Mode::Edge;
+        }
         match (interest.is_level(), interest.is_one_shot()) {
             (true, _) => Mode::Level,
             (_, true) => Mode::OneShot { is_spent: false },
@@ -277,7 +281,7 @@ impl Watch {
         let armed = self.armed?;
         let used = directions(found)?.intersection(self.registration.interest)?;
         armed.intersection(used)?;
-        self.armed = armed.remove(used);
+        self.armed = armed.difference(used);
         Some(only(self.registration.interest, found))
     }
 
@@ -341,7 +345,7 @@ impl Watch {
         // change.
         let unasked = self.disarmed_of(self.registration.interest).map_or(Readiness::NONE, flags_of);
         let unasked = unasked.without(Readiness::READ_CLOSED.union(Readiness::LEFTOVER));
-        self.armed = self.armed.and_then(|armed| armed.remove(used));
+        self.armed = self.armed.and_then(|armed| armed.difference(used));
         let has_error = found.intersects(Readiness::ERROR);
         let hung_up = is_hang_up(found);
         self.lasting = lasts(found).then_some(without_derived(found).union(unasked));
@@ -454,7 +458,7 @@ impl Watch {
         let lasts = found.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED));
         if !is_ready && !lasts {
             self.arm(direction);
-            self.spurious = self.spurious.and_then(|spurious| spurious.remove(direction));
+            self.spurious = self.spurious.and_then(|spurious| spurious.difference(direction));
             return true;
         }
         // The reason was an error, not the direction; nor does a steady source block.
@@ -559,7 +563,7 @@ impl Watch {
     /// Returns those of `directions` that aren't armed.
     fn disarmed_of(&self, directions: Interest) -> Option<Interest> {
         match self.armed {
-            Some(armed) => directions.remove(armed),
+            Some(armed) => directions.difference(armed),
             None => Some(directions),
         }
     }
@@ -574,7 +578,7 @@ impl Watch {
     /// Arms `directions`, whose readiness was used up: the next change counts.
     fn arm(&mut self, directions: Interest) {
         self.armed = join(self.armed, Some(directions));
-        self.spurious = self.spurious.and_then(|spurious| spurious.remove(directions));
+        self.spurious = self.spurious.and_then(|spurious| spurious.difference(directions));
         // A flag that doesn't last is no end: the next is news. But a peer may send no more and still receive.
         let lasting = Readiness::READ_CLOSED.when(!directions.is_readable());
         let was_plain_state = self.is_plain_state();
@@ -651,7 +655,7 @@ impl Watch {
     /// Returns `found`, and those flags of `last` that the kernel was not asked about.
     fn with_unasked(&self, last: Readiness, found: Readiness) -> Readiness {
         let unasked = match self.to_recheck() {
-            Some(asked) => self.registration.interest.remove(asked),
+            Some(asked) => self.registration.interest.difference(asked),
             None => Some(self.registration.interest),
         };
         without_derived(found).union(without_derived(last).and(unasked.map_or(Readiness::NONE, flags_of)))
@@ -751,7 +755,7 @@ fn directions(found: Readiness) -> Option<Interest> {
 
 fn join(a: Option<Interest>, b: Option<Interest>) -> Option<Interest> {
     match (a, b) {
-        (Some(a), Some(b)) => Some(a | b),
+        (Some(a), Some(b)) => Some(a.union(b)),
         (a, b) => a.or(b),
     }
 }
