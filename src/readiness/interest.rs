@@ -273,6 +273,12 @@ impl Interest {
         self.bits() & EDGE_ONE_SHOT != 0
     }
 
+    /// Returns whether this asks for a half-close by the peer.
+    #[inline]
+    pub(crate) const fn needs_read_end(self) -> bool {
+        self.bits() & (READABLE | END) != 0
+    }
+
     /// Returns whether this asks for the edges of directions, and for nothing rarer.
     #[inline]
     pub(crate) const fn is_usual(self) -> bool {

@@ -224,20 +224,12 @@ impl Watch {
     /// Returns whether errors and hang-ups would be news. If not, and no direction is armed, the source is left out: a
     /// kernel reports them unasked, for as long as they last.
     pub(crate) fn awaits_end(&self) -> bool {
-        !self.reported_ends.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED)) && !self.is_spent()
+        !self.reported_ends.intersects(Readiness::ERROR.union(Readiness::WRITE_CLOSED))
     }
 
     /// Returns whether a half-close by the peer would be news.
     pub(crate) fn awaits_read_end(&self) -> bool {
-        let Registration { interest, .. } = self.registration;
-        (interest.is_readable() || interest.is_end())
-            && !self.reported_ends.intersects(Readiness::READ_CLOSED)
-            && !self.is_spent()
-    }
-
-    /// Returns whether this is one-shot, and its event has come.
-    fn is_spent(&self) -> bool {
-        self.mode == Mode::OneShot { is_spent: true }
+        self.registration.interest.needs_read_end() && !self.reported_ends.intersects(Readiness::READ_CLOSED)
     }
 
     /// Returns the directions to recheck.
@@ -299,14 +291,16 @@ impl Watch {
 
     /// [`ready`](Watch::ready) in a mode that isn't the edge-triggered one.
     fn ready_by_level(&mut self, found: Readiness) -> Option<Readiness> {
-        if self.is_spent() {
+        if self.mode == (Mode::OneShot { is_spent: true }) {
             return None;
         }
         let found = self.of_interest(found);
         let used = self.used(found)?;
         if let Mode::OneShot { is_spent } = &mut self.mode {
+            // Nothing is news any more, so the kernel isn't asked.
             *is_spent = true;
             self.armed = None;
+            self.reported_ends = ENDINGS;
         }
         Some(self.reported(found, used))
     }
