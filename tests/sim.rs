@@ -21,6 +21,10 @@
 //! | 14, 15. descriptors | there are none |
 //! | 16. nesting | `its_descriptor_shows_a_wake` |
 //! | 17. allocations | not promised: what is sent lies in memory |
+//! | 18. level-triggered | `a_level_is_reported_until_it_is_used_up` |
+//! | 19, 20. one-shot | `a_one_shot_registration_has_one_event` |
+//! | 21. exclusive | `an_exclusive_interest_is_an_interest` |
+//! | 22. the end | `an_interest_in_the_end_hears_of_nothing_else` |
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;
@@ -314,6 +318,146 @@ fn each_change_is_reported() {
             });
         }
     });
+}
+
+#[test]
+fn a_level_is_reported_until_it_is_used_up() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), Interest::READABLE.level()).unwrap();
+        for _ in 0..3 {
+            send(&other, b"news");
+            // Unread, it comes again and again; read in part too.
+            for _ in 0..3 {
+                poll_until(poll, 4, |events| !events.is_empty());
+            }
+            let mut received = 0;
+            poll_until(poll, 4, |events| {
+                if !events.is_empty() {
+                    received += (&one).read(&mut [0]).unwrap_or(0);
+                }
+                received == 4
+            });
+        }
+    });
+    // Without a fault there is no event without a reason.
+    let sim = Sim::with_faults(1, Faults::NONE);
+    let (mut poll, mut events) = (sim.new_poll(), Events::with_capacity(4));
+    let (mut one, other) = sim.stream_pair();
+    poll.registry().register(&mut one, Token(1), Interest::READABLE.level()).unwrap();
+    for _ in 0..10 {
+        send(&other, b"x");
+        for _ in 0..3 {
+            poll.poll(&mut events, None).unwrap();
+            assert_eq!(events.len(), 1);
+        }
+        assert_eq!(drain(&one), 1);
+        poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
+        assert!(events.is_empty(), "{events:?}");
+    }
+}
+
+/// Whatever the program does meanwhile, and whatever the faults are.
+#[test]
+fn a_one_shot_registration_has_one_event() {
+    let mut events = Events::with_capacity(4);
+    let mut count = |poll: &mut Poll, polls: usize| {
+        let mut count = 0;
+        for _ in 0..polls {
+            if poll.poll(&mut events, Some(Duration::from_millis(10))).is_ok() {
+                count += events.iter().count();
+            }
+        }
+        count
+    };
+    let count = std::cell::RefCell::new(&mut count);
+    in_many_worlds(|sim, poll| {
+        let (mut one, other) = sim.stream_pair();
+        for interest in [BOTH.one_shot(), BOTH.edge_one_shot(), Interest::READABLE.one_shot()] {
+            send(&other, b"news");
+            poll.registry().register(&mut one, Token(1), interest).unwrap();
+            for _ in 0..5 {
+                poll_until(poll, 4, |events| {
+                    assert!(events.len() <= 1, "{events:?}");
+                    !events.is_empty()
+                });
+                drain(&one);
+                send(&other, b"news");
+                assert_eq!((count.borrow_mut())(poll, 5), 0);
+                poll.registry().reregister(&mut one, Token(1), interest).unwrap();
+            }
+            poll.registry().deregister(&mut one).unwrap();
+        }
+    });
+}
+
+#[test]
+fn an_exclusive_interest_is_an_interest() {
+    in_many_worlds(|sim, poll| {
+        let (mut one, other) = sim.stream_pair();
+        poll.registry().register(&mut one, Token(1), BOTH.exclusive()).unwrap();
+        send(&other, b"news");
+        poll_until(poll, 4, |events| events.iter().any(|event| event.is_readable()));
+        let refused = poll.registry().reregister(&mut one, Token(1), BOTH.one_shot().exclusive());
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+    });
+}
+
+#[test]
+fn an_interest_in_the_end_hears_of_nothing_else() {
+    in_many_worlds(|sim, poll| {
+        for interest in [Interest::END, Interest::END.level(), Interest::END.one_shot()] {
+            let (mut one, other) = sim.stream_pair();
+            poll.registry().register(&mut one, Token(1), interest).unwrap();
+            send(&other, b"news");
+            let mut events = Events::with_capacity(4);
+            for _ in 0..5 {
+                let _ = poll.poll(&mut events, Some(Duration::from_millis(20)));
+                // A fault may have ended the connection.
+                let is_broken = events.iter().next().is_some() && drains_to_the_end(&one);
+                assert!(events.is_empty() || is_broken, "{events:?}");
+            }
+            drop(other);
+            if interest == Interest::END.level() {
+                for _ in 0..3 {
+                    poll_until(poll, 4, |events| events.iter().any(|event| event.is_readable()));
+                }
+            }
+            poll.registry().deregister(&mut one).unwrap();
+        }
+    });
+    // Each is told of the end, also of one that came before.
+    for is_early in [false, true] {
+        for interest in [Interest::END, Interest::END.level(), Interest::END.one_shot()] {
+            let sim = Sim::with_faults(3, Faults::NONE);
+            let (mut poll, mut events) = (sim.new_poll(), Events::with_capacity(4));
+            let (mut one, other) = sim.stream_pair();
+            if is_early {
+                other.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            poll.registry().register(&mut one, Token(1), interest).unwrap();
+            if !is_early {
+                poll.poll(&mut events, Some(Duration::from_secs(1))).unwrap();
+                assert!(events.is_empty());
+                drop(other);
+            }
+            poll.poll(&mut events, None).unwrap();
+            assert_eq!(events.iter().map(|event| event.is_readable()).collect::<Vec<_>>(), [true]);
+        }
+    }
+}
+
+/// Returns whether all was read, or the connection was reset.
+fn drains_to_the_end(mut from: impl Read) -> bool {
+    let mut buf = [0; 100];
+    loop {
+        match from.read(&mut buf) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(_) => return true,
+        }
+    }
 }
 
 #[test]
