@@ -5,7 +5,7 @@ mod zig;
 
 use crate::ci::features;
 use crate::prelude::*;
-use crate::sysroot::{build_folder, Std, Toolchain};
+use crate::sysroot::{build_folder, cargo_for};
 use list::{Proof, Runner, Target, TARGETS};
 
 /// Type-check the library for every target, link what can be linked, run what can be run
@@ -26,7 +26,6 @@ impl Task for Targets {
         if let Some(unknown) = self.targets.iter().find(|part| !known(part)) {
             bail!("no target has {unknown:?} in its name: xtask/src/targets/list.rs has them");
         }
-        let toolchain = Toolchain::open()?;
         let combinations = match self.quick {
             true => vec![Vec::new(), vec!["os-poll,net,os-ext,log".to_owned()]],
             false => features::every()?,
@@ -35,7 +34,7 @@ impl Task for Targets {
         for target in TARGETS.iter().filter(|target| self.wants(target)) {
             let start = Instant::now();
             println!("== {}", target.triple);
-            let row = Row::of(&toolchain, target, &combinations);
+            let row = Row::of(target, &combinations);
             if let Some(error) = &row.error {
                 println!("{error:#}");
             }
@@ -68,39 +67,34 @@ struct Row {
 }
 
 impl Row {
-    fn of(toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Row {
+    fn of(target: &Target, combinations: &[Vec<String>]) -> Row {
         let mut row = Row { triple: target.triple, checked: None, linked: false, passed: None, error: None };
-        row.error = row.fill(toolchain, target, combinations).err();
+        row.error = row.fill(target, combinations).err();
         row
     }
 
-    fn fill(&mut self, toolchain: &Toolchain, target: &Target, combinations: &[Vec<String>]) -> Result<()> {
+    fn fill(&mut self, target: &Target, combinations: &[Vec<String>]) -> Result<()> {
         if let Proof::Run(runner) = target.proof {
             runner.need()?;
         }
-        let std = match target.proof {
-            Proof::Checked => Std::Types,
-            Proof::Linked(_) | Proof::Run(_) => Std::Code,
-        };
-        toolchain.prepare(target.triple, std)?;
         for features in combinations {
-            let args =
-                ["--quiet", "--jobs", "2", "--package", "wakeful-io", "--no-default-features", "--target"];
-            let mut command = toolchain.clippy(args)?;
-            command.args([target.triple, "--features", &features.join(","), "--", "-D", "warnings"]);
+            let mut command = cargo_for(target.triple, "clippy")?;
+            command.args(["--quiet", "--jobs", "2", "--package", "wakeful-io", "--no-default-features"]);
+            command.args(["--features", &features.join(","), "--", "-D", "warnings"]);
             run_one(command, target.triple, "check")?;
         }
         self.checked = Some(combinations.len());
         match target.proof {
             Proof::Checked => {}
             Proof::Linked(zig) => {
-                let args =
-                    ["--jobs", "2", "--package", "wakeful-io", "--all-features", "--tests", "--examples"];
-                run_one(zig::build(toolchain, zig, target.triple, &args)?, target.triple, "link")?;
+                let mut command = zig::build(zig, target.triple)?;
+                command.args(["--jobs", "2", "--package", "wakeful-io", "--all-features"]);
+                command.args(["--tests", "--examples"]);
+                run_one(command, target.triple, "link")?;
                 self.linked = true;
             }
             Proof::Run(runner) => {
-                let mut command = conformance(toolchain, target.triple, runner)?;
+                let mut command = conformance(target.triple, runner)?;
                 command.args(["--", "--test-threads", "2"]);
                 let output = Output::parse(&run_one(command, target.triple, "run")?);
                 self.linked = true;
@@ -124,15 +118,15 @@ impl Row {
 }
 
 /// `cargo test` of the conformance suite.
-pub fn conformance(toolchain: &Toolchain, triple: &str, runner: Runner) -> Result<Command> {
-    let mut test = toolchain.cargo(["test", "--jobs", "2", "--package", "wakeful-io", "--all-features"])?;
-    test.args(["--no-fail-fast", "--test", "conformance", "--target", triple]);
-    let variable = triple.to_uppercase().replace('-', "_");
-    test.env(format!("CARGO_TARGET_{variable}_LINKER"), runner.linker()?);
-    if let Some(runner) = runner.runner() {
+pub fn conformance(triple: &str, runner: Runner) -> Result<Command> {
+    let mut test = cargo_for(triple, "test")?;
+    test.args(["--jobs", "2", "--package", "wakeful-io", "--all-features", "--no-fail-fast"]);
+    test.args(["--test", "conformance"]);
+    if let Some((linker, runner)) = runner.programs() {
+        let variable = triple.to_uppercase().replace('-', "_");
+        test.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
         test.env(format!("CARGO_TARGET_{variable}_RUNNER"), runner);
     }
-    rustflags(&mut test, runner.flags());
     Ok(test)
 }
 
