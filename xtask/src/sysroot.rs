@@ -39,8 +39,8 @@ pub fn set_up(command: &mut Command, target: &str) -> Result<()> {
     if rustup::has(target)? {
         return rustup::need(target);
     }
-    // A stable cargo builds the library too, if it is allowed to.
-    command.arg("-Zbuild-std").env("RUSTC_BOOTSTRAP", "1");
+    // A stable cargo builds the library too, if it is allowed to. Backtraces don't build for AIX.
+    command.args(["-Zbuild-std", "-Zbuild-std-features=panic-unwind"]).env("RUSTC_BOOTSTRAP", "1");
     let library = rustup::library()?;
     if MENDS.iter().any(|(of, ..)| target.contains(of)) {
         // The name is cargo's own tests', and no other way leads to another library than the compiler's.
