@@ -223,7 +223,8 @@ impl Tester {
 }
 
 /// Signals end no sleep of a [`Tester`]. musl sends some to all threads internally. `epoll_wait` of Linux 6.18 fails
-/// with `EINTR` for a child's end, without a handler, if it finds `SIGCHLD` blocked in another thread; `spawn` blocks it.
+/// with `EINTR` for a child's end, without a handler, if it finds `SIGCHLD` blocked in another thread; `spawn` blocks
+/// it.
 #[track_caller]
 fn uninterrupted(mut poll: impl FnMut() -> io::Result<()>) {
     while let Err(e) = poll() {
