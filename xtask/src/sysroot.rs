@@ -36,8 +36,9 @@ pub fn cargo_for(target: &str, command: &str) -> Result<Command> {
 pub fn set_up(command: &mut Command, target: &str) -> Result<()> {
     command.args(["--target", target]).current_dir(workspace::root()?);
     command.env("CARGO_TARGET_DIR", build_folder()?);
-    if rustup::has(target)? {
-        return rustup::need(target);
+    // A mirror may lack a library that rustup lists.
+    if rustup::has(target)? && rustup::need(target).is_ok() {
+        return Ok(());
     }
     // A stable cargo builds the library too, if it is allowed to. Backtraces don't build for AIX.
     command.args(["-Zbuild-std", "-Zbuild-std-features=panic-unwind"]).env("RUSTC_BOOTSTRAP", "1");
