@@ -47,7 +47,7 @@ const PROGRAMS: [Program; 3] = [
             "backend::logic::afd_flags",
             "backend::logic::oneoff_flags",
             "backend::logic::slab",
-            "backend::logic::fd_map",
+            "backend::logic::registrations::fd_map",
             "engine::wakes::",
         ],
         without: &[],

@@ -23,6 +23,7 @@ use super::watch::{Blocked, Registration, WatchKey, LONGEST_PAUSE};
 use crate::os::{errors, FileIdentity};
 use crate::readiness::Events;
 
+mod fd_map;
 mod table;
 
 /// Boxed, to keep a `Selector` small and the fields that each poll reads adjacent.

@@ -53,7 +53,7 @@
 
 use std::time::Instant;
 
-#[cfg(not(windows))]
+#[allow(unused_imports)] // Windows has no look that fails, and a single backend may need none
 pub(in crate::backend) use self::recheck::LONGEST_PAUSE;
 use self::recheck::{Reason, RecheckTimer, SHORTEST_PAUSE};
 use crate::os::FileKind;

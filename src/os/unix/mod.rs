@@ -23,11 +23,12 @@ pub(crate) mod unix_address;
 pub(crate) use self::privilege::is_privileged;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
-pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
+pub(crate) use self::{file::FileIdentity, notifier::Notifier};
 #[allow(unused_imports)] // which ones are used depends on the kernel
 pub(crate) use self::{
     filters::{FILTER_EXCEPT, FILTER_LIO},
     notifier::{EACH_WRITE_IS_AN_EDGE, PIPE_IS_FORCED, STANDARD_ERROR},
+    timed::*,
 };
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};

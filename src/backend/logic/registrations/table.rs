@@ -8,10 +8,10 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::super::fd_map::FdMap;
 use super::super::poll_entry::{PollEntry, PollMask, PollSet};
 use super::super::slab::Slab;
 use super::super::watch::{Recheck, Registration, Tracking, Watch, WatchKey};
+use super::fd_map::FdMap;
 use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
