@@ -1,4 +1,4 @@
-//! How readiness is got from a kernel: one folder for each way, one contract, one choice.
+//! How readiness is obtained from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
 mod interests;

@@ -20,9 +20,9 @@ use crate::readiness::{Interest, Token};
 /// Any descriptor or socket as an event source.
 ///
 /// Wrap a value that this library has no type for (a raw socket, a device, another library's descriptor) and register
-/// it. It must be in non-blocking mode.
+/// the source. The value must be in non-blocking mode.
 ///
-/// Run each operation that may block through [`try_io_with`] or [`try_io`]. They re-arm the direction after
+/// Run each operation that may block through [`try_io_with`] or [`try_io`]. These re-arm the direction after
 /// `WouldBlock`, which one-shot kernels need (poll(2), Windows). An operation that bypasses them, for example through
 /// `Deref`, can lose an event on such a kernel.
 ///
@@ -33,7 +33,7 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Portability
 ///
-/// `T` is `AsRawFd` on Unix and `AsRawSocket` on Windows.
+/// `T` implements `AsRawFd` on Unix, and `AsRawSocket` on Windows.
 ///
 /// # Examples
 ///
