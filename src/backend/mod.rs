@@ -91,7 +91,7 @@ mod wasi;
 pub(crate) use self::iocp::{Completions, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
-pub(crate) use self::logic::watch::{Blocked, Registration, WatchKey};
+pub(crate) use self::logic::watch::{RearmCause, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
@@ -241,9 +241,9 @@ macro_rules! selectors {
                 }
             }
 
-            pub(crate) fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+            pub(crate) fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
                 match self {
-                    $(Selector::$Name(selector) => selector.rearm(key, blocked),)*
+                    $(Selector::$Name(selector) => selector.rearm(key, cause),)*
                 }
             }
 

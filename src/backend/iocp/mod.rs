@@ -26,7 +26,7 @@ use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
 use super::poller::{describe_bits, Absent, Poller};
 use crate::backend::logic::afd_flags;
-use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Packet, RawIo};
 use crate::readiness::Events;
@@ -95,11 +95,11 @@ impl Poller for Iocp {
         self.lock().remove(Lookup::of(io, key))
     }
 
-    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+    fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
         // An error means that it was deregistered meanwhile, so there is nothing to arm.
-        let _ = match blocked.needs_recheck() {
+        let _ = match cause.needs_recheck() {
             true => {
-                let probe = self.lock().rearm_with_probe(key, blocked);
+                let probe = self.lock().rearm_with_probe(key, cause);
                 match probe {
                     // A probe shows at once what has blocked, without waiting for the polling thread.
                     Some(probe) => {
@@ -109,7 +109,7 @@ impl Poller for Iocp {
                     None => self.change(Lookup::Key(key), |_| ()),
                 }
             }
-            false => self.change(Lookup::Key(key), |watch| watch.rearm(blocked)),
+            false => self.change(Lookup::Key(key), |watch| watch.rearm(cause)),
         };
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::guard::Guard;
 use super::sys::{self, Afd, BaseSocket, Outcome, PollBody, Purpose};
 use crate::backend::logic::afd_flags;
 use crate::backend::logic::slab::Slab;
-use crate::backend::logic::watch::{Blocked, Recheck, Registration, Tracking, Watch, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Recheck, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -194,12 +194,12 @@ impl Sockets {
         Ok(slot)
     }
 
-    /// Applies an operation that [needs a recheck](Blocked::needs_recheck). Returns the probe to make for
+    /// Applies an operation that [needs a recheck](RearmCause::needs_recheck). Returns the probe to make for
     /// [`arm_used_up`](Sockets::arm_used_up), which must follow; or `None`, and [`change`](Sockets::change) must
     /// follow.
-    pub(super) fn rearm_with_probe(&mut self, key: WatchKey, blocked: Blocked) -> Option<Probe> {
+    pub(super) fn rearm_with_probe(&mut self, key: WatchKey, cause: RearmCause) -> Option<Probe> {
         let record = self.records.get_mut(key)?;
-        record.watch.rearm(blocked);
+        record.watch.rearm(cause);
         record.poll.mark_stale();
         Some(Probe { key, base: record.base, directions: record.watch.to_recheck()? })
     }

@@ -37,19 +37,19 @@ pub(crate) use socket2::{Domain, SockRef, Type};
 
 /// Returns the result of a system call.
 #[inline]
-pub(crate) fn check<A: Answer>(answer: A) -> std::io::Result<A::Number> {
-    answer.result()
+pub(crate) fn check<R: ReturnValue>(returned: R) -> std::io::Result<R::Number> {
+    returned.result()
 }
 
 /// The return value of a system call.
-pub(crate) trait Answer {
+pub(crate) trait ReturnValue {
     type Number;
 
     fn result(self) -> std::io::Result<Self::Number>;
 }
 
 /// libc's functions return -1 on failure, and put the error into `errno`.
-impl<N: Copy + PartialEq + From<i8>> Answer for N {
+impl<N: Copy + PartialEq + From<i8>> ReturnValue for N {
     type Number = N;
 
     fn result(self) -> std::io::Result<N> {
