@@ -35,6 +35,8 @@ mod logic {
     #[cfg(all(unix, any(feature = "backends", not(any(target_os = "linux", target_vendor = "apple")))))]
     #[allow(dead_code)] // one kernel's, but tested on every Unix
     pub(in crate::backend) mod port_state;
+    #[allow(dead_code)] // for kernels that keep no registrations
+    pub(in crate::backend) mod recheck_queue;
     #[cfg(all(
         not(windows),
         any(

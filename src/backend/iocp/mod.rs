@@ -175,11 +175,11 @@ impl Iocp {
         if mem::take(&mut sockets.user_events_left) {
             self.completions.report(events, Backend::Iocp as u8);
         }
-        let rechecks_come_last = mem::take(&mut sockets.rechecks_filled_events);
+        let rechecks_come_last = mem::take(&mut sockets.rechecks.filled_events);
         let mut limit = Some(Duration::ZERO);
         if !rechecks_come_last && events.spare() > 0 {
             (sockets, limit) = self.probe_all(sockets, events);
-            sockets.rechecks_filled_events = events.spare() == 0;
+            sockets.rechecks.filled_events = events.spare() == 0;
         }
         loop {
             // A report changes the flags to poll for, and a poll that is refused is reported.
@@ -242,7 +242,7 @@ impl Iocp {
         mut sockets: MutexGuard<'a, Sockets>,
         events: &mut Events,
     ) -> (MutexGuard<'a, Sockets>, Option<Duration>) {
-        if !sockets.has_rechecks() {
+        if sockets.rechecks.is_empty() {
             return (sockets, None);
         }
         let now = Instant::now();
@@ -255,7 +255,7 @@ impl Iocp {
                 again = Some(again.map_or(due, |again| again.min(due)));
             }
             if events.spare() == 0 {
-                sockets.cut_round();
+                sockets.rechecks.end_round();
                 return (sockets, Some(Duration::ZERO));
             }
         }
