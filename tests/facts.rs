@@ -205,7 +205,7 @@ fn figures_that_are_constants() {
             "const LATEST: Duration = Duration::from_millis(",
             ")",
             "src/guide.rs",
-            "Events then come late (up to ",
+            "events come late (up to ",
             " ms)",
         ),
         (
