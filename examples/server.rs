@@ -1,31 +1,26 @@
 //! An echo server to learn from: TCP, one thread, one `Poll`.
 //!
-//! It returns all that a client sends, bounds the memory of each client, and survives clients that don't read, that
-//! close one half, that never pause, and that vanish, and a lack of descriptors. `examples/echo` does the same for
-//! several transports, under load.
-//!
-//! ```text
-//! cargo run --example server                     # then `nc 127.0.0.1 7777`
-//! cargo run --example server -- 127.0.0.1:8080
-//! cargo run --example server -- --demo           # serves one client of its own, and ends
-//! ```
+//! It returns to each client what it sends. It bounds a client's memory and its idle time, and survives clients that
+//! don't read, that close one half, that never pause and that vanish, and a shortage of descriptors. `examples/echo`
+//! does the same for several transports, under load.
 
 mod command_line;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream as Peer};
+use std::net::{Shutdown, SocketAddr};
+use std::ops::Range;
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use wakeful::net::{TcpListener, TcpStream};
-use wakeful::{Events, Interest, Poll, Registry, Token};
+use wakeful::{Events, Interest, Poll, Token};
 
 use command_line::{say, Failure};
 
 const HELP: &str = "\
-Returns to each TCP client what it sends.
+Returns to each TCP client what it sends: `nc 127.0.0.1 7777` is a client.
 
 Usage: server [ADDRESS | --demo]
 
@@ -33,94 +28,85 @@ Usage: server [ADDRESS | --demo]
   --demo    serves one client of its own, and ends";
 
 const LISTENER: Token = Token(0);
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// The memory of one client.
 const BUFFER: usize = 16 * 1024;
 /// How many reads and writes one client gets before the others have their turn.
 const ROUNDS: usize = 16;
-/// How long `accept` rests after an error.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A client that moves no byte for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often the server looks for idle clients, and accepts again after an error.
+const TICK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     command_line::run("server", HELP, |argument| {
-        let address = match argument {
-            None => "127.0.0.1:7777",
-            Some("--demo") => return demo(),
-            Some(address) => address,
-        };
-        let address: SocketAddr = address.parse().map_err(|_| Failure::UnknownArgument)?;
-        let listener = TcpListener::bind(address)?;
-        say(format_args!("Echoing on {}. Ctrl-C ends it.", listener.local_addr()?));
-        Ok(serve(Poll::new()?, listener)?)
+        let is_demo = argument == Some("--demo");
+        let address = if is_demo { "127.0.0.1:0" } else { argument.unwrap_or("127.0.0.1:7777") };
+        let listener = TcpListener::bind(address.parse().map_err(|_| Failure::UnknownArgument)?)?;
+        let (address, poll) = (listener.local_addr()?, Poll::new()?);
+        if is_demo {
+            thread::Builder::new().spawn(move || serve(poll, listener))?;
+            return demo(address);
+        }
+        say(format_args!("Echoing on {address}. Ctrl-C ends it."));
+        Ok(serve(poll, listener)?)
     })
 }
 
 fn serve(mut poll: Poll, mut listener: TcpListener) -> io::Result<()> {
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(256);
-    let mut clients = Clients { by_token: HashMap::new(), next: LISTENER.0 + 1 };
+    let mut clients: HashMap<Token, Client> = HashMap::new();
+    // No token is used twice, so a late event of one client can't reach another.
+    let mut next = LISTENER.0 + 1;
     // Clients whose turn was over before their work was. No event reports them again.
     let mut unfinished: Vec<Token> = Vec::new();
-    // When to accept again after an error. The clients that wait are not reported again either.
-    let mut accept_at: Option<Instant> = None;
+    let mut tick = Instant::now() + TICK;
     loop {
-        let timeout = match accept_at {
-            _ if !unfinished.is_empty() => Some(Duration::ZERO),
-            at => at.map(|at| at.saturating_duration_since(Instant::now())),
-        };
-        match poll.poll(&mut events, timeout) {
+        match poll.poll_until(&mut events, if unfinished.is_empty() { tick } else { Instant::now() }) {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue, // by a signal
             result => result?,
         }
-        let mut ready: Vec<Token> = events.iter().map(|event| event.token()).collect();
-        ready.append(&mut unfinished);
-        if accept_at.is_some_and(|at| at <= Instant::now()) {
-            ready.push(LISTENER);
+        // A set: an unfinished client that has an event too gets one turn.
+        let mut ready: BTreeSet<Token> = events.iter().map(|event| event.token()).collect();
+        ready.extend(unfinished.drain(..));
+        let now = Instant::now();
+        if tick <= now {
+            tick = now + TICK;
+            clients.retain(|_, client| now < client.active + IDLE);
+            ready.insert(LISTENER); // an `accept` that failed is tried again
         }
-        // An unfinished client that has an event too gets one turn.
-        ready.sort_unstable();
-        ready.dedup();
-        for token in ready {
-            if token == LISTENER {
-                accept_at = clients.accept(&listener, poll.registry());
-            } else if let Some(client) = clients.by_token.get_mut(&token) {
-                match client.turn() {
-                    Ok(Turn::Blocked) => {}
-                    Ok(Turn::Unfinished) => unfinished.push(token),
-                    // The end, or a reset. Dropping the stream closes the connection and deregisters it.
-                    Ok(Turn::Over) | Err(_) => drop(clients.by_token.remove(&token)),
+        if ready.remove(&LISTENER) {
+            while let Some(mut stream) = accept(&listener) {
+                let token = Token(next);
+                next += 1;
+                // A client that can't be watched is closed. The others stay.
+                if poll.registry().register(&mut stream, token, BOTH).is_ok() {
+                    let buffer = vec![0; BUFFER].into();
+                    clients.insert(token, Client { stream, buffer, pending: 0..0, active: now });
                 }
+            }
+        }
+        for token in ready {
+            match clients.get_mut(&token).map(|client| client.turn(now)) {
+                Some(Turn::Blocked) | None => {}
+                Some(Turn::Unfinished) => unfinished.push(token),
+                // Dropping the stream closes the connection and deregisters it.
+                Some(Turn::Over) => drop(clients.remove(&token)),
             }
         }
     }
 }
 
-struct Clients {
-    by_token: HashMap<Token, Client>,
-    /// No token is used twice, so a late event of one client can't reach another.
-    next: usize,
-}
-
-impl Clients {
-    /// Accepts until `WouldBlock`. Returns when to try again, if an error ended it earlier.
-    fn accept(&mut self, listener: &TcpListener, registry: &Registry) -> Option<Instant> {
-        loop {
-            match listener.accept() {
-                Ok((mut stream, _)) => {
-                    let token = Token(self.next);
-                    self.next += 1;
-                    // A client that can't be watched is closed. The others stay.
-                    if registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).is_ok()
-                    {
-                        let buffer = vec![0; BUFFER].into();
-                        self.by_token.insert(token, Client { stream, buffer, start: 0, end: 0 });
-                    }
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return None,
-                // This client has gone. The next one may wait already.
-                Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-                // Most likely descriptors have run out: a client that leaves gives one back.
-                Err(_) => return Some(Instant::now() + ACCEPT_PAUSE),
-            }
+/// Returns a client that waits, until `WouldBlock`. Any other error most likely means that descriptors have run out; no
+/// event reports the clients that still wait.
+fn accept(listener: &TcpListener) -> Option<TcpStream> {
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => return Some(stream),
+            // This client has gone. The next one may wait already.
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+            Err(_) => return None,
         }
     }
 }
@@ -128,9 +114,10 @@ impl Clients {
 struct Client {
     stream: TcpStream,
     buffer: Box<[u8]>,
-    /// `buffer[start..end]` is still to be returned.
-    start: usize,
-    end: usize,
+    /// The part of the buffer that is still to be returned.
+    pending: Range<usize>,
+    /// When bytes were moved last.
+    active: Instant,
 }
 
 enum Turn {
@@ -138,58 +125,45 @@ enum Turn {
     Blocked,
     /// There may be more to do, and no event follows.
     Unfinished,
-    /// The client has sent all, and all was returned.
+    /// The client has sent all, and all was returned; or the connection has failed.
     Over,
 }
 
 impl Client {
     /// Returns what the buffer has, then reads again. A client that doesn't read its answers isn't read from, so its
-    /// own writes block in the end: the buffer never grows. One that has shut down its writing half gets every answer
-    /// before the connection is closed.
-    fn turn(&mut self) -> io::Result<Turn> {
+    /// own writes block in the end: the buffer never grows. A client that has shut down its writing half gets every
+    /// answer before the connection is closed.
+    fn turn(&mut self, now: Instant) -> Turn {
         for _ in 0..ROUNDS {
-            let result = if self.start < self.end {
-                self.stream.write(&self.buffer[self.start..self.end]).map(|n| self.start += n)
-            } else {
-                match self.stream.read(&mut self.buffer) {
-                    Ok(0) => return Ok(Turn::Over),
-                    result => result.map(|n| (self.start, self.end) = (0, n)),
-                }
+            let is_read = self.pending.is_empty();
+            let result = match is_read {
+                true => self.stream.read(&mut self.buffer),
+                false => self.stream.write(&self.buffer[self.pending.clone()]),
             };
             match result {
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(Turn::Blocked),
+                Ok(0) => return Turn::Over,
+                Ok(n) if is_read => (self.pending, self.active) = (0..n, now),
+                Ok(n) => (self.pending.start, self.active) = (self.pending.start + n, now),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Turn::Blocked,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                result => result?,
+                Err(_) => return Turn::Over,
             }
         }
-        Ok(Turn::Unfinished)
+        Turn::Unfinished
     }
 }
 
 /// Sends and reads at the same time, closes the writing half, and reads to the end.
-fn demo() -> Result<(), Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0".parse()?)?;
-    let address = listener.local_addr()?;
-    let poll = Poll::new()?;
-    thread::Builder::new().spawn(move || {
-        if let Err(e) = serve(poll, listener) {
-            say(format_args!("the server failed: {e}"));
-        }
-    })?;
-
-    let peer = Peer::connect(address)?;
-    peer.set_read_timeout(Some(Duration::from_secs(5)))?;
-    peer.set_write_timeout(Some(Duration::from_secs(5)))?;
+fn demo(address: SocketAddr) -> Result<(), Failure> {
+    let mut reader = std::net::TcpStream::connect(address)?;
+    reader.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut writer = reader.try_clone()?;
     let sent: Vec<u8> = (0..256 * 1024).map(|i: u32| i.to_be_bytes()[2] ^ i.to_be_bytes()[3]).collect();
+    let bytes = sent.clone();
+    thread::Builder::new()
+        .spawn(move || writer.write_all(&bytes).and_then(|()| writer.shutdown(Shutdown::Write)))?;
     let mut returned = Vec::new();
-    thread::scope(|scope| {
-        let writer = thread::Builder::new().spawn_scoped(scope, || {
-            (&peer).write_all(&sent)?;
-            peer.shutdown(Shutdown::Write)
-        })?;
-        (&peer).read_to_end(&mut returned)?;
-        writer.join().expect("a writer that doesn't panic")
-    })?;
+    reader.read_to_end(&mut returned)?;
     if returned != sent {
         return Err(format!("{} bytes were sent, and {} returned", sent.len(), returned.len()).into());
     }

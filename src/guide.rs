@@ -2,7 +2,7 @@
 //!
 //! - [A first program](#a-first-program)
 //! - [The contract](#the-contract)
-//! - [Sources of one's own](#sources-of-ones-own)
+//! - [Custom sources](#custom-sources)
 //! - [Wakers](#wakers)
 //! - [Deadlines](#deadlines)
 //! - [Choosing a backend](#choosing-a-backend)
@@ -15,8 +15,7 @@
 //!
 //! # A first program
 //!
-//! A server that accepts connections, reads from the first client, and ends when that client has closed. It runs as it
-//! stands here.
+//! This server accepts connections, reads from the first client, and ends when that client has closed.
 //!
 //! ```
 //! # #[cfg(feature = "net")] mod program {
@@ -119,10 +118,11 @@
 //!    return the events that don't fit.
 //! 3. A [`Registry`](crate::Registry) ties a source to a token and an [`Interest`](crate::Interest).
 //! 4. [`Poll::poll`](crate::Poll::poll) blocks until an event arrives or the timeout has elapsed. `None` is no timeout.
-//! 5. An [`Event`](crate::event::Event) reports a *change*. The kernel doesn't repeat it, so the program uses it up.
+//! 5. An [`Event`](crate::event::Event) reports a *change*. The kernel doesn't repeat it, so the
+//!    program operates until `WouldBlock`.
 //!
 //! `examples/server.rs` in the repository is a complete server: it bounds its buffers, and handles clients that don't
-//! read, half-closed connections, resets, and a shortage of descriptors.
+//! read or don't send, half-closed connections, resets, and a shortage of descriptors.
 //!
 //! # The contract
 //!
@@ -147,7 +147,7 @@
 //! - **Deregister before giving a descriptor away** to another `Poll`, to `into_raw_fd` or to a child process, and
 //!   before putting another value into an `IoSource`.
 //!
-//! ## What it gets
+//! ## What a program gets
 //!
 //! The promises hold on every backend. [`platforms`] names each exception that a kernel forces.
 //!
@@ -186,11 +186,11 @@
 //! the call that returns `WouldBlock`, under two conditions:
 //!
 //! - No event of the registration had [`is_read_closed`](crate::event::Event::is_read_closed) or
-//!   [`is_error`](crate::event::Event::is_error). Once one had, the loop reads until `Ok(0)`, `WouldBlock` or an error.
+//!   [`is_error`](crate::event::Event::is_error). After such an event, read until `Ok(0)`, `WouldBlock` or an error.
 //!   Remember the flag: a later event may lack it.
-//! - The kernel had no other reason to end the read. It also ends one at TCP's out-of-band byte, behind bytes of a Unix
-//!   stream that carry descriptors, and between the packets of a pipe in packet mode (`O_DIRECT`). The peer chooses to
-//!   send such things, and at such a place its data waits until more arrives.
+//! - The peer doesn't make the kernel end a read early. The kernel does so at TCP's out-of-band byte, behind bytes of a
+//!   Unix stream that carry descriptors, and between the packets of a pipe in packet mode (`O_DIRECT`). The data behind
+//!   such a place causes no event before more data arrives.
 //!
 //! Data that arrives after that read gives an event, and so does the end.
 //!
@@ -201,7 +201,7 @@
 //! All other operations repeat until `WouldBlock`. A datagram that is smaller than the buffer says nothing about the
 //! next one. Inside [`try_io_with`](crate::IoSource::try_io_with) only `WouldBlock` re-arms a one-shot kernel.
 //!
-//! # Sources of one's own
+//! # Custom sources
 //!
 //! **A type made of sources** forwards the three calls of [`event::Source`](crate::event::Source), whose documentation
 //! has an example.
@@ -244,7 +244,7 @@
 //! ```
 //!
 //! The library's own sockets have `try_io_with` too, for calls that it doesn't offer (`sendmsg`, `recvmmsg`).
-//! `try_io` is the same without a direction, as mio has it. It costs more on a one-shot kernel, since the source has to
+//! `try_io` is the same without a direction, as in mio. On a one-shot kernel it costs more, since the source has to
 //! find out which direction has blocked.
 //!
 //! **A descriptor that other code owns** is watched through `unix::SourceFd` (feature `os-ext`). Its operations need no
@@ -316,12 +316,12 @@
 //! Keep the waker until its event has been reported: a waker that is dropped right after `wake` takes the wake with it.
 //! Where the thread that wakes may end at once, share the waker in an `Arc` with the thread that polls.
 //!
-//! A wake makes a system call only if the poller is blocked. Otherwise it is two atomic operations, so a program need
-//! not avoid it. To wake from several places, share one waker, or make several, each with its token.
+//! A wake makes a system call only if the poller is blocked. Otherwise it takes two atomic operations, so frequent
+//! wakes are cheap. To wake from several places, share one waker, or make several, each with its token.
 //!
 //! # Deadlines
 //!
-//! [`Poll::poll_until`](crate::Poll::poll_until) takes an `Instant`. With the earliest of a program's deadlines it is a
+//! [`Poll::poll_until`](crate::Poll::poll_until) takes an `Instant`. A program that passes its earliest deadline has a
 //! timer. [Deadlines that can be cancelled](recipes#deadlines-that-can-be-cancelled) need a sorted map.
 //!
 //! ```
@@ -380,7 +380,7 @@
 //! # #[cfg(not(feature = "backends"))] fn main() {}
 //! ```
 //!
-//! A test suite that runs once for each backend finds code that relies on one kernel's habits.
+//! A test suite that runs once on each backend finds code that relies on one kernel's habits.
 //!
 //! # Several threads
 //!
@@ -421,12 +421,12 @@
 //!
 //! # Shaking a program
 //!
-//! A program may rely on more than the contract without its author's knowledge, since kernels rarely use the freedom
-//! that they have. Feature `chaos` makes every `Poll` exercise that freedom. `WAKEFUL_CHAOS=17` in the environment
-//! turns it on for a run, seeded by the number, which may be any: events come late (up to 2 ms), split, merged,
-//! reordered and for no reason. Operations move less than they could, and return `WouldBlock` though they could do
-//! something; then an event always follows. No event is lost and no byte is changed. `Poll::with_chaos` does the same
-//! to one `Poll`.
+//! The contract leaves kernels a freedom that they rarely use, so a program may rely on more than the contract, and
+//! its author never notices. Feature `chaos` makes every `Poll` exercise that freedom. `WAKEFUL_CHAOS=17` in the
+//! environment turns it on for a run; the number is the seed, and any number will do. In such a run events come late
+//! (up to 2 ms), split, merged, reordered and spuriously. Operations transfer fewer bytes than they could, and may fail with
+//! `WouldBlock` without need; an event always follows that. No event is lost and no byte is changed.
+//! `Poll::with_chaos` does the same to one `Poll`.
 //!
 //! A process reads `WAKEFUL_CHAOS` and `WAKEFUL_BACKEND` once, and ignores them if it runs with more rights than its
 //! user.
@@ -434,21 +434,21 @@
 //! On a real kernel the seed fixes chaos's choices but not the timing, so reproducing a failure can take several runs.
 //! `examples/shaken.rs` is a server whose test passes without chaos and fails with every seed.
 //!
-//! Some things stay as they are:
+//! Chaos has limits:
 //!
-//! - Operations on a `SourceFd` are not seen, so chaos affects its events alone. A `SourceFd` that is closed without
-//!   `deregister` may be reported for another 2 ms.
-//! - Events of sources that share a token are not held back. No event is, while another poll watches this one's
-//!   descriptor.
-//! - Chaos leaves wakes and `try_io` alone.
+//! - It doesn't see operations on a `SourceFd`, so it affects only the events of one. A `SourceFd` that is closed
+//!   without `deregister` may be reported for another 2 ms.
+//! - It delays no event of sources that share a token, and no event at all while another poll watches the descriptor of
+//!   this one.
+//! - It doesn't affect wakes and `try_io`.
 //!
-//! The feature `sim` goes further: it has no kernel at all, so a seed repeats a run exactly.
+//! Feature `sim` goes further: its sources need no kernel, so a seed repeats a run exactly.
 //!
 //! ## A program whose dependencies use the library
 //!
 //! `chaos`, `backends` and `sim` are off by default. The owner of a program turns one on in the manifest at the top,
-//! and no code changes: cargo builds a package once, with the features that any dependent asks for. For a program with
-//! a dependency that uses this library it is this line:
+//! and no code changes: cargo builds a package once, with the features that any dependent asks for. If a dependency
+//! uses this library, add this line:
 //!
 //! ```toml
 //! wakeful = { package = "wakeful-io", version = "0.1", features = ["chaos"] }
@@ -471,13 +471,14 @@
 //! WAKEFUL_CHAOS=17 cargo test
 //! ```
 //!
-//! Both lines of a manifest work beside the patch. The first one needs `wakeful-io = { path = "wakeful" }` among the
-//! patches too, or cargo takes two copies of the library for two packages.
+//! A program may have both kinds of dependencies, and then both lines. Its patches then name both packages: without
+//! `wakeful-io = { path = "wakeful" }` beside `mio`, cargo builds the library twice.
 //!
 //! # Moving from mio
 //!
-//! The API is mio's, version 1: change the name in `use`. A program whose *dependencies* use mio needs no change
-//! of code, only this in its `Cargo.toml`, where the path is that of a checkout of the repository:
+//! The API is that of mio 1, so a program that uses mio itself changes the name in `use`. A program whose
+//! *dependencies* use mio changes no code. It adds this to its `Cargo.toml`, with the path of a checkout of the
+//! repository:
 //!
 //! ```toml
 //! [patch.crates-io]
@@ -485,12 +486,12 @@
 //! ```
 //!
 //! An existing lock file keeps the mio that it names, until `cargo update -p mio`. `cargo tree -i mio` shows which one
-//! is built: this library stands there with its path.
+//! is built: a `mio` with a path is this library.
 //!
 //! A crate that implements `mio::event::Source` for types of its own needs the patch too: for the compiler, mio's trait
 //! and [`event::Source`](crate::event::Source) are two traits.
 //!
-//! Additions: [`IoSource`](crate::IoSource) is public, `try_io_with`, [`Poll::poll_until`](crate::Poll::poll_until),
+//! Additions: a public [`IoSource`](crate::IoSource), `try_io_with`, [`Poll::poll_until`](crate::Poll::poll_until),
 //! `AsFd` for `Poll`, several wakers on one `Poll`, [`Events::len`](crate::Events::len), and with their features
 //! `Poll::with_backend`, `Poll::with_chaos` and `sim`.
 //!

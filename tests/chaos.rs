@@ -239,15 +239,15 @@ fn events_without_room_make_the_descriptor_readable_again() {
         }
         let mut events = Events::with_capacity(2 * COUNT);
         poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-        let mut told: BTreeSet<Token> = events.iter().map(|event| event.token()).collect();
-        held += COUNT - told.len();
+        let mut reported: BTreeSet<Token> = events.iter().map(|event| event.token()).collect();
+        held += COUNT - reported.len();
         let mut events = Events::with_capacity(1);
         // Once only: each call of `as_raw_fd` would notify again.
         let fd = poll.as_raw_fd();
-        while told.len() < COUNT {
-            assert!(is_readable(fd), "seed {seed}: only {told:?}");
+        while reported.len() < COUNT {
+            assert!(is_readable(fd), "seed {seed}: only {reported:?}");
             poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-            told.extend(events.iter().map(|event| event.token()));
+            reported.extend(events.iter().map(|event| event.token()));
         }
     }
     assert!(held > 20, "nothing was held back");

@@ -72,7 +72,7 @@ fn the_number_of_situations() {
 
 #[test]
 fn the_number_of_promises() {
-    let (_, promises) = GUIDE.split_once("## What it gets").expect("the promises");
+    let (_, promises) = GUIDE.split_once("## What a program gets").expect("the promises");
     let (promises, _) = promises.split_once("//! #").expect("their end");
     let numbers = promises.lines().filter_map(|line| {
         let (number, _) = line.trim_start_matches("//!").trim().split_once(". ")?;

@@ -145,20 +145,20 @@ fn a_name_of_no_backend(_: Backend) {
         }
         let e = Poll::with_backend(backend).unwrap_err();
         assert_eq!(e.kind(), ErrorKind::Unsupported, "{backend}");
-        let words = match backend {
+        let text = match backend {
             Backend::Sim => {
                 "a simulated `Poll` is made by `Sim::new_poll`, with the feature `sim`".to_owned()
             }
             _ => format!("{backend} is not available here; available: {available}"),
         };
-        assert_eq!(e.to_string(), words);
+        assert_eq!(e.to_string(), text);
     }
     // This is the only running thread of the process.
     std::env::set_var("WAKEFUL_BACKEND", "poll");
     let e = Poll::new().unwrap_err();
     assert_eq!(e.kind(), ErrorKind::InvalidInput);
-    let words = format!("WAKEFUL_BACKEND=poll is not the name of a backend; available here: {available}");
-    assert_eq!(e.to_string(), words);
+    let text = format!("WAKEFUL_BACKEND=poll is not the name of a backend; available here: {available}");
+    assert_eq!(e.to_string(), text);
 }
 
 fn no_descriptors(backend: Backend) {

@@ -168,8 +168,8 @@ fn the_interest_is_honoured() {
     // A new registration reports the present state, with the new token.
     t.poll.registry().reregister(&mut server, Token(5), WRITE).unwrap();
     let events = t.poll_for(PATIENCE);
-    let told: Vec<_> = events.iter().filter(|event| event.token() != CLIENT).collect();
-    assert!(told.iter().all(|event| event.token() == Token(5) && !event.is_readable()), "{events:?}");
+    let others: Vec<_> = events.iter().filter(|event| event.token() != CLIENT).collect();
+    assert!(others.iter().all(|event| event.token() == Token(5) && !event.is_readable()), "{events:?}");
     t.poll.registry().reregister(&mut server, Token(6), READ).unwrap();
     let events = t.poll_for(PATIENCE);
     assert!(events.iter().any(|event| event.token() == Token(6) && event.is_readable()), "{events:?}");

@@ -173,7 +173,7 @@ fn a_reset_is_reported_once_at_both_ends() {
 }
 
 #[test]
-fn connections_break_if_it_is_asked_for() {
+fn connections_break_if_the_faults_say_so() {
     let outcomes = |faults: Faults| {
         let outcome = |seed| {
             let sim = Sim::with_faults(seed, faults.clone());

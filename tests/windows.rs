@@ -1,20 +1,24 @@
-//! Windows alone: its hazards and its sources. Each hazard is a bug that other libraries have had:
+//! Windows alone: its hazards and its sources. Each hazard is a bug that other libraries have had, with its test:
 //!
-//! | hazard | test |
-//! |---|---|
-//! | a completion after `deregister` reports a stale token | `changes_under_way_deliver_no_stale_token`; `named_pipe::after_deregistration_nothing_is_reported` |
-//! | an operation that fails after it was pending is freed twice | `operations_that_fail_while_pending_come_back_once` |
-//! | a message longer than the buffer (`ERROR_MORE_DATA`) | `named_pipe::messages_longer_than_any_buffer_lose_nothing` |
-//! | an operation ends before its starter has taken note of it | `changes_under_way_deliver_no_stale_token`, `named_pipe::soak` |
-//! | one socket that can't be polled fails the others, or the `Poll` | `a_socket_closed_behind_our_back_harms_no_other` |
-//! | a `Poll` dropped with polls under way leaks them | `a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing`; in `named_pipe` `a_poll_dropped_with_operations_under_way_leaks_nothing`, `a_pipe_that_outlives_its_poll_keeps_only_the_port` |
-//! | peek, accept and datagrams arm nothing | in `conformance` `edges::a_peek_that_blocks_arms`, `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read` |
-//! | two polls of one socket take away each other's answers | `two_polls_of_one_connection_both_hear` |
-//! | the memory of a poll that is cancelled is freed too soon | `changes_under_way_deliver_no_stale_token` |
-//! | a reset or an urgent byte without a meaning spins | `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the library the unit tests of `src/backend/logic` |
-//! | sockets with a layered service provider | in the library `a_layer_is_seen_through`: none can be installed here |
-//! | handles are inherited | `no_handle_is_inheritable` |
-//! | a failed connection isn't reported | `a_refused_connection_is_reported` |
+//! - a completion after `deregister` reports a stale token: `changes_under_way_deliver_no_stale_token`;
+//!   `named_pipe::after_deregistration_nothing_is_reported`
+//! - an operation that fails after it was pending is freed twice: `operations_that_fail_while_pending_come_back_once`
+//! - a message longer than the buffer (`ERROR_MORE_DATA`): `named_pipe::messages_longer_than_any_buffer_lose_nothing`
+//! - an operation ends before its starter has taken note of it: `changes_under_way_deliver_no_stale_token`,
+//!   `named_pipe::soak`
+//! - one socket that can't be polled fails the others, or the `Poll`: `a_socket_closed_behind_our_back_harms_no_other`
+//! - a `Poll` dropped with polls under way leaks them: `a_poll_dropped_with_a_thousand_polls_under_way_leaks_nothing`;
+//!   in `named_pipe` `a_poll_dropped_with_operations_under_way_leaks_nothing`,
+//!   `a_pipe_that_outlives_its_poll_keeps_only_the_port`
+//! - peek, accept and datagrams arm nothing: in `conformance` `edges::a_peek_that_blocks_arms`,
+//!   `edges::a_listener_with_many_pending`, `udp::datagrams_come_as_they_are_read`
+//! - two polls of one socket take away each other's answers: `two_polls_of_one_connection_both_hear`
+//! - the memory of a poll that is cancelled is freed too soon: `changes_under_way_deliver_no_stale_token`
+//! - a reset or an urgent byte without a meaning spins: `a_reset_does_not_spin`, `an_urgent_byte_does_not_spin`; in the
+//!   library the unit tests of `src/backend/logic`
+//! - sockets with a layered service provider: in the library `a_layer_is_seen_through`: none can be installed here
+//! - handles are inherited: `no_handle_is_inheritable`
+//! - a failed connection isn't reported: `a_refused_connection_is_reported`
 #![cfg(all(windows, feature = "net", feature = "os-ext"))]
 
 use std::collections::HashSet;

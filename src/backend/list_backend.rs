@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::{PollEntry, PollMask, PollSet};
 use crate::backend::logic::registrations::{Driver, Locked, Registrations, Table};
-use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, Tracking, WatchKey};
 use crate::backend::name::Backend;
 #[cfg(not(all(test, wakeful_loom)))]
 use crate::os::Notifier;
@@ -123,8 +123,8 @@ impl<E: PollEntry> Poller for ListBackend<E> {
         removed
     }
 
-    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        let table = self.registrations.rearm(key, blocked);
+    fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
+        let table = self.registrations.rearm(key, cause);
         self.changed(table)
     }
 

@@ -1,10 +1,55 @@
-//! How readiness is got from a kernel: one folder for each way, one contract, one choice.
+//! How readiness is obtained from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
 mod interests;
-#[cfg(not(windows))]
+#[cfg(all(
+    not(windows),
+    any(
+        feature = "backends",
+        mio_unsupported_force_poll_poll,
+        not(any(target_os = "linux", target_vendor = "apple"))
+    )
+))]
 mod list_backend;
-mod logic;
+/// The decisions about registrations and kernels' results, one file for each. They make no system call, so a build with
+/// every backend compiles and tests them on every target, also those that another kernel needs. A build with a single
+/// backend leaves those out where most builds are made: not used, they would still take time, and some make code.
+///
+/// Invariant: a file here reaches a kernel only through a trait, which its tests implement too.
+mod logic {
+    #[cfg(any(feature = "backends", windows))]
+    #[allow(dead_code)] // one kernel's, but tested everywhere
+    pub(crate) mod afd_flags;
+    #[cfg(any(test, fuzzing))]
+    #[cfg_attr(not(fuzzing), allow(dead_code))]
+    pub mod fuzzing;
+    #[cfg(any(feature = "backends", wakeful_libkqueue, not(target_os = "linux")))]
+    #[allow(dead_code)] // some kernels', but tested everywhere
+    pub(in crate::backend) mod knotes;
+    #[cfg(any(feature = "backends", target_os = "wasi"))]
+    #[allow(dead_code)] // one kernel's, but tested everywhere
+    pub(crate) mod oneoff_flags;
+    #[cfg(not(windows))]
+    #[allow(dead_code)] // for kernels that keep no registrations
+    pub(in crate::backend) mod poll_entry;
+    #[cfg(all(unix, any(feature = "backends", not(any(target_os = "linux", target_vendor = "apple")))))]
+    #[allow(dead_code)] // one kernel's, but tested on every Unix
+    pub(in crate::backend) mod port_state;
+    #[allow(dead_code)] // for kernels that keep no registrations
+    pub(in crate::backend) mod recheck_queue;
+    #[cfg(all(
+        not(windows),
+        any(
+            feature = "backends",
+            mio_unsupported_force_poll_poll,
+            not(any(target_os = "linux", target_vendor = "apple"))
+        )
+    ))]
+    pub(in crate::backend) mod registrations;
+    pub(in crate::backend) mod slab;
+    #[allow(dead_code)] // for kernels that keep no registrations, except the parameters of one
+    pub(in crate::backend) mod watch;
+}
 mod name;
 mod poller;
 
@@ -29,7 +74,14 @@ mod iocp;
     wakeful_libkqueue
 ))]
 mod kqueue;
-#[cfg(any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")))]
+#[cfg(all(
+    any(unix, target_os = "hermit", all(target_os = "wasi", target_env = "p2")),
+    any(
+        feature = "backends",
+        mio_unsupported_force_poll_poll,
+        not(any(target_os = "linux", target_vendor = "apple"))
+    )
+))]
 mod posix_poll;
 #[cfg(feature = "sim")]
 mod sim;
@@ -41,7 +93,7 @@ mod wasi;
 pub(crate) use self::iocp::{Completions, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
-pub(crate) use self::logic::watch::{Blocked, Registration, WatchKey};
+pub(crate) use self::logic::watch::{RearmCause, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
 #[cfg(all(windows, feature = "os-ext"))]
 pub(crate) use self::poller::check_mode;
@@ -193,9 +245,9 @@ macro_rules! selectors {
                 }
             }
 
-            pub(crate) fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+            pub(crate) fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
                 match self {
-                    $(Selector::$Name(selector) => selector.rearm(key, blocked),)*
+                    $(Selector::$Name(selector) => selector.rearm(key, cause),)*
                 }
             }
 

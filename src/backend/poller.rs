@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
 use crate::os::{RawIo, TIMER_SLACK};
 use crate::readiness::{Events, Interest};
 
@@ -67,7 +67,7 @@ pub(crate) trait Poller: Sized + Send + Sync {
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()>;
 
     /// Re-arms a source whose operation has returned `WouldBlock`. Called only with a key.
-    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()>;
+    fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()>;
 
     /// Ends the registration of a source that was dropped while registered. Called before its descriptor is closed.
     fn abandon(&self, key: WatchKey);
@@ -125,7 +125,7 @@ impl Poller for Absent {
         match *self {}
     }
 
-    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+    fn rearm(&self, _: WatchKey, _: RearmCause) -> io::Result<()> {
         match *self {}
     }
 

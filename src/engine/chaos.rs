@@ -32,8 +32,8 @@ struct State {
     waits: u64,
     /// The registrations by key, and their keys by token. Both are sorted, and one function searches both: programs
     /// that never use chaos compile it too, and the standard library's maps and searches are large.
-    registered: Vec<(Key, Registration)>,
-    owners: Vec<(Token, Key)>,
+    registered: Vec<(LayerKey, ChaosRecord)>,
+    owners: Vec<(Token, LayerKey)>,
     /// The events that are held back, at most one for each registration.
     held: Vec<Held>,
     /// The `Poll` was dropped: no event can follow any more.
@@ -44,7 +44,7 @@ struct State {
     fresh: Option<Events>,
 }
 
-struct Registration {
+struct ChaosRecord {
     token: Token,
     interest: Interest,
     /// The `wait` that was under way when this registration began, or the last one before. An event that it has got may
@@ -57,13 +57,13 @@ struct Registration {
 
 struct Held {
     due: Instant,
-    key: Key,
+    key: LayerKey,
     event: Event,
 }
 
 /// Names a registration.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Key {
+pub(crate) enum LayerKey {
     Source(u64),
     #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
     Raw(RawIo),
@@ -101,10 +101,10 @@ impl Chaos {
         }))
     }
 
-    pub(crate) fn add_source(&self, token: Token, interest: Interest) -> Key {
+    pub(crate) fn add_source(&self, token: Token, interest: Interest) -> LayerKey {
         let mut state = self.state();
         state.sources += 1;
-        let key = Key::Source(state.sources);
+        let key = LayerKey::Source(state.sources);
         state.set(key, token, interest);
         key
     }
@@ -112,7 +112,7 @@ impl Chaos {
     /// Runs `change`, which begins or replaces a registration: no event of the old one is reported afterwards.
     pub(crate) fn replace(
         &self,
-        key: Key,
+        key: LayerKey,
         token: Token,
         interest: Interest,
         change: impl FnOnce() -> io::Result<()>,
@@ -128,7 +128,7 @@ impl Chaos {
         result
     }
 
-    pub(crate) fn remove(&self, key: Key) {
+    pub(crate) fn remove(&self, key: LayerKey) {
         self.state().remove(key);
     }
 
@@ -219,7 +219,7 @@ impl Chaos {
     /// then an event follows.
     pub(super) fn operate<R>(
         &self,
-        key: Key,
+        key: LayerKey,
         direction: Interest,
         wanted: usize,
         selector: &Selector,
@@ -239,7 +239,7 @@ impl Chaos {
 
     /// Decides whether an operation shall fail with `WouldBlock`, and if so sends the event that follows.
     #[inline(never)]
-    fn pretends_to_block(&self, key: Key, direction: Interest, selector: &Selector) -> bool {
+    fn pretends_to_block(&self, key: LayerKey, direction: Interest, selector: &Selector) -> bool {
         let mut state = self.state();
         let is_so = state.chance(8) && state.follow_up(key, direction);
         drop(state);
@@ -286,20 +286,20 @@ impl State {
         self.below(one_in) == 0
     }
 
-    fn set(&mut self, key: Key, token: Token, interest: Interest) {
+    fn set(&mut self, key: LayerKey, token: Token, interest: Interest) {
         self.remove(key);
-        let registration = Registration { token, interest, since: self.waits, is_changing: false };
+        let registration = ChaosRecord { token, interest, since: self.waits, is_changing: false };
         self.registered.insert(self.place_of(key), (key, registration));
         self.owners.insert(self.place_of_owner(token, key), (token, key));
     }
 
-    fn set_changing(&mut self, key: Key, is_changing: bool) {
+    fn set_changing(&mut self, key: LayerKey, is_changing: bool) {
         if let Some(place) = self.place(key) {
             self.registered[place].1.is_changing = is_changing;
         }
     }
 
-    fn remove(&mut self, key: Key) {
+    fn remove(&mut self, key: LayerKey) {
         if let Some(place) = self.place(key) {
             let (_, old) = self.registered.remove(place);
             self.owners.remove(self.place_of_owner(old.token, key));
@@ -310,24 +310,24 @@ impl State {
     }
 
     /// Returns the index of `key`.
-    fn place(&self, key: Key) -> Option<usize> {
+    fn place(&self, key: LayerKey) -> Option<usize> {
         let place = self.place_of(key);
         self.registered.get(place).is_some_and(|(other, _)| *other == key).then_some(place)
     }
 
     /// Returns the index that `key` has or would have.
-    fn place_of(&self, key: Key) -> usize {
+    fn place_of(&self, key: LayerKey) -> usize {
         first_place(self.registered.len(), &|place| self.registered[place].0 >= key)
     }
 
-    fn place_of_owner(&self, token: Token, key: Key) -> usize {
+    fn place_of_owner(&self, token: Token, key: LayerKey) -> usize {
         first_place(self.owners.len(), &|place| self.owners[place] >= (token, key))
     }
 
     /// Returns the registration that an event of a `wait` belongs to, if that is certain. It isn't if several
     /// registrations have the token, or if another may have had it during that `wait`: held back, the event might be
     /// reported for the wrong one.
-    fn owner(&self, token: Token, wait: u64) -> Option<Key> {
+    fn owner(&self, token: Token, wait: u64) -> Option<LayerKey> {
         let first = first_place(self.owners.len(), &|place| self.owners[place].0 >= token);
         let key = match self.owners[first..] {
             [(other, _), (another, _), ..] if other == token && another == token => return None,
@@ -339,7 +339,7 @@ impl State {
     }
 
     /// Returns the index of the event that is held for `key`.
-    fn held(&self, key: Key) -> Option<usize> {
+    fn held(&self, key: LayerKey) -> Option<usize> {
         self.held.iter().position(|held| held.key == key)
     }
 
@@ -352,7 +352,7 @@ impl State {
     }
 
     /// Holds an event back, or merges it with the one that is held.
-    fn hold(&mut self, key: Key, event: Event) {
+    fn hold(&mut self, key: LayerKey, event: Event) {
         if let Some(place) = self.held(key) {
             return self.held[place].add(&event);
         }
@@ -361,7 +361,7 @@ impl State {
     }
 
     /// Holds an event for `direction`, to follow an operation. Returns false if the registration can't get one.
-    fn follow_up(&mut self, key: Key, direction: Interest) -> bool {
+    fn follow_up(&mut self, key: LayerKey, direction: Interest) -> bool {
         let Some(place) = self.place(key) else { return false };
         let (_, registration) = &self.registered[place];
         if registration.is_changing || self.is_over {
@@ -425,7 +425,7 @@ impl State {
     }
 
     /// Returns whether a registration gets one event alone.
-    fn is_one_shot(&self, key: Key) -> bool {
+    fn is_one_shot(&self, key: LayerKey) -> bool {
         self.place(key).is_some_and(|place| self.registered[place].1.interest.is_one_shot())
     }
 
@@ -433,7 +433,7 @@ impl State {
     fn make_up(&mut self, events: &mut Events) {
         // Raw descriptors get none, since one may have been closed without a deregistration. Their keys sort last.
         let sources =
-            first_place(self.registered.len(), &|place| matches!(self.registered[place].0, Key::Raw(_)));
+            first_place(self.registered.len(), &|place| matches!(self.registered[place].0, LayerKey::Raw(_)));
         if sources == 0 {
             return;
         }

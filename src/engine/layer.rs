@@ -2,7 +2,7 @@
 //!
 //! A default build has no layer, and compiles this file to no code.
 //!
-//! Invariant: a source whose registration has a [`Key`] passes each of its operations through [`Layer::operate`].
+//! Invariant: a source whose registration has a [`LayerKey`] passes each of its operations through [`Layer::operate`].
 
 use std::io;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::readiness::{Events, Interest, Token};
 pub(crate) struct Layer(#[cfg(feature = "chaos")] Option<Box<Chaos>>);
 
 #[cfg(feature = "chaos")]
-pub(crate) use super::chaos::Key;
+pub(crate) use super::chaos::LayerKey;
 
 /// Names a registration. No value exists without a layer.
 #[cfg(not(feature = "chaos"))]
 #[derive(Copy, Clone)]
-pub(crate) enum Key {}
+pub(crate) enum LayerKey {}
 
 /// Without a feature no registration has a key, and each method only calls its closure.
 #[cfg_attr(not(feature = "chaos"), allow(unused_variables, clippy::unused_self))]
@@ -49,7 +49,7 @@ impl Layer {
 
     /// Adds a source that was registered, and returns the key for its operations.
     #[inline]
-    pub(crate) fn add_source(&self, token: Token, interest: Interest) -> Option<Key> {
+    pub(crate) fn add_source(&self, token: Token, interest: Interest) -> Option<LayerKey> {
         #[cfg(feature = "chaos")]
         return self.0.as_ref().map(|chaos| chaos.add_source(token, interest));
         #[cfg(not(feature = "chaos"))]
@@ -60,7 +60,7 @@ impl Layer {
     #[inline]
     pub(crate) fn replace(
         &self,
-        key: Option<Key>,
+        key: Option<LayerKey>,
         token: Token,
         interest: Interest,
         change: impl FnOnce() -> io::Result<()>,
@@ -84,13 +84,13 @@ impl Layer {
     ) -> io::Result<()> {
         #[cfg(feature = "chaos")]
         if let Some(chaos) = &self.0 {
-            return chaos.replace(Key::Raw(io), token, interest, change);
+            return chaos.replace(LayerKey::Raw(io), token, interest, change);
         }
         change()
     }
 
     #[inline]
-    pub(crate) fn remove(&self, key: Option<Key>) {
+    pub(crate) fn remove(&self, key: Option<LayerKey>) {
         #[cfg(feature = "chaos")]
         if let (Some(chaos), Some(key)) = (&self.0, key) {
             chaos.remove(key);
@@ -101,7 +101,7 @@ impl Layer {
     pub(crate) fn remove_raw(&self, io: RawIo) {
         #[cfg(feature = "chaos")]
         if let Some(chaos) = &self.0 {
-            chaos.remove(Key::Raw(io));
+            chaos.remove(LayerKey::Raw(io));
         }
     }
 
@@ -110,7 +110,7 @@ impl Layer {
     #[cfg(feature = "chaos")]
     pub(crate) fn operate<R>(
         &self,
-        key: Key,
+        key: LayerKey,
         direction: Interest,
         wanted: usize,
         selector: &Selector,

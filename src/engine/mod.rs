@@ -16,7 +16,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::layer::{Key, Layer};
+use self::layer::{Layer, LayerKey};
 use self::wakes::Wakes;
 use crate::backend::Selector;
 use crate::readiness::{Events, Interest};
@@ -59,7 +59,7 @@ impl Engine {
     #[cfg_attr(not(feature = "chaos"), allow(unused_variables))]
     pub(crate) fn operate<R>(
         &self,
-        key: Key,
+        key: LayerKey,
         direction: Interest,
         wanted: usize,
         operation: impl FnOnce(usize) -> io::Result<R>,

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
@@ -81,7 +82,7 @@ impl UnixDatagram {
     /// choose an abstract one, so that peers can reply. Elsewhere an unnamed address is an error.
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixDatagram> {
         let socket = os::bind(Type::DGRAM, &unix_address::to_kernel(addr)?)?;
-        Ok(UnixDatagram::from_std(socket.into()))
+        Ok(UnixDatagram::from(OwnedFd::from(socket)))
     }
 
     /// Creates a socket without an address: it can send, but peers cannot reply.
@@ -103,7 +104,7 @@ impl UnixDatagram {
     /// ```
     #[inline]
     pub fn unbound() -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram::from_std(os::socket(Domain::UNIX, Type::DGRAM)?.into()))
+        Ok(UnixDatagram::from(OwnedFd::from(os::socket(Domain::UNIX, Type::DGRAM)?)))
     }
 
     /// Creates two unnamed sockets that are connected to each other: socketpair(2).
@@ -113,7 +114,7 @@ impl UnixDatagram {
     /// `EMFILE` or `ENFILE`: out of descriptors.
     pub fn pair() -> io::Result<(UnixDatagram, UnixDatagram)> {
         let (one, other) = os::socket_pair(Type::DGRAM)?;
-        Ok((UnixDatagram::from_std(one.into()), UnixDatagram::from_std(other.into())))
+        Ok((UnixDatagram::from(one), UnixDatagram::from(other)))
     }
 
     /// Sets the socket at `path` as the peer of [`send`](UnixDatagram::send) and [`recv`](UnixDatagram::recv).

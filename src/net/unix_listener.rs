@@ -3,6 +3,7 @@
 //! Invariant: an accepted connection is non-blocking and close-on-exec before the caller sees it.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
@@ -106,7 +107,7 @@ impl UnixListener {
     pub fn bind_addr(addr: &SocketAddr) -> io::Result<UnixListener> {
         let socket = os::bind(Type::STREAM, &unix_address::to_kernel(addr)?)?;
         socket.listen(BACKLOG)?;
-        Ok(UnixListener::from_std(socket.into()))
+        Ok(UnixListener::from(OwnedFd::from(socket)))
     }
 
     /// Accepts the next connection, and returns it with the peer's address, which is mostly unnamed. The connection

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{self, SocketAddr};
 use std::path::Path;
 
@@ -117,7 +118,7 @@ impl UnixStream {
     /// Linux and Android also have abstract addresses.
     #[inline]
     pub fn connect_addr(addr: &SocketAddr) -> io::Result<UnixStream> {
-        Ok(UnixStream::from_std(os::connect(&unix_address::to_kernel(addr)?)?.into()))
+        Ok(UnixStream::from(OwnedFd::from(os::connect(&unix_address::to_kernel(addr)?)?)))
     }
 
     /// Creates two unnamed sockets that are connected to each other: socketpair(2).
@@ -127,7 +128,7 @@ impl UnixStream {
     /// `EMFILE` or `ENFILE`: out of descriptors.
     pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
         let (one, other) = os::socket_pair(Type::STREAM)?;
-        Ok((UnixStream::from_std(one.into()), UnixStream::from_std(other.into())))
+        Ok((UnixStream::from(one), UnixStream::from(other)))
     }
 
     /// Returns the address of the peer: getpeername(2). A client's is mostly unnamed.

@@ -197,8 +197,8 @@ impl Poll {
     ///
     /// # Errors
     ///
-    /// - `Interrupted`: a signal has arrived, as a rule one with a handler. On Linux a child's end can do it without
-    ///   one. No event is lost: call `poll` again.
+    /// - `Interrupted`: a signal has arrived, usually one that has a handler. On Linux the end of a child process can
+    ///   interrupt `poll` without a handler. No event is lost: call `poll` again.
     /// - `InvalidInput`: the capacity of `events` is 0. With `posix_poll` also: more sources are registered than the
     ///   process may have descriptors open (`RLIMIT_NOFILE`), for example after that limit was lowered.
     ///

@@ -33,7 +33,7 @@ pub struct Registry {
 /// An event source: a type that a [`Registry`] can register.
 ///
 /// Every source of this library implements this trait. To implement it for another type, pass the calls on to the
-/// sources that the type contains. Only a `Registry` calls these methods, when the program calls its own.
+/// sources that the type contains. A program calls the methods of a `Registry`, which call these.
 ///
 /// Deregister a source before dropping it. A source of this library leaks nothing if it is dropped while registered.
 ///
@@ -98,7 +98,7 @@ impl Registry {
         &self.engine
     }
 
-    /// Registers `source`: from now on, each change of its readiness that is in `interest` causes an event with
+    /// Registers `source`. From then on, each change of its readiness in a direction of `interest` causes an event with
     /// `token`.
     ///
     /// The next `poll` reports readiness that exists already.

@@ -23,8 +23,8 @@ use crate::readiness::Token;
 /// - A wake makes a system call only if the polling thread sleeps, or if the program has obtained the descriptor of the
 ///   `Poll` (`AsFd`, `AsRawFd` of [`Poll`](crate::Poll) and [`Registry`]), on which another poller may sleep.
 /// - Once a waker has been dropped, its token is no longer reported.
-/// - A waker can outlive its `Poll`: [`wake`](Waker::wake) then returns `Ok`, and no event follows. What the `Poll` has
-///   opened stays open until its last waker is dropped, but its sources are free at once.
+/// - A waker can outlive its `Poll`: [`wake`](Waker::wake) then returns `Ok`, and no event follows. The kernel's
+///   objects of the `Poll` stay open until its last waker is dropped, but its sources are free at once.
 ///
 /// # Portability
 ///

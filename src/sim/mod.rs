@@ -7,11 +7,11 @@
 //!
 //! The same seed gives the same run, on every platform, as long as one thread does everything. Time advances only in
 //! [`Poll::poll`], by as much as the program sleeps, so a sleep of a second takes no real time. Thousands of seeds
-//! can be run quickly, and a failing seed repeats its failure: a world that is dropped by a panic prints its seed.
+//! run quickly, and a failing seed repeats its failure: a world that is dropped by a panic prints its seed.
 //!
-//! A program that would sleep for ever, because it waits for an event that the contract doesn't promise, gets an
-//! error from `poll` instead. The exception is a world with a living [`Waker`](crate::Waker): another thread may
-//! still wake it.
+//! If a program would sleep for ever, because it waits for an event that the contract doesn't promise, `poll` returns
+//! an error instead. The exception is a world with a living [`Waker`](crate::Waker): another thread may still wake the
+//! program.
 //!
 //! # Examples
 //!

@@ -9,9 +9,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use crate::backend::{Blocked, Registration, WatchKey};
+use crate::backend::{RearmCause, Registration, WatchKey};
 use crate::engine::errors::{already_registered, not_registered, of_change, of_register};
-use crate::engine::layer::Key;
+use crate::engine::layer::LayerKey;
 use crate::engine::{lives, Engine};
 use crate::os::{AsRawIo, RawIo};
 use crate::poll::{Registry, Source};
@@ -20,9 +20,9 @@ use crate::readiness::{Interest, Token};
 /// Any descriptor or socket as an event source.
 ///
 /// Wrap a value that this library has no type for (a raw socket, a device, another library's descriptor) and register
-/// it. It must be in non-blocking mode.
+/// the source. The value must be in non-blocking mode.
 ///
-/// Run each operation that may block through [`try_io_with`] or [`try_io`]. They re-arm the direction after
+/// Run each operation that may block through [`try_io_with`] or [`try_io`]. These re-arm the direction after
 /// `WouldBlock`, which one-shot kernels need (poll(2), Windows). An operation that bypasses them, for example through
 /// `Deref`, can lose an event on such a kernel.
 ///
@@ -33,7 +33,7 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Portability
 ///
-/// `T` is `AsRawFd` on Unix and `AsRawSocket` on Windows.
+/// `T` implements `AsRawFd` on Unix, and `AsRawSocket` on Windows.
 ///
 /// # Examples
 ///
@@ -117,7 +117,7 @@ impl<T> IoSource<T> {
         match &self.handle {
             None => operation(&self.io),
             Some(handle) => handle.operate(direction, 0, |_| {
-                handle.after_op(operation(&self.io), Blocked::Direction(direction))
+                handle.after_op(operation(&self.io), RearmCause::Direction(direction))
             }),
         }
     }
@@ -135,7 +135,7 @@ impl<T> IoSource<T> {
     pub fn try_io<R>(&self, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         match &self.handle {
             None => operation(&self.io),
-            Some(handle) => handle.after_op(operation(&self.io), Blocked::Unknown),
+            Some(handle) => handle.after_op(operation(&self.io), RearmCause::Unknown),
         }
     }
 
@@ -258,7 +258,7 @@ struct RearmHandle {
     key: Option<WatchKey>,
     /// Set in the edge-triggered mode. In the others no operation re-arms.
     rearm_key: Option<WatchKey>,
-    layer: Option<Key>,
+    layer: Option<LayerKey>,
     /// Whether an operation has succeeded since the last `WouldBlock`. If none has, this `WouldBlock` used nothing up.
     has_acted: AtomicBool,
 }
@@ -352,16 +352,16 @@ fn check_poll(engine: &Engine, poll_id: u32) -> io::Result<()> {
 impl RearmHandle {
     /// Records the result of an operation, and re-arms after `WouldBlock` or an error.
     #[inline]
-    fn after_op<R>(&self, result: io::Result<R>, blocked: Blocked) -> io::Result<R> {
+    fn after_op<R>(&self, result: io::Result<R>, cause: RearmCause) -> io::Result<R> {
         match &result {
             Ok(_) => self.has_acted.store(true, Ordering::Relaxed),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.on_would_block(blocked)?,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.on_would_block(cause)?,
             Err(_) => self.on_error(),
         }
         result
     }
 
-    fn on_would_block(&self, blocked: Blocked) -> io::Result<()> {
+    fn on_would_block(&self, cause: RearmCause) -> io::Result<()> {
         let Some(key) = self.rearm_key else {
             return Ok(());
         };
@@ -369,12 +369,12 @@ impl RearmHandle {
         if has_acted {
             self.has_acted.store(false, Ordering::Relaxed);
         }
-        let blocked = match blocked {
-            Blocked::Direction(direction) if !has_acted => Blocked::Idle(Some(direction)),
-            Blocked::Unknown if !has_acted => Blocked::Idle(None),
+        let cause = match cause {
+            RearmCause::Direction(direction) if !has_acted => RearmCause::Idle(Some(direction)),
+            RearmCause::Unknown if !has_acted => RearmCause::Idle(None),
             acted => acted,
         };
-        self.rearm(key, blocked)
+        self.rearm(key, cause)
     }
 
     /// Re-arms the report of errors: an operation has returned an error of the source, or `take_error` has taken it.
@@ -382,15 +382,15 @@ impl RearmHandle {
     fn on_error(&self) {
         if let Some(key) = self.rearm_key {
             // A failure is ignored, since the caller needs the first error: the next `WouldBlock` re-arms.
-            let _ = self.rearm(key, Blocked::Error);
+            let _ = self.rearm(key, RearmCause::Error);
         }
     }
 
     /// Re-arms the registration. If the `Poll` has gone there is nothing to arm.
     #[inline(never)]
-    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+    fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
         match self.engine.upgrade() {
-            Some(engine) => engine.selector.rearm(key, blocked),
+            Some(engine) => engine.selector.rearm(key, cause),
             None => Ok(()),
         }
     }
@@ -433,7 +433,7 @@ impl RearmHandle {
                 Ok(moved) if moved > 0 && moved < wanted => self.on_short_transfer(direction),
                 _ => {}
             }
-            self.after_op(result, Blocked::Direction(direction))
+            self.after_op(result, RearmCause::Direction(direction))
         })
     }
 
@@ -442,7 +442,7 @@ impl RearmHandle {
     fn on_short_transfer(&self, direction: Interest) {
         if let Some(key) = self.rearm_key {
             // A failure is ignored, since the bytes have moved: a caller that goes on until `WouldBlock` re-arms then.
-            let _ = self.rearm(key, Blocked::Short(direction));
+            let _ = self.rearm(key, RearmCause::Short(direction));
         }
     }
 }

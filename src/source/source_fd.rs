@@ -14,8 +14,8 @@ use crate::readiness::{Interest, Token};
 /// registration. So the owner must deregister the descriptor before closing it. Otherwise a duplicate of the descriptor
 /// may keep the registration alive.
 ///
-/// The descriptor should be in non-blocking mode. This is not checked: on a blocking one an operation waits where it
-/// should fail with `WouldBlock`, and the polling thread hangs.
+/// The descriptor should be in non-blocking mode. The library doesn't check: on a blocking descriptor an operation
+/// waits where it should fail with `WouldBlock`, and the polling thread hangs.
 ///
 /// Operations need no wrapper, unlike those of an [`IoSource`](crate::IoSource): no event is lost, on any backend,
 /// whichever way the program reads and writes the descriptor.
@@ -24,16 +24,17 @@ use crate::readiness::{Interest, Token};
 ///
 /// Unix (module `unix`), Hermit (module `hermit`) and WASI (module `wasi`).
 ///
-/// - Where the kernel is edge-triggered (epoll, kqueue), the events are too.
-/// - With `posix_poll` and `wasi`, a change is found when `poll` is called. While a descriptor stays ready, its event
-///   is repeated, at pauses that grow to 13 ms, since the kernel can't distinguish "still ready" from "ready again".
+/// - With an edge-triggered kernel (epoll, kqueue), the events are edge-triggered too.
+/// - With `posix_poll` and `wasi`, the library finds a change when `poll` is called. While a descriptor stays ready,
+///   its event is repeated, at pauses that grow to 13 ms, since the kernel can't distinguish "still ready" from "ready
+///   again".
 /// - With `posix_poll`, the kernel holds the file while a thread sleeps in `poll`. If another thread closes the
 ///   descriptor without deregistering it first, the peer sees the end of the connection only after that sleep.
 ///
 /// # Errors
 ///
 /// Registering returns the errors of [`Registry::register`], [`reregister`](Registry::reregister) and
-/// [`deregister`](Registry::deregister), from the kernel's view: `AlreadyExists` for a number that is registered,
+/// [`deregister`](Registry::deregister), for the descriptor's number: `AlreadyExists` for one that is registered,
 /// `NotFound` for one that isn't, and `EBADF` for one that isn't open.
 ///
 /// # Examples

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 
 use crate::backend::{check_mode, Completions, UserEventKey};
-use crate::engine::layer::Key;
+use crate::engine::layer::LayerKey;
 use crate::engine::{lives, Engine};
 use crate::poll::Registry;
 use crate::readiness::{Interest, Readiness, Token};
@@ -17,7 +17,7 @@ pub(crate) struct UserRegistration {
     completions: Weak<Completions>,
     key: UserEventKey,
     /// With a layer.
-    layered: Option<(Weak<Engine>, Key)>,
+    layered: Option<(Weak<Engine>, LayerKey)>,
 }
 
 impl UserRegistration {
@@ -80,7 +80,7 @@ impl UserRegistration {
         }
     }
 
-    fn layered(&self) -> Option<(Arc<Engine>, Key)> {
+    fn layered(&self) -> Option<(Arc<Engine>, LayerKey)> {
         let (engine, key) = self.layered.as_ref()?;
         Some((engine.upgrade()?, *key))
     }

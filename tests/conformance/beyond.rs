@@ -47,7 +47,7 @@ const BEYOND: &[Beyond] = &[
     Beyond { file: "edges", reason: BLOCKS, tests: &["a_peek_that_blocks_arms"] },
     Beyond { file: "edges", reason: WHOLE, tests: &["vectored_operations_arm"] },
     Beyond {
-        file: "linux_lasting_words",
+        file: "linux_lasting_flags",
         reason: ONCE,
         tests: &[
             "a_file_that_can_be_watched",

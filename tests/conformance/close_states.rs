@@ -122,10 +122,10 @@ fn the_matrix(backend: Backend) {
     let mut wrong = Vec::new();
     println!("{backend:<36}  {:8}{:8}{:8}", "READ", "WRITE", "BOTH");
     for (name, state, expected) in SOCKETS.iter().chain(special::ROWS) {
-        let mut told = Vec::new();
+        let mut columns = Vec::new();
         for (interest, expected) in [READ, WRITE, BOTH].into_iter().zip(expected) {
             if expected.is_empty() {
-                told.push(String::new());
+                columns.push(String::new());
                 continue;
             }
             let expected = known_difference(backend, name, interest).unwrap_or(expected);
@@ -136,9 +136,9 @@ fn the_matrix(backend: Backend) {
             if found != expected {
                 wrong.push(format!("{name}, {interest:?}: {found}, not {expected}"));
             }
-            told.push(found);
+            columns.push(found);
         }
-        println!("{name:<36}  {:8}{:8}{:8}", told[0], told[1], told[2]);
+        println!("{name:<36}  {:8}{:8}{:8}", columns[0], columns[1], columns[2]);
     }
     assert!(wrong.is_empty(), "{backend}:\n{}", wrong.join("\n"));
 }
@@ -170,12 +170,12 @@ fn letters(events: &[Event]) -> String {
         ('w', Event::is_write_closed),
         ('p', Event::is_priority),
     ];
-    let told: String =
+    let set: String =
         flags.iter().filter(|(_, is_set)| events.iter().any(is_set)).map(|(letter, _)| letter).collect();
-    if told.is_empty() {
+    if set.is_empty() {
         "-".to_owned()
     } else {
-        told
+        set
     }
 }
 

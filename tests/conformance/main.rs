@@ -97,7 +97,7 @@ mod priority;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux_descriptors;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-mod linux_lasting_words;
+mod linux_lasting_flags;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux_terminals;
 #[cfg(any(target_os = "linux", target_os = "android"))]

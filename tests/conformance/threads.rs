@@ -203,18 +203,18 @@ fn wakes_from_many_threads(backend: Backend) {
     const WAKES: usize = 500;
     let mut t = Tester::with_capacity(backend, 3);
     let registry = t.registry().try_clone().unwrap();
-    let asked: Vec<AtomicUsize> = (0..THREADS).map(|_| AtomicUsize::new(0)).collect();
+    let woken: Vec<AtomicUsize> = (0..THREADS).map(|_| AtomicUsize::new(0)).collect();
     let seen: Vec<AtomicUsize> = (0..THREADS).map(|_| AtomicUsize::new(0)).collect();
     let left = AtomicUsize::new(THREADS);
     let last = Waker::new(t.registry(), WAKE).unwrap();
     thread::scope(|scope| {
         for index in 0..THREADS {
-            let (registry, asked, seen, left, last) = (&registry, &asked, &seen, &left, &last);
+            let (registry, woken, seen, left, last) = (&registry, &woken, &seen, &left, &last);
             scope.spawn(move || {
                 let waker = Waker::new(registry, Token(index)).unwrap();
                 let mut random = Rng::with_seed(index as u64);
                 for wake in 1..=WAKES {
-                    asked[index].store(wake, Ordering::Release);
+                    woken[index].store(wake, Ordering::Release);
                     waker.wake().unwrap();
                     // Wakes in sequence, and wakes that each wait for their event.
                     if random.usize(..2) == 0 || wake == WAKES {
@@ -229,7 +229,7 @@ fn wakes_from_many_threads(backend: Backend) {
             for event in t.poll_for(PATIENCE) {
                 if event.token() != WAKE {
                     let index = event.token().0;
-                    seen[index].store(asked[index].load(Ordering::Acquire), Ordering::Release);
+                    seen[index].store(woken[index].load(Ordering::Acquire), Ordering::Release);
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::support::*;
 on_every_backend![
     it_is_readable_when_a_wake_is_pending,
     it_is_readable_when_a_source_is_ready,
-    a_wake_before_it_was_asked_for,
+    a_wake_before_its_descriptor_is_used,
     the_registrys_is_the_same,
     a_wake_within_a_poll_within_a_poll,
     a_sleeper_outside_is_woken,
@@ -72,7 +72,7 @@ pub fn it_is_readable_when_a_source_is_ready(backend: Backend) {
     }
 }
 
-fn a_wake_before_it_was_asked_for(backend: Backend) {
+fn a_wake_before_its_descriptor_is_used(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
     waker.wake().unwrap();

@@ -366,7 +366,7 @@ fn others_work_under_signals_without_end(backend: Backend) {
     let registry = t.registry().try_clone().unwrap();
     let (mut a, b) = tcp_pair();
     // By token. Each token is used in one round only, so a late last event doesn't matter.
-    let told: Vec<AtomicUsize> = (0..=2 * ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+    let reports: Vec<AtomicUsize> = (0..=2 * ROUNDS).map(|_| AtomicUsize::new(0)).collect();
     let wakes = Token(2 * ROUNDS);
     let waker = Waker::new(t.registry(), wakes).unwrap();
     let target = Target::this();
@@ -378,11 +378,11 @@ fn others_work_under_signals_without_end(backend: Backend) {
             std::hint::spin_loop();
         }
     };
-    let told_of = |token: Token| told[token.0].load(Ordering::Acquire);
+    let reports_of = |token: Token| reports[token.0].load(Ordering::Acquire);
     let work = || {
         let mut until_told = |token, seen| {
             let deadline = Instant::now() + PATIENCE;
-            while told_of(token) == seen {
+            while reports_of(token) == seen {
                 assert!(Instant::now() < deadline, "lost: {token:?}");
                 signal();
             }
@@ -397,7 +397,7 @@ fn others_work_under_signals_without_end(backend: Backend) {
             until_told(second, 0);
             assert_eq!(drain(&a), b"x");
             registry.deregister(&mut a).unwrap();
-            let seen = told_of(wakes);
+            let seen = reports_of(wakes);
             waker.wake().unwrap();
             until_told(wakes, seen);
         }
@@ -423,7 +423,7 @@ fn others_work_under_signals_without_end(backend: Backend) {
                 Ok(()) => assert!(!t.events.is_empty(), "early and empty"),
             }
             for event in &t.events {
-                told[event.token().0].fetch_add(1, Ordering::Release);
+                reports[event.token().0].fetch_add(1, Ordering::Release);
             }
         }
     });

@@ -18,7 +18,7 @@ on_every_backend![
     a_closed_descriptor_spoils_no_other,
     a_source_without_its_descriptor_has_an_error,
     a_hang_up_is_the_end_of_reading,
-    a_look_sees_every_one_of_many,
+    one_poll_reports_every_one_of_many,
     one_that_is_always_ready_hides_no_other,
     a_number_that_is_not_open,
     what_is_not_there_says_so,
@@ -149,7 +149,7 @@ fn many(t: &Tester) -> Ends {
     ends
 }
 
-fn a_look_sees_every_one_of_many(backend: Backend) {
+fn one_poll_reports_every_one_of_many(backend: Backend) {
     let mut t = Tester::new(backend);
     let ends = many(&t);
     t.quiet();

@@ -14,7 +14,7 @@ on_every_backend![
     with_a_second_poll,
     with_a_poll_of_another_backend,
     any_source,
-    the_words_are_the_same_for_every_source,
+    the_texts_are_the_same_for_every_source,
 ];
 
 fn a_second_registration(backend: Backend) {
@@ -121,10 +121,10 @@ fn any_source(backend: Backend) {
 }
 
 /// The same on every backend, although the kernels differ.
-fn the_words_are_the_same_for_every_source(backend: Backend) {
+fn the_texts_are_the_same_for_every_source(backend: Backend) {
     let t = Tester::new(backend);
     let (mut a, _b) = tcp_pair();
-    let words = |source: &mut dyn wakeful::event::Source| {
+    let texts = |source: &mut dyn wakeful::event::Source| {
         let unknown = t.registry().reregister(source, A, READ).unwrap_err();
         assert_eq!(t.registry().deregister(source).unwrap_err().to_string(), unknown.to_string());
         t.registry().register(source, A, READ).unwrap();
@@ -135,14 +135,14 @@ fn the_words_are_the_same_for_every_source(backend: Backend) {
     };
     let expected =
         ["the source is already registered with a `Poll`", "the source is not registered with this `Poll`"];
-    assert_eq!(words(&mut a), expected);
+    assert_eq!(texts(&mut a), expected);
     #[cfg(unix)]
-    assert_eq!(words(&mut wakeful::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(&a))), expected);
+    assert_eq!(texts(&mut wakeful::unix::SourceFd(&std::os::fd::AsRawFd::as_raw_fd(&a))), expected);
     #[cfg(windows)]
     {
         use std::os::windows::io::AsRawSocket;
-        assert_eq!(words(&mut wakeful::windows::SourceSocket(&a.as_raw_socket())), expected);
-        assert_eq!(words(&mut wakeful::windows::UserSource::new()), expected);
+        assert_eq!(texts(&mut wakeful::windows::SourceSocket(&a.as_raw_socket())), expected);
+        assert_eq!(texts(&mut wakeful::windows::UserSource::new()), expected);
     }
     // With two sources of one descriptor, the selector refuses.
     #[cfg(unix)]

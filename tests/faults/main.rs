@@ -68,12 +68,12 @@ pub struct Fault {
 #[test]
 fn case() {
     let Ok(case) = std::env::var(CASE) else { return };
-    let mut words = case.split('\n');
-    let backend: Backend = words.next().unwrap().parse().expect("a backend");
-    let log = words.next().unwrap();
-    let leaks = words.next().unwrap().parse().unwrap();
-    let from = words.next().unwrap().parse().unwrap();
-    let faults: Vec<&str> = words.collect();
+    let mut lines = case.split('\n');
+    let backend: Backend = lines.next().unwrap().parse().expect("a backend");
+    let log = lines.next().unwrap();
+    let leaks = lines.next().unwrap().parse().unwrap();
+    let from = lines.next().unwrap().parse().unwrap();
+    let faults: Vec<&str> = lines.collect();
     for (step, e) in child::run(backend, from, &faults, Path::new(log), leaks) {
         // Not through libtest: it would keep it.
         println!("\n@ {step}\t{}", e.raw_os_error().unwrap_or_default());

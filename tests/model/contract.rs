@@ -37,7 +37,7 @@ pub struct Rules {
     /// A raw descriptor may be closed while it is registered: its number may be used again at once.
     pub raw_may_vanish: bool,
     /// A local shutdown of the reading half is reported (`PLATFORMS.md`, 7).
-    pub tells_own_shutdown: bool,
+    pub reports_own_shutdown: bool,
     /// Sent data may stay with the sender's kernel for seconds: if the buffers of both ends of a TCP connection are
     /// full, a window update is lost with the data that carries it, and only repeated later.
     pub holds_back: bool,
@@ -48,7 +48,7 @@ pub type End = usize;
 
 /// The part of an event that the contract covers.
 #[derive(Clone, Copy, Debug)]
-pub struct Told {
+pub struct Reported {
     pub token: usize,
     pub directions: [bool; 2],
     pub error: bool,
@@ -65,7 +65,7 @@ pub struct Contract {
     wakers: BTreeMap<usize, bool>,
     /// Tokens that may come although no registration has them.
     limbo: BTreeSet<usize>,
-    tells_own_shutdown: bool,
+    reports_own_shutdown: bool,
     holds_back: bool,
 }
 
@@ -107,11 +107,11 @@ impl Channel {
 #[derive(Debug)]
 struct Registration {
     end: End,
-    asks: [bool; 2],
+    interest: [bool; 2],
     /// The next readiness must be reported.
     armed: [bool; 2],
     /// The end of the data was reported: it is behind a short read, and need not be reported again.
-    end_told: bool,
+    end_reported: bool,
     /// Events since the last operation on the pair.
     repeated: usize,
 }
@@ -119,7 +119,7 @@ struct Registration {
 impl Contract {
     pub fn new(rules: Rules) -> Contract {
         Contract {
-            tells_own_shutdown: rules.tells_own_shutdown,
+            reports_own_shutdown: rules.reports_own_shutdown,
             holds_back: rules.holds_back,
             ..Contract::default()
         }
@@ -130,9 +130,10 @@ impl Contract {
         self.pairs.insert(pair, Pair { kind, channels, handles: [1; 2], is_hurt: false });
     }
 
-    pub fn register(&mut self, end: End, token: usize, asks: [bool; 2]) {
+    pub fn register(&mut self, end: End, token: usize, interest: [bool; 2]) {
         self.limbo.remove(&token);
-        self.registered.insert(token, Registration { end, asks, armed: asks, end_told: false, repeated: 0 });
+        self.registered
+            .insert(token, Registration { end, interest, armed: interest, end_reported: false, repeated: 0 });
     }
 
     pub fn deregister(&mut self, token: usize) {
@@ -172,7 +173,7 @@ impl Contract {
                 channel.waiting.push(n);
                 channel.writes += 1;
                 channel.bytes += n;
-                if n < wanted && tells_of_short(*kind) {
+                if n < wanted && rearms_on_short(*kind) {
                     self.used_up_short(end, WRITE);
                 }
             }
@@ -227,7 +228,7 @@ impl Contract {
         if channel.waiting.is_empty() {
             (channel.writes, channel.bytes, channel.is_held_back) = (0, 0, false);
         }
-        if tells_of_short(kind) && read > 0 && read < wanted {
+        if rearms_on_short(kind) && read > 0 && read < wanted {
             self.used_up_short(end, READ);
         }
     }
@@ -294,7 +295,7 @@ impl Contract {
             (Kind::Datagram, WRITE) if !out.is_full && out.writes > 4 => Is::Unknown,
             (_, READ) if into.is_held_back => Is::Unknown,
             (_, READ) if !into.waiting.is_empty() || into.ended => Is::Ready,
-            (_, READ) if into.unread => unknown_if(!self.tells_own_shutdown, Is::Ready),
+            (_, READ) if into.unread => unknown_if(!self.reports_own_shutdown, Is::Ready),
             (_, READ) => Is::Not,
             (_, _) if peer_has_gone => Is::Ready,
             (_, _) => unknown_if(pair.is_hurt && by_room != Is::Ready, by_room),
@@ -302,23 +303,23 @@ impl Contract {
     }
 
     /// The events that must come.
-    pub fn owed(&self) -> Vec<(usize, usize)> {
-        let mut owed = Vec::new();
+    pub fn due(&self) -> Vec<(usize, usize)> {
+        let mut due = Vec::new();
         for (&token, registration) in &self.registered {
             for direction in [READ, WRITE] {
                 if registration.armed[direction] && self.is(registration.end, direction) == Is::Ready {
-                    owed.push((token, direction));
+                    due.push((token, direction));
                 }
             }
         }
-        owed.extend(self.wakers.iter().filter(|(_, &woken)| woken).map(|(&token, _)| (token, READ)));
-        owed
+        due.extend(self.wakers.iter().filter(|(_, &woken)| woken).map(|(&token, _)| (token, READ)));
+        due
     }
 
     /// The events that must come with the next `poll` that has room.
-    pub fn owed_at_once(&self, rules: Rules) -> Vec<(usize, usize)> {
-        let mut owed = self.owed();
-        owed.retain(|(token, _)| {
+    pub fn due_at_once(&self, rules: Rules) -> Vec<(usize, usize)> {
+        let mut due = self.due();
+        due.retain(|(token, _)| {
             rules.exact
                 && self.registered.get(token).map_or(true, |registration| {
                     match self.pairs.get(&(registration.end / 2)).map(|pair| pair.kind) {
@@ -329,18 +330,18 @@ impl Contract {
                     }
                 })
         });
-        owed
+        due
     }
 
     /// Judges the events of a `poll`.
-    pub fn told(&mut self, events: &[Told], rules: Rules) -> Result<(), String> {
+    pub fn check(&mut self, events: &[Reported], rules: Rules) -> Result<(), String> {
         for event in events {
-            self.judge(event, rules)?;
+            self.check_one(event, rules)?;
             if let Some(registration) = self.registered.get_mut(&event.token) {
                 for direction in [READ, WRITE] {
                     registration.armed[direction] &= !event.directions[direction];
                 }
-                registration.end_told |= event.error || event.read_closed || event.write_closed;
+                registration.end_reported |= event.error || event.read_closed || event.write_closed;
                 registration.repeated += 1;
             }
             if let Some(woken) = self.wakers.get_mut(&event.token) {
@@ -350,9 +351,9 @@ impl Contract {
         Ok(())
     }
 
-    fn judge(&self, event: &Told, rules: Rules) -> Result<(), String> {
+    fn check_one(&self, event: &Reported, rules: Rules) -> Result<(), String> {
         if event.directions == [false; 2] {
-            return Err(format!("it says nothing: {event:?}"));
+            return Err(format!("an event without a direction: {event:?}"));
         }
         if self.limbo.contains(&event.token) {
             return Ok(());
@@ -374,7 +375,7 @@ impl Contract {
                 continue;
             }
             let may_come = pair.is_hurt && rules.ends_in_both_directions;
-            if !registration.asks[direction] && !may_come {
+            if !registration.interest[direction] && !may_come {
                 return Err(format!("no interest in {}: {event:?}", NAMES[direction]));
             }
             if rules.exact && !pair.is_hurt && self.is(registration.end, direction) == Is::Not {
@@ -400,7 +401,7 @@ impl Contract {
     /// A stream has transferred less than it could.
     fn used_up_short(&mut self, end: End, direction: usize) {
         for registration in self.registered.values_mut() {
-            if registration.end == end && registration.asks[direction] && !registration.end_told {
+            if registration.end == end && registration.interest[direction] && !registration.end_reported {
                 registration.armed[direction] = true;
             }
         }
@@ -408,7 +409,7 @@ impl Contract {
 
     fn used_up(&mut self, end: End, direction: usize) {
         for registration in self.registered.values_mut() {
-            if registration.end == end && registration.asks[direction] {
+            if registration.end == end && registration.interest[direction] {
                 registration.armed[direction] = true;
             }
         }
@@ -430,7 +431,7 @@ fn is_stream(kind: Kind) -> bool {
 
 /// Whether a short read or write re-arms the source. The library doesn't count the bytes that pass through
 /// `try_io_with`.
-fn tells_of_short(kind: Kind) -> bool {
+fn rearms_on_short(kind: Kind) -> bool {
     is_stream(kind) && kind != Kind::Wrapped
 }
 

@@ -25,7 +25,7 @@ impl Ground for Kernel {
             duplicates_live: !cfg!(windows),
             raw_lives: false,
             raw_may_vanish: !cfg!(windows),
-            tells_own_shutdown: !cfg!(windows),
+            reports_own_shutdown: !cfg!(windows),
             holds_back: cfg!(windows),
         }
     }

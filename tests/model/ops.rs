@@ -6,10 +6,10 @@ use fastrand::Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Open(Kind),
-    Register(usize, Asks),
-    Reregister(usize, Asks),
+    Register(usize, Want),
+    Reregister(usize, Want),
     Deregister(usize),
-    /// Another `Poll` is asked to register, reregister and deregister a source.
+    /// Another `Poll` tries to register, reregister and deregister a source.
     OtherPoll(usize),
     Write(usize, usize),
     Fill(usize),
@@ -31,7 +31,7 @@ pub enum Op {
     /// Polls while another thread wakes.
     PollWhileWaking(usize),
     /// Polls while another thread registers or reregisters this end.
-    PollWhileRegistering(usize, Asks),
+    PollWhileRegistering(usize, Want),
     /// Polls while another thread deregisters this end.
     PollWhileDeregistering(usize),
 }
@@ -49,7 +49,7 @@ pub enum Kind {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asks {
+pub enum Want {
     Read,
     Write,
     Both,
@@ -83,8 +83,8 @@ impl Op {
                 6 => Kind::Wrapped,
                 _ => Kind::Raw,
             }),
-            6..=16 => Op::Register(place, asks(random)),
-            17..=20 => Op::Reregister(place, asks(random)),
+            6..=16 => Op::Register(place, want(random)),
+            17..=20 => Op::Reregister(place, want(random)),
             21..=23 => Op::Deregister(place),
             24 => Op::OtherPoll(place),
             25..=36 => Op::Write(place, 1 + random.usize(..40)),
@@ -113,7 +113,7 @@ impl Op {
                 0 => Op::WakeFromThread(place),
                 1 => Op::PollWhileWriting(place),
                 2 => Op::PollWhileWaking(place),
-                3 => Op::PollWhileRegistering(place, asks(random)),
+                3 => Op::PollWhileRegistering(place, want(random)),
                 4 => Op::PollWhileDeregistering(place),
                 _ => Op::Wake(place),
             },
@@ -139,10 +139,10 @@ impl Op {
     }
 }
 
-fn asks(random: &mut Rng) -> Asks {
+fn want(random: &mut Rng) -> Want {
     match random.usize(..3) {
-        0 => Asks::Read,
-        1 => Asks::Write,
-        _ => Asks::Both,
+        0 => Want::Read,
+        1 => Want::Write,
+        _ => Want::Both,
     }
 }

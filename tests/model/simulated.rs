@@ -31,7 +31,7 @@ impl Ground for Simulated {
             duplicates_live: false,
             raw_lives: false,
             raw_may_vanish: true,
-            tells_own_shutdown: true,
+            reports_own_shutdown: true,
             holds_back: false,
         }
     }

@@ -27,8 +27,8 @@ const SERVER: &str = "WAKEFUL_SOAK_SERVER";
 /// The other process; not a test itself.
 #[test]
 fn server() {
-    let Ok(asked) = std::env::var(SERVER) else { return };
-    let (backend, connections) = asked.split_once(' ').expect("a backend and a number");
+    let Ok(value) = std::env::var(SERVER) else { return };
+    let (backend, connections) = value.split_once(' ').expect("a backend and a number");
     let connections = connections.parse().expect("a number");
     process::allow_descriptors(client::descriptors(connections));
     server::run(backend.parse().expect("a backend"), connections);

@@ -132,8 +132,8 @@ impl Tester {
     /// Returns the flags that an event of the token may have: under chaos, the whole interest.
     fn allowed(&self, want: Want) -> Want {
         let tokens = self.tokens.borrow();
-        let asked = tokens.values().filter(|(token, _)| is_shaken() && *token == want.token);
-        asked.fold(want, |want, (_, interest)| want.or(want.allows | *interest))
+        let same = tokens.values().filter(|(token, _)| is_shaken() && *token == want.token);
+        same.fold(want, |want, (_, interest)| want.or(want.allows | *interest))
     }
 
     /// Fails for an event that no chaos could excuse.
@@ -223,7 +223,8 @@ impl Tester {
 }
 
 /// Signals end no sleep of a [`Tester`]. musl sends some to all threads internally. `epoll_wait` of Linux 6.18 fails
-/// with `EINTR` for a child's end, without a handler, if it finds `SIGCHLD` blocked in another thread; `spawn` blocks it.
+/// with `EINTR` for a child's end, without a handler, if it finds `SIGCHLD` blocked in another thread; `spawn` blocks
+/// it.
 #[track_caller]
 fn uninterrupted(mut poll: impl FnMut() -> io::Result<()>) {
     while let Err(e) = poll() {

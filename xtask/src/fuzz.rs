@@ -22,16 +22,9 @@ pub struct Fuzz {
 
 impl Task for Fuzz {
     fn run(self) -> Result<bool> {
-        let tools = workspace::cache("fuzz")?;
-        let program = tools.join("bin").join(format!("cargo-fuzz{}", env::consts::EXE_SUFFIX));
         let logs = workspace::target("fuzz")?;
         rustup::need_nightly()?;
-        if !program.exists() {
-            println!("   installing cargo-fuzz {VERSION} below {}", tools.display());
-            let mut install = cargo(["install", "cargo-fuzz", "--version", VERSION, "--locked"])?;
-            install.arg("--root").arg(&tools);
-            Job::new(install, logs.join("install.log")).succeed().context("cargo-fuzz can't be installed")?;
-        }
+        let program = packages::cargo_install("cargo-fuzz", VERSION, "cargo-fuzz", &[])?;
         let mut is_good = true;
         for target in TARGETS.iter().filter(|target| self.wants(target)) {
             let mut fuzz = Command::new(&program);

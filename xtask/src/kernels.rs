@@ -1,8 +1,8 @@
-//! `cargo xtask kernels`: the conformance suite on real Linux kernels of other versions, as a static program that is all
-//! there is beside busybox, in a machine that qemu emulates.
+//! `cargo xtask kernels`: the conformance suite on real Linux kernels of other versions, as a static program that is
+//! all there is beside busybox, in a machine that qemu emulates.
 
 use crate::prelude::*;
-use crate::sysroot::{Std, Toolchain};
+use crate::sysroot::script;
 use crate::targets::conformance;
 use crate::targets::list::Runner;
 
@@ -37,9 +37,7 @@ const TRIPLE: &str = "x86_64-unknown-linux-musl";
 
 impl Task for Kernels {
     fn run(self) -> Result<bool> {
-        let toolchain = Toolchain::open()?;
-        toolchain.prepare(TRIPLE, Std::Code)?;
-        let mut build = conformance(&toolchain, TRIPLE, Runner::Musl)?;
+        let mut build = conformance(TRIPLE, Runner::Musl)?;
         build.args(["--no-run", "--message-format=json-render-diagnostics"]);
         let logs = workspace::target("kernels")?;
         let printed = Job::new(build, logs.join("build.log")).succeed()?;
@@ -87,7 +85,7 @@ impl Kernel {
              echo; echo \"kernel $(/busybox uname -r)\"\ncd /tmp\n/program {filter} 2>/errors\n\
              echo \"exit status $?\"\n/busybox cat /errors\n/busybox poweroff -f"
         );
-        crate::sysroot::script(&root.join("init"), &init)?;
+        script(&root.join("init"), &init)?;
         // A script's first line names a shell that isn't there.
         let text = fs::read_to_string(root.join("init"))?.replacen("#!/bin/sh", "#!/busybox sh", 1);
         fs::write(root.join("init"), text)?;
@@ -123,12 +121,16 @@ impl Kernel {
         let script = r#"
             set -e
             mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/*.sources | head -1)
-            [ -n "$mirror" ] || mirror=$(sed -n 's/^deb \(\[.*\] \)\?\([^ ]*\) .*/\2/p' /etc/apt/sources.list | head -1)
+            old=/etc/apt/sources.list
+            [ -n "$mirror" ] ||
+                mirror=$(sed -n 's/^deb \(\[.*\] \)\?\([^ ]*\) .*/\2/p' $old | head -1)
             echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $1 main" > sources.list
-            o="-o Dir::Etc::SourceList=$PWD/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists=$PWD/lists"
-            o="$o -o Dir::Cache=$PWD/cache -o Dir::State::status=/dev/null -o APT::Sandbox::User=root"
+            o="-o Dir::Etc::SourceList=$PWD/sources.list -o Dir::Etc::SourceParts=/dev/null"
+            o="$o -o Dir::State::Lists=$PWD/lists -o Dir::State::status=/dev/null"
+            o="$o -o Dir::Cache=$PWD/cache -o APT::Sandbox::User=root"
             apt-get $o update -qq
-            p=$(apt-cache $o search --names-only '^linux-image-[0-9].*-cloud-amd64$' | grep -v unsigned | cut -d' ' -f1 | sort -V | tail -1)
+            p=$(apt-cache $o search --names-only '^linux-image-[0-9].*-cloud-amd64$' | grep -v unsigned |
+                cut -d' ' -f1 | sort -V | tail -1)
             apt-get $o download -qq "$p"
             dpkg -x linux-image-*.deb x
         "#;

@@ -47,19 +47,19 @@ const LIMITS: &[(&str, &str)] = &[
     ("udp::an_error_does_not_silence_the_reader", ERROR),
     ("udp::errors_one_after_another", ERROR),
     ("linux_descriptors::each_kind_is_answered_as_by_epoll", EXCEPT),
-    ("linux_lasting_words::priority_data_that_is_not_read", EXCEPT),
-    ("linux_lasting_words::timestamps_that_are_not_read", EXCEPT),
+    ("linux_lasting_flags::priority_data_that_is_not_read", EXCEPT),
+    ("linux_lasting_flags::timestamps_that_are_not_read", EXCEPT),
     ("priority::an_out_of_band_byte", EXCEPT),
     ("priority::beside_ordinary_data", EXCEPT),
     ("unix_source_fd::drained_and_refilled_in_any_rhythm", ROOM),
     ("close_states::the_matrix", HALVES),
     ("close_states::zero_copy::a_completion_closes_nothing", HALVES),
-    ("linux_lasting_words::a_full_queue_of_another", EPOLL),
-    ("linux_lasting_words::a_terminal_that_has_gone_and_is_full", EPOLL),
-    ("linux_lasting_words::a_file_that_can_be_watched", FILES),
+    ("linux_lasting_flags::a_full_queue_of_another", EPOLL),
+    ("linux_lasting_flags::a_terminal_that_has_gone_and_is_full", EPOLL),
+    ("linux_lasting_flags::a_file_that_can_be_watched", FILES),
     ("unix_nesting::a_poll_cannot_watch_itself", NESTED),
     ("unix_nesting::a_sleeper_outside_is_woken", NESTED),
-    ("unix_nesting::a_wake_before_it_was_asked_for", NESTED),
+    ("unix_nesting::a_wake_before_its_descriptor_is_used", NESTED),
     ("unix_nesting::a_wake_within_a_poll_within_a_poll", NESTED),
     ("unix_nesting::a_zero_timeout_finds_what_is_ready", NESTED),
     ("unix_nesting::it_is_readable_when_a_source_is_ready", NESTED),
@@ -76,13 +76,15 @@ impl Task for Kqueue {
         let folder = env::var_os("WAKEFUL_LIBKQUEUE");
         let mut flags = String::from("--cfg wakeful_libkqueue");
         let mut link = Command::new("sh");
-        link.args(["-c", "echo 'int kqueue(void); int main(void) { return kqueue() < 0; }' | cc -x c - ${1:+-L\"$1\"} -lkqueue -o /dev/null", "sh"]);
+        let script = "echo 'int kqueue(void); int main(void) { return kqueue() < 0; }' |
+            cc -x c - ${1:+-L\"$1\"} -lkqueue -o /dev/null";
+        link.args(["-c", script, "sh"]);
         if let Some(folder) = &folder {
             link.arg(folder);
             flags += &format!(" -L native={}", folder.to_string_lossy());
         }
         if !link.stdin(Stdio::null()).stderr(Stdio::null()).status()?.success() {
-            bail!("libkqueue is not installed: nothing was run (WAKEFUL_LIBKQUEUE can name the folder that it lies in)");
+            bail!("libkqueue is not installed: nothing was run (WAKEFUL_LIBKQUEUE can name its folder)");
         }
 
         let target = workspace::target("libkqueue")?;
@@ -105,7 +107,7 @@ impl Task for Kqueue {
             Ok(output)
         };
         let output = run(&[&self.filter], "kqueue.log")?;
-        let mut verdict = Verdict::of(&output.tests, self.filter == ALL);
+        let mut verdict = Verdict::of(&output.tests, excuses(), self.filter == ALL);
         for _ in 0..TRIES {
             let mut again = vec!["--exact"];
             again.extend(verdict.needless.iter().map(String::as_str));
@@ -115,97 +117,22 @@ impl Task for Kqueue {
             let output = run(&again, "again.log")?;
             verdict.needless.retain(|test| output.tests.get(test) == Some(&Outcome::Passed));
         }
-
-        println!("{} passed", output.passed());
-        for (test, reason) in &verdict.excused {
-            println!("libkqueue's: {test}: {reason}");
-        }
-        for test in &verdict.failed {
-            println!("FAILED: {test}");
-        }
-        for test in &verdict.needless {
-            println!("FAILED: {test} is listed in xtask/src/kqueue.rs, and passes");
-        }
-        for test in &verdict.missing {
-            println!("FAILED: {test} is listed in xtask/src/kqueue.rs, and there is no such test");
-        }
+        println!("{} passed\n{verdict}", output.passed());
         Ok(verdict.is_well())
     }
 }
 
-/// What the results come to beside the list.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Verdict {
-    /// Failed as listed, and why.
-    excused: Vec<(String, &'static str)>,
-    failed: Vec<String>,
-    /// Listed, and passed.
-    needless: Vec<String>,
-    /// Listed, and not run though every test was.
-    missing: Vec<&'static str>,
-}
-
-impl Verdict {
-    fn of(tests: &BTreeMap<String, Outcome>, is_complete: bool) -> Verdict {
-        let mut verdict = Verdict::default();
-        for (test, outcome) in tests {
-            let limit = LIMITS.iter().find(|(name, _)| test.strip_suffix("::kqueue") == Some(name));
-            match (outcome, limit) {
-                (Outcome::Failed, Some((_, reason))) => verdict.excused.push((test.clone(), reason)),
-                (Outcome::Failed | Outcome::Hung, _) => verdict.failed.push(test.clone()),
-                (Outcome::Passed, Some(_)) => verdict.needless.push(test.clone()),
-                _ => {}
-            }
-        }
-        let is_missing = |name: &&str| is_complete && !tests.contains_key(&format!("{name}::kqueue"));
-        verdict.missing = LIMITS.iter().map(|&(name, _)| name).filter(is_missing).collect();
-        verdict
-    }
-
-    fn is_well(&self) -> bool {
-        self.failed.is_empty() && self.needless.is_empty() && self.missing.is_empty()
-    }
+fn excuses() -> impl Iterator<Item = (String, &'static str)> {
+    LIMITS.iter().map(|(test, reason)| (format!("{test}::{ALL}"), *reason))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Outcome::{Failed, Hung, Passed};
-
-    fn verdict(changed: &[(&str, Outcome)], is_complete: bool) -> Verdict {
-        let mut tests: BTreeMap<String, Outcome> =
-            LIMITS.iter().map(|(name, _)| (format!("{name}::kqueue"), Failed)).collect();
-        tests.extend(changed.iter().map(|&(name, outcome)| (name.to_owned(), outcome)));
-        Verdict::of(&tests, is_complete)
-    }
-
-    #[test]
-    fn an_excuse_is_for_one_test() {
-        assert!(verdict(&[], true).is_well());
-        for test in ["udp::another::kqueue", "close_states::the_matrix_of_mine::kqueue", "udp::epoll"] {
-            assert_eq!(verdict(&[(test, Failed)], true).failed, [test]);
-        }
-    }
-
-    #[test]
-    fn no_excuse_is_for_a_test_that_hangs() {
-        let test = "close_states::the_matrix::kqueue";
-        assert_eq!(verdict(&[(test, Hung)], true).failed, [test]);
-    }
-
-    #[test]
-    fn a_stale_excuse_fails() {
-        let test = "close_states::the_matrix::kqueue";
-        assert_eq!(verdict(&[(test, Passed)], true).needless, [test]);
-        let none = BTreeMap::from([("udp::epoll".to_owned(), Passed)]);
-        assert_eq!(Verdict::of(&none, true).missing.len(), LIMITS.len());
-        assert!(Verdict::of(&none, false).is_well(), "not all were run");
-    }
 
     #[test]
     fn each_test_is_listed_once() {
-        for (at, (name, _)) in LIMITS.iter().enumerate() {
-            assert!(LIMITS[at + 1..].iter().all(|(other, _)| other != name), "{name}");
-        }
+        let tests: BTreeSet<String> = excuses().map(|(test, _)| test).collect();
+        assert_eq!(tests.len(), LIMITS.len());
     }
 }

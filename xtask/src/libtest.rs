@@ -1,6 +1,9 @@
-//! Reading what Rust's test harness prints.
+//! Reading what Rust's test harness prints, and what that comes to beside a list of tests that can't pass.
+//!
+//! Invariant: an excuse is for one test, has a reason, and fails once the test passes or has gone.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// What became of one test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -35,6 +38,54 @@ impl Output {
 
     pub fn passed(&self) -> usize {
         self.tests.values().filter(|&&outcome| outcome == Outcome::Passed).count()
+    }
+}
+
+/// What results come to beside a list of excuses.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Verdict {
+    /// Failed as listed, and why.
+    pub excused: Vec<(String, &'static str)>,
+    pub failed: Vec<String>,
+    /// Listed, and passed.
+    pub needless: Vec<String>,
+    /// Listed, and not run though every test was.
+    pub missing: Vec<String>,
+}
+
+impl Verdict {
+    /// `excuses` are tests with their reasons. Neither a hang nor a test that is ignored has an excuse.
+    pub fn of(
+        tests: &BTreeMap<String, Outcome>,
+        excuses: impl IntoIterator<Item = (String, &'static str)>,
+        is_complete: bool,
+    ) -> Verdict {
+        let mut verdict = Verdict::default();
+        let excuses: BTreeMap<String, &'static str> = excuses.into_iter().collect();
+        for (test, outcome) in tests {
+            match (outcome, excuses.get(test)) {
+                (Outcome::Passed, None) => {}
+                (Outcome::Passed, Some(_)) => verdict.needless.push(test.clone()),
+                (Outcome::Failed, Some(reason)) => verdict.excused.push((test.clone(), reason)),
+                _ => verdict.failed.push(test.clone()),
+            }
+        }
+        verdict.missing =
+            excuses.into_keys().filter(|test| is_complete && !tests.contains_key(test)).collect();
+        verdict
+    }
+
+    pub fn is_well(&self) -> bool {
+        self.failed.is_empty() && self.needless.is_empty() && self.missing.is_empty()
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.excused.iter().try_for_each(|(test, reason)| writeln!(f, "excused: {test}: {reason}"))?;
+        self.failed.iter().try_for_each(|test| writeln!(f, "FAILED: {test}"))?;
+        self.needless.iter().try_for_each(|test| writeln!(f, "FAILED: {test} has an excuse, and passes"))?;
+        self.missing.iter().try_for_each(|test| writeln!(f, "FAILED: {test} has an excuse, and no result"))
     }
 }
 
@@ -73,7 +124,32 @@ fn without_notes(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Outcome::{Failed, Ignored, Passed};
+    use Outcome::{Failed, Hung, Ignored, Passed};
+
+    fn verdict(tests: &[(&str, Outcome)], is_complete: bool) -> Verdict {
+        let tests = tests.iter().map(|&(name, outcome)| (name.to_owned(), outcome)).collect();
+        Verdict::of(&tests, [("a::excused".to_owned(), "why")], is_complete)
+    }
+
+    #[test]
+    fn an_excuse_is_for_a_failure_of_one_test() {
+        let excused = verdict(&[("a::excused", Failed), ("b", Passed)], true);
+        assert_eq!(excused.excused, [("a::excused".to_owned(), "why")]);
+        assert!(excused.is_well());
+        for test in ["excused", "a::excused::too"] {
+            assert_eq!(verdict(&[("a::excused", Failed), (test, Failed)], true).failed, [test]);
+        }
+        for outcome in [Hung, Ignored] {
+            assert_eq!(verdict(&[("a::excused", outcome)], true).failed, ["a::excused"]);
+        }
+    }
+
+    #[test]
+    fn a_stale_excuse_fails() {
+        assert_eq!(verdict(&[("a::excused", Passed)], true).needless, ["a::excused"]);
+        assert_eq!(verdict(&[("b", Passed)], true).missing, ["a::excused"]);
+        assert!(verdict(&[("b", Passed)], false).is_well(), "not all were run");
+    }
 
     const OUTPUT: &str = "
 running 7 tests

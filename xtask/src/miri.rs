@@ -47,7 +47,7 @@ const PROGRAMS: [Program; 3] = [
             "backend::logic::afd_flags",
             "backend::logic::oneoff_flags",
             "backend::logic::slab",
-            "backend::logic::fd_map",
+            "backend::logic::registrations::fd_map",
             "engine::wakes::",
         ],
         without: &[],
@@ -61,7 +61,7 @@ const PROGRAMS: [Program; 3] = [
         without: &[
             "a_sleep_may_be_interrupted_and_loses_nothing",
             "a_source_of_a_dropped_poll_is_free",
-            "connections_break_if_it_is_asked_for",
+            "connections_break_if_the_faults_say_so",
             "only_the_interest_is_reported",
             "with_room_for_one_no_source_starves",
         ],

@@ -35,6 +35,20 @@ pub fn install(packages: &[&str]) -> Result<()> {
     })
 }
 
+/// A package's program that cargo builds, with further arguments, in a folder of the cache where nothing else sees it.
+pub fn cargo_install(package: &str, version: &str, program: &str, args: &[&str]) -> Result<PathBuf> {
+    let folder = workspace::cache("tools")?.join(format!("{package}-{version}"));
+    let path = folder.join("bin").join(format!("{program}{}", env::consts::EXE_SUFFIX));
+    if !path.exists() {
+        println!("   installing {package} {version} below {}", folder.display());
+        let mut install = cargo(["install", package, "--version", version, "--locked"])?;
+        install.args(args).arg("--root").arg(&folder).current_dir(env::temp_dir());
+        let job = Job::new(install, folder.join("install.log"));
+        job.succeed().with_context(|| format!("{package} can't be installed"))?;
+    }
+    Ok(path)
+}
+
 /// Waits until no other task installs something, and does so.
 pub fn alone(install: impl FnOnce() -> Result<String>) -> Result<()> {
     workspace::locked(&workspace::cache("installing.lock")?, install).map(drop)
@@ -42,7 +56,7 @@ pub fn alone(install: impl FnOnce() -> Result<String>) -> Result<()> {
 
 fn apt(args: &[&str]) -> Command {
     // Who isn't root asks to be, but not for a password.
-    let script = r#"if [ "$(id -u)" -eq 0 ]; then exec apt-get "$@"; else exec sudo --non-interactive apt-get "$@"; fi"#;
+    let script = r#"sudo=; [ "$(id -u)" -eq 0 ] || sudo="sudo --non-interactive"; exec $sudo apt-get "$@""#;
     let mut command = Command::new("sh");
     command.args(["-c", script, "apt-get"]).args(args).env("DEBIAN_FRONTEND", "noninteractive");
     command

@@ -16,5 +16,5 @@ pub use crate::command::{
     table, Shown,
 };
 pub use crate::job::{Ended, Job};
-pub use crate::libtest::{listed, Outcome, Output};
+pub use crate::libtest::{listed, Outcome, Output, Verdict};
 pub(crate) use crate::{packages, rustup, workspace, Task};

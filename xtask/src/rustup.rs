@@ -1,4 +1,7 @@
-//! What rustup has to add: the standard library of targets that aren't this machine's, and another toolchain.
+//! What rustup has to add: the standard library of targets that aren't this machine's, its sources, and another
+//! toolchain.
+//!
+//! Invariant: nothing that is there already is downloaded again.
 
 use crate::packages::alone;
 use crate::prelude::*;
@@ -10,6 +13,22 @@ pub fn need(target: &str) -> Result<()> {
         return Ok(());
     }
     add(&format!("the standard library for {target}"), &["target", "add", target])
+}
+
+/// Whether rustup has the standard library of `target`.
+pub fn has(target: &str) -> Result<bool> {
+    let list = capture(rust("rustup")?.args(["target", "list"]))?;
+    Ok(list.lines().any(|line| line.split(' ').next() == Some(target)))
+}
+
+/// The sources of the standard library of the compiler that runs this.
+pub fn library() -> Result<PathBuf> {
+    let sysroot = capture(rust("rustc")?.args(["--print", "sysroot"]))?;
+    let library = Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library");
+    if !library.is_dir() {
+        add("the sources of the standard library", &["component", "add", "rust-src"])?;
+    }
+    Ok(library)
 }
 
 /// Makes sure that there is a nightly toolchain, which alone has the sanitizers.

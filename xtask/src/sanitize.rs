@@ -1,6 +1,7 @@
 //! `cargo xtask sanitize`: the test suite under the sanitizers.
 
 use crate::prelude::*;
+use clap::ValueEnum;
 
 /// Run the tests under the address, the thread and the memory sanitizer
 ///
@@ -15,7 +16,7 @@ pub struct Sanitize {
     filter: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Sanitizer {
     Address,
     Thread,
@@ -47,10 +48,9 @@ const NO_PWAIT2: &str =
 impl Task for Sanitize {
     fn run(self) -> Result<bool> {
         rustup::need_nightly()?;
-        let all = [Sanitizer::Address, Sanitizer::Thread, Sanitizer::Memory];
         let mut is_clean = true;
-        for sanitizer in all {
-            if self.sanitizers.is_empty() || self.sanitizers.contains(&sanitizer) {
+        for sanitizer in Sanitizer::value_variants() {
+            if self.sanitizers.is_empty() || self.sanitizers.contains(sanitizer) {
                 is_clean &= sanitizer.run(self.filter.as_deref())?;
             }
         }
@@ -101,10 +101,8 @@ impl Sanitizer {
 
     fn test(self, programs: &[String], filter: Option<&str>, target: &Path, log: &str) -> Result<bool> {
         let name = self.name();
-        // Rustup's, which chooses the toolchain: the cargo that runs this is another toolchain's.
-        let mut test = Command::new("cargo");
-        test.args(["test", "--package", "wakeful-io", "--all-features", "--no-fail-fast"]).args(programs);
-        test.current_dir(workspace::root()?);
+        let mut test = cargo_of("nightly", ["test", "--package", "wakeful-io", "--all-features"])?;
+        test.arg("--no-fail-fast").args(programs);
         // Named, or what runs at build time would be sanitized too.
         test.args(["--target", &format!("{}-unknown-linux-gnu", env::consts::ARCH)])
             .arg("--target-dir")
@@ -113,7 +111,6 @@ impl Sanitizer {
             test.arg("-Zbuild-std");
         }
         test.args(filter).arg("--").args(SKIPPED.iter().flat_map(|(test, _)| ["--skip", test]));
-        test.env_remove("RUSTC").env_remove("CARGO").env("RUSTUP_TOOLCHAIN", "nightly");
         if self == Sanitizer::Memory {
             // Without it some tests take 70 times as long. The others see each access as it is written.
             test.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");

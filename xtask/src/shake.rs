@@ -30,55 +30,55 @@ pub const SEEDS: u64 = 12;
 
 impl Task for Shake {
     fn run(self) -> Result<bool> {
-        let backends = self.backend.iter().map(|name| Some(name.as_str()));
-        let backends: Vec<Option<&str>> = match self.backend.is_empty() {
-            true => vec![None],
-            false => backends.collect(),
-        };
+        let mut backends: Vec<_> = self.backend.iter().map(|name| Some(name.as_str())).collect();
+        if backends.is_empty() {
+            backends.push(None);
+        }
+        let program = self.program[0].to_string_lossy();
+        let limit = Duration::from_secs(self.limit);
+        let mut has_chaos = false;
         for backend in backends {
             for seed in 1..=self.seeds {
                 let chaos = seed.to_string();
-                let run = Run { backend, chaos: Some(&chaos), limit: Duration::from_secs(self.limit) };
-                let (ended, output) = run.run(&self.program)?;
+                let (ended, output) = run(&self.program, backend, Some(&chaos), limit)
+                    .with_context(|| format!("can't run {program}"))?;
+                has_chaos |= output.contains(&format!("wakeful: WAKEFUL_CHAOS={seed}\n"));
                 if !ended.success() {
-                    let backend = backend.unwrap_or("the default backend");
-                    println!("{output}\nwith chaos by seed {seed}, on {backend}: {ended}");
+                    let (backend, chaos) = (backend.unwrap_or("the default backend"), word(has_chaos));
+                    println!("{output}\n{program}, seed {seed} {chaos}, on {backend}: {ended}");
                     return Ok(false);
                 }
             }
         }
+        println!("{program}: {} seeds {}: passed", self.seeds, word(has_chaos));
         Ok(true)
     }
 }
 
-/// How to run a program once.
-pub struct Run<'a> {
-    pub backend: Option<&'a str>,
-    pub chaos: Option<&'a str>,
-    pub limit: Duration,
+/// The library says once in each process, on the error output, that there is chaos.
+fn word(has_chaos: bool) -> &'static str {
+    match has_chaos {
+        true => "of chaos",
+        false => "WITHOUT CHAOS (no `Poll`, or a build without the feature `chaos`)",
+    }
 }
 
-impl Run<'_> {
-    /// How it ended, and what it printed.
-    pub fn run<S: AsRef<OsStr>>(&self, program: &[S]) -> Result<(Ended, String)> {
-        let [program, args @ ..] = program else { bail!("no program") };
-        let mut command = Command::new(program);
-        command.args(args).env_remove("WAKEFUL_CHAOS").env_remove("WAKEFUL_BACKEND");
-        if let Some(chaos) = self.chaos {
-            command.env("WAKEFUL_CHAOS", chaos);
-        }
-        if let Some(backend) = self.backend {
-            command.env("WAKEFUL_BACKEND", backend);
-        }
-        let log = self.log()?;
-        let ended = Job::new(command, &log).limit(self.limit).run()?;
-        let output = ended.output()?;
-        fs::remove_file(&log)?;
-        Ok((ended, output))
-    }
-
-    /// rustdoc runs several of us at the same time.
-    fn log(&self) -> Result<PathBuf> {
-        Ok(workspace::target("shake")?.join(format!("{}.log", std::process::id())))
-    }
+/// Runs a program and its arguments on a backend, with a seed of chaos: how it ended, and what it printed.
+pub fn run<S: AsRef<OsStr>>(
+    program: &[S],
+    backend: Option<&str>,
+    chaos: Option<&str>,
+    limit: Duration,
+) -> Result<(Ended, String)> {
+    let [program, args @ ..] = program else { bail!("no program") };
+    let mut command = Command::new(program);
+    command.args(args).env_remove("WAKEFUL_CHAOS").env_remove("WAKEFUL_BACKEND");
+    command.envs(chaos.map(|chaos| ("WAKEFUL_CHAOS", chaos)));
+    command.envs(backend.map(|backend| ("WAKEFUL_BACKEND", backend)));
+    // rustdoc runs several of us at the same time.
+    let log = workspace::target("shake")?.join(format!("{}.log", std::process::id()));
+    let ended = Job::new(command, &log).limit(limit).run()?;
+    let output = ended.output()?;
+    fs::remove_file(&log)?;
+    Ok((ended, output))
 }

@@ -1,5 +1,6 @@
 //! Does one operation many times, so that a tool outside can count its cost: `wakeful-guard BACKEND OPERATION
-//! TIMES`. Run twice with different TIMES, the difference is the operations' alone. `cargo xtask bench --guard` does so.
+//! TIMES`. Run twice with different TIMES, the difference is the operations' alone. `cargo xtask bench --guard` does
+//! so.
 
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};

@@ -10,7 +10,7 @@ pub mod features {
     //! |---|---|
     //! | `os-poll` | nothing: `Poll` and all that belongs to it is always there |
     //! | `net` | the module `net`: TCP, UDP and Unix-domain sockets |
-    //! | `os-ext` | the module `unix`: `SourceFd` and pipes; on Windows the module `windows`, on Hermit `hermit` and on WASI `wasi`: `SourceFd` |
+    //! | `os-ext` | the module `unix` or `windows`, with pipes; on Hermit `hermit`, on WASI `wasi` |
     //! | `log` (default) | traces through the `log` crate |
     //! | `chaos` | `Poll::with_chaos` and the environment variable `WAKEFUL_CHAOS` |
     //! | `backends` | `Poll::with_backend` and the environment variable `WAKEFUL_BACKEND` |

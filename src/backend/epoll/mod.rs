@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use self::sys::EpollEvent;
 use super::poller::{check_mode, describe_bits, Absent, Poller};
-use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Notifier, RawIo, EACH_WRITE_IS_AN_EDGE};
 use crate::readiness::{Event, Events, Interest, PollFlags, Readiness, Token};
@@ -101,7 +101,7 @@ impl Poller for Epoll {
         sys::delete(self.epoll.as_fd(), io)
     }
 
-    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+    fn rearm(&self, _: WatchKey, _: RearmCause) -> io::Result<()> {
         Ok(())
     }
 

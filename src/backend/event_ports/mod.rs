@@ -19,7 +19,7 @@ use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::PollEntry;
 use crate::backend::logic::port_state::{self, PortState};
 use crate::backend::logic::registrations::Registrations;
-use crate::backend::logic::watch::{Blocked, Registration, Tracking, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, Tracking, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::Events;
 
@@ -68,8 +68,8 @@ impl Poller for EventPorts {
         table.remove(key?)
     }
 
-    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
-        let mut table = self.registrations.rearm(key, blocked);
+    fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
+        let mut table = self.registrations.rearm(key, cause);
         if table.take_new_rechecks() {
             drop(table);
             self.notify()?;

@@ -26,7 +26,7 @@ use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
 use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::afd_flags;
-use crate::backend::logic::watch::{Blocked, Registration, Tracking, Watch, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Packet, RawIo};
 use crate::readiness::Events;
@@ -97,11 +97,11 @@ impl Poller for Iocp {
         self.lock().remove(Lookup::of(io, key))
     }
 
-    fn rearm(&self, key: WatchKey, blocked: Blocked) -> io::Result<()> {
+    fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
         // An error means that it was deregistered meanwhile, so there is nothing to arm.
-        let _ = match blocked.needs_recheck() {
+        let _ = match cause.needs_recheck() {
             true => {
-                let probe = self.lock().rearm_with_probe(key, blocked);
+                let probe = self.lock().rearm_with_probe(key, cause);
                 match probe {
                     // A probe shows at once what has blocked, without waiting for the polling thread.
                     Some(probe) => {
@@ -111,7 +111,7 @@ impl Poller for Iocp {
                     None => self.change(Lookup::Key(key), |_| ()),
                 }
             }
-            false => self.change(Lookup::Key(key), |watch| watch.rearm(blocked)),
+            false => self.change(Lookup::Key(key), |watch| watch.rearm(cause)),
         };
         Ok(())
     }
@@ -177,11 +177,11 @@ impl Iocp {
         if mem::take(&mut sockets.user_events_left) {
             self.completions.report(events, Backend::Iocp as u8);
         }
-        let rechecks_come_last = mem::take(&mut sockets.rechecks_filled_events);
+        let rechecks_come_last = mem::take(&mut sockets.rechecks.filled_events);
         let mut limit = Some(Duration::ZERO);
         if !rechecks_come_last && events.spare() > 0 {
             (sockets, limit) = self.probe_all(sockets, events);
-            sockets.rechecks_filled_events = events.spare() == 0;
+            sockets.rechecks.filled_events = events.spare() == 0;
         }
         loop {
             // A report changes the flags to poll for, and a poll that is refused is reported.
@@ -244,7 +244,7 @@ impl Iocp {
         mut sockets: MutexGuard<'a, Sockets>,
         events: &mut Events,
     ) -> (MutexGuard<'a, Sockets>, Option<Duration>) {
-        if !sockets.has_rechecks() {
+        if sockets.rechecks.is_empty() {
             return (sockets, None);
         }
         let now = Instant::now();
@@ -257,7 +257,7 @@ impl Iocp {
                 again = Some(again.map_or(due, |again| again.min(due)));
             }
             if events.spare() == 0 {
-                sockets.cut_round();
+                sockets.rechecks.end_round();
                 return (sockets, Some(Duration::ZERO));
             }
         }

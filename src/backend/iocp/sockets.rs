@@ -3,7 +3,7 @@
 //! Invariant: polls, which are quick, are started and cancelled with the lock held; probes, of which there may be
 //! thousands, are made without it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use super::groups::Groups;
 use super::guard::Guard;
 use super::sys::{self, Afd, BaseSocket, Outcome, PollBody, Purpose};
 use crate::backend::logic::afd_flags;
+use crate::backend::logic::recheck_queue::RecheckQueue;
 use crate::backend::logic::slab::Slab;
-use crate::backend::logic::watch::{Blocked, Recheck, Registration, Tracking, Watch, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Recheck, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{Batch, Port, RawIo, Request, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -29,11 +30,7 @@ pub(super) struct Sockets {
     /// Slots whose watch wants other flags than their poll has.
     outdated: Vec<u32>,
     /// The registrations that the polling thread must recheck before it blocks.
-    rechecks: VecDeque<WatchKey>,
-    /// Those that it has probed in this round, and that stay queued.
-    probed: VecDeque<WatchKey>,
-    /// Whether the last round filled `Events`.
-    pub(super) rechecks_filled_events: bool,
+    pub(super) rechecks: RecheckQueue,
     /// Whether the kernel's results left no space for user events.
     pub(super) user_events_left: bool,
     /// Results that came without an `Events` to report them to, such as a poll that the kernel refuses.
@@ -128,9 +125,7 @@ impl Sockets {
             groups: Groups::default(),
             guards: Groups::default(),
             outdated: Vec::new(),
-            rechecks: VecDeque::new(),
-            probed: VecDeque::new(),
-            rechecks_filled_events: false,
+            rechecks: RecheckQueue::default(),
             user_events_left: false,
             deferred: Vec::new(),
             replacing: 0,
@@ -194,12 +189,12 @@ impl Sockets {
         Ok(slot)
     }
 
-    /// Applies an operation that [needs a recheck](Blocked::needs_recheck). Returns the probe to make for
+    /// Applies an operation that [needs a recheck](RearmCause::needs_recheck). Returns the probe to make for
     /// [`arm_used_up`](Sockets::arm_used_up), which must follow; or `None`, and [`change`](Sockets::change) must
     /// follow.
-    pub(super) fn rearm_with_probe(&mut self, key: WatchKey, blocked: Blocked) -> Option<Probe> {
+    pub(super) fn rearm_with_probe(&mut self, key: WatchKey, cause: RearmCause) -> Option<Probe> {
         let record = self.records.get_mut(key)?;
-        record.watch.rearm(blocked);
+        record.watch.rearm(cause);
         record.poll.mark_stale();
         Some(Probe { key, base: record.base, directions: record.watch.to_recheck()? })
     }
@@ -421,13 +416,9 @@ impl Sockets {
         self.outdate(result.slot);
     }
 
-    pub(super) fn has_rechecks(&self) -> bool {
-        !self.rechecks.is_empty()
-    }
-
     /// Returns the next probe of this round; `None` ends the round.
     pub(super) fn next_probe(&mut self) -> Option<Probe> {
-        while let Some(key) = self.rechecks.pop_front() {
+        while let Some(key) = self.rechecks.pop() {
             let Some(record) = self.records.get_mut(key) else {
                 continue;
             };
@@ -436,14 +427,8 @@ impl Sockets {
                 None => record.is_queued = false,
             }
         }
-        mem::swap(&mut self.rechecks, &mut self.probed);
+        self.rechecks.end_round();
         None
-    }
-
-    /// Ends the round early, for want of space: registrations that weren't probed come first in the next round, so that
-    /// none starves.
-    pub(super) fn cut_round(&mut self) {
-        self.rechecks.append(&mut self.probed);
     }
 
     /// Applies the result of a probe. Returns when the next one is due, if there is one.
@@ -458,7 +443,7 @@ impl Sockets {
         let record = self.records.get_mut(probe.key)?;
         if record.watch.to_recheck() != Some(probe.directions) {
             // It was changed during the probe: it is probed again for its current directions.
-            self.rechecks.push_back(probe.key);
+            self.rechecks.push(probe.key);
             return None;
         }
         // The error of a socket that was closed without deregistration.
@@ -486,7 +471,7 @@ impl Sockets {
             Recheck::Report(_) => Some(now),
         };
         match again {
-            Some(_) => self.probed.push_back(probe.key),
+            Some(_) => self.rechecks.keep(probe.key),
             None => record.is_queued = false,
         }
         self.outdate(slot);
@@ -517,7 +502,7 @@ impl Sockets {
             }
             if record.watch.to_recheck().is_some() && !mem::replace(&mut record.is_queued, true) {
                 if let Some(key) = self.records.key_at(slot) {
-                    self.rechecks.push_back(key);
+                    self.rechecks.push(key);
                 }
                 self.must_notify |= self.is_waiting;
             }
@@ -543,8 +528,8 @@ impl Sockets {
         self.by_socket.remove(&record.socket);
         self.groups.leave(record.group);
         if record.is_queued {
-            self.rechecks.retain(|key| key.slot != slot);
-            self.probed.retain(|key| key.slot != slot);
+            let records = &self.records;
+            self.rechecks.note_ended(|key| records.get(key).is_some());
         }
         if record.is_outdated {
             self.outdated.retain(|&outdated| outdated != slot);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use self::sys::{Kevent, KERNEL_BATCH};
 use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue, Sifted};
-use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
 use crate::readiness::{Event, Events, Token};
@@ -125,7 +125,7 @@ impl Poller for Kqueue {
         self.lock().deregister(self, io)
     }
 
-    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+    fn rearm(&self, _: WatchKey, _: RearmCause) -> io::Result<()> {
         Ok(())
     }
 

@@ -177,7 +177,7 @@ mod tests {
 
     fn drain(backend: &ListBackend<Fake>, fd: RawFd, key: WatchKey) {
         while take(fd) {}
-        backend.rearm(key, Blocked::Direction(READ)).unwrap();
+        backend.rearm(key, RearmCause::Direction(READ)).unwrap();
     }
 
     fn wait(backend: &ListBackend<Fake>, timeout: Option<Duration>) -> Vec<usize> {
@@ -313,7 +313,7 @@ mod tests {
                 let (notifier, changer) = (backend.clone(), backend.clone());
                 [
                     thread::spawn(move || notifier.notify().unwrap()),
-                    thread::spawn(move || changer.rearm(key, Blocked::Direction(READ)).unwrap()),
+                    thread::spawn(move || changer.rearm(key, RearmCause::Direction(READ)).unwrap()),
                 ]
             };
             assert_eq!(wait(&backend, None), []);
@@ -326,7 +326,7 @@ mod tests {
     /// As [`drain`], by an operation whose direction isn't known.
     fn drain_unknown(backend: &ListBackend<Fake>, fd: RawFd, key: WatchKey) {
         while take(fd) {}
-        backend.rearm(key, Blocked::Unknown).unwrap();
+        backend.rearm(key, RearmCause::Unknown).unwrap();
     }
 
     #[test]
@@ -363,7 +363,7 @@ mod tests {
             let key = register(&backend, fd, 1);
             assert_eq!(poll(&backend), [1]);
             // So there is a direction to recheck.
-            backend.rearm(key, Blocked::Unknown).unwrap();
+            backend.rearm(key, RearmCause::Unknown).unwrap();
             let readers = [0, 1].map(|_| {
                 let backend = backend.clone();
                 thread::spawn(move || drain_unknown(&backend, fd, key))

@@ -269,8 +269,8 @@ fn no_call_is_made_with_the_lock_held() {
     tokens.sort();
     assert_eq!(tokens, [1, 2]);
     assert_eq!(test.wait_long(), [1]);
-    test.backend.rearm(key, Blocked::Unknown).unwrap();
-    test.backend.rearm(key, Blocked::Direction(READ)).unwrap();
+    test.backend.rearm(key, RearmCause::Unknown).unwrap();
+    test.backend.rearm(key, RearmCause::Direction(READ)).unwrap();
     test.backend.reregister(test.fd(0), None, Registration::untracked(Token(3), READ)).unwrap();
     test.backend.reregister(test.fd(1), Some(key), Registration::untracked(Token(4), READ)).unwrap();
     assert!(test.backend.register(test.fd(0), Registration::untracked(Token(5), READ)).is_err());
@@ -406,17 +406,17 @@ fn a_direction_that_blocks_during_the_recheck_of_another_is_rechecked() {
     test.is(0, OUT);
     let key = test.owned(0, 1);
     assert_eq!(test.wait(), [1]);
-    test.backend.rearm(key, Blocked::Unknown).unwrap();
+    test.backend.rearm(key, RearmCause::Unknown).unwrap();
     test.is(0, IN | OUT);
     assert_eq!(test.wait(), [1], "readable; whether it is writable is rechecked");
-    test.during_poll(move |backend| backend.rearm(key, Blocked::Unknown).unwrap());
+    test.during_poll(move |backend| backend.rearm(key, RearmCause::Unknown).unwrap());
     assert_eq!(test.wait(), [0; 0], "both are ready still, and nothing has blocked");
     assert_eq!(test.wait_long(), [1], "after a pause they may be ready again");
 
     // Both are used up, and the thread that has blocked rechecks them.
     test.during_poll(move |backend| {
         kernel(|kernel| kernel.flags.clear());
-        backend.rearm(key, Blocked::Unknown).unwrap();
+        backend.rearm(key, RearmCause::Unknown).unwrap();
     });
     assert_eq!(test.wait(), [0; 0]);
     test.is(0, OUT);
@@ -436,7 +436,7 @@ fn a_recheck_scheduled_during_another_comes_before_a_sleep() {
     test.during_poll(move |backend| {
         kernel(|kernel| kernel.fails = Some(io::ErrorKind::Other));
         // Its own recheck fails, so it stays due.
-        backend.rearm(key, Blocked::Unknown).unwrap();
+        backend.rearm(key, RearmCause::Unknown).unwrap();
         kernel(|kernel| kernel.fails = None);
     });
     let mut events = Events::with_capacity(8);

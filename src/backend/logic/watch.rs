@@ -58,7 +58,7 @@
 
 use std::time::Instant;
 
-#[cfg(not(windows))]
+#[allow(unused_imports)] // Windows has no look that fails, and a single backend may need none
 pub(in crate::backend) use self::recheck::LONGEST_PAUSE;
 use self::recheck::{Reason, RecheckTimer, SHORTEST_PAUSE};
 use crate::os::FileKind;
@@ -96,9 +96,9 @@ pub(crate) enum Tracking {
     Untracked,
 }
 
-/// The result of an operation, as far as it concerns the readiness that was reported.
+/// Why a source is re-armed: the result of an operation, as far as it concerns the readiness that was reported.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Blocked {
+pub(crate) enum RearmCause {
     /// It has returned `WouldBlock` after an operation that moved data: the direction was used up.
     Direction(Interest),
     /// It has returned `WouldBlock`, and none has succeeded since the last that did: nothing was used up. `None` is an
@@ -114,10 +114,10 @@ pub(crate) enum Blocked {
     Error,
 }
 
-impl Blocked {
+impl RearmCause {
     /// Returns whether to recheck the source at once, since the operation alone is no evidence.
     pub(crate) fn needs_recheck(self) -> bool {
-        !matches!(self, Blocked::Direction(_) | Blocked::Short(_))
+        !matches!(self, RearmCause::Direction(_) | RearmCause::Short(_))
     }
 }
 
@@ -355,38 +355,38 @@ impl Watch {
     }
 
     /// Applies the result of an operation, which has used up readiness, or may have.
-    pub(crate) fn rearm(&mut self, blocked: Blocked) {
+    pub(crate) fn rearm(&mut self, cause: RearmCause) {
         if self.mode != Mode::Edge {
             return;
         }
-        match blocked {
-            Blocked::Direction(direction) => {
+        match cause {
+            RearmCause::Direction(direction) => {
                 if let Some(direction) = direction.intersection(self.registration.interest) {
                     self.arm(direction);
                 }
             }
-            Blocked::Idle(Some(direction)) => {
+            RearmCause::Idle(Some(direction)) => {
                 let direction = direction.intersection(self.registration.interest);
                 if let Some(direction) = direction.and_then(|direction| self.disarmed_of(direction)) {
                     self.rearm_idle(direction);
                 }
             }
             // Nothing is behind the bytes that were moved, or the end, which was reported or will be.
-            Blocked::Short(direction) => {
+            RearmCause::Short(direction) => {
                 let ended =
                     Readiness::WRITE_CLOSED.union(Readiness::READ_CLOSED.when(direction.is_readable()));
                 if !self.reported_ends.intersects(ended) {
-                    self.rearm(Blocked::Direction(direction));
+                    self.rearm(RearmCause::Direction(direction));
                 }
             }
             // To arm all would report the direction that did not block at once, and again after each blocked operation
             // (mio#1963): an unknown direction is rechecked instead.
-            Blocked::Idle(None) => {
+            RearmCause::Idle(None) => {
                 if let Some(disarmed) = self.disarmed_of(self.registration.interest) {
                     self.schedule_recheck(disarmed, Reason::Either);
                 }
             }
-            Blocked::Unknown => {
+            RearmCause::Unknown => {
                 if let Some(disarmed) = self.disarmed_of(self.registration.interest) {
                     for timer in self.rechecks.iter_mut().flatten() {
                         if timer.reason == Reason::Unseen {
@@ -400,7 +400,7 @@ impl Watch {
                     }
                 }
             }
-            Blocked::Error => {
+            RearmCause::Error => {
                 if self.has_reported_error() {
                     match self.disarmed_of(self.registration.interest) {
                         Some(disarmed) if !disarmed.is_end() => {

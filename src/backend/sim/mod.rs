@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::poller::{Absent, Poller};
-use crate::backend::logic::watch::{Blocked, Registration, WatchKey};
+use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
 use crate::os::RawIo;
 use crate::readiness::Events;
 
@@ -114,7 +114,7 @@ impl Poller for Sim {
         Err(io::ErrorKind::NotFound.into())
     }
 
-    fn rearm(&self, _: WatchKey, _: Blocked) -> io::Result<()> {
+    fn rearm(&self, _: WatchKey, _: RearmCause) -> io::Result<()> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::backend::Backend;
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-const KEY: Key = Key::Source(1);
+const KEY: LayerKey = LayerKey::Source(1);
 const TOKEN: Token = Token(7);
 
 fn event() -> Event {
@@ -77,7 +77,7 @@ fn a_reregistration_that_fails_keeps_what_is_held() {
 fn one_of_two_with_the_same_token_goes_with_its_events() {
     let chaos = Chaos::new(1);
     let mut state = chaos.state();
-    let other = Key::Raw(3 as RawIo);
+    let other = LayerKey::Raw(3 as RawIo);
     state.set(KEY, TOKEN, Interest::READABLE);
     state.set(other, TOKEN, Interest::WRITABLE);
     assert!(state.follow_up(KEY, BOTH) && state.follow_up(other, BOTH));

@@ -104,7 +104,7 @@ macro_rules! direct_calls {
         ))]
         #[allow(dead_code)] // which ones are used depends on the features
         #[inline]
-        pub(crate) unsafe fn $name($($arg: $type),*) -> direct::Answer<$result> {
+        pub(crate) unsafe fn $name($($arg: $type),*) -> direct::Returned<$result> {
             // SAFETY: the same call with the same arguments as libc's function of this name, whose contract the
             // caller keeps. Every argument fits in a `long`, as `syscall` wants it.
             unsafe {
@@ -175,7 +175,7 @@ pub(crate) unsafe fn epoll_pwait2(
     events: *mut epoll_event,
     max: c_int,
     timeout: *const KernelTimespec,
-) -> direct::Answer<c_int> {
+) -> direct::Returned<c_int> {
     // SAFETY: the caller's promise; without a signal mask its size doesn't matter. Every argument fits in a `long`, as
     // `syscall` wants it.
     unsafe {
@@ -212,7 +212,7 @@ mod direct {
 
     /// The return value of libc's functions.
     #[allow(dead_code)] // unused with the wrappers
-    pub(crate) type Answer<N> = N;
+    pub(crate) type Returned<N> = N;
 
     #[allow(unused_imports)] // unused with the wrappers
     pub(super) use {answer, syscall};
@@ -247,7 +247,7 @@ mod direct {
     macro_rules! answer {
         ($answer:expr, $type:ty) => {{
             let answer: c_long = $answer;
-            direct::Answer { answer, number: answer as $type }
+            direct::Returned { answer, number: answer as $type }
         }};
     }
 
@@ -256,12 +256,12 @@ mod direct {
 
     /// An error stays the kernel's negative number: `errno` would cost two calls with their returns.
     #[allow(dead_code)] // unused with the wrappers
-    pub(crate) struct Answer<N> {
+    pub(crate) struct Returned<N> {
         pub(super) answer: c_long,
         pub(super) number: N,
     }
 
-    impl<N> super::super::Answer for Answer<N> {
+    impl<N> super::super::ReturnValue for Returned<N> {
         type Number = N;
 
         #[inline]

@@ -57,8 +57,8 @@ impl FileIdentity {
     }
 }
 
-/// Every permission of chmod(2).
-const ALL_MODES: libc::mode_t = libc::S_IRWXU | libc::S_IRWXG | libc::S_IRWXO;
+/// Every permission of chmod(2), in POSIX's numbers: not every libc crate has names for them.
+const ALL_MODES: libc::mode_t = 0o777;
 
 /// Fails for a descriptor of a path (`O_PATH`), which can't be read, written or polled.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

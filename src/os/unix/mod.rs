@@ -23,11 +23,12 @@ pub(crate) mod unix_address;
 pub(crate) use self::privilege::is_privileged;
 #[cfg(feature = "net")]
 pub(crate) use self::socket::*;
-pub(crate) use self::{file::FileIdentity, notifier::Notifier, timed::*};
+pub(crate) use self::{file::FileIdentity, notifier::Notifier};
 #[allow(unused_imports)] // which ones are used depends on the kernel
 pub(crate) use self::{
     filters::{FILTER_EXCEPT, FILTER_LIO},
     notifier::{EACH_WRITE_IS_AN_EDGE, PIPE_IS_FORCED, STANDARD_ERROR},
+    timed::*,
 };
 #[cfg(feature = "os-ext")]
 pub(crate) use self::{io::*, notifier::pipe};
@@ -36,19 +37,19 @@ pub(crate) use socket2::{Domain, SockRef, Type};
 
 /// Returns the result of a system call.
 #[inline]
-pub(crate) fn check<A: Answer>(answer: A) -> std::io::Result<A::Number> {
-    answer.result()
+pub(crate) fn check<R: ReturnValue>(returned: R) -> std::io::Result<R::Number> {
+    returned.result()
 }
 
 /// The return value of a system call.
-pub(crate) trait Answer {
+pub(crate) trait ReturnValue {
     type Number;
 
     fn result(self) -> std::io::Result<Self::Number>;
 }
 
 /// libc's functions return -1 on failure, and put the error into `errno`.
-impl<N: Copy + PartialEq + From<i8>> Answer for N {
+impl<N: Copy + PartialEq + From<i8>> ReturnValue for N {
     type Number = N;
 
     fn result(self) -> std::io::Result<N> {

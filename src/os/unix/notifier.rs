@@ -4,6 +4,7 @@
 //! it is.
 
 use std::io;
+use std::mem::{self, MaybeUninit};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 #[allow(unused_imports)] // unused where the socket is the only kind
 use std::os::fd::FromRawFd;
@@ -52,8 +53,14 @@ impl Notifier {
 
     fn datagrams() -> io::Result<Notifier> {
         let socket = UdpSocket::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        socket.connect(socket.local_addr()?)?;
         socket.set_nonblocking(true)?;
+        // std's calls would convert the address to its own type and back, in each program that has a `Poll`.
+        let mut addr = MaybeUninit::<libc::sockaddr_storage>::uninit();
+        let mut len = mem::size_of_val(&addr) as libc::socklen_t;
+        // SAFETY: `addr` is as long as stated.
+        check(unsafe { libc::getsockname(socket.as_raw_fd(), addr.as_mut_ptr().cast(), &mut len) })?;
+        // SAFETY: the kernel has written `len` bytes.
+        check(unsafe { libc::connect(socket.as_raw_fd(), addr.as_ptr().cast(), len) })?;
         Ok(Notifier { kind: Kind::Datagrams, reader: socket.into(), writer: None })
     }
 

@@ -6,9 +6,9 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
 use super::{calls, check};
 
@@ -23,7 +23,7 @@ use super::{calls, check};
 )))]
 const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
 
-/// The flag that creates a socket non-blocking. Kernels without it need another call.
+/// The flags that create a socket non-blocking and close-on-exec. Kernels without them need other calls.
 #[cfg(any(
     target_os = "android",
     target_os = "cygwin",
@@ -35,7 +35,17 @@ const NO_SIGNAL: libc::c_int = libc::MSG_NOSIGNAL;
     target_os = "netbsd",
     target_os = "openbsd",
 ))]
-const NON_BLOCKING: libc::c_int = libc::SOCK_NONBLOCK;
+const CREATION_FLAGS: libc::c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+
+/// Suppresses `SIGPIPE` for a socket that socket2 has not created.
+#[cfg(target_vendor = "apple")]
+fn suppress_signal(socket: &OwnedFd) -> io::Result<()> {
+    let (value, len) = (1, mem::size_of::<libc::c_int>() as libc::socklen_t);
+    let from = (&value as *const libc::c_int).cast();
+    // SAFETY: `value` is as long as stated, and only read.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NOSIGPIPE, from, len) })?;
+    Ok(())
+}
 
 /// For kernels without a call or a flag.
 #[allow(dead_code)]
@@ -43,7 +53,11 @@ mod fallback {
     use super::*;
 
     pub(super) const NO_SIGNAL: libc::c_int = 0;
-    pub(super) const NON_BLOCKING: libc::c_int = 0;
+    pub(super) const CREATION_FLAGS: libc::c_int = 0;
+
+    pub(super) fn suppress_signal(_: &OwnedFd) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Writes the first non-empty slice: a short write.
     pub(crate) fn send_vectored(socket: &impl AsRawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -52,7 +66,7 @@ mod fallback {
 
     /// Accepts the next connection, non-blocking and close-on-exec, and returns it with its peer.
     pub(crate) fn accept(listener: &impl AsFd) -> io::Result<(OwnedFd, SockAddr)> {
-        let (accepted, peer) = socket2::SockRef::from(listener).accept()?;
+        let (accepted, peer) = SockRef::from(listener).accept()?;
         accepted.set_nonblocking(true)?;
         Ok((accepted.into(), peer))
     }
@@ -62,16 +76,28 @@ pub(crate) use self::fallback::*;
 
 /// Creates a socket, non-blocking and close-on-exec.
 pub(crate) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
-    let socket = Socket::new(domain, non_blocking(kind), None)?;
-    set_non_blocking(&socket)?;
+    let socket = Socket::new(domain, with_flags(kind), None)?;
+    if CREATION_FLAGS == 0 {
+        socket.set_nonblocking(true)?;
+    }
     Ok(socket)
 }
 
 /// Creates two connected Unix-domain sockets, non-blocking and close-on-exec.
-pub(crate) fn socket_pair(kind: Type) -> io::Result<(Socket, Socket)> {
-    let pair = Socket::pair(Domain::UNIX, non_blocking(kind), None)?;
-    set_non_blocking(&pair.0)?;
-    set_non_blocking(&pair.1)?;
+pub(crate) fn socket_pair(kind: Type) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: `fds` has room for the two descriptors.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, with_flags(kind).into(), 0, fds.as_mut_ptr()) })?;
+    // SAFETY: just created, and not owned elsewhere.
+    let pair = unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) };
+    for socket in [&pair.0, &pair.1] {
+        if CREATION_FLAGS == 0 {
+            // SAFETY: no memory is passed.
+            check(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+            SockRef::from(socket).set_nonblocking(true)?;
+        }
+        suppress_signal(socket)?;
+    }
     Ok(pair)
 }
 
@@ -92,15 +118,8 @@ pub(crate) fn connect(addr: &SockAddr) -> io::Result<Socket> {
     }
 }
 
-fn non_blocking(kind: Type) -> Type {
-    Type::from(libc::c_int::from(kind) | NON_BLOCKING)
-}
-
-fn set_non_blocking(socket: &Socket) -> io::Result<()> {
-    if NON_BLOCKING == 0 {
-        socket.set_nonblocking(true)?;
-    }
-    Ok(())
+fn with_flags(kind: Type) -> Type {
+    Type::from(libc::c_int::from(kind) | CREATION_FLAGS)
 }
 
 #[inline]
@@ -160,8 +179,6 @@ pub(crate) fn send_to(socket: &impl AsRawFd, buf: &[u8], target: SocketAddr) -> 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn accept(listener: &impl AsRawFd) -> io::Result<(OwnedFd, SockAddr)> {
     let fd = listener.as_raw_fd();
-    use std::os::fd::FromRawFd;
-
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: `try_init` lends memory that is as long as it states; the kernel sets the length that it used.
     unsafe {

@@ -9,19 +9,19 @@ use wakeful::{Token, Waker};
 
 use super::{byte_at, directions, expect_error, interest, registry, World};
 use crate::contract::{End as EndId, Is};
-use crate::ops::{Asks, Half, Kind};
+use crate::ops::{Half, Kind, Want};
 use crate::support::READ;
 
 impl World<'_> {
-    pub(super) fn register(&mut self, id: EndId, asks: Asks) -> Result<(), String> {
+    pub(super) fn register(&mut self, id: EndId, want: Want) -> Result<(), String> {
         let token = self.new_token();
         let registered = self.open_end(id).token;
         let registry = registry(&self.poll);
-        let result = registry.register(self.source(id), Token(token), interest(asks));
+        let result = registry.register(self.source(id), Token(token), interest(want));
         match (registered, result) {
             (None, Ok(())) => {
                 self.open_end(id).token = Some(token);
-                self.contract.register(id, token, directions(asks));
+                self.contract.register(id, token, directions(want));
                 Ok(())
             }
             (Some(_), result) => expect_error("a second register", result, ErrorKind::AlreadyExists),
@@ -29,16 +29,16 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn reregister(&mut self, id: EndId, asks: Asks) -> Result<(), String> {
+    pub(super) fn reregister(&mut self, id: EndId, want: Want) -> Result<(), String> {
         let token = self.new_token();
         let registered = self.open_end(id).token;
         let registry = registry(&self.poll);
-        let result = registry.reregister(self.source(id), Token(token), interest(asks));
+        let result = registry.reregister(self.source(id), Token(token), interest(want));
         match (registered, result) {
             (Some(old), Ok(())) => {
                 self.open_end(id).token = Some(token);
                 self.contract.deregister(old);
-                self.contract.register(id, token, directions(asks));
+                self.contract.register(id, token, directions(want));
                 Ok(())
             }
             (None, result) => expect_error("reregister", result, ErrorKind::NotFound),

@@ -13,7 +13,7 @@ use wakeful::{Interest, Poll, Registry, Waker};
 
 use crate::contract::{Contract, End as EndId, Rules};
 use crate::ends::End;
-use crate::ops::{Asks, Kind, Op};
+use crate::ops::{Kind, Op, Want};
 use crate::support::{BOTH, READ, WRITE};
 
 /// The backend of a run.
@@ -82,8 +82,8 @@ impl World<'_> {
     fn step(&mut self, op: Op) -> Result<(), String> {
         match op {
             Op::Open(kind) => self.open(kind),
-            Op::Register(place, asks) => self.on(place, |world, id| world.register(id, asks)),
-            Op::Reregister(place, asks) => self.on(place, |world, id| world.reregister(id, asks)),
+            Op::Register(place, want) => self.on(place, |world, id| world.register(id, want)),
+            Op::Reregister(place, want) => self.on(place, |world, id| world.reregister(id, want)),
             Op::Deregister(place) => self.on(place, World::deregister),
             Op::OtherPoll(place) => self.on(place, World::other_poll),
             Op::Write(place, size) => self.on(place, |world, id| world.write(id, size).map(|_| ())),
@@ -107,8 +107,8 @@ impl World<'_> {
             Op::Poll(timeout, capacity) => self.poll(timeout, capacity),
             Op::PollWhileWriting(place) => self.on(place, World::poll_while_writing),
             Op::PollWhileWaking(number) => self.poll_while_waking(number),
-            Op::PollWhileRegistering(place, asks) => {
-                self.on(place, |world, id| world.poll_while_registering(id, asks))
+            Op::PollWhileRegistering(place, want) => {
+                self.on(place, |world, id| world.poll_while_registering(id, want))
             }
             Op::PollWhileDeregistering(place) => self.on(place, World::poll_while_deregistering),
         }
@@ -187,16 +187,16 @@ fn expect_error(what: &str, result: io::Result<()>, kind: ErrorKind) -> Result<(
     }
 }
 
-fn interest(asks: Asks) -> Interest {
-    match asks {
-        Asks::Read => READ,
-        Asks::Write => WRITE,
-        Asks::Both => BOTH,
+fn interest(want: Want) -> Interest {
+    match want {
+        Want::Read => READ,
+        Want::Write => WRITE,
+        Want::Both => BOTH,
     }
 }
 
-fn directions(asks: Asks) -> [bool; 2] {
-    [asks != Asks::Write, asks != Asks::Read]
+fn directions(want: Want) -> [bool; 2] {
+    [want != Want::Write, want != Want::Read]
 }
 
 fn byte_at(position: u64) -> u8 {

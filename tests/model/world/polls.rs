@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use wakeful::{Events, Token, Waker};
 
 use super::{byte_at, directions, interest, registry, World};
-use crate::contract::{End as EndId, Is, Rules, Told, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION};
-use crate::ops::{Asks, Kind, Timeout};
+use crate::contract::{End as EndId, Is, Reported, Rules, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION};
+use crate::ops::{Kind, Timeout, Want};
 use crate::rescue::{self, Limit, LATEST};
 
 impl World<'_> {
     pub(super) fn poll(&mut self, timeout: Timeout, capacity: usize) -> Result<(), String> {
-        let is_due = !self.contract.owed().is_empty();
+        let is_due = !self.contract.due().is_empty();
         let (timeout, must_come) = match timeout {
             Timeout::Zero => (Some(Duration::ZERO), false),
             Timeout::Microseconds(time) => (Some(Duration::from_micros(time)), false),
@@ -32,14 +32,14 @@ impl World<'_> {
         capacity: usize,
         must_come: bool,
     ) -> Result<usize, String> {
-        let owed = self.contract.owed_at_once(self.rules);
+        let due = self.contract.due_at_once(self.rules);
         let mut events = Events::with_capacity(capacity);
         let limit = Limit::start();
         let _rescue = match timeout {
             None => Some(rescue::after(limit, self.poll.registry())),
             Some(_) => None,
         };
-        let told = loop {
+        let reported = loop {
             let (start, limit_of_this) = (self.ground.now(), Limit::start());
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -47,40 +47,40 @@ impl World<'_> {
                 Err(e) => return Err(format!("poll: {e}")),
             }
             if events.iter().any(|event| event.token() == rescue::TOKEN) {
-                return Err(format!("it slept on, though due were {:?}", self.contract.owed()));
+                return Err(format!("poll blocked on, though {:?} were due", self.contract.due()));
             }
             let took = self.ground.now().saturating_duration_since(start);
-            let told = told(&events);
-            if told.is_empty() {
+            let reported = reported(&events);
+            if reported.is_empty() {
                 match timeout {
-                    None => return Err("it came back empty, without a timeout".into()),
+                    None => return Err("poll returned empty, without a timeout".into()),
                     Some(timeout) if took < timeout => return Err(format!("early: {took:?} of {timeout:?}")),
                     Some(_) if must_come && !self.had_time(&limit) => continue,
-                    Some(_) if must_come => return Err(format!("lost: {:?}", self.contract.owed())),
+                    Some(_) if must_come => return Err(format!("lost: {:?}", self.contract.due())),
                     Some(_) => {}
                 }
             }
             if must_come && took >= LATEST && self.had_time(&limit_of_this) {
                 return Err(format!(
-                    "it slept until its time was over, though due were {:?}",
-                    self.contract.owed()
+                    "poll blocked until its timeout, though {:?} were due",
+                    self.contract.due()
                 ));
             }
-            break told;
+            break reported;
         };
-        if told.len() > capacity {
-            return Err(format!("{} events, though the capacity is {capacity}", told.len()));
+        if reported.len() > capacity {
+            return Err(format!("{} events, though the capacity is {capacity}", reported.len()));
         }
-        if told.len() < capacity {
+        if reported.len() < capacity {
             let is_missing = |(token, direction): &&(usize, usize)| {
-                !told.iter().any(|event| event.token == *token && event.directions[*direction])
+                !reported.iter().any(|event| event.token == *token && event.directions[*direction])
             };
-            if let Some(missing) = owed.iter().find(is_missing) {
-                return Err(format!("{missing:?} was due, and there was room; reported: {told:?}"));
+            if let Some(missing) = due.iter().find(is_missing) {
+                return Err(format!("{missing:?} was due, and there was room; reported: {reported:?}"));
             }
         }
-        self.contract.told(&told, self.rules)?;
-        Ok(told.len())
+        self.contract.check(&reported, self.rules)?;
+        Ok(reported.len())
     }
 
     /// Whether an event that is missing at the timeout had enough time. Simulated time passes for nothing else.
@@ -91,12 +91,12 @@ impl World<'_> {
     /// Every due event comes, in any number of calls.
     pub(super) fn settle(&mut self) -> Result<(), String> {
         for _ in 0..1000 {
-            if self.contract.owed().is_empty() {
+            if self.contract.due().is_empty() {
                 return Ok(());
             }
             self.poll_for(Some(LATEST), 7, true)?;
         }
-        Err(format!("a thousand calls have not brought {:?}", self.contract.owed()))
+        Err(format!("a thousand calls have not reported {:?}", self.contract.due()))
     }
 
     pub(super) fn poll_while_writing(&mut self, id: EndId) -> Result<(), String> {
@@ -142,7 +142,7 @@ impl World<'_> {
             }
             Err(_) => {}
         }
-        self.contract.told(&events, Rules { exact: false, terse: false, ..self.rules })?;
+        self.contract.check(&events, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
@@ -160,11 +160,11 @@ impl World<'_> {
         self.contract.wake(token);
         let polled = self.poll_beside_thread(true);
         thread.join().map_err(|_| "the waking thread has died")?.map_err(|e| format!("wake: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        self.contract.check(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.settle()
     }
 
-    pub(super) fn poll_while_registering(&mut self, id: EndId, asks: Asks) -> Result<(), String> {
+    pub(super) fn poll_while_registering(&mut self, id: EndId, want: Want) -> Result<(), String> {
         if !self.ground.has_threads() {
             return Ok(());
         }
@@ -176,19 +176,19 @@ impl World<'_> {
         let thread = thread::spawn(move || {
             thread::sleep(Duration::from_micros(100));
             let result = match old {
-                Some(_) => registry.reregister(&mut *source, Token(token), interest(asks)),
-                None => registry.register(&mut *source, Token(token), interest(asks)),
+                Some(_) => registry.reregister(&mut *source, Token(token), interest(want)),
+                None => registry.register(&mut *source, Token(token), interest(want)),
             };
             (source, result)
         });
-        self.contract.register(id, token, directions(asks));
-        let is_ready = self.contract.owed().iter().any(|(owed, _)| *owed == token);
+        self.contract.register(id, token, directions(want));
+        let is_ready = self.contract.due().iter().any(|(due, _)| *due == token);
         let polled = self.poll_beside_thread(is_ready);
         let (source, result) = thread.join().map_err(|_| "the registering thread has died")?;
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("register: {e}"))?;
         self.open_end(id).token = Some(token);
-        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        self.contract.check(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         if let Some(old) = old {
             self.contract.deregister(old);
         }
@@ -210,14 +210,14 @@ impl World<'_> {
         let (source, result) = thread.join().map_err(|_| "the deregistering thread has died")?;
         self.open_end(id).end = Some(source);
         result.map_err(|e| format!("deregister: {e}"))?;
-        self.contract.told(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
+        self.contract.check(&polled?, Rules { exact: false, terse: false, ..self.rules })?;
         self.open_end(id).token = None;
         self.contract.deregister(token);
         Ok(())
     }
 
     /// Polls while a thread does an operation that causes an event, or may cause none.
-    pub(super) fn poll_beside_thread(&mut self, must_come: bool) -> Result<Vec<Told>, String> {
+    pub(super) fn poll_beside_thread(&mut self, must_come: bool) -> Result<Vec<Reported>, String> {
         let timeout = if must_come { LATEST } else { Duration::from_millis(1) };
         let (start, limit) = (Instant::now(), Limit::start());
         let mut events = Events::with_capacity(64);
@@ -226,22 +226,22 @@ impl World<'_> {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(format!("poll: {e}")),
                 Ok(()) if must_come && start.elapsed() >= LATEST && limit.had_time() => {
-                    return Err("it slept on, though another thread made something ready".into());
+                    return Err("poll blocked on, though another thread made something ready".into());
                 }
                 Ok(()) if must_come && events.is_empty() && start.elapsed() >= LATEST => {}
-                Ok(()) => return Ok(told(&events)),
+                Ok(()) => return Ok(reported(&events)),
             }
         }
     }
 }
 
-fn told(events: &Events) -> Vec<Told> {
-    let told = |event: &wakeful::event::Event| Told {
+fn reported(events: &Events) -> Vec<Reported> {
+    let reported = |event: &wakeful::event::Event| Reported {
         token: event.token().0,
         directions: [event.is_readable(), event.is_writable()],
         error: event.is_error(),
         read_closed: event.is_read_closed(),
         write_closed: event.is_write_closed(),
     };
-    events.iter().map(told).collect()
+    events.iter().map(reported).collect()
 }

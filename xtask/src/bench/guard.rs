@@ -1,5 +1,5 @@
-//! `cargo xtask bench --guard`: nothing is timed, so a busy machine changes nothing. What is counted is the same on each
-//! run: instructions by callgrind, system calls by strace.
+//! `cargo xtask bench --guard`: nothing is timed, so a busy machine changes nothing. What is counted is the same on
+//! each run: instructions by callgrind, system calls by strace.
 
 use super::programs::run;
 use crate::prelude::*;

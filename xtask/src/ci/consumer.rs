@@ -1,5 +1,6 @@
 //! A project of its own that uses the library, as a user's does. Everything is below the build folder.
 
+use super::features;
 use crate::prelude::*;
 
 pub struct Consumer {
@@ -21,6 +22,12 @@ impl Consumer {
         consumer.write("Cargo.toml", &format!("{HEAD}\n{manifest}"))?;
         consumer.write("src/main.rs", main)?;
         Ok(consumer)
+    }
+
+    /// One that uses the library with every feature, and compat/mio.
+    pub fn of_both(name: &str, main: &str) -> Result<Consumer> {
+        let (wakeful, mio) = (ours("wakeful-io", ".", &features::all()?)?, mio()?);
+        Consumer::new(name, &format!("[dependencies]\nwakeful = {wakeful}\nmio = {mio}\n"), main)
     }
 
     /// Adds to the manifest.
@@ -69,6 +76,11 @@ pub fn ours(package: &str, folder: &str, features: &[String]) -> Result<String> 
     Ok(format!("{{ package = {package:?}, path = {}, features = {features:?} }}", quoted(&path)))
 }
 
+/// compat/mio, as a dependency's value in a manifest.
+pub fn mio() -> Result<String> {
+    ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))
+}
+
 /// A path as TOML's string.
 pub fn quoted(path: &Path) -> String {
     format!("{:?}", path.display().to_string())
@@ -87,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_locks_packages_are_read() {
-        let lock =
-            "version = 4\n\n[[package]]\nname = \"consumer\"\ndependencies = [\n \"libc\",\n]\n\n[[package]]\nname = \"libc\"\n";
+        let lock = "version = 4\n\n[[package]]\nname = \"consumer\"\ndependencies = [\n \"libc\",\n]\n\n\
+            [[package]]\nname = \"libc\"\n";
         assert_eq!(names(lock).unwrap().into_iter().collect::<Vec<_>>(), ["libc"]);
     }
 }

@@ -1,6 +1,6 @@
 //! The library stays as light as it promises: in what it is built with, and in the lock file of a program that uses it.
 
-use super::consumer::{ours, Consumer};
+use super::consumer::{mio, ours, Consumer};
 use super::features;
 use super::runner::Runner;
 use crate::prelude::*;
@@ -50,7 +50,7 @@ fn locked(runner: &mut Runner) -> Result<String> {
     let wakeful = |features: &[String]| -> Result<String> {
         Ok(format!("wakeful = {}", ours("wakeful-io", ".", features)?))
     };
-    let mio = format!("mio = {}", ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))?);
+    let mio = format!("mio = {}", mio()?);
     let mut shown = String::new();
     for (what, dependency, bare) in [
         ("wakeful", wakeful(&[])?, &bare[..2]),

@@ -3,7 +3,7 @@
 
 use super::runner::Runner;
 use crate::prelude::*;
-use crate::shake::{Run, SEEDS};
+use crate::shake::{run, SEEDS};
 use std::ffi::OsString;
 
 const BACKENDS: [&str; 2] = ["epoll", "posix_poll"];
@@ -140,44 +140,47 @@ const EXAMPLES: &[Example] = &[
 impl Example {
     /// The work, on each backend: without chaos, and with each seed.
     fn shake(&self, program: &str) -> Result<Vec<String>> {
-        let mut faults = Vec::new();
-        let command: Vec<&str> = [program].iter().chain(self.args).copied().collect();
         let (backends, seeds) = if self.has_kernel { (&BACKENDS[..], SEEDS) } else { (&BACKENDS[..1], 0) };
-        for backend in backends {
-            for seed in [None].into_iter().chain((1..=seeds).map(Some)) {
-                let chaos = seed.map(|seed: u64| seed.to_string());
-                let run = Run { backend: Some(backend), chaos: chaos.as_deref(), limit: LIMIT };
-                let (ended, output) = run.run(&command)?;
-                let missing = self.prints.iter().find(|text| !output.contains(**text));
-                let wrong = self.never.iter().find(|text| output.contains(**text));
-                let fault = match (missing, wrong) {
-                    _ if !ended.success() => ended.to_string(),
-                    (Some(text), _) => format!("it doesn't print `{text}`"),
-                    (None, Some(text)) => format!("it prints `{text}`"),
-                    (None, None) => continue,
-                };
-                let seed = seed.map_or_else(|| "without chaos".to_owned(), |seed| format!("seed {seed}"));
-                faults.push(format!("{output}\n{}, {backend}, {seed}: {fault}", self.name));
-                // The others are likely to show the same.
-                break;
+        self.each(program, self.args, backends, seeds, |_, ended, output| {
+            let missing = self.prints.iter().find(|text| !output.contains(**text));
+            let wrong = self.never.iter().find(|text| output.contains(**text));
+            match (missing, wrong) {
+                _ if !ended.success() => Some(ended.to_string()),
+                (Some(text), _) => Some(format!("it doesn't print `{text}`")),
+                (None, Some(text)) => Some(format!("it prints `{text}`")),
+                (None, None) => None,
             }
-        }
-        Ok(faults)
+        })
     }
 
     /// What shows a fault shows it each time, and only under chaos.
     fn break_it(&self, program: &str) -> Result<Vec<String>> {
         let Some(args) = self.breaks else { return Ok(Vec::new()) };
+        self.each(program, args, &BACKENDS, SEEDS, |has_chaos, ended, _| {
+            (ended.success() == has_chaos).then(|| format!("as it is: {ended}"))
+        })
+    }
+
+    /// Runs it on each backend, without chaos and with each seed, until `judge` finds a fault.
+    fn each(
+        &self,
+        program: &str,
+        args: &[&str],
+        backends: &[&str],
+        seeds: u64,
+        judge: impl Fn(bool, &Ended, &str) -> Option<String>,
+    ) -> Result<Vec<String>> {
         let mut faults = Vec::new();
-        let command: Vec<&str> = [program].iter().chain(args).copied().collect();
-        for backend in BACKENDS {
-            for seed in [None].into_iter().chain((1..=SEEDS).map(Some)) {
-                let chaos = seed.map(|seed: u64| seed.to_string());
-                let run = Run { backend: Some(backend), chaos: chaos.as_deref(), limit: LIMIT };
-                let (ended, output) = run.run(&command)?;
-                if ended.success() != seed.is_none() {
-                    faults
-                        .push(format!("{output}\n{} as it is, {backend}, seed {seed:?}: {ended}", self.name));
+        let command = [&[program], args].concat();
+        for backend in backends {
+            for seed in 0..=seeds {
+                let chaos = (seed > 0).then(|| seed.to_string());
+                let (ended, output) = run(&command, Some(backend), chaos.as_deref(), LIMIT)?;
+                if let Some(fault) = judge(chaos.is_some(), &ended, &output) {
+                    let seed = chaos.map_or("without chaos".to_owned(), |seed| format!("seed {seed}"));
+                    faults.push(format!("{output}\n{}, {backend}, {seed}: {fault}", self.name));
+                    // The others are likely to show the same.
+                    break;
                 }
             }
         }
@@ -193,7 +196,7 @@ impl Example {
                 let mute = ["sh", "-c", "exec \"$0\" \"$@\" >/dev/full 2>&1"];
                 let prefix = if is_heard { &[][..] } else { &mute };
                 let command: Vec<&str> = [prefix, &[program], args].concat();
-                let (ended, output) = Run { backend, chaos, limit: LIMIT }.run(&command)?;
+                let (ended, output) = run(&command, backend, chaos, LIMIT)?;
                 if ended.code() != Some(code) || (is_heard && !output.contains(says)) {
                     let expected = format!("not exit code {code} and `{says}`");
                     let shown = command.join(" ");
@@ -218,7 +221,7 @@ impl Example {
             expect(self.args, (None, Some("nonsense")), 1, &complaint)?;
         }
         let no_utf8 = ["sh", "-c", "exec \"$0\" \"$(printf '\\377')\"", program];
-        let (ended, output) = Run { backend: None, chaos: None, limit: LIMIT }.run(&no_utf8)?;
+        let (ended, output) = run(&no_utf8, None, None, LIMIT)?;
         if ended.code() != Some(2) || !output.contains(&complaint) {
             faults.push(format!("{output}\n{} with an argument that isn't UTF-8: {ended}", self.name));
         }
@@ -231,9 +234,8 @@ impl Example {
         let mut faults = Vec::new();
         for descriptors in ["3", "4", "5", "6", "8", "10"] {
             let limited = "ulimit -n $0 && exec \"$@\"";
-            let command: Vec<&str> =
-                ["sh", "-c", limited, descriptors, program].iter().chain(self.args).copied().collect();
-            let (ended, output) = Run { backend: None, chaos: None, limit: LIMIT }.run(&command)?;
+            let command = [&["sh", "-c", limited, descriptors, program], self.args].concat();
+            let (ended, output) = run(&command, None, None, LIMIT)?;
             let explains = ended.success() || output.contains(&format!("{}: ", self.name));
             if ended.hung() || !explains || output.contains("panicked") {
                 faults.push(format!("{output}\n{}, {descriptors} descriptors: {ended}", self.name));

@@ -1,9 +1,7 @@
 //! The library and `compat/mio` are built and tested with the lowest versions that their manifests allow.
 
-use super::consumer::{ours, quoted, Consumer};
-use super::features;
-use super::runner::sums;
-use super::runner::Runner;
+use super::consumer::{quoted, Consumer};
+use super::runner::{sums, Runner};
 use crate::prelude::*;
 
 /// Whose dependencies those of this machine aren't.
@@ -36,13 +34,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     rustup::need_nightly()?;
 
     // A user's program: our own tests' dependencies would raise the versions.
-    let features = features::all()?;
-    let dependencies = format!(
-        "[dependencies]\nwakeful = {}\nmio = {}\n",
-        ours("wakeful-io", ".", &features)?,
-        ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))?
-    );
-    let user = Consumer::new("minimal", &dependencies, MAIN)?;
+    let user = Consumer::of_both("minimal", MAIN)?;
     runner.run(user.cargo_of("nightly", &[LOWEST, "generate-lockfile"])?)?;
     let tree = runner.run(user.cargo(&["tree", "--locked", "--target", "all", "--prefix", "none"])?)?;
     runner.run(user.cargo(&["run", "--locked"])?)?;

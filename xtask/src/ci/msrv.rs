@@ -1,6 +1,6 @@
 //! The library, its tests and its examples are built and run by the oldest Rust that the manifest promises.
 
-use super::consumer::{ours, Consumer};
+use super::consumer::Consumer;
 use super::features;
 use super::runner::{strict, sums, Runner};
 use crate::prelude::*;
@@ -11,12 +11,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     rustup::need_toolchain(&toolchain, &toolchain)?;
 
     // A program that locks its packages with that cargo.
-    let dependencies = format!(
-        "[dependencies]\nwakeful = {}\nmio = {}\n",
-        ours("wakeful-io", ".", &features::all()?)?,
-        ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))?
-    );
-    let user = Consumer::new("msrv", &dependencies, "fn main() {}\n")?;
+    let user = Consumer::of_both("msrv", "fn main() {}\n")?;
     runner.run(user.cargo_of(&toolchain, &["metadata", "--format-version", "1"])?)?;
     runner.run(user.cargo_of(&toolchain, &["build"])?)?;
 

@@ -1,14 +1,9 @@
 //! A default build has no variables and one backend. With the features the variables do as the guide says, unless the
 //! program runs with more rights than its user.
 
-use std::fs;
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{bail, ensure, Context, Result};
-
 use super::consumer::{ours, Consumer};
 use super::runner::Runner;
+use crate::prelude::*;
 
 /// Prints what a `Poll` is, or why there is none.
 const MAIN: &str = r#"fn main() {
@@ -45,16 +40,13 @@ pub fn check(runner: &mut Runner) -> Result<String> {
 }
 
 struct Program {
-    path: std::path::PathBuf,
+    path: PathBuf,
 }
 
 impl Program {
     fn new(runner: &mut Runner, name: &str, features: &[String]) -> Result<Program> {
-        let user = Consumer::new(
-            name,
-            &format!("[dependencies]\nwakeful = {}\n", ours("wakeful-io", ".", features)?),
-            MAIN,
-        )?;
+        let wakeful = ours("wakeful-io", ".", features)?;
+        let user = Consumer::new(name, &format!("[dependencies]\nwakeful = {wakeful}\n"), MAIN)?;
         runner.run(user.cargo(&["build"])?)?;
         // The next one is built in the same place.
         let path = user.built().with_file_name(name);
@@ -81,7 +73,7 @@ impl Program {
 
     /// A copy that runs as its owner, for another user.
     fn ignores_them_with_rights(&self, runner: &mut Runner) -> Result<()> {
-        let folder = std::env::temp_dir().join(format!("wakeful-opt-in-{}", std::process::id()));
+        let folder = env::temp_dir().join(format!("wakeful-opt-in-{}", std::process::id()));
         let result = self.run_as_another(runner, &folder);
         let _ = runner.read(script(&folder, r#"$root rm -rf "$1""#));
         ensure!(result? == "epoll among others\n", "a set-user-id program heeds a variable");

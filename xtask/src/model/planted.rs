@@ -48,7 +48,8 @@ const PLANTS: [Plant; 9] = [
         bug: "a stale token: a reregistration keeps the old one",
         file: "src/backend/logic/watch.rs",
         sound: "*self = Watch::new(Registration { tracking, ..registration })",
-        planted: "let token = self.registration.token; *self = Watch::new(Registration { token, tracking, ..registration })",
+        planted: "let token = self.registration.token;
+        *self = Watch::new(Registration { token, tracking, ..registration })",
     },
     Plant {
         backend: "posix_poll",

@@ -1,6 +1,6 @@
 //! The targets, and how each is proven. A new one is one line here.
 
-use super::zig::{self, Zig};
+use super::zig::Zig;
 use crate::prelude::*;
 
 pub struct Target {
@@ -23,7 +23,7 @@ pub enum Proof {
 /// How a Linux program for another machine is linked and run.
 #[derive(Clone, Copy)]
 pub enum Runner {
-    /// A static program, linked by zig: it has the C library's start files, which aren't there as rustc's own.
+    /// A static program: rustup's standard library has all that it takes.
     Musl,
     /// glibc's, by the prefix of Debian's cross compiler, Debian's name for the machine, and qemu's. This machine runs
     /// it if there is none.
@@ -31,31 +31,14 @@ pub enum Runner {
 }
 
 impl Runner {
-    pub fn linker(self) -> Result<PathBuf> {
-        match self {
-            Runner::Musl => zig::linker("x86_64-linux-musl"),
-            Runner::Glibc(prefix, ..) => Ok(format!("{prefix}-gcc").into()),
-        }
-    }
-
-    /// What runs it, with its arguments; none if this machine does.
-    pub fn runner(self) -> Option<String> {
-        match self {
-            Runner::Musl => None,
-            Runner::Glibc(prefix, _, Some(qemu)) => Some(format!("qemu-{qemu}-static -L /usr/{prefix}")),
-            Runner::Glibc(prefix, ..) => {
-                Some(format!("/usr/{prefix}/lib/ld-linux.so.2 --library-path /usr/{prefix}/lib"))
-            }
-        }
-    }
-
-    /// Further flags of the compiler.
-    pub fn flags(self) -> &'static str {
-        if matches!(self, Runner::Musl) {
-            "-Clink-self-contained=no"
-        } else {
-            ""
-        }
+    /// The linker, and what runs a program, with its arguments; none of both if this machine's do.
+    pub fn programs(self) -> Option<(String, String)> {
+        let Runner::Glibc(prefix, _, qemu) = self else { return None };
+        let runner = match qemu {
+            Some(qemu) => format!("qemu-{qemu}-static -L /usr/{prefix}"),
+            None => format!("/usr/{prefix}/lib/ld-linux.so.2 --library-path /usr/{prefix}/lib"),
+        };
+        Some((format!("{prefix}-gcc"), runner))
     }
 
     /// Installs what this machine lacks of Debian's packages.

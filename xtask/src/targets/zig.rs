@@ -1,7 +1,7 @@
 //! Linking for systems whose libraries aren't here: zig has their interfaces. From PyPI.
 
-use super::super::sysroot::{script, Toolchain};
 use crate::prelude::*;
+use crate::sysroot::{cargo_for, script, set_up};
 
 const PACKAGES: [&str; 2] = ["ziglang==0.17.0", "cargo-zigbuild==0.24.0"];
 
@@ -13,34 +13,30 @@ pub enum Zig {
     Plain(&'static str),
 }
 
-/// `cargo build ARGS --target TRIPLE`, linked by zig.
-pub fn build(toolchain: &Toolchain, zig: Zig, triple: &str, args: &[&str]) -> Result<Command> {
-    let home = install()?;
+/// `cargo build --target TRIPLE`, linked by zig.
+pub fn build(zig: Zig, triple: &str) -> Result<Command> {
+    let bin = install()?.join("bin");
     let mut command = match zig {
         Zig::Zigbuild => {
-            let mut command = Command::new(home.join("bin/cargo-zigbuild"));
+            let mut command = Command::new(bin.join("cargo-zigbuild"));
             command.arg("zigbuild");
-            toolchain.set_up(&mut command)?;
+            set_up(&mut command, triple)?;
             command
         }
         Zig::Plain(name) => {
-            let mut command = toolchain.cargo(["build"])?;
+            let mut command = cargo_for(triple, "build")?;
             let variable = triple.to_uppercase().replace('-', "_");
             command.env(format!("CARGO_TARGET_{variable}_LINKER"), linker(name)?);
             command
         }
     };
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let given = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, path)| path);
-    let path = given.map_or(path, |path| path.to_owned());
-    let paths = std::iter::once(home.join("bin")).chain(std::env::split_paths(&path));
-    command.env("PATH", std::env::join_paths(paths)?);
-    command.args(args).args(["--target", triple]);
+    let path = env::var_os("PATH").unwrap_or_default();
+    command.env("PATH", env::join_paths([bin].into_iter().chain(env::split_paths(&path)))?);
     Ok(command)
 }
 
 /// A linker for a target, by zig's name for it.
-pub fn linker(name: &str) -> Result<PathBuf> {
+fn linker(name: &str) -> Result<PathBuf> {
     let home = install()?;
     let linker = home.join(format!("bin/link-{name}"));
     // rustc talks to gcc; what zig doesn't know is left out.

@@ -13,73 +13,54 @@ const WASMTIME: &str = "46.0.1";
 
 pub struct Runtime {
     pub preview: Preview,
-    tools: PathBuf,
+    /// wasmi's program, or the folder of wasmtime's package.
+    tool: PathBuf,
 }
 
 impl Runtime {
     pub fn install(preview: Preview) -> Result<Runtime> {
-        let runtime = Runtime { preview, tools: workspace::cache("wasi")?.join("tools") };
-        match preview {
-            Preview::One => runtime.install_wasmi()?,
-            Preview::Two => runtime.install_wasmtime()?,
-        }
-        Ok(runtime)
+        let tool = match preview {
+            Preview::One => {
+                let args = ["--no-default-features", "--features", WASMI_FEATURES];
+                packages::cargo_install("wasmi_cli", WASMI, "wasmi", &args)?
+            }
+            Preview::Two => install_wasmtime()?,
+        };
+        Ok(Runtime { preview, tool })
     }
 
     /// Runs `program`, which may listen at `addr`: as its first descriptor if it can make no sockets itself.
     pub fn command(&self, program: &str, addr: SocketAddr) -> Command {
         match self.preview {
             Preview::One => {
-                let mut command = Command::new(self.wasmi());
+                let mut command = Command::new(&self.tool);
                 command.arg("run").arg("--tcplisten").arg(addr.to_string()).arg(program);
                 command
             }
             Preview::Two => {
                 let mut command = Command::new("python3");
                 command.arg("-c").arg(include_str!("preview2.py")).arg(program);
-                command.env("PYTHONPATH", self.wasmtime());
+                command.env("PYTHONPATH", &self.tool);
                 command
             }
         }
     }
+}
 
-    fn wasmi(&self) -> PathBuf {
-        self.tools.join("bin/wasmi")
-    }
-
-    fn wasmtime(&self) -> PathBuf {
-        self.tools.join(format!("wasmtime-{WASMTIME}"))
-    }
-
-    fn install_wasmi(&self) -> Result<()> {
-        if self.wasmi().exists() {
-            return Ok(());
-        }
-        println!("   installing wasmi {WASMI}");
-        let mut install = cargo(["install", "wasmi_cli", "--locked", "--no-default-features"])?;
-        install.args(["--version", WASMI, "--features", WASMI_FEATURES, "--root"]).arg(&self.tools);
-        install.current_dir(std::env::temp_dir());
-        self.do_install(install, "wasmi")
-    }
-
-    fn install_wasmtime(&self) -> Result<()> {
-        if self.wasmtime().exists() {
-            return Ok(());
-        }
+fn install_wasmtime() -> Result<PathBuf> {
+    let tools = workspace::cache("tools")?;
+    let folder = tools.join(format!("wasmtime-{WASMTIME}"));
+    if !folder.exists() {
         println!("   installing wasmtime {WASMTIME}");
-        let partial = self.tools.join("wasmtime.partial");
+        let partial = tools.join("wasmtime.partial");
         let _ = fs::remove_dir_all(&partial);
         let mut install = Command::new("python3");
         install.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&partial);
         install.arg(format!("wasmtime=={WASMTIME}"));
-        self.do_install(install, "wasmtime")?;
-        Ok(fs::rename(partial, self.wasmtime())?)
+        Job::new(install, tools.join("wasmtime.log")).succeed().context("can't install wasmtime")?;
+        fs::rename(partial, &folder)?;
     }
-
-    fn do_install(&self, command: Command, name: &str) -> Result<()> {
-        let job = Job::new(command, self.tools.join(format!("{name}.log")));
-        job.succeed().with_context(|| format!("can't install {name}")).map(drop)
-    }
+    Ok(folder)
 }
 
 /// Returns an address without a listener.

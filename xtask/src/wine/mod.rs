@@ -4,7 +4,6 @@ mod ten;
 mod tokio;
 
 use crate::prelude::*;
-use crate::sysroot::{Std, Toolchain};
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
@@ -49,7 +48,8 @@ pub struct Wine {
 impl Task for Wine {
     fn run(self) -> Result<bool> {
         packages::need(&[("wine", &["wine", "wine64"]), (LINKER, &["gcc-mingw-w64-x86-64-win32"])])?;
-        let mut prefix = Prefix::new(Compiler::with_std(TARGET, Std::Code)?)?;
+        rustup::need(TARGET)?;
+        let mut prefix = Prefix::new()?;
         if self.wine10 {
             prefix.runner = ten::runner()?;
         }
@@ -92,8 +92,8 @@ impl Task for Wine {
 fn lint() -> Result<bool> {
     let mut is_well = true;
     for target in [TARGET, CHECKED] {
-        let compiler = Compiler::with_std(target, Std::Types)?;
-        let mut clippy = compiler.clippy()?;
+        rustup::need(target)?;
+        let mut clippy = cargo(["clippy"])?;
         clippy.args(["--package", "wakeful-io", "--package", "mio", "--all-targets", "--all-features"]);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
@@ -102,50 +102,18 @@ fn lint() -> Result<bool> {
     Ok(is_well)
 }
 
-/// A compiler that can build for Windows: the one that runs this, or else Debian's.
-struct Compiler(Option<Toolchain>);
-
-impl Compiler {
-    fn with_std(target: &str, std: Std) -> Result<Compiler> {
-        if rustup::need(target).is_ok() {
-            return Ok(Compiler(None));
-        }
-        println!("rustup can't: building it with Debian's compiler");
-        let all = &["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "rust-web-clippy"];
-        packages::need(&[("/usr/bin/rustc", all), ("/usr/bin/cargo-clippy", all)])?;
-        let toolchain = Toolchain::open()?;
-        toolchain.prepare(target, std)?;
-        Ok(Compiler(Some(toolchain)))
-    }
-
-    fn cargo(&self, command: &str) -> Result<Command> {
-        match &self.0 {
-            None => cargo([command]),
-            Some(toolchain) => toolchain.cargo([command]),
-        }
-    }
-
-    fn clippy(&self) -> Result<Command> {
-        match &self.0 {
-            None => cargo(["clippy"]),
-            Some(toolchain) => toolchain.clippy([] as [&str; 0]),
-        }
-    }
-}
-
 /// A Windows of our own: Wine's folder for its drive and registry.
 struct Prefix {
     folder: PathBuf,
-    compiler: Compiler,
     /// What runs the programs.
     runner: PathBuf,
 }
 
 impl Prefix {
-    fn new(compiler: Compiler) -> Result<Prefix> {
+    fn new() -> Result<Prefix> {
         let folder = workspace::cache("wine")?;
         fs::create_dir_all(&folder)?;
-        let prefix = Prefix { folder: folder.join("prefix"), compiler, runner: "wine".into() };
+        let prefix = Prefix { folder: folder.join("prefix"), runner: "wine".into() };
         let system = prefix.folder.join("drive_c/windows/system32");
         if !system.join("kernel32.dll").exists() {
             println!("making {}", prefix.folder.display());
@@ -165,7 +133,7 @@ impl Prefix {
 
     /// A `cargo` that builds for Windows and runs by Wine.
     fn cargo(&self, command: &str) -> Result<Command> {
-        let mut cargo = self.compiler.cargo(command)?;
+        let mut cargo = cargo([command])?;
         cargo.args(["--package", "wakeful-io", "--target", TARGET, "--all-features"]);
         self.configure(&mut cargo);
         Ok(cargo)

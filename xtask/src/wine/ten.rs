@@ -27,7 +27,8 @@ name=$(basename "$1")
 cp "$1" "$folder/$name"
 shift
 inside=${{folder#"$root"}}
-chroot "$root" env HOME=/root WINEPREFIX=/root/prefix sh -c 'cd "$1" && shift && exec wine "$@"' sh "$inside" "$inside/$name" "$@""#,
+chroot "$root" env HOME=/root WINEPREFIX=/root/prefix \
+    sh -c 'cd "$1" && shift && exec wine "$@"' sh "$inside" "$inside/$name" "$@""#,
         folder.display()
     );
     // Beside Debian's own folders, of which `run` is one.

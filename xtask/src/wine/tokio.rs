@@ -50,25 +50,11 @@ fn run_in(home: &Path, published: &'static crates::Published, prefix: &Prefix) -
         }
         count += output.tests.len();
         passed += output.passed();
-        let excuse = |test: &str| FAIL.iter().find(|(of, name, _)| of == file && *name == test);
-        for (test, &outcome) in &output.tests {
-            match (outcome, excuse(test)) {
-                (Outcome::Passed, None) => continue,
-                (Outcome::Passed, Some(_)) => println!("{file}: {test} passes: its excuse is stale"),
-                (_, Some((.., reason))) => {
-                    println!("{file}: {test} fails: {reason}");
-                    continue;
-                }
-                (outcome, None) => println!("{file}: {test}: {outcome:?}"),
-            }
-            is_well = false;
-        }
-        for (_, name, _) in
-            FAIL.iter().filter(|(of, name, _)| of == file && !output.tests.contains_key(*name))
-        {
-            println!("{file}: {name} has no result");
-            is_well = false;
-        }
+        let excuses =
+            FAIL.iter().filter(|(of, ..)| of == file).map(|(_, test, why)| (test.to_string(), *why));
+        let verdict = Verdict::of(&output.tests, excuses, true);
+        verdict.to_string().lines().for_each(|line| println!("{file}: {line}"));
+        is_well &= verdict.is_well();
     }
     println!("== {}: {passed} of {count} tests in {} files passed", published.id(), FILES.len());
     Ok(is_well)

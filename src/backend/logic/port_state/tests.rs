@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 
 use super::super::registrations::{Locked, Registrations};
-use super::super::watch::{Blocked, Registration, Tracking};
+use super::super::watch::{RearmCause, Registration, Tracking};
 use super::*;
 use crate::readiness::{Interest, Token};
 
@@ -219,7 +219,7 @@ fn after_a_report_only_news_is_associated_again() {
     assert_eq!(test.reports(IN), ["7 READABLE"]);
     assert_eq!(test.submitted(), None, "both were reported");
     assert!(test.associated().is_some(), "but the end would be news");
-    test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
+    test.table().change(key, |watch| watch.rearm(RearmCause::Direction(READ))).unwrap();
     assert_eq!(test.submitted(), Some(READ));
     assert_eq!(test.calls(), 4, "one for the registration, one for each event, one to arm again");
 }
@@ -237,7 +237,7 @@ fn a_source_at_its_end_is_not_associated() {
 fn an_unchanged_mask_costs_no_call() {
     let mut test = Test::new();
     let key = test.insert(Tracking::Tracked, READ);
-    test.table().change(key, |watch| watch.rearm(Blocked::Direction(READ))).unwrap();
+    test.table().change(key, |watch| watch.rearm(RearmCause::Direction(READ))).unwrap();
     test.table().change(key, |watch| watch.replace(Registration::tracked(Token(8), READ))).unwrap();
     assert_eq!(test.calls(), 1);
     assert_eq!(test.reports(IN), ["8 READABLE"], "the token is here, not in the kernel");
@@ -351,7 +351,7 @@ fn a_new_recheck_must_wake_a_sleeping_thread() {
     let key = test.insert(Tracking::Tracked, BOTH);
     assert_eq!(test.reports(OUT), ["7 WRITABLE"]);
     assert!(!test.table().take_new_rechecks());
-    test.table().change(key, |watch| watch.rearm(Blocked::Unknown)).unwrap();
+    test.table().change(key, |watch| watch.rearm(RearmCause::Unknown)).unwrap();
     assert!(test.table().take_new_rechecks());
     drop(test.registrations.recheck_one(test.table(), key));
     assert_eq!(test.submitted(), Some(READ), "it is writable still");

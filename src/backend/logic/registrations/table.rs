@@ -8,10 +8,11 @@ use std::mem;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::super::fd_map::FdMap;
 use super::super::poll_entry::{PollEntry, PollMask, PollSet};
+use super::super::recheck_queue::RecheckQueue;
 use super::super::slab::Slab;
 use super::super::watch::{Recheck, Registration, Tracking, Watch, WatchKey};
+use super::fd_map::FdMap;
 use crate::backend::name::Backend;
 use crate::os::{errors, FileIdentity, FileKind};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -50,19 +51,6 @@ pub(in crate::backend) struct Table<D: Driver> {
     round: RecheckRound<D::Entry>,
     /// Kept for its memory: the recheck of one registration.
     pub(in crate::backend) single: PollSet<D::Entry>,
-}
-
-/// The registrations to recheck.
-#[derive(Default)]
-pub(in crate::backend) struct RecheckQueue {
-    /// Includes some that have ended, until the next round.
-    pub(super) keys: Vec<WatchKey>,
-    /// How many of them have ended, at least.
-    gone: usize,
-    /// Whether a registration was queued since the last round.
-    has_new: bool,
-    /// Whether the last round filled `Events`.
-    pub(in crate::backend) filled_events: bool,
 }
 
 struct Record {
@@ -150,12 +138,8 @@ impl<D: Driver> Table<D> {
     pub(in crate::backend) fn remove(&mut self, key: WatchKey) -> io::Result<()> {
         if self.take(key).ok_or_else(not_found)? {
             // Without this the queue would grow with each registration that ends, if no thread polls.
-            self.rechecks.gone += 1;
-            if self.rechecks.gone * 2 > self.rechecks.keys.len() {
-                let records = &self.records;
-                self.rechecks.keys.retain(|&key| records.get(key).is_some());
-                self.rechecks.gone = 0;
-            }
+            let records = &self.records;
+            self.rechecks.note_ended(|key| records.get(key).is_some());
         }
         Ok(())
     }
@@ -224,7 +208,8 @@ impl<D: Driver> Table<D> {
     /// Begins a round with every queued registration. [`end_rechecks`](Table::end_rechecks) must follow.
     pub(in crate::backend) fn begin_rechecks(&mut self) -> RecheckRound<D::Entry> {
         let mut round = mem::take(&mut self.round);
-        for key in self.rechecks.keys.drain(..) {
+        self.rechecks.take_new();
+        while let Some(key) = self.rechecks.pop() {
             let Some(record) = self.records.get_mut(key) else {
                 continue;
             };
@@ -236,28 +221,24 @@ impl<D: Driver> Table<D> {
                 None => record.is_queued = false,
             }
         }
-        self.rechecks.gone = 0;
-        self.rechecks.has_new = false;
         round
     }
 
     /// Ends a round. Returns whether a registration was queued meanwhile.
     pub(in crate::backend) fn end_rechecks(&mut self, mut round: RecheckRound<D::Entry>) -> bool {
-        let kept = &mut round.snapshots[..round.kept];
-        // The next round begins with it, so that none starves.
-        kept.rotate_left(round.first_without_room.unwrap_or(0));
-        let news = self.rechecks.keys.len();
-        self.rechecks.keys.extend(kept.iter().map(|snapshot| snapshot.key));
-        self.rechecks.keys.rotate_left(news);
+        let handled = round.first_without_room.unwrap_or(round.kept);
+        let kept = round.snapshots[..round.kept].iter().map(|snapshot| snapshot.key);
+        self.rechecks.put_back(kept.clone().skip(handled));
+        kept.take(handled).for_each(|key| self.rechecks.keep(key));
         round.clear();
         self.round = round;
-        self.rechecks.has_new
+        self.rechecks.end_round()
     }
 
     /// Returns whether a registration was queued since the last round, or since the last call of this.
     #[allow(dead_code)] // a list backend notifies with each change
     pub(in crate::backend) fn take_new_rechecks(&mut self) -> bool {
-        mem::take(&mut self.rechecks.has_new)
+        self.rechecks.take_new()
     }
 
     /// Applies the result `raw` for the registration in `slot`. If that is a raw descriptor, whose number may belong to
@@ -352,12 +333,6 @@ impl<D: Driver> Table<D> {
     }
 }
 
-impl RecheckQueue {
-    pub(in crate::backend) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-}
-
 impl<E: PollEntry> RecheckRound<E> {
     /// Keeps every registration queued, after a recheck that has failed.
     pub(in crate::backend) fn keep_all(&mut self) {
@@ -395,8 +370,7 @@ impl Record {
         self.version = self.version.wrapping_add(1);
         if !self.is_queued && self.watch.to_recheck().is_some() {
             self.is_queued = true;
-            rechecks.keys.push(key);
-            rechecks.has_new = true;
+            rechecks.push(key);
         }
         driver.submit(key, self.fd, PollMask::of(&self.watch))
     }

@@ -45,15 +45,15 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             }
             1 | 2 => {
                 let Some(direction) = self::interest(argument) else { continue };
-                watch.rearm(Blocked::Direction(direction));
+                watch.rearm(RearmCause::Direction(direction));
                 if let Some(wanted) = direction.intersection(watch.registration.interest) {
                     let armed = watch.armed().and_then(|armed| armed.intersection(wanted));
                     assert_eq!(armed, Some(wanted), "a used-up direction isn't armed: {watch:?}");
                 }
             }
             3 => watch.rearm(match self::interest(argument) {
-                Some(direction) => Blocked::Short(direction),
-                None => Blocked::Unknown,
+                Some(direction) => RearmCause::Short(direction),
+                None => RearmCause::Unknown,
             }),
             4 => {
                 // Longer than each pause: whatever is scheduled is due.
@@ -88,7 +88,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             }
             5 if tracking == Tracking::Tracked => {
                 let direction = self::interest(argument);
-                watch.rearm(Blocked::Idle(direction));
+                watch.rearm(RearmCause::Idle(direction));
                 if let Some(wanted) =
                     direction.and_then(|direction| direction.intersection(watch.registration.interest))
                 {
@@ -98,7 +98,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 }
             }
             6 if tracking == Tracking::Tracked => {
-                watch.rearm(Blocked::Error);
+                watch.rearm(RearmCause::Error);
                 if arm_used_up(&mut watch, argument) {
                     check_end_is_awaited(&watch, found(argument));
                 }
@@ -137,7 +137,7 @@ fn check_rest(mut watch: Watch, flags: u8, now: Instant) {
         }
         if watch.tracking() == Tracking::Tracked {
             for direction in DIRECTIONS {
-                watch.rearm(Blocked::Idle(Some(direction)));
+                watch.rearm(RearmCause::Idle(Some(direction)));
                 arm_used_up(&mut watch, flags);
             }
         }

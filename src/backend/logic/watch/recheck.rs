@@ -41,7 +41,6 @@ pub(super) struct RecheckTimer {
 pub(super) const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
 /// How often the pause is doubled, to 12.8 ms: an idle, ready, unread descriptor costs one recheck in this time.
 pub(super) const DOUBLINGS: u8 = 7;
-#[cfg_attr(windows, allow(dead_code))] // where no look fails
 pub(in crate::backend) const LONGEST_PAUSE: Duration = Duration::from_micros(100 << DOUBLINGS);
 /// The same for a source that is probably ready for ever, since few come back from a hang-up: 102.4 ms.
 pub(super) const DOUBLINGS_AT_END: u8 = 10;

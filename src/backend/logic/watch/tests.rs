@@ -30,7 +30,7 @@ fn a_reported_direction_is_quiet_until_its_operation_blocks() {
     assert_eq!(watch.to_recheck(), None);
     assert_eq!(watch.ready(Readiness::READABLE), None);
 
-    watch.rearm(Blocked::Direction(READ));
+    watch.rearm(RearmCause::Direction(READ));
     assert_eq!(watch.armed(), Some(BOTH));
 }
 
@@ -39,14 +39,14 @@ fn a_blocked_read_does_not_arm_writing() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
     assert_eq!(watch.armed(), None);
-    watch.rearm(Blocked::Direction(READ));
+    watch.rearm(RearmCause::Direction(READ));
     assert_eq!(watch.armed(), Some(READ));
 }
 
 #[test]
 fn a_direction_of_no_interest_is_neither_armed_nor_reported() {
     let mut watch = source(READ);
-    watch.rearm(Blocked::Direction(WRITE));
+    watch.rearm(RearmCause::Direction(WRITE));
     assert_eq!(watch.armed(), Some(READ));
     assert_eq!(watch.ready(Readiness::WRITABLE), None);
     assert_eq!(watch.ready(Readiness::WRITABLE.union(Readiness::READABLE)), Some(Readiness::READABLE));
@@ -88,13 +88,13 @@ fn the_end_is_reported_once_though_nothing_is_armed() {
 fn a_short_read_arms_unless_the_end_was_reported() {
     let mut watch = source(READ);
     watch.ready(Readiness::READABLE);
-    watch.rearm(Blocked::Short(READ));
+    watch.rearm(RearmCause::Short(READ));
     assert_eq!(watch.armed(), Some(READ));
 
     for end in [Readiness::READABLE.union(Readiness::READ_CLOSED), HANG_UP] {
         let mut watch = source(READ);
         watch.ready(end);
-        watch.rearm(Blocked::Short(READ));
+        watch.rearm(RearmCause::Short(READ));
         assert_eq!(watch.armed(), None, "the kernel would report the same end again");
     }
 }
@@ -103,7 +103,7 @@ fn a_short_read_arms_unless_the_end_was_reported() {
 fn a_blocked_write_does_not_repeat_a_half_close() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE).union(Readiness::READ_CLOSED));
-    watch.rearm(Blocked::Direction(WRITE));
+    watch.rearm(RearmCause::Direction(WRITE));
     assert_eq!(watch.armed(), Some(WRITE));
     assert!(!watch.awaits_read_end());
 }
@@ -113,7 +113,7 @@ fn an_error_that_was_taken_makes_the_next_one_news() {
     let mut watch = source(BOTH);
     watch.ready(Readiness::ERROR.union(Readiness::READABLE));
     assert!(!watch.awaits_end());
-    watch.rearm(Blocked::Direction(READ));
+    watch.rearm(RearmCause::Direction(READ));
     assert!(watch.awaits_end());
 }
 
@@ -191,7 +191,7 @@ fn of_two_rechecked_directions_the_one_that_was_used_up_is_armed() {
     let now = Instant::now();
     let mut watch = source(BOTH);
     watch.ready(Readiness::READABLE.union(Readiness::WRITABLE));
-    watch.rearm(Blocked::Unknown);
+    watch.rearm(RearmCause::Unknown);
     assert_eq!(watch.to_recheck(), Some(BOTH));
     assert!(matches!(watch.recheck(Readiness::WRITABLE, now), Recheck::At(_)));
     assert_eq!(watch.armed(), Some(READ), "the read was what blocked");
@@ -314,9 +314,9 @@ fn socket(interest: Interest) -> Watch {
 }
 
 /// An operation, and the immediate recheck that follows.
-fn rearm(watch: &mut Watch, blocked: Blocked, found: Readiness) {
-    watch.rearm(blocked);
-    if blocked.needs_recheck() && watch.to_recheck().is_some() {
+fn rearm(watch: &mut Watch, cause: RearmCause, found: Readiness) {
+    watch.rearm(cause);
+    if cause.needs_recheck() && watch.to_recheck().is_some() {
         watch.arm_used_up(found);
     }
 }
@@ -327,7 +327,7 @@ fn an_error_that_lasts_is_reported_once() {
     let mut watch = socket(READ);
     assert!(watch.ready(LONE_ERROR).is_some());
     for _ in 0..50 {
-        rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
+        rearm(&mut watch, RearmCause::Idle(Some(READ)), LONE_ERROR);
         assert_eq!((watch.armed(), watch.awaits_end()), (None, false), "the kernel would report it at once");
         let Recheck::At(due) = watch.recheck(LONE_ERROR, now) else { panic!("reported again") };
         now = due;
@@ -335,11 +335,11 @@ fn an_error_that_lasts_is_reported_once() {
     // The first data is a change, and so is the next after that was read.
     let with_data = Readiness::READABLE.union(Readiness::ERROR);
     assert_eq!(watch.recheck(with_data, now), Recheck::Report(with_data));
-    rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
+    rearm(&mut watch, RearmCause::Idle(Some(READ)), LONE_ERROR);
     assert!(matches!(watch.recheck(LONE_ERROR, now), Recheck::At(_)));
     assert_eq!(watch.recheck(with_data, now), Recheck::Report(with_data));
     // The error is read at last.
-    rearm(&mut watch, Blocked::Idle(Some(READ)), Readiness::NONE);
+    rearm(&mut watch, RearmCause::Idle(Some(READ)), Readiness::NONE);
     assert_eq!((watch.armed(), watch.to_recheck()), (Some(READ), None));
     assert!(watch.awaits_end());
 }
@@ -357,7 +357,7 @@ fn an_error_after_one_that_was_taken_is_reported() {
             assert!(reported.intersects(Readiness::ERROR) && !reported.intersects(Readiness::WRITE_CLOSED));
             assert!(!watch.awaits_end());
             // The socket is writable all the time.
-            rearm(&mut watch, Blocked::Error, Readiness::WRITABLE);
+            rearm(&mut watch, RearmCause::Error, Readiness::WRITABLE);
             assert!(watch.to_recheck().is_none(), "{interest:?}: the error was the reason");
         }
     }
@@ -370,7 +370,7 @@ fn an_error_that_came_before_the_last_was_seen_absent_is_reported_after_a_pause(
     watch.ready(Readiness::WRITABLE);
     watch.ready(LONE_ERROR);
     for _ in 0..3 {
-        rearm(&mut watch, Blocked::Error, LONE_ERROR);
+        rearm(&mut watch, RearmCause::Error, LONE_ERROR);
         let Recheck::At(due) = watch.recheck(LONE_ERROR, now) else { panic!("it may be the same") };
         now = due;
         let reported = Readiness::WRITABLE.union(Readiness::ERROR);
@@ -387,10 +387,10 @@ fn an_error_that_came_before_the_last_was_seen_absent_is_reported_after_a_pause(
 fn an_operation_that_moved_data_makes_an_error_news() {
     let mut watch = socket(READ);
     watch.ready(LONE_ERROR);
-    rearm(&mut watch, Blocked::Direction(READ), LONE_ERROR);
+    rearm(&mut watch, RearmCause::Direction(READ), LONE_ERROR);
     assert_eq!(watch.armed(), Some(READ));
     assert!(watch.ready(LONE_ERROR).is_some());
-    rearm(&mut watch, Blocked::Idle(Some(READ)), LONE_ERROR);
+    rearm(&mut watch, RearmCause::Idle(Some(READ)), LONE_ERROR);
     assert_eq!(watch.armed(), None);
 }
 
@@ -398,7 +398,7 @@ fn an_operation_that_moved_data_makes_an_error_news() {
 fn a_short_read_beside_an_error_arms() {
     let mut watch = socket(READ);
     watch.ready(Readiness::READABLE.union(Readiness::ERROR));
-    watch.rearm(Blocked::Short(READ));
+    watch.rearm(RearmCause::Short(READ));
     assert_eq!(watch.armed(), Some(READ), "only an end may come unasked");
 }
 
@@ -407,12 +407,12 @@ fn a_direction_that_only_blocks_is_armed_once_and_then_rechecked() {
     let mut now = Instant::now();
     let mut watch = socket(WRITE);
     watch.ready(Readiness::WRITABLE);
-    rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
+    rearm(&mut watch, RearmCause::Idle(Some(WRITE)), Readiness::WRITABLE);
     assert_eq!(watch.armed(), Some(WRITE), "another thread was faster");
     watch.ready(Readiness::WRITABLE);
     let mut pause = SHORTEST_PAUSE;
     for _ in 0..20 {
-        rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
+        rearm(&mut watch, RearmCause::Idle(Some(WRITE)), Readiness::WRITABLE);
         assert_eq!((watch.armed(), watch.to_recheck()), (None, Some(WRITE)));
         assert_eq!(watch.recheck(Readiness::WRITABLE, now), Recheck::At(now + pause));
         now += pause;
@@ -424,10 +424,10 @@ fn a_direction_that_only_blocks_is_armed_once_and_then_rechecked() {
         );
         pause = (pause * 2).min(longest_pause());
     }
-    rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::NONE);
+    rearm(&mut watch, RearmCause::Idle(Some(WRITE)), Readiness::NONE);
     assert_eq!(watch.armed(), Some(WRITE));
     watch.ready(Readiness::WRITABLE);
-    rearm(&mut watch, Blocked::Idle(Some(WRITE)), Readiness::WRITABLE);
+    rearm(&mut watch, RearmCause::Idle(Some(WRITE)), Readiness::WRITABLE);
     assert_eq!(watch.armed(), Some(WRITE), "it was seen not ready, so this is spurious for the first time");
 }
 
@@ -439,7 +439,7 @@ fn a_hang_up_is_reported_once_though_operations_block() {
         let hung_up = HANG_UP.union(Readiness::WRITABLE);
         assert!(watch.ready(hung_up).is_some());
         for step in 0..20 {
-            rearm(&mut watch, Blocked::Idle(direction), hung_up);
+            rearm(&mut watch, RearmCause::Idle(direction), hung_up);
             let recheck = watch.recheck(hung_up, now + step * Duration::from_secs(1));
             assert!(matches!(recheck, Recheck::At(_)), "{recheck:?}");
         }
@@ -486,7 +486,7 @@ fn an_unknown_direction_is_reported_once_for_each_operation() {
     let now = Instant::now();
     let mut watch = source(BOTH);
     watch.ready(BOTH_READY);
-    rearm(&mut watch, Blocked::Unknown, Readiness::WRITABLE);
+    rearm(&mut watch, RearmCause::Unknown, Readiness::WRITABLE);
     assert_eq!((watch.armed(), watch.to_recheck()), (Some(READ), Some(WRITE)));
     assert!(matches!(watch.recheck(Readiness::WRITABLE, now), Recheck::At(_)));
     let later = now + Duration::from_secs(1);

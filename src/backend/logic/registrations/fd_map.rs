@@ -7,7 +7,7 @@
 
 use std::os::fd::RawFd;
 
-use super::watch::WatchKey;
+use crate::backend::logic::watch::WatchKey;
 
 const PAGE: usize = 256;
 
