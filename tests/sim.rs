@@ -426,7 +426,7 @@ fn an_interest_in_the_end_hears_of_nothing_else() {
             poll.registry().deregister(&mut one).unwrap();
         }
     });
-    // Each is told of the end, also of one that came before.
+    // Each reports the end, also one that came before.
     for is_early in [false, true] {
         for interest in [Interest::END, Interest::END.level(), Interest::END.one_shot()] {
             let sim = Sim::with_faults(3, Faults::NONE);

@@ -1,6 +1,5 @@
-//! Promises 18 to 22: level-triggered and one-shot registrations, exclusive wake-ups, and the interest in the end alone.
-//!
-//! Each promise is tested with every kind of source that the platform has.
+//! Promises 18 to 22: level-triggered and one-shot registrations, exclusive wake-ups, and the interest in the end
+//! alone. Each promise is tested with every kind of source that the platform has.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::Shutdown;

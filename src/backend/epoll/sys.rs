@@ -122,9 +122,9 @@ pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) ->
         .or_else(|e| modify_exclusive(epoll, fd, flags, data, e))
 }
 
-/// Replaces a registration that the kernel has refused to modify, since the old one or the new one is exclusive. Adding
-/// it again reports what is ready, so nothing is lost between the two calls. If the second fails for want of memory, the
-/// source isn't registered any more.
+/// Replaces a registration that the kernel has refused to modify, since the old one or the new one is exclusive.
+/// Adding it again reports what is ready, so nothing is lost between the two calls. If the second fails for want of
+/// memory, the source isn't registered any more.
 #[cold]
 #[inline(never)]
 fn modify_exclusive(
