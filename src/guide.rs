@@ -421,11 +421,11 @@
 //!
 //! # Shaking a program
 //!
-//! The contract leaves kernels a freedom that they rarely use, so a program may rely on more than the contract, and
-//! its author never notices. Feature `chaos` makes every `Poll` exercise that freedom. `WAKEFUL_CHAOS=17` in the
+//! The contract leaves kernels a freedom that they rarely use, so a program may rely on more than the contract, and its
+//! author never notices. Feature `chaos` makes every `Poll` exercise that freedom. `WAKEFUL_CHAOS=17` in the
 //! environment turns it on for a run; the number is the seed, and any number will do. In such a run events come late
-//! (up to 2 ms), split, merged, reordered and spuriously. Operations transfer fewer bytes than they could, and may fail with
-//! `WouldBlock` without need; an event always follows that. No event is lost and no byte is changed.
+//! (up to 2 ms), split, merged, reordered and spuriously. Operations transfer fewer bytes than they could, and may fail
+//! with `WouldBlock` without need; an event always follows that. No event is lost and no byte is changed.
 //! `Poll::with_chaos` does the same to one `Poll`.
 //!
 //! A process reads `WAKEFUL_CHAOS` and `WAKEFUL_BACKEND` once, and ignores them if it runs with more rights than its
