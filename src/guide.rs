@@ -151,7 +151,7 @@
 //!
 //! The promises hold on every backend. [`platforms`] names each exception that a kernel forces.
 //!
-//! 1. Events are edge-triggered: each change is reported once. None is ever lost.
+//! 1. Events are edge-triggered, unless the [mode](#modes) is another: each change is reported once. None is ever lost.
 //! 2. `register` and `reregister` report readiness that exists already. `reregister` replaces both token and interest.
 //! 3. After `deregister` no later `poll` reports that registration, even if the kernel had an event queued.
 //! 4. Every `usize` is a legal token.
@@ -176,6 +176,71 @@
 //! 15. Every descriptor is close-on-exec from the start, where the kernel can do that.
 //! 16. A `Poll`'s own descriptor can be watched by another poll: it is readable when an event or a wake is pending.
 //! 17. `poll`, `wake`, `reregister` and I/O allocate nothing once they are running.
+//! 18. A level-triggered source is reported by each `poll` that finds it ready.
+//! 19. A one-shot source has at most one event after each `register` and `reregister`, for all directions together.
+//!     After it the source is silent, also about errors and its end, until `reregister`, which reports what is ready.
+//! 20. An edge-triggered one-shot source keeps promise 19, by an edge.
+//! 21. Of several `Poll`s that watch one source exclusively at least one gets the event.
+//! 22. An interest in the end alone ([`Interest::END`](crate::Interest::END)) has no event for data, and one for the
+//!     end or an error.
+//!
+//! # Modes
+//!
+//! The mode is a part of the [`Interest`](crate::Interest), so it passes through every type that implements
+//! [`Source`](crate::event::Source).
+//!
+//! - **Edge-triggered** is the default, and right for a loop that operates until `WouldBlock`. It costs the fewest
+//!   system calls.
+//! - [`level`](crate::Interest::level) is right for code that handles a part at a time and relies on being called
+//!   again: a library with a callback for "readable", a fair share for each connection. A source that stays ready and
+//!   isn't handled keeps the thread awake. A raw descriptor, whose operations the library doesn't see, causes no
+//!   repeated checks in this mode.
+//! - [`one_shot`](crate::Interest::one_shot) is right if several threads handle the sources of one `Poll`: the thread
+//!   that gets the event has the source to itself until it calls `reregister`. That is one system call for each event.
+//! - [`exclusive`](crate::Interest::exclusive) is right if several `Poll`s share a listener: a connection wakes as few
+//!   of them as the kernel can.
+//! - [`Interest::END`](crate::Interest::END) is right for a source that the program isn't ready to read or write, and
+//!   whose end it must learn all the same.
+//!
+//! ```
+//! # #[cfg(feature = "net")]
+//! # fn main() -> std::io::Result<()> {
+//! use std::io::{ErrorKind, Read, Write};
+//! use wakeful::net::{TcpListener, TcpStream};
+//! use wakeful::{Events, Interest, Poll, Token};
+//!
+//! let mut poll = Poll::new()?;
+//! let mut events = Events::with_capacity(8);
+//! let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! let accepted = listener.accept()?.0;
+//! accepted.set_nonblocking(true)?;
+//! let mut stream = TcpStream::from_std(accepted);
+//! poll.registry().register(&mut stream, Token(0), Interest::READABLE.level())?;
+//!
+//! client.write_all(b"abc")?;
+//! let mut received = Vec::new();
+//! while received.len() < 3 {
+//!     match poll.poll(&mut events, None) {
+//!         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+//!         result => result?,
+//!     }
+//!     // One byte at a time: the next `poll` returns another event for the rest.
+//!     for _ in &events {
+//!         let mut byte = [0];
+//!         match stream.read(&mut byte) {
+//!             Ok(n) => received.extend_from_slice(&byte[..n]),
+//!             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+//!             Err(e) => return Err(e),
+//!         }
+//!     }
+//! }
+//! assert_eq!(received, b"abc");
+//! # let _ = TcpListener::from_std(listener);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "net"))] fn main() {}
+//! ```
 //!
 //! ## Short reads and writes
 //!
