@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ops::{Half, Kind};
+use crate::ops::{Half, Kind, Mode, Want};
 
 pub const READ: usize = 0;
 pub const WRITE: usize = 1;
@@ -108,12 +108,21 @@ impl Channel {
 struct Registration {
     end: End,
     interest: [bool; 2],
+    mode: Mode,
+    /// The event of a one-shot registration has come.
+    is_spent: bool,
     /// The next readiness must be reported.
     armed: [bool; 2],
     /// The end of the data was reported: it is behind a short read, and need not be reported again.
     end_reported: bool,
     /// Events since the last operation on the pair.
     repeated: usize,
+}
+
+impl Registration {
+    fn is_one_shot(&self) -> bool {
+        matches!(self.mode, Mode::OneShot | Mode::EdgeOneShot)
+    }
 }
 
 impl Contract {
@@ -130,10 +139,26 @@ impl Contract {
         self.pairs.insert(pair, Pair { kind, channels, handles: [1; 2], is_hurt: false });
     }
 
-    pub fn register(&mut self, end: End, token: usize, interest: [bool; 2]) {
+    pub fn register(&mut self, end: End, token: usize, want: Want) {
         self.limbo.remove(&token);
-        self.registered
-            .insert(token, Registration { end, interest, armed: interest, end_reported: false, repeated: 0 });
+        let Want { directions, mode } = want;
+        let registration = Registration {
+            end,
+            interest: directions,
+            mode,
+            is_spent: false,
+            armed: directions,
+            end_reported: false,
+            repeated: 0,
+        };
+        self.registered.insert(token, registration);
+    }
+
+    /// Makes level-triggered readiness due again, as each `poll` does.
+    pub fn renew_levels(&mut self) {
+        for registration in self.registered.values_mut().filter(|found| found.mode == Mode::Level) {
+            registration.armed = registration.interest;
+        }
     }
 
     pub fn deregister(&mut self, token: usize) {
@@ -323,7 +348,8 @@ impl Contract {
             rules.exact
                 && self.registered.get(token).map_or(true, |registration| {
                     match self.pairs.get(&(registration.end / 2)).map(|pair| pair.kind) {
-                        Some(Kind::Raw) => !rules.raw_is_late,
+                        // Only edges have to be made by checking again.
+                        Some(Kind::Raw) => !rules.raw_is_late || registration.mode != Mode::Edge,
                         // The kernel hands packets over by an interrupt, which may be busy.
                         Some(Kind::Udp) | None => false,
                         Some(_) => true,
@@ -343,6 +369,10 @@ impl Contract {
                 }
                 registration.end_reported |= event.error || event.read_closed || event.write_closed;
                 registration.repeated += 1;
+                if registration.is_one_shot() {
+                    registration.is_spent = true;
+                    registration.armed = [false; 2];
+                }
             }
             if let Some(woken) = self.wakers.get_mut(&event.token) {
                 *woken = false;
@@ -367,6 +397,9 @@ impl Contract {
         let Some(registration) = self.registered.get(&event.token) else {
             return Err(format!("a token without a registration: {event:?}"));
         };
+        if registration.is_spent {
+            return Err(format!("a second event of a one-shot registration: {event:?}"));
+        }
         let Some(pair) = self.pairs.get(&(registration.end / 2)) else {
             return Err(format!("its source has gone: {event:?}"));
         };
@@ -388,6 +421,7 @@ impl Contract {
         // Unseen operations cause repeated events. A hang-up with data left may get a new writer, and is repeated for
         // some time; an end may be repeated after each operation.
         let most = match (rules.raw_is_late, pair.is_hurt) {
+            _ if registration.mode == Mode::Level => usize::MAX,
             (true, true) => 14,
             (true, false) if pair.kind == Kind::Raw => usize::MAX,
             _ => 3,
@@ -401,7 +435,8 @@ impl Contract {
     /// A stream has transferred less than it could.
     fn used_up_short(&mut self, end: End, direction: usize) {
         for registration in self.registered.values_mut() {
-            if registration.end == end && registration.interest[direction] && !registration.end_reported {
+            let may_arm = registration.interest[direction] && !registration.is_spent;
+            if registration.end == end && may_arm && !registration.end_reported {
                 registration.armed[direction] = true;
             }
         }
@@ -409,7 +444,7 @@ impl Contract {
 
     fn used_up(&mut self, end: End, direction: usize) {
         for registration in self.registered.values_mut() {
-            if registration.end == end && registration.interest[direction] {
+            if registration.end == end && registration.interest[direction] && !registration.is_spent {
                 registration.armed[direction] = true;
             }
         }

@@ -48,11 +48,20 @@ pub enum Kind {
     Wrapped,
 }
 
+/// The directions and the mode of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    Read,
-    Write,
-    Both,
+pub struct Want {
+    /// Reading and writing: one of them at least.
+    pub directions: [bool; 2],
+    pub mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Edge,
+    Level,
+    OneShot,
+    EdgeOneShot,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,9 +149,16 @@ impl Op {
 }
 
 fn want(random: &mut Rng) -> Want {
-    match random.usize(..3) {
-        0 => Want::Read,
-        1 => Want::Write,
-        _ => Want::Both,
-    }
+    let directions = match random.usize(..3) {
+        0 => [true, false],
+        1 => [false, true],
+        _ => [true, true],
+    };
+    let mode = match random.usize(..8) {
+        0 => Mode::Level,
+        1 => Mode::OneShot,
+        2 => Mode::EdgeOneShot,
+        _ => Mode::Edge,
+    };
+    Want { directions, mode }
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use wakeful::{Token, Waker};
 
-use super::{byte_at, directions, expect_error, interest, registry, World};
+use super::{byte_at, expect_error, interest, registry, World};
 use crate::contract::{End as EndId, Is};
 use crate::ops::{Half, Kind, Want};
 use crate::support::READ;
@@ -21,7 +21,7 @@ impl World<'_> {
         match (registered, result) {
             (None, Ok(())) => {
                 self.open_end(id).token = Some(token);
-                self.contract.register(id, token, directions(want));
+                self.contract.register(id, token, want);
                 Ok(())
             }
             (Some(_), result) => expect_error("a second register", result, ErrorKind::AlreadyExists),
@@ -38,7 +38,7 @@ impl World<'_> {
             (Some(old), Ok(())) => {
                 self.open_end(id).token = Some(token);
                 self.contract.deregister(old);
-                self.contract.register(id, token, directions(want));
+                self.contract.register(id, token, want);
                 Ok(())
             }
             (None, result) => expect_error("reregister", result, ErrorKind::NotFound),

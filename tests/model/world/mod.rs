@@ -13,7 +13,7 @@ use wakeful::{Interest, Poll, Registry, Waker};
 
 use crate::contract::{Contract, End as EndId, Rules};
 use crate::ends::End;
-use crate::ops::{Kind, Op, Want};
+use crate::ops::{Kind, Mode, Op, Want};
 use crate::support::{BOTH, READ, WRITE};
 
 /// The backend of a run.
@@ -188,15 +188,17 @@ fn expect_error(what: &str, result: io::Result<()>, kind: ErrorKind) -> Result<(
 }
 
 fn interest(want: Want) -> Interest {
-    match want {
-        Want::Read => READ,
-        Want::Write => WRITE,
-        Want::Both => BOTH,
+    let interest = match want.directions {
+        [true, false] => READ,
+        [false, _] => WRITE,
+        [true, true] => BOTH,
+    };
+    match want.mode {
+        Mode::Edge => interest,
+        Mode::Level => interest.level(),
+        Mode::OneShot => interest.one_shot(),
+        Mode::EdgeOneShot => interest.edge_one_shot(),
     }
-}
-
-fn directions(want: Want) -> [bool; 2] {
-    [want != Want::Write, want != Want::Read]
 }
 
 fn byte_at(position: u64) -> u8 {

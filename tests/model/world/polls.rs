@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use wakeful::{Events, Token, Waker};
 
-use super::{byte_at, directions, interest, registry, World};
+use super::{byte_at, interest, registry, World};
 use crate::contract::{End as EndId, Is, Reported, Rules, READ as READ_DIRECTION, WRITE as WRITE_DIRECTION};
 use crate::ops::{Kind, Timeout, Want};
 use crate::rescue::{self, Limit, LATEST};
 
 impl World<'_> {
     pub(super) fn poll(&mut self, timeout: Timeout, capacity: usize) -> Result<(), String> {
+        self.contract.renew_levels();
         let is_due = !self.contract.due().is_empty();
         let (timeout, must_come) = match timeout {
             Timeout::Zero => (Some(Duration::ZERO), false),
@@ -181,7 +182,7 @@ impl World<'_> {
             };
             (source, result)
         });
-        self.contract.register(id, token, directions(want));
+        self.contract.register(id, token, want);
         let is_ready = self.contract.due().iter().any(|(due, _)| *due == token);
         let polled = self.poll_beside_thread(is_ready);
         let (source, result) = thread.join().map_err(|_| "the registering thread has died")?;
