@@ -7,8 +7,8 @@ use super::{logs, program, Preview};
 use crate::prelude::*;
 use std::sync::Mutex;
 
-/// Longer than a test's own patience, and than a whole program of tests that a busy machine interprets: `sim` was killed
-/// after 150 s at a load of 8.
+/// Longer than a test's own patience, and than a whole program of tests that a busy machine interprets: `sim` took
+/// more than 150 s at a load of 8.
 const LIMIT: Duration = Duration::from_secs(400);
 
 /// The other test programs that a preview can run, by cargo's name for them.
