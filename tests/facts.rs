@@ -108,7 +108,7 @@ fn the_size_of_a_socket() {
 /// Each document of an interest lists the platforms of its `cfg`.
 #[test]
 fn where_the_interests_exist() {
-    let backend = include_str!("../src/backend/interests.rs");
+    let backend = include_str!("../src/backend/mod.rs");
     let interest = include_str!("../src/readiness/interest.rs");
     let event = include_str!("../src/readiness/event.rs");
     for name in ["PRIORITY", "AIO", "LIO"] {
@@ -122,7 +122,7 @@ fn where_the_interests_exist() {
             "interest.rs: {name}: {platforms}"
         );
         let (_, documented) = before.rsplit_once("impl Interest").expect("its documentation");
-        assert!(prose(documented).contains(&format!(" {platforms}.")), "interests.rs: {name}: {platforms}");
+        assert!(prose(documented).contains(&format!(" {platforms}.")), "backend/mod.rs: {name}: {platforms}");
         let event = event.replace('\r', "");
         let asks = format!("pub fn is_{}(", name.to_lowercase());
         let (before, _) = event.split_once(&asks).expect("the method");

@@ -1,7 +1,6 @@
 //! How readiness is obtained from a kernel: one folder for each way, one contract, one choice.
 
 mod absent;
-mod interests;
 #[cfg(all(
     not(windows),
     any(
@@ -115,6 +114,8 @@ use self::name::{for_each_backend, Names};
 #[cfg(feature = "backends")]
 use crate::os::environment::Variable;
 use crate::os::RawIo;
+#[allow(unused_imports)] // most systems have no interest of their own
+use crate::readiness::Interest;
 use crate::readiness::{Event, Events};
 
 /// poll(2), with the others if they are asked for.
@@ -392,3 +393,31 @@ impl fmt::Debug for Event {
 
 /// The origin of an event that no kernel made: a wake.
 pub(crate) const NO_KERNEL: u8 = u8::MAX;
+
+/// Priority data exists where the kernel's `EPOLLPRI`, `POLLPRI` or `EVFILT_EXCEPT` can be asked for.
+#[cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "openbsd"
+))]
+impl Interest {
+    /// Reports priority data: TCP's out-of-band byte, on Linux also a change of a sysfs file. Linux, Android, Apple,
+    /// DragonFly BSD and OpenBSD.
+    pub const PRIORITY: Interest = Interest::PRIORITY_DATA;
+}
+
+/// Asynchronous file I/O is reported by the kqueues that know `EVFILT_AIO`.
+#[cfg(any(target_vendor = "apple", target_os = "dragonfly", target_os = "freebsd"))]
+impl Interest {
+    /// Reports completed asynchronous file I/O (POSIX AIO). Apple, DragonFly BSD and FreeBSD.
+    pub const AIO: Interest = Interest::AIO_COMPLETION;
+}
+
+/// `EVFILT_LIO` is FreeBSD's.
+#[cfg(target_os = "freebsd")]
+impl Interest {
+    /// Reports a completed list of asynchronous file I/O (`lio_listio`). FreeBSD.
+    pub const LIO: Interest = Interest::LIO_COMPLETION;
+}

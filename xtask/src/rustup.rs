@@ -8,17 +8,24 @@ use crate::prelude::*;
 
 /// Makes sure that the compiler that runs this can build for `target`.
 pub fn need(target: &str) -> Result<()> {
-    let folder = capture(rust("rustc")?.args(["--print", "target-libdir", "--target", target]))?;
-    if Path::new(folder.trim()).is_dir() {
+    if is_there(target)? {
         return Ok(());
     }
     add(&format!("the standard library for {target}"), &["target", "add", target])
 }
 
-/// Whether rustup has the standard library of `target`.
+/// Whether rustup has the standard library of `target`, which is there then. A mirror may lack one that rustup lists.
 pub fn has(target: &str) -> Result<bool> {
+    if is_there(target)? {
+        return Ok(true);
+    }
     let list = capture(rust("rustup")?.args(["target", "list"]))?;
-    Ok(list.lines().any(|line| line.split(' ').next() == Some(target)))
+    Ok(list.lines().any(|line| line.split(' ').next() == Some(target)) && need(target).is_ok())
+}
+
+fn is_there(target: &str) -> Result<bool> {
+    let folder = capture(rust("rustc")?.args(["--print", "target-libdir", "--target", target]))?;
+    Ok(Path::new(folder.trim()).is_dir())
 }
 
 /// The sources of the standard library of the compiler that runs this.

@@ -36,8 +36,7 @@ pub fn cargo_for(target: &str, command: &str) -> Result<Command> {
 pub fn set_up(command: &mut Command, target: &str) -> Result<()> {
     command.args(["--target", target]).current_dir(workspace::root()?);
     command.env("CARGO_TARGET_DIR", build_folder()?);
-    // A mirror may lack a library that rustup lists.
-    if rustup::has(target)? && rustup::need(target).is_ok() {
+    if rustup::has(target)? {
         return Ok(());
     }
     // A stable cargo builds the library too, if it is allowed to. Backtraces don't build for AIX.

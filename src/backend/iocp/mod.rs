@@ -195,7 +195,8 @@ impl Iocp {
         }
         let sleeps = if events.len() > before || timeout == Some(Duration::ZERO) {
             Some(if sockets.is_replacing() && events.len() == before { ROUND } else { Duration::ZERO })
-        } else if !self.completions.may_sleep() {
+        } else if !self.completions.may_sleep() || sockets.rechecks.take_new() {
+            // Another thread may have queued a recheck since the round, when no thread was waiting yet.
             Some(Duration::ZERO)
         } else {
             sockets.set_waiting(true);
@@ -244,6 +245,7 @@ impl Iocp {
         mut sockets: MutexGuard<'a, Sockets>,
         events: &mut Events,
     ) -> (MutexGuard<'a, Sockets>, Option<Duration>) {
+        sockets.rechecks.take_new();
         if sockets.rechecks.is_empty() {
             return (sockets, None);
         }

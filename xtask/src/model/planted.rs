@@ -40,7 +40,7 @@ const PLANTS: [Plant; 9] = [
         backend: "posix_poll",
         bug: "a lost re-arm: WouldBlock arms nothing",
         file: "src/backend/logic/registrations.rs",
-        sound: "|watch| watch.rearm(blocked)",
+        sound: "|watch| watch.rearm(cause)",
         planted: "|_| ()",
     },
     Plant {
