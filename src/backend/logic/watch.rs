@@ -92,6 +92,15 @@ impl Registration {
     }
 }
 
+/// A change of the registration of a source that is no descriptor.
+#[cfg(unix)]
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum FilterChange {
+    Register(Token, Interest),
+    Reregister(Token, Interest),
+    Deregister,
+}
+
 /// Whether the library sees the operations on a source.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
