@@ -9,7 +9,8 @@ use std::num::NonZeroUsize;
 
 use crate::Event;
 
-/// A list of events. [`Poller::wait`](crate::Poller::wait) appends at most [`capacity`](Events::capacity) events a call.
+/// A list of events. [`Poller::wait`](crate::Poller::wait) appends at most [`capacity`](Events::capacity) events a
+/// call.
 ///
 /// Reuse one `Events`, and clear it before each `wait`: then no `wait` allocates.
 ///
