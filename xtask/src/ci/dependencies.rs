@@ -56,8 +56,7 @@ fn locked(runner: &mut Runner) -> Result<String> {
         ("wakeful", wakeful(&[])?, &bare[..2]),
         ("wakeful with every feature", wakeful(&features::all()?)?, &bare[..]),
         ("compat/mio", mio, &bare[..]),
-        // Not even socket2.
-        ("compat/polling", polling, &bare[..1]),
+        ("compat/polling", polling, &bare[..2]),
     ] {
         let lock = |dependencies: &str, runner: &mut Runner| -> Result<BTreeSet<String>> {
             let project =
