@@ -84,6 +84,7 @@ pub(crate) trait Poller: Sized + Send + Sync {
     /// [`register`](Poller::register), [`reregister`](Poller::reregister) and [`deregister`](Poller::deregister). Fails
     /// with `Unsupported` if the kernel has no such filter.
     #[cfg(unix)]
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
     fn change_filter(&self, _filter: &KernelFilter, _change: FilterChange) -> io::Result<()> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,

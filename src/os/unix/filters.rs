@@ -43,6 +43,7 @@ use std::time::Duration;
 /// # }
 /// ```
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
 #[non_exhaustive]
 pub enum KernelFilter {
     /// The arrival of a signal, by its number, at this process (`EVFILT_SIGNAL`). Signals that arrive between two polls
