@@ -134,7 +134,7 @@ pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) ->
 }
 
 /// Replaces a registration that the kernel has refused to modify, since the old one or the new one is exclusive.
-/// Adding it again reports what is ready, so nothing is lost between the two calls. If the second fails for want of
+/// Adding it again reports what is ready, so nothing is lost between the two calls. If the second fails, for want of
 /// memory, the source isn't registered any more.
 #[cold]
 #[inline(never)]
@@ -146,6 +146,16 @@ fn modify_exclusive(
 ) -> io::Result<()> {
     if !is_exclusive_refused(&error) {
         return Err(of_change(error));
+    }
+    // The kernel refuses some sources, which must stay registered as they were. It does so before it finds that the
+    // source is registered.
+    match add(epoll, fd, flags, data) {
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
+        Err(e) => return Err(of_change(e)),
+        Ok(()) => {
+            delete(epoll, fd)?;
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
     }
     delete(epoll, fd)?;
     control(epoll, libc::EPOLL_CTL_ADD, fd, event)

@@ -92,6 +92,16 @@ impl Registration {
     }
 }
 
+/// A change of the registration of a source that is no descriptor.
+#[cfg(unix)]
+#[derive(Copy, Clone, Debug)]
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
+pub(crate) enum FilterChange {
+    Register(Token, Interest),
+    Reregister(Token, Interest),
+    Deregister,
+}
+
 /// Whether the library sees the operations on a source.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
