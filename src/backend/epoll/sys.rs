@@ -149,9 +149,10 @@ fn modify_exclusive(
     }
     // The kernel refuses some sources, which must stay registered as they were. It does so before it finds that the
     // source is registered.
-    match add(epoll, fd, flags, data) {
+    match control(epoll, libc::EPOLL_CTL_ADD, fd, event) {
         Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
         Err(e) => return Err(of_change(e)),
+        // It wasn't registered, which the kernel checks after the flags.
         Ok(()) => {
             delete(epoll, fd)?;
             return Err(io::Error::from_raw_os_error(libc::ENOENT));

@@ -93,9 +93,8 @@ impl Registration {
 }
 
 /// A change of the registration of a source that is no descriptor.
-#[cfg(unix)]
+#[allow(dead_code)] // Unix has filters, with os-ext
 #[derive(Copy, Clone, Debug)]
-#[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
 pub(crate) enum FilterChange {
     Register(Token, Interest),
     Reregister(Token, Interest),
