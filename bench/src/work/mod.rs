@@ -3,7 +3,9 @@
 mod churn;
 mod echo;
 mod memory;
+mod modes;
 mod poll;
+mod polling;
 mod register;
 mod timeout;
 mod tokio;
@@ -23,6 +25,8 @@ pub fn rows(tokio: &[(String, String)]) -> Vec<Row> {
     rows.extend(udp::rows());
     rows.extend(timeout::rows());
     rows.extend(memory::rows());
+    rows.extend(modes::rows());
+    rows.extend(polling::rows());
     rows.extend(tokio::rows(tokio));
     rows
 }
