@@ -31,14 +31,19 @@ pub fn rows() -> Vec<Row> {
         row("w8-one-shot", "Reregister in the one-shot mode, and poll one event", "ns", || {
             Ok(vec![contestant("system calls", raw_one_shot()?), contestant("wakeful", one_shot()?)])
         }),
-        row("w8-exclusive", "Processor time of eight pollers that share a listener, per connection", "ns", || {
-            let exclusive = Interest::READABLE.exclusive();
-            let (shared, exclusive) = (Server::start(Interest::READABLE)?, Server::start(exclusive)?);
-            Ok(vec![
-                contestant("wakeful shared", processor_time(shared)),
-                contestant("wakeful", processor_time(exclusive)),
-            ])
-        })
+        row(
+            "w8-exclusive",
+            "Processor time of eight pollers that share a listener, per connection",
+            "ns",
+            || {
+                let exclusive = Interest::READABLE.exclusive();
+                let (shared, exclusive) = (Server::start(Interest::READABLE)?, Server::start(exclusive)?);
+                Ok(vec![
+                    contestant("wakeful shared", processor_time(shared)),
+                    contestant("wakeful", processor_time(exclusive)),
+                ])
+            },
+        )
         .share(0.5),
         row("w8-empty-shared", "Events of the eight that accept nothing", "of 1000", || {
             Ok(vec![contestant("wakeful", empty_events(Server::start(Interest::READABLE)?))])
