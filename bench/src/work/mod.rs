@@ -7,15 +7,15 @@ mod modes;
 mod poll;
 mod polling;
 mod register;
+mod runtimes;
 mod timeout;
-mod tokio;
 mod udp;
 mod wake;
 
 use crate::run::Row;
 
 /// All rows. The beginning of an id is its workload, by which a person asks for it.
-pub fn rows(tokio: &[(String, String)]) -> Vec<Row> {
+pub fn rows(programs: &[(String, String)]) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(wake::rows());
     rows.extend(poll::rows());
@@ -27,6 +27,6 @@ pub fn rows(tokio: &[(String, String)]) -> Vec<Row> {
     rows.extend(memory::rows());
     rows.extend(modes::rows());
     rows.extend(polling::rows());
-    rows.extend(tokio::rows(tokio));
+    rows.extend(runtimes::rows(programs));
     rows
 }

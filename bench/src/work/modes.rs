@@ -180,21 +180,23 @@ fn accept_all(listener: &TcpListener) -> Result<u64> {
     }
 }
 
+/// As many as one batch makes.
+const CONNECTIONS: u64 = 20 * BURST;
+
 fn processor_time(server: Server) -> Batch {
-    Batch::times(move |times| {
+    Batch::value(move || {
         let before = server.processor_time();
-        server.connect(times.into());
-        (server.processor_time() - before).as_nanos() as f64
+        server.connect(CONNECTIONS);
+        (server.processor_time() - before).as_nanos() as f64 / CONNECTIONS as f64
     })
 }
 
 /// For each 1000 connections.
 fn empty_events(server: Server) -> Batch {
-    const CONNECTIONS: u64 = 500;
     Batch::value(move || {
         let before = server.counts.empty.load(Ordering::Relaxed);
         server.connect(CONNECTIONS);
         let empty = server.counts.empty.load(Ordering::Relaxed) - before;
-        (empty * 1_000 / CONNECTIONS) as f64
+        empty as f64 * 1_000.0 / CONNECTIONS as f64
     })
 }
