@@ -183,7 +183,9 @@ impl<T: AsRawIo> Source for IoSource<T> {
         Ok(())
     }
 
-    #[inline]
+    // Always: the processor mispredicts each return after a system call, and a one-shot cycle is no more than two such
+    // calls.
+    #[inline(always)]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let engine = registry.engine();
         check_poll(engine, self.poll_id)?;
@@ -291,8 +293,7 @@ impl RearmHandle {
         Ok(Some(Box::new(RearmHandle { engine, io, key, is_edge, layer, has_acted })))
     }
 
-    /// Replaces a registration that has no handle. Inlined, since the processor mispredicts each return after a system
-    /// call, and a one-shot cycle is no more than two such calls.
+    /// Replaces a registration that has no handle.
     #[inline]
     fn reregister_without(engine: &Engine, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
         engine.selector.reregister(io, None, Registration::tracked(token, interest))
