@@ -134,10 +134,10 @@ impl Plant {
 /// Makes `tree` the workspace as it is.
 fn copy(tree: &Path) -> Result<()> {
     let root = workspace::root()?;
-    for folder in ["src", "tests", "examples", "compat/mio", "xtask"] {
+    for folder in ["src", "tests", "examples", "compat", "xtask"] {
         mirror(&root.join(folder), &tree.join(folder))?;
     }
-    let manifests = ["Cargo.toml", "Cargo.lock", "compat/mio/Cargo.toml", "xtask/Cargo.toml"];
+    let manifests = ["Cargo.toml", "Cargo.lock", "xtask/Cargo.toml"];
     // The documentation is part of the library.
     for file in manifests.into_iter().chain(["README.md", "PLATFORMS.md"]) {
         let content = fs::read(root.join(file))?;

@@ -1,0 +1,1 @@
+//! What one family of operating systems has beside sources.
