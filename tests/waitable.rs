@@ -414,6 +414,30 @@ fn a_reregistration_loses_no_signal() {
     }
 }
 
+/// A signal that was found before, and not reported.
+#[test]
+fn what_was_found_is_not_reported_after_a_deregistration() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    for event in events() {
+        for interest in [READ, READ.level(), READ.one_shot()] {
+            for is_dropped in [false, true] {
+                let mut source = waitable(&event);
+                t.register(&mut source, A, interest);
+                event.set();
+                // By now it is in the queue of the `Poll`.
+                thread::sleep(QUIET);
+                match is_dropped {
+                    true => drop(source),
+                    false => t.deregister(&mut source),
+                }
+                t.expect_nothing_at_once();
+                event.reset();
+            }
+        }
+    }
+}
+
 /// While another thread polls.
 #[test]
 fn no_event_follows_a_deregistration() {
@@ -467,7 +491,7 @@ fn wrong_uses_are_refused() {
     let (registry, others) = (t.poll.registry(), other.poll.registry());
     assert_eq!(registry.deregister(&mut source).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(registry.reregister(&mut source, A, READ).unwrap_err().kind(), ErrorKind::NotFound);
-    let unfit = [Interest::WRITABLE, READ | Interest::WRITABLE, Interest::END, READ.one_shot().exclusive()];
+    let unfit = [Interest::END, READ | Interest::END, READ.one_shot().exclusive()];
     for interest in unfit {
         let refused = registry.register(&mut source, A, interest);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported, "{interest:?}");
@@ -487,6 +511,30 @@ fn wrong_uses_are_refused() {
     // SAFETY: no memory is passed.
     let mutex = Object::of(unsafe { CreateMutexW(ptr::null(), 0, ptr::null()) });
     assert_eq!(Waitable::new(&mutex.0).unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn an_event_has_the_directions_of_the_interest() {
+    let _turn = turn();
+    let mut t = Tester::new();
+    let event = Object::manual_reset();
+    event.set();
+    let mut source = waitable(&event);
+    t.register(&mut source, A, READ);
+    for (interest, readable, writable) in
+        [(READ, true, false), (Interest::WRITABLE, false, true), (READ | Interest::WRITABLE, true, true)]
+    {
+        t.reregister(&mut source, B, interest);
+        t.poll.poll(&mut t.events, Some(Duration::ZERO)).unwrap();
+        let found = t.events.iter().map(|event| (event.token(), event.is_readable(), event.is_writable()));
+        assert_eq!(found.collect::<Vec<_>>(), [(B, readable, writable)]);
+    }
+    // Also if the signal was found for another interest, and not reported.
+    t.reregister(&mut source, A, READ);
+    t.reregister(&mut source, B, Interest::WRITABLE);
+    t.poll.poll(&mut t.events, Some(Duration::ZERO)).unwrap();
+    let found = t.events.iter().map(|event| (event.token(), event.is_readable(), event.is_writable()));
+    assert_eq!(found.collect::<Vec<_>>(), [(B, false, true)]);
 }
 
 /// A handle without the right to be waited for is refused, and another registration isn't harmed.

@@ -16,9 +16,10 @@ use crate::readiness::{Interest, Token};
 
 /// A process, a thread, an event, a semaphore or another object that the kernel signals, as an event source.
 ///
-/// The source is readable when the object is signalled: the process or the thread has ended, the event is set, the
-/// semaphore's count isn't zero, the console has input. It owns a duplicate of the handle, so the original may be
-/// closed at any time.
+/// The source is ready when the object is signalled: the process or the thread has ended, the event is set, the
+/// semaphore's count isn't zero, the console has input. Register it for [`READABLE`](Interest::READABLE); with
+/// [`WRITABLE`](Interest::WRITABLE) as well or instead, the event has those directions. The source owns a duplicate of
+/// the handle, so the original may be closed at any time.
 ///
 /// # Signals that a wait consumes
 ///
@@ -40,8 +41,9 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Errors
 ///
-/// Registering fails with `Unsupported` for an interest other than [`READABLE`](Interest::READABLE) in a mode, and on a
-/// simulated `Poll`. It fails with the system's error if the handle lacks the right to be waited for (`SYNCHRONIZE`).
+/// Registering fails with `Unsupported` for an interest in anything but the two directions, since an object has no end
+/// to report, and on a simulated `Poll`. It fails with the system's error if the handle lacks the right to be waited
+/// for (`SYNCHRONIZE`).
 ///
 /// # Portability
 ///
@@ -142,8 +144,10 @@ impl fmt::Debug for Waitable {
 }
 
 fn check(interest: Interest) -> io::Result<()> {
-    match interest.is_readable() && interest.remove(Interest::READABLE).is_none() {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::Unsupported, "an object can only be signalled: readable")),
+    match interest.remove(Interest::READABLE | Interest::WRITABLE) {
+        None => Ok(()),
+        Some(_) => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "an object is signalled, and nothing else"))
+        }
     }
 }

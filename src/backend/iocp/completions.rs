@@ -10,7 +10,7 @@ use std::os::windows::io::AsHandle;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::object_wait::SharedWait;
+use super::object_wait::{SharedWait, SIGNALLED};
 use crate::backend::logic::slab::{Slab, SlabKey};
 use crate::os::{Mark, Port, Ticket};
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -117,10 +117,14 @@ impl Completions {
     pub(crate) fn replace(&self, key: UserEventKey, token: Token, interest: Interest) -> Readiness {
         match self.lock().sources.get_mut(key) {
             Some(source) => {
-                let unreported = source.pending.when(source.is_spent);
-                let kept = source.pending.when(source.wait.is_some());
-                (source.token, source.interest) = (token, interest);
-                (source.pending, source.is_spent) = (kept, false);
+                let posted = match source.wait {
+                    // The new interest may have other directions.
+                    Some(_) if !source.pending.is_none() => source.pending.union(SIGNALLED),
+                    _ => source.pending,
+                };
+                let unreported = posted.when(source.is_spent);
+                (source.token, source.interest, source.is_spent) = (token, interest, false);
+                source.pending = source.of_interest(posted).when(source.wait.is_some());
                 unreported
             }
             None => Readiness::NONE,
@@ -168,7 +172,7 @@ impl Completions {
     pub(super) fn receive_signal(&self, mark: Mark) {
         let key = SlabKey { slot: mark.slot, generation: mark.generation };
         // An error means that the `Poll` is being dropped.
-        let _ = self.raise_signal(key, Readiness::READABLE);
+        let _ = self.raise_signal(key, SIGNALLED);
     }
 
     fn raise_signal(&self, key: UserEventKey, readiness: Readiness) -> io::Result<bool> {

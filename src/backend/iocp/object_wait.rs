@@ -26,6 +26,9 @@ pub(super) struct SharedWait {
     target: Arc<Target>,
 }
 
+/// An object that is signalled is ready in each direction of the interest.
+pub(super) const SIGNALLED: Readiness = Readiness::READABLE.union(Readiness::WRITABLE);
+
 /// The registration, for a callback on any thread.
 struct Target {
     completions: Weak<Completions>,
@@ -36,7 +39,7 @@ impl Signalled for Target {
     fn signalled(&self) {
         if let Some(completions) = self.completions.upgrade() {
             // If the notification fails, the next `wait` reports the event.
-            let _ = completions.post_signal(self.key, Readiness::READABLE);
+            let _ = completions.post_signal(self.key, SIGNALLED);
         }
     }
 }
@@ -77,7 +80,7 @@ impl SharedWait {
             return Ok(());
         }
         let started = self.object.take_signal().and_then(|is_signalled| match is_signalled {
-            true => completions.post_signal(*key, Readiness::READABLE),
+            true => completions.post_signal(*key, SIGNALLED),
             false => {
                 let mark = Mark { slot: key.slot, generation: key.generation };
                 wait.start(&self.object, completions.port(), mark, &self.target)
@@ -85,7 +88,7 @@ impl SharedWait {
         });
         if started.is_err() {
             // The source must not be silent for ever: its owner sees an error, or else an event with one.
-            let _ = completions.post_signal(*key, Readiness::READABLE.union(Readiness::ERROR));
+            let _ = completions.post_signal(*key, SIGNALLED.union(Readiness::ERROR));
         }
         started
     }

@@ -113,7 +113,8 @@ impl Port {
         batch.take_from(self, room, timeout)
     }
 
-    pub(super) fn handle(&self) -> BorrowedHandle<'_> {
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // for other sources than sockets
+    pub(crate) fn handle(&self) -> BorrowedHandle<'_> {
         self.handle.as_handle()
     }
 
