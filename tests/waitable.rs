@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wakeful::windows::Waitable;
-use wakeful::{Events, Interest, Poll, Token, Waker};
+use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
 
 use windows_sys::Win32::Foundation::{DuplicateHandle, HANDLE, WAIT_OBJECT_0, WAIT_TIMEOUT};
 use windows_sys::Win32::System::Threading::{
@@ -688,5 +688,35 @@ fn fifty_children_end_and_none_is_missed() {
     assert_eq!(seen, [1; CHILDREN]);
     for child in &mut children {
         assert_eq!(child.try_wait().unwrap().and_then(|status| status.code()), Some(7));
+    }
+}
+
+/// Events may be late and spurious then, but none is lost, and one-shot holds.
+#[test]
+fn with_chaos_each_signal_is_reported() {
+    let _turn = turn();
+    for seed in 0..20 {
+        for event in events() {
+            for interest in [READ, READ.level(), READ.one_shot()] {
+                let poll = Poll::with_chaos(Backend::Iocp, seed).unwrap();
+                let mut t = Tester { poll, events: Events::with_capacity(2) };
+                let mut source = waitable(&event);
+                t.register(&mut source, A, interest);
+                for round in 0..10 {
+                    event.set();
+                    let deadline = Instant::now() + PATIENCE;
+                    while t.poll_for(PATIENCE).is_empty() {
+                        assert!(Instant::now() < deadline, "seed {seed}, {interest:?}, round {round}");
+                    }
+                    if interest.is_one_shot() {
+                        t.expect_nothing_at_once();
+                    }
+                    event.reset();
+                    t.reregister(&mut source, A, interest);
+                }
+                t.deregister(&mut source);
+                t.expect_nothing_at_once();
+            }
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Sources that only Windows has: named pipes, sockets that other code owns, objects that the kernel signals, and events
-//! that the program posts.
+//! Sources that only Windows has: named pipes, sockets that other code owns, objects that the kernel signals, and
+//! events that the program posts; and the completion port.
 
 mod completion_port;
 mod named_pipe;

@@ -26,7 +26,8 @@ use crate::readiness::{Interest, Token};
 /// The kernel offers no way to watch an object without a wait, and a wait for an *auto-reset event* or a *semaphore*
 /// consumes the signal. So a `Waitable` competes with other waits for such an object, and each event stands for one
 /// signal that no other wait gets: the program must not wait for the object again. A signal that was consumed and not
-/// yet reported is lost by `deregister` and by dropping the source, and is kept by `reregister`.
+/// yet reported is lost by `deregister` and by dropping the source, and is kept by `reregister`. Chaos may merge such
+/// events.
 ///
 /// # Modes
 ///

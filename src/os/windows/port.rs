@@ -189,8 +189,8 @@ impl Batch {
             self.entries.resize(room, empty_entry());
         }
         let mut count = 0;
+        // SAFETY: there are at least `room` entries.
         let taken = check(unsafe {
-            // SAFETY: there are at least `room` entries.
             GetQueuedCompletionStatusEx(
                 port.handle.as_raw_handle(),
                 self.entries.as_mut_ptr(),

@@ -252,15 +252,15 @@ impl State {
         let before = events.len();
         let mut left = timeout;
         loop {
-            let has_posts = {
+            // A post since the last `wait` has woken the poller, so `wait` doesn't block. Those before are first.
+            {
                 let mut posts = self.posts();
-                if std::mem::take(&mut posts.are_first) {
+                if posts.are_first {
                     posts.append_to(events, before);
                     return Ok(());
                 }
-                !posts.queue.is_empty()
-            };
-            wait(events, if has_posts { Some(Duration::ZERO) } else { left })?;
+            }
+            wait(events, left)?;
             self.posts().append_to(events, before);
             let was_woken = events.was_woken();
             let is_notified = was_woken && self.is_notified.swap(false, Ordering::AcqRel);
