@@ -2,11 +2,12 @@
 
 #[cfg(windows)]
 pub mod iocp;
-
-/// Keeps the traits of this module to [`Poller`](crate::Poller).
-#[cfg(windows)]
-mod sealed {
-    pub trait Sealed {}
-
-    impl Sealed for crate::Poller {}
-}
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    wakeful_libkqueue
+))]
+pub mod kqueue;
