@@ -141,7 +141,7 @@ fn modify_exclusive(
     // source is registered.
     match add(epoll, fd, flags, data) {
         Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
-        Err(e) => return Err(of_change(e)),
+        Err(e) => return Err(e),
         Ok(()) => {
             delete(epoll, fd)?;
             return Err(io::Error::from_raw_os_error(libc::ENOENT));
