@@ -2,12 +2,14 @@
 //!
 //! - [A first program](#a-first-program)
 //! - [The contract](#the-contract)
+//! - [Modes](#modes)
 //! - [Custom sources](#custom-sources)
 //! - [Wakers](#wakers)
 //! - [Deadlines](#deadlines)
 //! - [Choosing a backend](#choosing-a-backend)
 //! - [Several threads](#several-threads)
 //! - [Shaking a program](#shaking-a-program)
+//! - [For users of polling, smol and calloop](#for-users-of-polling-smol-and-calloop)
 //! - [Moving from mio](#moving-from-mio)
 //! - [Recipes](recipes): deadlines that can be cancelled, signals, child processes, a keyboard, bounded write buffers,
 //!   a shortage of descriptors, half-close, one `Poll` per core
@@ -536,8 +538,42 @@
 //! WAKEFUL_CHAOS=17 cargo test
 //! ```
 //!
-//! A program may have both kinds of dependencies, and then both lines. Its patches then name both packages: without
-//! `wakeful-io = { path = "wakeful" }` beside `mio`, cargo builds the library twice.
+//! A program that is written for polling, such as one on smol or calloop, does the same with `compat/polling`. Its
+//! features are `chaos` and `backends`:
+//!
+//! ```toml
+//! [dependencies]
+//! calloop = "0.14"
+//! polling = { version = "3", features = ["chaos"] }
+//!
+//! [patch.crates-io]
+//! polling = { path = "wakeful/compat/polling" }
+//! ```
+//!
+//! A program may have several kinds of dependencies, and then a line for each. If one of them uses the library by its
+//! own name, the patches name it as well: without `wakeful-io = { path = "wakeful" }`, cargo builds the library twice.
+//!
+//! # For users of polling, smol and calloop
+//!
+//! The package `compat/polling` has the API of polling 3, version for version. A program whose dependencies use polling
+//! adds one line to its `Cargo.toml`, and changes no code:
+//!
+//! ```toml
+//! [patch.crates-io]
+//! polling = { path = "wakeful/compat/polling" }
+//! ```
+//!
+//! An existing lock file keeps the polling that it names, until `cargo update -p polling`. With the line for mio beside
+//! it ([below](#moving-from-mio)), smol, calloop and tokio in one program stand on one library.
+//!
+//! Differences that a program may notice:
+//!
+//! - Timeouts are kept to the nanosecond where the kernel can, and are not rounded up to milliseconds.
+//! - `Poller::notify` makes a system call only if a thread waits, or if the program has obtained the poller's
+//!   descriptor.
+//! - The edge-triggered modes exist on every platform, so `supports_edge` is `true` on Windows.
+//! - A source with the interest `Event::none` gets an event for a half-close by the peer as well.
+//! - The descriptor of a poller with `posix_poll` is readable for notifications alone.
 //!
 //! # Moving from mio
 //!

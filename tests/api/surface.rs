@@ -136,7 +136,7 @@ fn interest() {
     assert_eq!(Interest::READABLE.remove(Interest::READABLE), None);
 
     assert_eq!(format!("{BOTH:?}"), "READABLE | WRITABLE");
-    assert_eq!(std::mem::size_of::<Option<Interest>>(), 1);
+    assert_eq!(std::mem::size_of::<Option<Interest>>(), std::mem::size_of::<Interest>());
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
     assert!(Interest::PRIORITY.is_priority());

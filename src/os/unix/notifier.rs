@@ -123,8 +123,8 @@ pub(crate) const STANDARD_ERROR: BorrowedFd<'static> = {
     unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) }
 };
 
-/// Whether the build forces a pipe for wakes, as the same flag does with mio.
-pub(crate) const PIPE_IS_FORCED: bool = cfg!(mio_unsupported_force_waker_pipe);
+/// Whether the build forces a pipe for wakes, as one of the flags does with mio and the other with polling.
+pub(crate) const PIPE_IS_FORCED: bool = cfg!(any(mio_unsupported_force_waker_pipe, polling_test_epoll_pipe));
 
 /// Returns whether the error is that there are no descriptors left.
 fn have_run_out(e: &io::Error) -> bool {

@@ -24,10 +24,11 @@ impl Consumer {
         Ok(consumer)
     }
 
-    /// One that uses the library with every feature, and compat/mio.
-    pub fn of_both(name: &str, main: &str) -> Result<Consumer> {
-        let (wakeful, mio) = (ours("wakeful-io", ".", &features::all()?)?, mio()?);
-        Consumer::new(name, &format!("[dependencies]\nwakeful = {wakeful}\nmio = {mio}\n"), main)
+    /// One that uses the library with every feature, and both packages in compat.
+    pub fn of_all(name: &str, main: &str) -> Result<Consumer> {
+        let (wakeful, mio, polling) = (ours("wakeful-io", ".", &features::all()?)?, mio()?, polling()?);
+        let dependencies = format!("wakeful = {wakeful}\nmio = {mio}\npolling = {polling}\n");
+        Consumer::new(name, &format!("[dependencies]\n{dependencies}"), main)
     }
 
     /// Adds to the manifest.
@@ -79,6 +80,11 @@ pub fn ours(package: &str, folder: &str, features: &[String]) -> Result<String> 
 /// compat/mio, as a dependency's value in a manifest.
 pub fn mio() -> Result<String> {
     ours("mio", "compat/mio", &["net", "os-ext"].map(str::to_owned))
+}
+
+/// compat/polling, as a dependency's value in a manifest.
+pub fn polling() -> Result<String> {
+    ours("polling", "compat/polling", &[])
 }
 
 /// A path as TOML's string.

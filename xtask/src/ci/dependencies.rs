@@ -1,6 +1,6 @@
 //! The library stays as light as it promises: in what it is built with, and in the lock file of a program that uses it.
 
-use super::consumer::{mio, ours, Consumer};
+use super::consumer::{mio, ours, polling, Consumer};
 use super::features;
 use super::runner::Runner;
 use crate::prelude::*;
@@ -42,7 +42,7 @@ fn extra<'a>(tree: &'a str, allowed: &[&str]) -> Vec<&'a str> {
 
 /// What a lock file may have beside the trees of libc, socket2 and log: the packages themselves, and the one through
 /// which the first preview of WASI is called, which depends on nothing.
-const OWN: [&str; 3] = ["wakeful-io", "mio", "wasi"];
+const OWN: [&str; 4] = ["wakeful-io", "mio", "polling", "wasi"];
 
 /// cargo locks what any target, any cfg and any feature that was asked for needs: on every platform the same.
 fn locked(runner: &mut Runner) -> Result<String> {
@@ -50,12 +50,13 @@ fn locked(runner: &mut Runner) -> Result<String> {
     let wakeful = |features: &[String]| -> Result<String> {
         Ok(format!("wakeful = {}", ours("wakeful-io", ".", features)?))
     };
-    let mio = format!("mio = {}", mio()?);
+    let (mio, polling) = (format!("mio = {}", mio()?), format!("polling = {}", polling()?));
     let mut shown = String::new();
     for (what, dependency, bare) in [
         ("wakeful", wakeful(&[])?, &bare[..2]),
         ("wakeful with every feature", wakeful(&features::all()?)?, &bare[..]),
         ("compat/mio", mio, &bare[..]),
+        ("compat/polling", polling, &bare[..2]),
     ] {
         let lock = |dependencies: &str, runner: &mut Runner| -> Result<BTreeSet<String>> {
             let project =

@@ -1,4 +1,4 @@
-//! The library and `compat/mio` are built and tested with the lowest versions that their manifests allow.
+//! The library and the packages in compat are built and tested with the lowest versions that their manifests allow.
 
 use super::consumer::{quoted, Consumer};
 use super::runner::{sums, Runner};
@@ -7,7 +7,7 @@ use crate::prelude::*;
 /// Whose dependencies those of this machine aren't.
 const TARGETS: [&str; 3] = ["x86_64-pc-windows-gnu", "wasm32-wasip1", "wasm32-wasip2"];
 
-/// Wakes a poll through each of the two.
+/// Waits through each of them.
 const MAIN: &str = r#"use std::time::Duration;
 
 fn main() {
@@ -24,6 +24,10 @@ fn main() {
     let mut events = mio::Events::with_capacity(8);
     poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
     assert_eq!(events.iter().count(), 1);
+
+    let poller = polling::Poller::new().unwrap();
+    poller.notify().unwrap();
+    assert_eq!(poller.wait(&mut polling::Events::new(), None).unwrap(), 0);
 }
 "#;
 
@@ -34,13 +38,14 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     rustup::need_nightly()?;
 
     // A user's program: our own tests' dependencies would raise the versions.
-    let user = Consumer::of_both("minimal", MAIN)?;
+    let user = Consumer::of_all("minimal", MAIN)?;
     runner.run(user.cargo_of("nightly", &[LOWEST, "generate-lockfile"])?)?;
     let tree = runner.run(user.cargo(&["tree", "--locked", "--target", "all", "--prefix", "none"])?)?;
     runner.run(user.cargo(&["run", "--locked"])?)?;
     for target in TARGETS {
         rustup::need(target)?;
-        runner.run(user.cargo(&["check", "--locked", "--package", "mio", "--target", target])?)?;
+        let packages = ["--package", "mio", "--package", "polling"];
+        runner.run(user.cargo(&[&["check", "--locked", "--target", target][..], &packages].concat())?)?;
     }
 
     // The tests that take no time.
@@ -49,7 +54,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     let lock = format!("resolver.lockfile-path={}", quoted(&folder.join("Cargo.lock")));
     runner.run(cargo_of("nightly", ["--config", &lock, LOWEST, "generate-lockfile"])?)?;
     let mut test = cargo_of("nightly", ["--config", &lock, "test", "--locked", "--all-features"])?;
-    test.args(["--package", "wakeful-io", "--package", "mio", "--lib"]);
+    test.args(["--package", "wakeful-io", "--package", "mio", "--package", "polling", "--lib"]);
     test.args(["--test", "api", "--test", "net", "--test", "sim", "--target-dir"]).arg(&folder);
     let tests = sums(runner.run(test))?;
 

@@ -11,7 +11,7 @@ pub fn check(runner: &mut Runner) -> Result<String> {
     rustup::need_toolchain(&toolchain, &toolchain)?;
 
     // A program that locks its packages with that cargo.
-    let user = Consumer::of_both("msrv", "fn main() {}\n")?;
+    let user = Consumer::of_all("msrv", "fn main() {}\n")?;
     runner.run(user.cargo_of(&toolchain, &["metadata", "--format-version", "1"])?)?;
     runner.run(user.cargo_of(&toolchain, &["build"])?)?;
 

@@ -1,89 +1,125 @@
-//! The README's lines for users of mio do what they say, in a project whose lock file has the newest mio. So does the
-//! guide's manifest that turns chaos on in a program on tokio.
+//! The README's lines for users of mio, and for those of polling, do what they say, in a project whose lock file has
+//! the newest of it. So do the guide's manifests that turn chaos on in a program on tokio and in one on calloop.
 
 use super::consumer::{quoted, Consumer};
 use super::runner::Runner;
 use crate::command;
 use crate::prelude::*;
 
-const DEPENDENCIES: &str =
-    "[dependencies]\nmio = { version = \"1\", features = [\"net\", \"os-poll\", \"os-ext\"] }\n";
+/// A package that ours stands in for.
+struct Replaced {
+    name: &'static str,
+    dependencies: &'static str,
+    /// Waits for an event, and says which library it did that with.
+    main: &'static str,
+    /// The dependency by whose line the guide's manifest is found.
+    user: &'static str,
+}
 
-/// Waits for an event, and says which library it did that with.
-const MAIN: &str = r#"use std::time::Duration;
-
-fn main() {
+const REPLACED: [Replaced; 2] = [
+    Replaced {
+        name: "mio",
+        dependencies: "mio = { version = \"1\", features = [\"net\", \"os-poll\", \"os-ext\"] }",
+        main: r#"fn main() {
     let mut poll = mio::Poll::new().unwrap();
     let waker = mio::Waker::new(poll.registry(), mio::Token(1)).unwrap();
     waker.wake().unwrap();
     let mut events = mio::Events::with_capacity(8);
-    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+    poll.poll(&mut events, Some(std::time::Duration::from_secs(20))).unwrap();
     assert_eq!(events.iter().count(), 1);
     println!("{}", std::any::type_name::<mio::Poll>());
 }
-"#;
-
-/// The path that the README has, which stands for the reader's own.
-const PATH: &str = "\"wakeful/compat/mio\"";
+"#,
+        user: "tokio = ",
+    },
+    Replaced {
+        name: "polling",
+        dependencies: "polling = \"3\"",
+        main: r#"fn main() {
+    let poller = polling::Poller::new().unwrap();
+    poller.notify().unwrap();
+    assert_eq!(poller.wait(&mut polling::Events::new(), None).unwrap(), 0);
+    // The real one shows its kernel's parts, ours the library's.
+    let ours = format!("{poller:?}").contains("registry: ");
+    println!("{}", if ours { "wakeful" } else { "polling" });
+}
+"#,
+        user: "calloop = ",
+    },
+];
 
 pub fn check(runner: &mut Runner) -> Result<String> {
-    let readme = command::read_lossy(&workspace::root()?.join("README.md"))?;
-    let patch = block(&readme, "toml", "[patch.crates-io]").context("the README has no patch")?;
-    if !patch.contains(PATH) {
-        bail!("the README's patch has another path than {PATH}:\n{patch}");
-    }
-    let ours = workspace::root()?.join("compat/mio");
-    let patch = patch.replace(PATH, &quoted(&ours));
-    let commands =
-        block(&readme, "sh", "cargo update -p mio").context("the README says no `cargo update`")?;
-
-    let user = Consumer::new("patch", DEPENDENCIES, MAIN)?;
-    runner.run(user.cargo(&["generate-lockfile"])?)?;
-    let before = runner.read(user.cargo(&["run"])?)?;
-    if !before.starts_with("mio::") {
-        bail!("the program tells nothing: without the patch it runs on {before}");
-    }
-
-    user.append(&patch)?;
-    // That is what the README warns of. If cargo ever takes the patch by itself, the warning has no reason.
-    let unchanged = runner.read(user.cargo(&["run"])?)?;
-    if unchanged != before {
-        bail!("the README says that a lock file keeps its mio, but without `cargo update` it is {unchanged}");
-    }
-    let mut shown = String::new();
-    for line in commands.lines() {
-        let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
-        let ["cargo", args @ ..] = &words[..] else {
-            bail!("the README has a command that isn't cargo's: {line}")
-        };
-        shown = runner.read(user.cargo(args)?)?;
-    }
-    if !shown.lines().next().is_some_and(|line| line.starts_with("mio v") && line.contains("compat")) {
-        bail!("the last of the README's commands doesn't show that the patch took:\n{shown}");
-    }
-    let after = runner.read(user.cargo(&["run"])?)?;
-    if !after.starts_with("wakeful::") {
-        bail!("{shown}\nwith the patch the program runs on {after}");
-    }
-    shaken(runner)?;
-    Ok(format!("   before: {before}   after:  {after}"))
+    REPLACED.iter().map(|replaced| replaced.check(runner)).collect()
 }
 
-/// The feature that the guide's manifest asks for reaches the library.
-fn shaken(runner: &mut Runner) -> Result<()> {
-    let guide = command::read_lossy(&workspace::root()?.join("src/guide.rs"))?;
-    let guide: String = guide.lines().map(|line| prose(line).to_owned() + "\n").collect();
-    let manifest = block(&guide, "toml", "tokio = ").context("the guide has no manifest with tokio")?;
-    if !manifest.contains(PATH) {
-        bail!("the guide's manifest has another path than {PATH}:\n{manifest}");
+impl Replaced {
+    fn check(&self, runner: &mut Runner) -> Result<String> {
+        let name = self.name;
+        let readme = command::read_lossy(&workspace::root()?.join("README.md"))?;
+        let patch = self.with_our_path(
+            block(&readme, "toml", &format!("{name} = {{ path")).context("the README has no patch")?,
+        )?;
+        let commands = block(&readme, "sh", &format!("cargo update -p {name}"))
+            .context("the README says no `cargo update`")?;
+
+        let dependencies = format!("[dependencies]\n{}\n", self.dependencies);
+        let user = Consumer::new(&format!("patch-{name}"), &dependencies, self.main)?;
+        runner.run(user.cargo(&["generate-lockfile"])?)?;
+        let before = runner.read(user.cargo(&["run"])?)?;
+        if !before.starts_with(name) {
+            bail!("the program tells nothing: without the patch it runs on {before}");
+        }
+
+        user.append(&patch)?;
+        // That is what the README warns of. If cargo ever takes the patch by itself, the warning has no reason.
+        let unchanged = runner.read(user.cargo(&["run"])?)?;
+        if unchanged != before {
+            bail!("the README says that a lock file keeps its {name}, but without `cargo update` it is {unchanged}");
+        }
+        let mut shown = String::new();
+        for line in commands.lines() {
+            let words: Vec<&str> = line.split('#').next().unwrap_or_default().split_whitespace().collect();
+            let ["cargo", args @ ..] = &words[..] else {
+                bail!("the README has a command that isn't cargo's: {line}")
+            };
+            shown = runner.read(user.cargo(args)?)?;
+        }
+        let first = shown.lines().next().unwrap_or_default();
+        if !(first.starts_with(&format!("{name} v")) && first.contains("compat")) {
+            bail!("the last of the README's commands doesn't show that the patch took:\n{shown}");
+        }
+        let after = runner.read(user.cargo(&["run"])?)?;
+        if !after.starts_with("wakeful") {
+            bail!("{shown}\nwith the patch the program runs on {after}");
+        }
+        self.shaken(runner)?;
+        Ok(format!("   before: {before}   after:  {after}"))
     }
-    let manifest = manifest.replace(PATH, &quoted(&workspace::root()?.join("compat/mio")));
-    let user = Consumer::new("shaken", &manifest, "fn main() {}\n")?;
-    let tree = runner.read(user.cargo(&["tree", "--edges", "features", "--invert", "wakeful-io"])?)?;
-    if !tree.contains("wakeful-io feature \"chaos\"") {
-        bail!("the guide's manifest turns no chaos on:\n{tree}");
+
+    /// The feature that the guide's manifest asks for reaches the library.
+    fn shaken(&self, runner: &mut Runner) -> Result<()> {
+        let guide = command::read_lossy(&workspace::root()?.join("src/guide.rs"))?;
+        let guide: String = guide.lines().map(|line| prose(line).to_owned() + "\n").collect();
+        let manifest = block(&guide, "toml", self.user)
+            .with_context(|| format!("the guide has no manifest with `{}`", self.user))?;
+        let manifest = self.with_our_path(manifest)?;
+        let user = Consumer::new(&format!("shaken-{}", self.name), &manifest, "fn main() {}\n")?;
+        let tree = runner.read(user.cargo(&["tree", "--edges", "features", "--invert", "wakeful-io"])?)?;
+        if !tree.contains("wakeful-io feature \"chaos\"") {
+            bail!("the guide's manifest turns no chaos on:\n{tree}");
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// A manifest's text with the path of this checkout in place of the reader's own.
+    fn with_our_path(&self, manifest: &str) -> Result<String> {
+        let folder = format!("compat/{}", self.name);
+        let path = format!("\"wakeful/{folder}\"");
+        if !manifest.contains(&path) {
+            bail!("the manifest has another path than {path}:\n{manifest}");
+        }
+        Ok(manifest.replace(&path, &quoted(&workspace::root()?.join(folder))))
+    }
 }
 
 /// A line of a module's documentation.
