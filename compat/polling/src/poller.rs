@@ -40,7 +40,7 @@ const NOTIFICATION: usize = usize::MAX;
 /// ```
 pub struct Poller {
     poll: Mutex<Poll>,
-    registry: Registry,
+    pub(crate) registry: Registry,
     waker: Waker,
 }
 
@@ -218,7 +218,7 @@ impl Poller {
 
 /// Returns what a source is registered with.
 #[inline]
-fn translated(event: Event, mode: PollMode) -> io::Result<(Token, Interest)> {
+pub(crate) fn translated(event: Event, mode: PollMode) -> io::Result<(Token, Interest)> {
     if event.key == NOTIFICATION {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "`usize::MAX` is the key of notifications"));
     }
