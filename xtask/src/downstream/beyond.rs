@@ -30,7 +30,7 @@ enum Fails {
     On(Backend),
     /// On this backend, by chance.
     AtTimesOn(Backend),
-    /// By chance, on the real mio too.
+    /// By chance, on the real package too.
     AtTimes,
 }
 
@@ -128,7 +128,7 @@ pub fn hanging(published: &Published, on: On, executable: &str) -> Vec<&'static 
     of(published).filter(hangs).flat_map(|found| found.tests).copied().collect()
 }
 
-/// What is listed for nothing, by the results on the real mio, which has all tests, and on a backend.
+/// What is listed for nothing, by the results on the real package, which has all tests, and on a backend.
 pub fn stale(published: &Published, on: On, real: &Results, ours: &Results) -> Vec<String> {
     let mut stale = Vec::new();
     for found in of(published) {
