@@ -99,18 +99,10 @@ impl<E: PollEntry> Poller for ListBackend<E> {
         check::<E>(registration.interest)?;
         let (mut table, key) = self.registrations.find(io, key);
         let key = key?;
-        // Only a waiting thread must be notified, which may fail.
-        let may_fail = table.driver.is_lent;
-        let mut before = None;
-        table.change(key, |watch| {
-            before = may_fail.then(|| watch.clone());
-            watch.replace(registration);
-        })?;
-        let result = self.changed(table);
-        if let (Err(_), Some(before)) = (&result, before) {
-            let _ = self.registrations.lock().change(key, |watch| *watch = before);
+        match table.driver.is_lent {
+            true => self.reregister_lent(table, key, registration),
+            false => table.change(key, |watch| watch.replace(registration)),
         }
-        result
     }
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
@@ -152,6 +144,14 @@ impl<E: PollEntry> Poller for ListBackend<E> {
 /// Refuses what the kernel can't report.
 #[inline]
 fn check<E: PollEntry>(interest: Interest) -> io::Result<()> {
+    match interest.is_usual() {
+        true => Ok(()),
+        false => check_rare::<E>(interest),
+    }
+}
+
+#[cold]
+fn check_rare<E: PollEntry>(interest: Interest) -> io::Result<()> {
     if !E::REPORTS_ENDS && interest.is_end() {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel reports no end by itself"));
     }
@@ -159,6 +159,26 @@ fn check<E: PollEntry>(interest: Interest) -> io::Result<()> {
 }
 
 impl<E: PollEntry> ListBackend<E> {
+    /// Replaces a registration while a thread waits. Notifying that thread may fail, and then the old one stays.
+    #[inline(never)]
+    fn reregister_lent(
+        &self,
+        mut table: Locked<'_, PollList<E>>,
+        key: WatchKey,
+        registration: Registration,
+    ) -> io::Result<()> {
+        let mut before = None;
+        table.change(key, |watch| {
+            before = Some(watch.clone());
+            watch.replace(registration);
+        })?;
+        let result = self.changed(table);
+        if let (Err(_), Some(before)) = (&result, before) {
+            let _ = self.registrations.lock().change(key, |watch| *watch = before);
+        }
+        result
+    }
+
     /// Notifies the waiting thread, if it has not been notified since the list changed. If that fails, the next change
     /// tries again.
     #[inline]

@@ -22,6 +22,9 @@ mod logic {
     #[cfg(any(test, fuzzing))]
     #[cfg_attr(not(fuzzing), allow(dead_code))]
     pub mod fuzzing;
+    #[cfg(all(unix, any(feature = "backends", wakeful_libkqueue, not(target_os = "linux"))))]
+    #[allow(dead_code)] // some kernels', but tested on every Unix
+    pub(in crate::backend) mod kernel_filters;
     #[cfg(any(feature = "backends", wakeful_libkqueue, not(target_os = "linux")))]
     #[allow(dead_code)] // some kernels', but tested everywhere
     pub(in crate::backend) mod knotes;
@@ -92,6 +95,8 @@ mod wasi;
 pub(crate) use self::iocp::{Completions, ObjectWait, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
+#[cfg(all(unix, feature = "os-ext"))]
+pub(crate) use self::logic::watch::FilterChange;
 pub(crate) use self::logic::watch::{RearmCause, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
 #[cfg(all(windows, feature = "os-ext"))]
@@ -113,6 +118,8 @@ use self::absent::*;
 use self::name::{for_each_backend, Names};
 #[cfg(feature = "backends")]
 use crate::os::environment::Variable;
+#[cfg(all(unix, feature = "os-ext"))]
+use crate::os::KernelFilter;
 use crate::os::RawIo;
 #[allow(unused_imports)] // most systems have no interest of their own
 use crate::readiness::Interest;
@@ -261,6 +268,13 @@ macro_rules! selectors {
             pub(crate) fn allow_replacement(&self, key: WatchKey) {
                 match self {
                     $(Selector::$Name(selector) => selector.allow_replacement(key),)*
+                }
+            }
+
+            #[cfg(all(unix, feature = "os-ext"))]
+            pub(crate) fn change_filter(&self, filter: &KernelFilter, change: FilterChange) -> io::Result<()> {
+                match self {
+                    $(Selector::$Name(selector) => selector.change_filter(filter, change),)*
                 }
             }
 

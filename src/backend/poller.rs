@@ -6,7 +6,11 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use crate::backend::logic::watch::FilterChange;
 use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
+#[cfg(unix)]
+use crate::os::KernelFilter;
 use crate::os::{RawIo, TIMER_SLACK};
 use crate::readiness::{Events, Interest};
 
@@ -75,6 +79,18 @@ pub(crate) trait Poller: Sized + Send + Sync {
     /// Notes that the value of a source with this key may be replaced, so that the registered descriptor may be closed
     /// before [`abandon`](Poller::abandon). Needed where the kernel doesn't report the close.
     fn allow_replacement(&self, _key: WatchKey) {}
+
+    /// Changes the registration of a source that is no descriptor, with the promises and the errors of
+    /// [`register`](Poller::register), [`reregister`](Poller::reregister) and [`deregister`](Poller::deregister). Fails
+    /// with `Unsupported` if the kernel has no such filter.
+    #[cfg(unix)]
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
+    fn change_filter(&self, _filter: &KernelFilter, _change: FilterChange) -> io::Result<()> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "only a kqueue has filters for signals, processes and timers",
+        ))
+    }
 
     /// Called when the `Poll` and its registries have been dropped. After this no source is registered and no thread
     /// waits, even if a waker keeps the selector.

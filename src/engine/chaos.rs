@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use super::wakes::Wakes;
 use crate::backend::{Selector, NO_KERNEL};
 use crate::os::environment::Variable;
+#[cfg(all(unix, feature = "os-ext"))]
+use crate::os::FilterId;
 use crate::os::RawIo;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -67,6 +69,8 @@ pub(crate) enum LayerKey {
     Source(u64),
     #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
     Raw(RawIo),
+    #[cfg(all(unix, feature = "os-ext"))]
+    Filter(FilterId),
 }
 
 impl Chaos {
@@ -431,9 +435,11 @@ impl State {
 
     /// Reports a spurious event of a random source.
     fn make_up(&mut self, events: &mut Events) {
-        // Raw descriptors get none, since one may have been closed without a deregistration. Their keys sort last.
-        let sources =
-            first_place(self.registered.len(), &|place| matches!(self.registered[place].0, LayerKey::Raw(_)));
+        // Raw descriptors get none, since one may have been closed without a deregistration, and filters none, since no
+        // operation shows that a process lives. Their keys sort last.
+        let sources = first_place(self.registered.len(), &|place| {
+            !matches!(self.registered[place].0, LayerKey::Source(_))
+        });
         if sources == 0 {
             return;
         }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use super::chaos::Chaos;
 use super::wakes::Wakes;
 use crate::backend::Selector;
+#[cfg(all(unix, feature = "os-ext"))]
+use crate::os::KernelFilter;
 #[cfg(feature = "os-ext")]
 use crate::os::RawIo;
 use crate::readiness::{Events, Interest, Token};
@@ -102,6 +104,30 @@ impl Layer {
         #[cfg(feature = "chaos")]
         if let Some(chaos) = &self.0 {
             chaos.remove(LayerKey::Raw(io));
+        }
+    }
+
+    /// Does for a filter what [`replace_raw`](Layer::replace_raw) does for a descriptor.
+    #[cfg(all(unix, feature = "os-ext"))]
+    pub(crate) fn replace_filter(
+        &self,
+        filter: &KernelFilter,
+        token: Token,
+        interest: Interest,
+        change: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        #[cfg(feature = "chaos")]
+        if let Some(chaos) = &self.0 {
+            return chaos.replace(LayerKey::Filter(filter.id()), token, interest, change);
+        }
+        change()
+    }
+
+    #[cfg(all(unix, feature = "os-ext"))]
+    pub(crate) fn remove_filter(&self, filter: &KernelFilter) {
+        #[cfg(feature = "chaos")]
+        if let Some(chaos) = &self.0 {
+            chaos.remove(LayerKey::Filter(filter.id()));
         }
     }
 

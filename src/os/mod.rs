@@ -28,6 +28,8 @@ pub(crate) use self::descriptor::*;
 #[cfg(target_os = "hermit")]
 pub(crate) use self::hermit::*;
 #[cfg(unix)]
+pub use self::unix::KernelFilter;
+#[cfg(unix)]
 pub(crate) use self::unix::*;
 #[cfg(target_os = "wasi")]
 pub(crate) use self::wasi::*;

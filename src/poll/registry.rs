@@ -9,11 +9,15 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
+#[cfg(all(unix, feature = "os-ext"))]
+use crate::backend::FilterChange;
 #[cfg(feature = "os-ext")]
 use crate::backend::Registration;
 #[cfg(feature = "os-ext")]
 use crate::engine::errors::{of_change, of_register};
 use crate::engine::Engine;
+#[cfg(all(unix, feature = "os-ext"))]
+use crate::os::KernelFilter;
 #[cfg(feature = "os-ext")]
 use crate::os::RawIo;
 use crate::readiness::{Interest, Token};
@@ -243,6 +247,33 @@ impl Registry {
     pub(crate) fn deregister_raw(&self, io: RawIo) -> io::Result<()> {
         self.engine.selector.deregister(io, None).map_err(of_change)?;
         self.engine.layer.remove_raw(io);
+        Ok(())
+    }
+}
+
+/// A source that is no descriptor. Its calls stand here, above the type's own floor.
+#[cfg(all(unix, feature = "os-ext"))]
+impl Source for KernelFilter {
+    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        let engine = &registry.engine;
+        engine.layer.replace_filter(self, token, interest, || {
+            let change = FilterChange::Register(token, interest);
+            engine.selector.change_filter(self, change).map_err(of_register)
+        })
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        let engine = &registry.engine;
+        engine.layer.replace_filter(self, token, interest, || {
+            let change = FilterChange::Reregister(token, interest);
+            engine.selector.change_filter(self, change).map_err(of_change)
+        })
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        let engine = &registry.engine;
+        engine.selector.change_filter(self, FilterChange::Deregister).map_err(of_change)?;
+        engine.layer.remove_filter(self);
         Ok(())
     }
 }

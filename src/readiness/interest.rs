@@ -279,10 +279,24 @@ impl Interest {
         self.bits() & (READABLE | END) != 0
     }
 
+    /// The first [index](Interest::index) that is no [usual](Interest::is_usual) interest's.
+    pub(crate) const USUAL: usize = 1 << 5;
+
     /// Returns whether this asks for the edges of directions, and for nothing rarer.
     #[inline]
     pub(crate) const fn is_usual(self) -> bool {
-        self.bits() & !(READABLE | WRITABLE | PRIORITY | AIO | LIO) == 0
+        self.index() < Interest::USUAL
+    }
+
+    /// Returns a number that no other interest has, greater than 0.
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        self.bits() as usize
+    }
+
+    /// Returns the interest with this index.
+    pub(crate) const fn at(index: usize) -> Interest {
+        Interest::of(index as u16)
     }
 
     /// Returns whether the mode is the edge-triggered one.

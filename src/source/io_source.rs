@@ -185,9 +185,14 @@ impl<T: AsRawIo> Source for IoSource<T> {
 
     #[inline]
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let (engine, handle) = (registry.engine(), self.handle.as_deref_mut());
+        let engine = registry.engine();
+        check_poll(engine, self.poll_id)?;
         let io = self.io.as_raw_io();
-        RearmHandle::reregister(engine, self.poll_id, handle, io, token, interest).map_err(of_change)
+        let result = match &mut self.handle {
+            None => RearmHandle::reregister_without(engine, io, token, interest),
+            Some(handle) => handle.reregister(engine, io, token, interest),
+        };
+        result.map_err(of_change)
     }
 
     #[inline]
@@ -256,8 +261,8 @@ struct RearmHandle {
     /// The descriptor or socket that was registered.
     io: RawIo,
     key: Option<WatchKey>,
-    /// Set in the edge-triggered mode. In the others no operation re-arms.
-    rearm_key: Option<WatchKey>,
+    /// Whether the mode is the edge-triggered one. In the others no operation re-arms.
+    is_edge: bool,
     layer: Option<LayerKey>,
     /// Whether an operation has succeeded since the last `WouldBlock`. If none has, this `WouldBlock` used nothing up.
     has_acted: AtomicBool,
@@ -282,33 +287,20 @@ impl RearmHandle {
             return Ok(None);
         }
         let engine = Arc::downgrade(engine);
-        let rearm_key = key.filter(|_| interest.is_edge());
-        Ok(Some(Box::new(RearmHandle {
-            engine,
-            io,
-            key,
-            rearm_key,
-            layer,
-            has_acted: AtomicBool::new(false),
-        })))
+        let (is_edge, has_acted) = (interest.is_edge(), AtomicBool::new(false));
+        Ok(Some(Box::new(RearmHandle { engine, io, key, is_edge, layer, has_acted })))
     }
 
-    fn reregister(
-        engine: &Engine,
-        poll_id: u32,
-        handle: Option<&mut RearmHandle>,
-        io: RawIo,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        check_poll(engine, poll_id)?;
-        let Some(handle) = handle else {
-            return engine.selector.reregister(io, None, Registration::tracked(token, interest));
-        };
-        let key = handle.key_for(io)?;
+    /// Replaces a registration that has no handle.
+    fn reregister_without(engine: &Engine, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
+        engine.selector.reregister(io, None, Registration::tracked(token, interest))
+    }
+
+    fn reregister(&mut self, engine: &Engine, io: RawIo, token: Token, interest: Interest) -> io::Result<()> {
+        let key = self.key_for(io)?;
         let change = || engine.selector.reregister(io, key, Registration::tracked(token, interest));
-        engine.layer.replace(handle.layer, token, interest, change)?;
-        handle.rearm_key = key.filter(|_| interest.is_edge());
+        engine.layer.replace(self.layer, token, interest, change)?;
+        self.is_edge = interest.is_edge();
         Ok(())
     }
 
@@ -325,12 +317,17 @@ impl RearmHandle {
         Ok(())
     }
 
+    #[inline]
+    fn rearm_key(&self) -> Option<WatchKey> {
+        self.key.filter(|_| self.is_edge)
+    }
+
     /// Returns the key for the selector, if the source still has the value that was registered.
     fn key_for(&self, io: RawIo) -> io::Result<Option<WatchKey>> {
-        match self.key {
-            Some(_) if self.io != io => Err(not_registered()),
-            key => Ok(key),
+        if self.io != io && self.key.is_some() {
+            return Err(not_registered());
         }
+        Ok(self.key)
     }
 }
 
@@ -362,7 +359,7 @@ impl RearmHandle {
     }
 
     fn on_would_block(&self, cause: RearmCause) -> io::Result<()> {
-        let Some(key) = self.rearm_key else {
+        let Some(key) = self.rearm_key() else {
             return Ok(());
         };
         let has_acted = self.has_acted.load(Ordering::Relaxed);
@@ -380,7 +377,7 @@ impl RearmHandle {
     /// Re-arms the report of errors: an operation has returned an error of the source, or `take_error` has taken it.
     #[cold]
     fn on_error(&self) {
-        if let Some(key) = self.rearm_key {
+        if let Some(key) = self.rearm_key() {
             // A failure is ignored, since the caller needs the first error: the next `WouldBlock` re-arms.
             let _ = self.rearm(key, RearmCause::Error);
         }
@@ -440,7 +437,7 @@ impl RearmHandle {
     /// Re-arms a direction in which an operation has moved fewer bytes than it could have.
     #[inline]
     fn on_short_transfer(&self, direction: Interest) {
-        if let Some(key) = self.rearm_key {
+        if let Some(key) = self.rearm_key() {
             // A failure is ignored, since the bytes have moved: a caller that goes on until `WouldBlock` re-arms then.
             let _ = self.rearm(key, RearmCause::Short(direction));
         }

@@ -1,5 +1,6 @@
-//! Sources that only Unix has: pipes, and descriptors that other code owns.
+//! Sources that only Unix has: pipes, descriptors that other code owns, and what else a kqueue watches.
 
 pub mod pipe;
 
+pub use crate::os::KernelFilter;
 pub use crate::source::SourceFd;

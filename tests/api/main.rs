@@ -153,6 +153,24 @@ mod additions {
         let _: fn(&SocketAddr) -> bool = SocketAddr::is_unnamed;
     }
 
+    #[cfg(all(unix, feature = "os-ext"))]
+    #[test]
+    fn filters() {
+        use std::fmt::Debug;
+        use std::time::Duration;
+
+        use wakeful::unix::KernelFilter;
+
+        fn is_source<T: Source + Debug + Copy + Eq + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+        is_source::<KernelFilter>();
+        let _: fn(i32) -> KernelFilter = KernelFilter::Signal;
+        let of_process: [fn(u32) -> KernelFilter; 3] =
+            [KernelFilter::ProcessExit, KernelFilter::ProcessFork, KernelFilter::ProcessExec];
+        assert_eq!(of_process[0](5), KernelFilter::ProcessExit(5));
+        let (id, interval) = (1_usize, Duration::ZERO);
+        assert_ne!(KernelFilter::Timer { id, interval }, KernelFilter::Signal(1));
+    }
+
     #[cfg(all(windows, feature = "os-ext"))]
     #[test]
     fn handles() {

@@ -105,6 +105,8 @@ mod linux_timer_slack;
 
 // The tests of Unix alone.
 #[cfg(unix)]
+mod unix_kernel_filters;
+#[cfg(unix)]
 mod unix_nesting;
 #[cfg(unix)]
 mod unix_pipes;

@@ -20,6 +20,8 @@ on_every_backend![
     what_found_no_room_keeps_it_readable,
     a_zero_timeout_finds_what_is_ready,
     a_poll_cannot_watch_itself,
+    level_triggered_within_a_poll,
+    a_refused_exclusive_changes_nothing,
 ];
 
 /// The descriptor, taken once: each call of `as_raw_fd` makes a pending wake show again.
@@ -171,4 +173,61 @@ fn a_poll_cannot_watch_itself(backend: Backend) {
     }
     waker.wake().unwrap();
     t.expect(&[want(WAKE, READ)]);
+}
+
+/// The outer registration is reported until the inner poll has taken what is pending.
+fn level_triggered_within_a_poll(backend: Backend) {
+    let (mut outer, mut inner) = (Tester::new(backend), Tester::new(backend));
+    let waker = Waker::new(inner.registry(), WAKE).unwrap();
+    let fd = descriptor(&inner.poll);
+    outer.register(&mut SourceFd(&fd.as_raw_fd()), A, READ.level());
+    outer.quiet();
+    for _ in 0..3 {
+        waker.wake().unwrap();
+        for _ in 0..3 {
+            outer.expect(&[want(A, READ)]);
+        }
+        inner.expect(&[want(WAKE, READ)]);
+        outer.quiet();
+    }
+    if backend == Backend::PosixPoll {
+        return;
+    }
+    let (mut a, b) = UnixStream::pair().unwrap();
+    inner.register(&mut a, B, READ.level());
+    send(&b, b"x");
+    for _ in 0..3 {
+        outer.expect(&[want(A, READ)]);
+        inner.expect(&[want(B, READ)]);
+    }
+    drain(&a);
+    inner.quiet();
+    outer.quiet();
+    outer.reregister(&mut SourceFd(&fd.as_raw_fd()), A, READ.one_shot());
+    send(&b, b"x");
+    outer.expect(&[want(A, READ)]);
+    inner.expect(&[want(B, READ)]);
+    outer.quiet();
+    outer.reregister(&mut SourceFd(&fd.as_raw_fd()), B, READ.one_shot());
+    outer.expect(&[want(B, READ)]);
+}
+
+/// Linux refuses exclusive wake-ups from an epoll.
+fn a_refused_exclusive_changes_nothing(backend: Backend) {
+    let (mut outer, mut inner) = (Tester::new(backend), Tester::new(backend));
+    let waker = Waker::new(inner.registry(), WAKE).unwrap();
+    let fd = descriptor(&inner.poll);
+    outer.register(&mut SourceFd(&fd.as_raw_fd()), A, READ);
+    let result = outer.registry().reregister(&mut SourceFd(&fd.as_raw_fd()), B, READ.exclusive());
+    let token = match result {
+        Ok(()) => B,
+        Err(e) => {
+            assert_eq!((backend, e.kind()), (Backend::Epoll, std::io::ErrorKind::Unsupported), "{e}");
+            A
+        }
+    };
+    waker.wake().unwrap();
+    outer.expect(&[want(token, READ)]);
+    inner.expect(&[want(WAKE, READ)]);
+    outer.deregister(&mut SourceFd(&fd.as_raw_fd()));
 }

@@ -89,8 +89,10 @@ impl Task for Kqueue {
 
         let target = workspace::target("libkqueue")?;
         let run = |filter: &[&str], log: &str| -> Result<Output> {
-            let mut test = cargo(["test", "--package", "wakeful-io", "--all-features", "--no-fail-fast"])?;
-            test.args(["--lib", "--test", "conformance", "--target-dir"]).arg(&target);
+            let mut test = cargo(["test", "--package", "wakeful-io", "--package", "polling"])?;
+            test.args(["--all-features", "--no-fail-fast", "--lib", "--test", "conformance", "--target-dir"]);
+            // For compat/polling, which chooses no backend itself.
+            test.arg(&target).env("WAKEFUL_BACKEND", "kqueue");
             test.arg("--").args(filter);
             rustflags(&mut test, &flags);
             if let Some(folder) = &folder {
@@ -98,10 +100,10 @@ impl Task for Kqueue {
             }
             let ended = Job::new(test, target.join(log)).echo().run()?;
             let text = ended.output()?;
-            // The library's own tests, and the conformance suite.
+            // The library's own tests, the conformance suite, and the tests of compat/polling.
             let programs = text.lines().filter(|line| line.starts_with("test result: ")).count();
             let output = Output::parse(&text);
-            if programs != 2 || output.tests.is_empty() {
+            if programs != 3 || output.tests.is_empty() {
                 bail!("not every test has run: {ended}");
             }
             Ok(output)

@@ -40,7 +40,7 @@ const NOTIFICATION: usize = usize::MAX;
 /// ```
 pub struct Poller {
     poll: Mutex<Poll>,
-    registry: Registry,
+    pub(crate) registry: Registry,
     waker: Waker,
     #[cfg(windows)]
     pub(crate) iocp: crate::os::iocp::State,

@@ -79,21 +79,19 @@ impl Poller for Epoll {
 
     #[inline]
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
-        let data = self.data(registration.token)?;
-        if !registration.interest.is_usual() {
-            return self.register_rare(io, registration.interest, data).map(|()| None);
+        match usual_registration(registration) {
+            Some((flags, data)) => sys::add(self.epoll.as_fd(), io, flags, data)?,
+            None => self.register_rare(io, registration)?,
         }
-        sys::add(self.epoll.as_fd(), io, sys::usual_flags(registration.interest), data)?;
         Ok(None)
     }
 
     #[inline]
     fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
-        let data = self.data(registration.token)?;
-        if !registration.interest.is_usual() {
-            return self.reregister_rare(io, registration.interest, data);
+        match usual_registration(registration) {
+            Some((flags, data)) => sys::modify(self.epoll.as_fd(), io, flags, data),
+            None => self.reregister_rare(io, registration),
         }
-        sys::modify(self.epoll.as_fd(), io, sys::usual_flags(registration.interest), data)
     }
 
     #[inline]
@@ -117,16 +115,22 @@ impl Poller for Epoll {
 }
 
 impl Epoll {
-    /// Registers with an interest that isn't [usual](crate::readiness::Interest::is_usual).
+    /// Registers with an interest or a token for which there is no [`usual_registration`].
     #[cold]
-    fn register_rare(&self, io: RawIo, interest: Interest, data: u64) -> io::Result<()> {
+    fn register_rare(&self, io: RawIo, Registration { token, interest, .. }: Registration) -> io::Result<()> {
         check_mode(interest)?;
+        let data = self.data(token)?;
         sys::add(self.epoll.as_fd(), io, sys::flags(interest), data).map_err(|e| of_exclusive(e, interest))
     }
 
     #[cold]
-    fn reregister_rare(&self, io: RawIo, interest: Interest, data: u64) -> io::Result<()> {
+    fn reregister_rare(
+        &self,
+        io: RawIo,
+        Registration { token, interest, .. }: Registration,
+    ) -> io::Result<()> {
         check_mode(interest)?;
+        let data = self.data(token)?;
         sys::modify(self.epoll.as_fd(), io, sys::flags(interest), data).map_err(|e| of_exclusive(e, interest))
     }
 
@@ -200,6 +204,15 @@ impl Epoll {
         sys::add(self.epoll.as_fd(), nested.as_raw_fd(), sys::NESTED_FLAGS, NOTIFIER)?;
         Ok(nested)
     }
+}
+
+/// Returns the flags and the data of a registration as most are: edge-triggered, in directions, with a token that isn't
+/// the notifier's.
+#[inline]
+fn usual_registration(Registration { token, interest, .. }: Registration) -> Option<(u32, u64)> {
+    let data = token.0 as u64;
+    let flags = sys::usual_flags(interest)?;
+    (data != NOTIFIER).then_some((flags, data))
 }
 
 /// The kernel refuses exclusive wake-ups from an epoll, which is a source of another, with `EINVAL`.

@@ -67,9 +67,20 @@ pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
 /// Returns the flags of an interest that is [usual](Interest::is_usual).
 #[inline]
-pub(super) fn usual_flags(interest: Interest) -> u32 {
-    libc::EPOLLET as u32 | flags_of_kinds(interest)
+pub(super) fn usual_flags(interest: Interest) -> Option<u32> {
+    USUAL_FLAGS.get(interest.index()).copied()
 }
+
+/// The flags of each usual interest: a look-up instead of a test for each bit.
+static USUAL_FLAGS: [u32; Interest::USUAL] = {
+    let mut table = [0; Interest::USUAL];
+    let mut index = 1;
+    while index < table.len() {
+        table[index] = libc::EPOLLET as u32 | flags_of_kinds(Interest::at(index));
+        index += 1;
+    }
+    table
+};
 
 /// Returns the flags of any interest.
 #[cold]
@@ -91,14 +102,13 @@ pub(super) fn flags(interest: Interest) -> u32 {
     flags
 }
 
-#[inline]
-fn flags_of_kinds(interest: Interest) -> u32 {
+const fn flags_of_kinds(interest: Interest) -> u32 {
     let mut flags = 0;
     if interest.is_readable() {
         flags |= libc::EPOLLIN | libc::EPOLLRDHUP;
     }
     if interest.is_writable() {
-        flags |= libc::EPOLLOUT | libc::c_int::from(POLL_SOCKET_OUTPUT);
+        flags |= libc::EPOLLOUT | POLL_SOCKET_OUTPUT as libc::c_int;
     }
     if interest.is_priority() {
         flags |= libc::EPOLLPRI;
@@ -114,31 +124,42 @@ pub(super) fn create() -> io::Result<OwnedFd> {
 }
 
 pub(super) fn add(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
-    control(epoll, libc::EPOLL_CTL_ADD, fd, flags, data)
+    control(epoll, libc::EPOLL_CTL_ADD, fd, &mut event(flags, data))
 }
 
 pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
-    control(epoll, libc::EPOLL_CTL_MOD, fd, flags, data)
-        .or_else(|e| modify_exclusive(epoll, fd, flags, data, e))
+    let mut event = event(flags, data);
+    control(epoll, libc::EPOLL_CTL_MOD, fd, &mut event)
+        .or_else(|e| modify_exclusive(epoll, fd, &mut event, e))
 }
 
 /// Replaces a registration that the kernel has refused to modify, since the old one or the new one is exclusive.
-/// Adding it again reports what is ready, so nothing is lost between the two calls. If the second fails for want of
+/// Adding it again reports what is ready, so nothing is lost between the two calls. If the second fails, for want of
 /// memory, the source isn't registered any more.
 #[cold]
 #[inline(never)]
 fn modify_exclusive(
     epoll: BorrowedFd<'_>,
     fd: RawFd,
-    flags: u32,
-    data: u64,
+    event: &mut libc::epoll_event,
     error: io::Error,
 ) -> io::Result<()> {
     if !is_exclusive_refused(&error) {
         return Err(of_change(error));
     }
+    // The kernel refuses some sources, which must stay registered as they were. It does so before it finds that the
+    // source is registered.
+    match control(epoll, libc::EPOLL_CTL_ADD, fd, event) {
+        Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
+        Err(e) => return Err(of_change(e)),
+        // It wasn't registered, which the kernel checks after the flags.
+        Ok(()) => {
+            delete(epoll, fd)?;
+            return Err(io::Error::from_raw_os_error(libc::ENOENT));
+        }
+    }
     delete(epoll, fd)?;
-    add(epoll, fd, flags, data)
+    control(epoll, libc::EPOLL_CTL_ADD, fd, event)
 }
 
 /// Returns whether an error may mean that a registration is, or would be, exclusive.
@@ -148,7 +169,7 @@ pub(super) fn is_exclusive_refused(error: &io::Error) -> bool {
 }
 
 pub(super) fn delete(epoll: BorrowedFd<'_>, fd: RawFd) -> io::Result<()> {
-    control(epoll, libc::EPOLL_CTL_DEL, fd, 0, 0).map_err(of_change)
+    control(epoll, libc::EPOLL_CTL_DEL, fd, &mut event(0, 0)).map_err(of_change)
 }
 
 /// Translates the error of a change. The kernel fails with `EPERM` for each change of a file that it can't watch. Such
@@ -163,13 +184,23 @@ fn of_change(error: io::Error) -> io::Error {
 }
 
 #[inline]
-fn control(epoll: BorrowedFd<'_>, what: libc::c_int, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
+fn event(flags: u32, data: u64) -> libc::epoll_event {
     // SAFETY: numbers, for which zero is legal. Redox's has one more than others.
     let mut event: libc::epoll_event = unsafe { mem::zeroed() };
     event.events = flags;
     event.u64 = data;
+    event
+}
+
+#[inline]
+fn control(
+    epoll: BorrowedFd<'_>,
+    what: libc::c_int,
+    fd: RawFd,
+    event: &mut libc::epoll_event,
+) -> io::Result<()> {
     // SAFETY: the kernel only reads `event`. It checks `fd` itself.
-    check(unsafe { calls::epoll_ctl(epoll.as_raw_fd(), what, fd, &mut event) })?;
+    check(unsafe { calls::epoll_ctl(epoll.as_raw_fd(), what, fd, event) })?;
     Ok(())
 }
 

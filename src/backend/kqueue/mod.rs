@@ -2,7 +2,7 @@
 //!
 //! `logic::knotes`, which is pure, has the changes and the meaning of events; `sys` has the calls.
 //!
-//! Invariant: `knotes` and the kernel change together, under the lock.
+//! Invariant: `knotes` and the kernel change together, under the lock, and so do `filters` and the kernel.
 
 mod sys;
 
@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use self::sys::{Kevent, KERNEL_BATCH};
 use super::poller::{check_mode, describe_bits, Absent, Poller};
-use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue, Sifted};
-use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
+use crate::backend::logic::kernel_filters::{FilterCalls, FilterRecord, KernelFilters};
+use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue, Sifted, EV_EOF};
+use crate::backend::logic::watch::{FilterChange, RearmCause, Registration, WatchKey};
 use crate::backend::name::Backend;
-use crate::os::{FileIdentity, Notifier, RawIo, PIPE_IS_FORCED};
+use crate::os::{FileIdentity, KernelFilter, Notifier, RawIo, PIPE_IS_FORCED};
 use crate::readiness::{Event, Events, Token};
 
 pub(crate) struct Kqueue {
@@ -27,6 +28,8 @@ pub(crate) struct Kqueue {
     /// The second kqueue, made with the first registration of a raw descriptor.
     witness: OnceLock<OwnedFd>,
     knotes: Mutex<Knotes>,
+    /// The registrations that are no descriptors.
+    filters: Mutex<KernelFilters>,
     /// Whether `knotes` has events that the kernel doesn't report. They are rare, so the flag is read without the lock.
     has_pending: AtomicBool,
     /// Whether a registration has, or had, an interest whose events have to be sifted.
@@ -51,6 +54,7 @@ impl Poller for Kqueue {
             kqueue: sys::create()?,
             witness: OnceLock::new(),
             knotes: Mutex::default(),
+            filters: Mutex::default(),
             has_pending: AtomicBool::new(false),
             must_sift: AtomicBool::new(false),
             wakeup: OnceLock::new(),
@@ -74,6 +78,9 @@ impl Poller for Kqueue {
                 found += 1;
                 if self.is_wakeup(raw) {
                     return;
+                }
+                if raw.filter() == Filter::Process {
+                    self.note_end(raw);
                 }
                 // Read with each event: its registration may have set it during this wait.
                 if self.must_sift.load(Ordering::Acquire) {
@@ -131,6 +138,10 @@ impl Poller for Kqueue {
 
     fn abandon(&self, _: WatchKey) {}
 
+    fn change_filter(&self, filter: &KernelFilter, change: FilterChange) -> io::Result<()> {
+        self.lock_filters().change(self, filter, change)
+    }
+
     fn descriptor(&self) -> BorrowedFd<'_> {
         self.kqueue.as_fd()
     }
@@ -154,7 +165,29 @@ impl KqueueCalls for Kqueue {
     }
 }
 
+impl FilterCalls for Kqueue {
+    fn add(&self, record: &FilterRecord) -> io::Result<()> {
+        sys::add_filter(self.kqueue.as_fd(), record)
+    }
+
+    fn delete(&self, filter: &KernelFilter) -> io::Result<()> {
+        sys::delete_filter(self.kqueue.as_fd(), filter)
+    }
+}
+
 impl Kqueue {
+    fn lock_filters(&self) -> MutexGuard<'_, KernelFilters> {
+        self.filters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the end of a process, if that is its event.
+    #[cold]
+    fn note_end(&self, raw: &Kevent) {
+        if raw.flags() & EV_EOF != 0 {
+            self.lock_filters().process_ended(raw.ident() as u32);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Knotes> {
         self.knotes.lock().unwrap_or_else(PoisonError::into_inner)
     }

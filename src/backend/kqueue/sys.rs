@@ -15,10 +15,11 @@ use std::ptr;
 use std::slice;
 use std::time::Duration;
 
+use crate::backend::logic::kernel_filters::{timer_value, FilterRecord};
 use crate::backend::logic::knotes::{
     Action, Change, Filter, KnoteMode, Queue, Receipt, EV_EOF, EV_ERROR, MOST_CHANGES,
 };
-use crate::os::{check, FileIdentity, FILTER_EXCEPT, FILTER_LIO};
+use crate::os::{check, FileIdentity, FilterId, KernelFilter, FILTER_EXCEPT, FILTER_LIO, TIMER_NANOSECONDS};
 
 #[cfg(not(wakeful_libkqueue))]
 use libc as kernel;
@@ -43,17 +44,24 @@ mod kernel {
     pub const EVFILT_READ: c_short = -1;
     pub const EVFILT_WRITE: c_short = -2;
     pub const EVFILT_AIO: c_short = -3;
+    pub const EVFILT_PROC: c_short = -5;
+    pub const EVFILT_SIGNAL: c_short = -6;
+    pub const EVFILT_TIMER: c_short = -7;
     pub const EVFILT_USER: c_short = -11;
     pub const EV_ADD: c_ushort = 0x1;
     pub const EV_DELETE: c_ushort = 0x2;
     pub const EV_ENABLE: c_ushort = 0x4;
     pub const EV_DISABLE: c_ushort = 0x8;
+    pub const EV_ONESHOT: c_ushort = 0x10;
     pub const EV_CLEAR: c_ushort = 0x20;
     pub const EV_RECEIPT: c_ushort = 0x40;
     pub const EV_DISPATCH: c_ushort = 0x80;
     pub const EV_ERROR: c_ushort = 0x4000;
     pub const EV_EOF: c_ushort = 0x8000;
     pub const NOTE_TRIGGER: c_uint = 0x0100_0000;
+    pub const NOTE_EXIT: c_uint = 0x8000_0000;
+    pub const NOTE_FORK: c_uint = 0x4000_0000;
+    pub const NOTE_EXEC: c_uint = 0x2000_0000;
 
     #[link(name = "kqueue")]
     extern "C" {
@@ -91,6 +99,12 @@ impl Kevent {
             Filter::User
         } else if filter == kernel::EVFILT_AIO as i32 {
             Filter::Aio
+        } else if filter == kernel::EVFILT_SIGNAL as i32 {
+            Filter::Signal
+        } else if filter == kernel::EVFILT_PROC as i32 {
+            Filter::Process
+        } else if filter == kernel::EVFILT_TIMER as i32 {
+            Filter::Timer
         } else if matches!(FILTER_EXCEPT, Some((except, _)) if filter == except) {
             Filter::Except
         } else if FILTER_LIO == Some(filter) {
@@ -130,12 +144,15 @@ const fn name_of(filter: Filter) -> u32 {
     1 << (16 + filter as u32)
 }
 
-pub(super) const NAMES: [(u32, &str); 11] = [
+pub(super) const NAMES: [(u32, &str); 14] = [
     (name_of(Filter::Read), "EVFILT_READ"),
     (name_of(Filter::Write), "EVFILT_WRITE"),
     (name_of(Filter::Except), "EVFILT_EXCEPT"),
     (name_of(Filter::Aio), "EVFILT_AIO"),
     (name_of(Filter::Lio), "EVFILT_LIO"),
+    (name_of(Filter::Signal), "EVFILT_SIGNAL"),
+    (name_of(Filter::Process), "EVFILT_PROC"),
+    (name_of(Filter::Timer), "EVFILT_TIMER"),
     (name_of(Filter::User), "EVFILT_USER"),
     (EV_EOF, "EV_EOF"),
     (EV_ERROR, "EV_ERROR"),
@@ -221,6 +238,43 @@ fn mode(mode: KnoteMode) -> u32 {
 
 fn is_new_writer(change: &Change) -> bool {
     change.action == Action::Add && change.filter == Filter::Write
+}
+
+/// Makes or renews the knote of a filter that watches no descriptor.
+///
+/// A one-shot timer is dropped by its event, or it would go on elapsing. Others are disabled by their event, and go on
+/// noting what happens.
+pub(super) fn add_filter(kqueue: BorrowedFd<'_>, record: &FilterRecord) -> io::Result<()> {
+    let (ident, filter) = knote_of(&record.filter);
+    let (notes, data, dispatch) = match record.filter {
+        KernelFilter::Signal(_) => (0, 0, kernel::EV_DISPATCH as u32),
+        KernelFilter::ProcessExit(_) => (kernel::NOTE_EXIT as u32, 0, kernel::EV_DISPATCH as u32),
+        KernelFilter::ProcessFork(_) => (kernel::NOTE_FORK as u32, 0, kernel::EV_DISPATCH as u32),
+        KernelFilter::ProcessExec(_) => (kernel::NOTE_EXEC as u32, 0, kernel::EV_DISPATCH as u32),
+        KernelFilter::Timer { interval, .. } => {
+            let (notes, data) = timer_value(interval, TIMER_NANOSECONDS);
+            (notes, data, kernel::EV_ONESHOT as u32)
+        }
+    };
+    let flags = kernel::EV_ADD | kernel::EV_ENABLE | kernel::EV_CLEAR | kernel::EV_RECEIPT;
+    let once = if record.is_one_shot { dispatch } else { 0 };
+    let mut change = kevent(ident, filter, flags as u32 | once, notes, record.token.0);
+    change.data = data as _;
+    answered(kqueue, change)
+}
+
+pub(super) fn delete_filter(kqueue: BorrowedFd<'_>, filter: &KernelFilter) -> io::Result<()> {
+    let (ident, filter) = knote_of(filter);
+    answered(kqueue, kevent(ident, filter, (kernel::EV_DELETE | kernel::EV_RECEIPT) as u32, 0, 0))
+}
+
+/// Returns the kernel's names of a knote.
+fn knote_of(filter: &KernelFilter) -> (usize, i32) {
+    match filter.id() {
+        FilterId::Signal(number) => (number as usize, kernel::EVFILT_SIGNAL as i32),
+        FilterId::Process(id) => (id as usize, kernel::EVFILT_PROC as i32),
+        FilterId::Timer(id) => (id, kernel::EVFILT_TIMER as i32),
+    }
 }
 
 /// Makes the knote of `EVFILT_USER`. It must exist before it is triggered: FreeBSD takes `EV_CLEAR` in one call with a

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::os::unix::net::UnixDatagram;
 use std::rc::{Rc, Weak};
 use std::sync::OnceLock;
@@ -224,7 +225,7 @@ fn the_list_has_one_entry_for_each_registration() {
     for _ in 0..10_000 {
         random = random.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
         let slot = (random >> 20) % 50;
-        let key = WatchKey { slot, generation: 0 };
+        let key = WatchKey { slot, generation: NonZeroU32::MIN };
         match (random >> 8) % 5 {
             0 | 1 => {
                 let interest = if random >> 31 == 0 { READ } else { BOTH };

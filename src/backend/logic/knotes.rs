@@ -30,6 +30,9 @@ pub(crate) enum Filter {
     /// POSIX AIO. The operation makes such a knote itself.
     Aio,
     Lio,
+    Signal,
+    Process,
+    Timer,
     /// The wakeup's.
     User,
     /// A filter that this library doesn't use.
@@ -60,6 +63,8 @@ pub(crate) fn readiness(filter: Filter, flags: u32, fflags: u32, out_of_band: u3
         // The end of an operation is not the end of its file.
         Filter::Aio => return Readiness::AIO,
         Filter::Lio => return Readiness::LIO,
+        // The end of a process isn't one of a stream.
+        Filter::Signal | Filter::Process | Filter::Timer => return Readiness::READABLE,
         Filter::User | Filter::Other => return Readiness::NONE,
     };
     let broken = Readiness::READ_CLOSED.union(Readiness::WRITE_CLOSED).when(ended && failed);

@@ -12,6 +12,7 @@
 //! Invariant: `by_slot` has the mask that the kernel has, except for an event that was fetched and isn't applied yet.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,7 +156,9 @@ impl<P: PortCalls> Table<PortState<P>> {
         let Found::Descriptor { user, raw } = found else {
             return;
         };
-        let key = to_key(user);
+        let Some(key) = to_key(user) else {
+            return;
+        };
         // It was deregistered since, or the slot has another registration by now.
         if self.key_at(key.slot) != Some(key) {
             return;
@@ -168,11 +171,12 @@ impl<P: PortCalls> Table<PortState<P>> {
 }
 
 fn to_user(key: WatchKey) -> u64 {
-    u64::from(key.slot) | u64::from(key.generation) << 32
+    u64::from(key.slot) | u64::from(key.generation.get()) << 32
 }
 
-fn to_key(user: u64) -> WatchKey {
-    WatchKey { slot: user as u32, generation: (user >> 32) as u32 }
+fn to_key(user: u64) -> Option<WatchKey> {
+    let generation = NonZeroU32::new((user >> 32) as u32)?;
+    Some(WatchKey { slot: user as u32, generation })
 }
 
 #[cfg(all(test, not(wakeful_loom)))] // loom's lock is for its models

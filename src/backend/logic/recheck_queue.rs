@@ -85,10 +85,12 @@ impl RecheckQueue {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     fn key(slot: u32) -> WatchKey {
-        WatchKey { slot, generation: 0 }
+        WatchKey { slot, generation: NonZeroU32::MIN }
     }
 
     fn slots(queue: &mut RecheckQueue) -> Vec<u32> {

@@ -2,24 +2,28 @@
 //!
 //! Invariant: a key finds the value that it was made for, or nothing.
 
+use std::num::NonZeroU32;
+
 /// Names a value within one [`Slab`]; never names another one later.
+///
+/// A generation is never 0, so an `Option<SlabKey>` takes a register like the key itself.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SlabKey {
     pub slot: u32,
-    pub generation: u32,
+    pub generation: NonZeroU32,
 }
 
 /// A slab. A value stays in its slot, so nothing moves, and slots are small numbers: lists beside the slab may be
 /// indexed by slot, if their owner clears an element when its value is removed.
 ///
-/// A slot whose generations have run out, after 2^32 values, isn't reused: so a key is never wrong, however old.
+/// A slot whose generations have run out, after 2^32 - 1 values, isn't reused: so a key is never wrong, however old.
 pub(in crate::backend) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
 }
 
 struct Slot<T> {
-    generation: u32,
+    generation: NonZeroU32,
     value: Option<T>,
 }
 
@@ -36,7 +40,7 @@ impl<T> Slab<T> {
     /// Inserts a value that needs its own key.
     pub(in crate::backend) fn insert_with(&mut self, value: impl FnOnce(SlabKey) -> T) -> SlabKey {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, value: None });
+            self.slots.push(Slot { generation: FIRST, value: None });
             (self.slots.len() - 1) as u32
         });
         let place = &mut self.slots[slot as usize];
@@ -112,6 +116,9 @@ impl<T> Slab<T> {
     }
 }
 
+/// The generation of a slot's first value.
+const FIRST: NonZeroU32 = NonZeroU32::MIN;
+
 impl<T> Default for Slab<T> {
     fn default() -> Slab<T> {
         Slab::new()
@@ -156,7 +163,7 @@ mod tests {
     #[test]
     fn a_key_of_an_empty_slab_finds_nothing() {
         let mut slab = Slab::<u8>::default();
-        assert_eq!(slab.get(SlabKey { slot: 0, generation: 0 }), None);
+        assert_eq!(slab.get(SlabKey { slot: 0, generation: FIRST }), None);
         assert_eq!((slab.at(7), slab.key_at(7)), (None, None));
         assert_eq!(slab.at_mut(u32::MAX), None);
         assert_eq!(slab.entry_at(7), None);
@@ -175,9 +182,9 @@ mod tests {
         let mut slab = Slab::new();
         let first = slab.insert(0);
         slab.remove(first);
-        slab.slots[0].generation = u32::MAX;
+        slab.slots[0].generation = NonZeroU32::MAX;
         let last = slab.insert(1);
-        assert_eq!(last, SlabKey { slot: 0, generation: u32::MAX });
+        assert_eq!(last, SlabKey { slot: 0, generation: NonZeroU32::MAX });
         assert_eq!(slab.remove(last), Some(1));
         assert_eq!(slab.get(last), None);
         assert_eq!(slab.insert(2).slot, 1);

@@ -92,6 +92,15 @@ impl Registration {
     }
 }
 
+/// A change of the registration of a source that is no descriptor.
+#[allow(dead_code)] // Unix has filters, with os-ext
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum FilterChange {
+    Register(Token, Interest),
+    Reregister(Token, Interest),
+    Deregister,
+}
+
 /// Whether the library sees the operations on a source.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {
@@ -145,21 +154,17 @@ pub(crate) enum Recheck {
 enum Mode {
     Edge,
     Level,
-    /// Whether its event has come.
-    OneShot {
-        is_spent: bool,
-    },
+    OneShot,
+    /// One-shot, and the event has come.
+    Spent,
 }
 
 impl Mode {
-    #[inline]
+    #[cold]
     fn of(interest: Interest) -> Mode {
-        if interest.is_usual() {
-            return Mode::Edge;
-        }
         match (interest.is_level(), interest.is_one_shot()) {
             (true, _) => Mode::Level,
-            (_, true) => Mode::OneShot { is_spent: false },
+            (_, true) => Mode::OneShot,
             _ => Mode::Edge,
         }
     }
@@ -192,11 +197,14 @@ const DIRECTIONS: [Interest; 3] = [Interest::READABLE, Interest::WRITABLE, Inter
 impl Watch {
     #[inline]
     pub(crate) fn new(registration: Registration) -> Watch {
-        let Registration { interest, .. } = registration;
-        let registration = Registration { interest: interest.kinds(), ..registration };
+        let (interest, mode) = match registration.interest.is_usual() {
+            true => (registration.interest, Mode::Edge),
+            false => (registration.interest.kinds(), Mode::of(registration.interest)),
+        };
+        let registration = Registration { interest, ..registration };
         Watch {
             registration,
-            mode: Mode::of(interest),
+            mode,
             kind: FileKind::Other,
             armed: Some(registration.interest),
             rechecks: [None; 3],
@@ -263,23 +271,22 @@ impl Watch {
     /// anything.
     #[inline]
     pub(crate) fn ready(&mut self, found: Readiness) -> Option<Readiness> {
+        if self.mode != Mode::Edge {
+            return self.ready_by_level(found);
+        }
         let is_plain = found.without(Readiness::READABLE.union(Readiness::WRITABLE)).is_none();
         if !is_plain
             || self.registration.tracking == Tracking::Untracked
             || self.kind == FileKind::Steady
-            || self.mode != Mode::Edge
             || !self.is_plain_state()
         {
-            return match self.mode {
-                Mode::Edge => self.ready_for_more(found),
-                _ => self.ready_by_level(found),
-            };
+            return self.ready_for_more(found);
         }
         let armed = self.armed?;
         let used = directions(found)?.intersection(self.registration.interest)?;
         armed.intersection(used)?;
         self.armed = armed.difference(used);
-        Some(only(self.registration.interest, found))
+        Some(readiness_of(used))
     }
 
     /// Returns whether no recheck is due, and no error or hang-up was reported.
@@ -296,14 +303,14 @@ impl Watch {
 
     /// [`ready`](Watch::ready) in a mode that isn't the edge-triggered one.
     fn ready_by_level(&mut self, found: Readiness) -> Option<Readiness> {
-        if self.mode == (Mode::OneShot { is_spent: true }) {
+        if self.mode == Mode::Spent {
             return None;
         }
         let found = self.of_interest(found);
         let used = self.used(found)?;
-        if let Mode::OneShot { is_spent } = &mut self.mode {
+        if self.mode == Mode::OneShot {
             // Nothing is news any more, so the kernel isn't asked.
-            *is_spent = true;
+            self.mode = Mode::Spent;
             self.armed = None;
             self.reported_ends = ENDINGS;
         }

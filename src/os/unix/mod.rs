@@ -19,6 +19,7 @@ mod timed;
 #[cfg(feature = "net")]
 pub(crate) mod unix_address;
 
+pub use self::filters::KernelFilter;
 #[cfg(all(not(miri), any(feature = "chaos", feature = "backends")))]
 pub(crate) use self::privilege::is_privileged;
 #[cfg(feature = "net")]
@@ -26,7 +27,7 @@ pub(crate) use self::socket::*;
 pub(crate) use self::{file::FileIdentity, notifier::Notifier};
 #[allow(unused_imports)] // which ones are used depends on the kernel
 pub(crate) use self::{
-    filters::{FILTER_EXCEPT, FILTER_LIO},
+    filters::{FilterId, FILTER_EXCEPT, FILTER_LIO, TIMER_NANOSECONDS},
     notifier::{EACH_WRITE_IS_AN_EDGE, PIPE_IS_FORCED, STANDARD_ERROR},
     timed::*,
 };

@@ -19,8 +19,8 @@ const PLANTS: [Plant; 9] = [
         backend: "epoll",
         bug: "a lost re-arm: the kernel reports once, and is never asked again",
         file: "src/backend/epoll/sys.rs",
-        sound: "let mut flags = libc::EPOLLET;",
-        planted: "let mut flags = libc::EPOLLET | libc::EPOLLONESHOT;",
+        sound: "table[index] = libc::EPOLLET as u32 |",
+        planted: "table[index] = (libc::EPOLLET | libc::EPOLLONESHOT) as u32 |",
     },
     Plant {
         backend: "epoll",
@@ -69,9 +69,9 @@ const PLANTS: [Plant; 9] = [
         backend: "sim",
         bug: "a stale token: a reregistration keeps the old one",
         file: "src/backend/sim/state.rs",
-        sound: "self.registrations.insert(id, RegistrationState { poll, token, directions });",
+        sound: "self.registrations.insert(id, state);",
         planted: "let token = self.registrations.get(&id).map_or(token, |old| old.token);
-        self.registrations.insert(id, RegistrationState { poll, token, directions });",
+        self.registrations.insert(id, RegistrationState { token, ..state });",
     },
     Plant {
         backend: "sim",

@@ -2,9 +2,26 @@
 
 #[cfg(windows)]
 pub mod iocp;
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    wakeful_libkqueue
+))]
+pub mod kqueue;
 
-/// Keeps the traits of this module to [`Poller`](crate::Poller).
-#[cfg(windows)]
+/// Keeps the traits of these modules to [`Poller`](crate::Poller).
+#[cfg(any(
+    windows,
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd",
+    target_os = "dragonfly",
+    wakeful_libkqueue
+))]
 mod sealed {
     pub trait Sealed {}
 

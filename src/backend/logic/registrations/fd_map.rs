@@ -75,10 +75,12 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     fn key(slot: u32) -> WatchKey {
-        WatchKey { slot, generation: 7 }
+        WatchKey { slot, generation: NonZeroU32::MIN }
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(in crate::backend) struct Table<D: Driver> {
     by_fd: FdMap,
     pub(in crate::backend) driver: D,
     pub(in crate::backend) rechecks: RecheckQueue,
+    /// Whether a record has ever been one that may be replaced. Few programs have such records, so few look for them.
+    has_replaceable: bool,
     /// Results for raw descriptors, whose numbers may belong to other files by now.
     pub(in crate::backend) unchecked: Vec<(Snapshot, u32)>,
     /// Kept for its memory: one round of rechecks.
@@ -97,6 +99,7 @@ impl<D: Driver> Table<D> {
             by_fd: FdMap::default(),
             driver,
             rechecks: RecheckQueue::default(),
+            has_replaceable: false,
             unchecked: Vec::new(),
             round: RecheckRound::default(),
             single: PollSet::default(),
@@ -161,6 +164,7 @@ impl<D: Driver> Table<D> {
     pub(in crate::backend) fn allow_replacement(&mut self, key: WatchKey) {
         if let Some(record) = self.records.get_mut(key) {
             record.may_be_replaced = true;
+            self.has_replaceable = true;
             record.version = record.version.wrapping_add(1);
         }
     }
@@ -169,6 +173,9 @@ impl<D: Driver> Table<D> {
     /// verify its file before a change.
     #[inline]
     pub(in crate::backend) fn replaceable(&self, key: WatchKey) -> Option<Snapshot> {
+        if !self.has_replaceable {
+            return None;
+        }
         let record = self.records.get(key).filter(|record| record.may_be_replaced)?;
         Some(record.snapshot(key))
     }
