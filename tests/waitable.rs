@@ -68,6 +68,18 @@ impl Object {
         assert_ne!(unsafe { ReleaseSemaphore(self.0.as_raw_handle(), count, ptr::null_mut()) }, 0);
     }
 
+    /// Another handle, with these rights.
+    fn with_rights(&self, rights: u32) -> Object {
+        let mut limited = ptr::null_mut();
+        // SAFETY: the handle is open, and `limited` outlives the call.
+        let duplicated = unsafe {
+            let process = GetCurrentProcess();
+            DuplicateHandle(process, self.0.as_raw_handle(), process, &mut limited, rights, 0, 0)
+        };
+        assert_ne!(duplicated, 0);
+        Object::of(limited)
+    }
+
     /// Takes the signal if there is one, without a `Poll`.
     fn take(&self) -> bool {
         // SAFETY: no memory is passed.
@@ -544,15 +556,7 @@ fn a_handle_that_cannot_be_waited_for_is_refused() {
     let _turn = turn();
     let mut t = Tester::new();
     let event = Object::manual_reset();
-    let mut limited = ptr::null_mut();
-    // SAFETY: the handle is open, and `limited` outlives the call.
-    let duplicated = unsafe {
-        let process = GetCurrentProcess();
-        let original = event.0.as_raw_handle();
-        DuplicateHandle(process, original, process, &mut limited, EVENT_MODIFY_STATE, 0, 0)
-    };
-    assert_ne!(duplicated, 0);
-    let limited = Object::of(limited);
+    let limited = event.with_rights(EVENT_MODIFY_STATE);
     let mut source = waitable(&limited);
     for _ in 0..2 {
         let refused = t.poll.registry().register(&mut source, A, READ);
@@ -565,6 +569,32 @@ fn a_handle_that_cannot_be_waited_for_is_refused() {
     limited.set();
     t.expect(B);
     t.expect_nothing();
+}
+
+/// Nor is a signal lost if the kernel doesn't tell that the wait consumes it.
+#[test]
+fn an_event_of_unknown_type_is_reported_once_after_each_registration() {
+    const SYNCHRONIZE: u32 = 0x0010_0000;
+    let _turn = turn();
+    let mut t = Tester::new();
+    let event = Object::auto_reset();
+    let mut source = waitable(&event.with_rights(SYNCHRONIZE));
+    t.register(&mut source, A, READ);
+    for _ in 0..5 {
+        event.set();
+        t.expect(A);
+        event.set();
+        t.expect_nothing();
+        t.reregister(&mut source, A, READ);
+        t.expect_at_once(A);
+        // Found between two registrations, and not reported.
+        t.reregister(&mut source, B, READ);
+        event.set();
+        thread::sleep(QUIET);
+        t.reregister(&mut source, A, READ);
+        t.expect_at_once(A);
+        t.reregister(&mut source, A, READ);
+    }
 }
 
 #[test]

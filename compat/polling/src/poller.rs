@@ -41,7 +41,7 @@ const NOTIFICATION: usize = usize::MAX;
 pub struct Poller {
     poll: Mutex<Poll>,
     pub(crate) registry: Registry,
-    waker: Waker,
+    pub(crate) waker: Waker,
     #[cfg(windows)]
     pub(crate) iocp: crate::os::iocp::State,
 }
@@ -202,17 +202,6 @@ impl Poller {
         #[cfg(windows)]
         self.iocp.notify();
         self.waker.wake()
-    }
-
-    /// Ends a wait, which returns only if there is something to return.
-    #[cfg(windows)]
-    pub(crate) fn wake(&self) -> io::Result<()> {
-        self.waker.wake()
-    }
-
-    #[cfg(windows)]
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
     }
 
     /// Returns the `Poll`, unless another thread waits with it.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem;
+use std::num::NonZeroU32;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -44,18 +45,18 @@ pub(crate) enum Packet {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) slot: u32,
-    pub(crate) generation: u32,
+    pub(crate) generation: NonZeroU32,
 }
 
 impl Mark {
-    /// Returns the packet's key, which isn't 0, and its information.
+    /// Returns the packet's key, and its information, which isn't 0 as that of a notice.
     pub(super) fn to_packet(self) -> (usize, usize) {
-        (self.slot as usize + 1, self.generation as usize)
+        (self.slot as usize, self.generation.get() as usize)
     }
 
     fn of_packet(entry: &OVERLAPPED_ENTRY) -> Option<Mark> {
-        let slot = entry.lpCompletionKey.checked_sub(1)? as u32;
-        Some(Mark { slot, generation: entry.dwNumberOfBytesTransferred })
+        let generation = NonZeroU32::new(entry.dwNumberOfBytesTransferred)?;
+        Some(Mark { slot: entry.lpCompletionKey as u32, generation })
     }
 }
 
@@ -266,7 +267,8 @@ mod tests {
     fn a_mark_comes_back_as_it_was_sent() {
         let mut entry: OVERLAPPED_ENTRY = empty_entry();
         assert_eq!(Mark::of_packet(&entry), None);
-        for mark in [Mark { slot: 0, generation: 0 }, Mark { slot: 7, generation: u32::MAX }] {
+        for (slot, generation) in [(0, NonZeroU32::MIN), (7, NonZeroU32::MAX)] {
+            let mark = Mark { slot, generation };
             let (key, information) = mark.to_packet();
             (entry.lpCompletionKey, entry.dwNumberOfBytesTransferred) = (key, information as u32);
             assert_eq!(Mark::of_packet(&entry), Some(mark));

@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 use wakeful::windows::{completion_port, Waitable};
 use wakeful::Registry;
 
-use super::sealed::Sealed;
 use crate::poller::translated;
 use crate::{Event, Events, PollMode, Poller};
 
 /// What a [`Poller`] can do on Windows alone.
-pub trait PollerIocpExt: Sealed {
+pub trait PollerIocpExt: sealed::Poller {
     /// Posts an event, which the next [`wait`](Poller::wait) returns as it is. Each post is one event.
     ///
     /// ```
@@ -143,7 +142,7 @@ impl PollerIocpExt for Poller {
         trace!(event = ?packet.event, "post");
         translated(packet.event, PollMode::Oneshot)?;
         self.iocp.posts().queue.push_back(packet.event);
-        self.wake()
+        self.waker.wake()
     }
 
     #[allow(unsafe_code)] // polling's signature
@@ -162,7 +161,7 @@ impl PollerIocpExt for Poller {
         // SAFETY: the caller's promise.
         let handle = unsafe { BorrowedHandle::borrow_raw(raw) };
         let mut added = Added { waitable: Waitable::new(handle)?, is_registered: false };
-        added.change(self.registry(), interest, mode)?;
+        added.change(&self.registry, interest, mode)?;
         vacant.insert(added);
         Ok(())
     }
@@ -172,7 +171,7 @@ impl PollerIocpExt for Poller {
         trace!(handle = ?raw, ?interest, ?mode, "modify a waitable");
         let mut waitables = self.iocp.waitables();
         let added = waitables.get_mut(&(raw as usize)).ok_or(ErrorKind::NotFound)?;
-        added.change(self.registry(), interest, mode)
+        added.change(&self.registry, interest, mode)
     }
 
     fn remove_waitable(&self, handle: impl AsWaitable) -> io::Result<()> {
@@ -186,7 +185,7 @@ impl PollerIocpExt for Poller {
 /// Lends the completion port, whose packets belong to the poller.
 impl AsHandle for Poller {
     fn as_handle(&self) -> BorrowedHandle<'_> {
-        completion_port(self.registry()).expect("only a simulated `Poll` has no port")
+        completion_port(&self.registry).expect("only a simulated `Poll` has no port")
     }
 }
 
@@ -295,4 +294,11 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State").finish_non_exhaustive()
     }
+}
+
+/// Keeps [`PollerIocpExt`] to this package's type.
+mod sealed {
+    pub trait Poller {}
+
+    impl Poller for crate::Poller {}
 }

@@ -34,7 +34,7 @@ use crate::{Event, PollMode, Poller};
 /// # Ok(())
 /// # }
 /// ```
-pub trait PollerKqueueExt<F: Filter>: super::sealed::Sealed {
+pub trait PollerKqueueExt<F: Filter>: sealed::Poller {
     /// Adds a filter.
     ///
     /// # Errors
@@ -183,6 +183,10 @@ mod sealed {
     use wakeful::unix::KernelFilter;
 
     use super::{Process, Signal, Timer};
+
+    pub trait Poller {}
+
+    impl Poller for crate::Poller {}
 
     pub trait Filter {
         fn source(&self) -> KernelFilter;

@@ -11,19 +11,3 @@ pub mod iocp;
     wakeful_libkqueue
 ))]
 pub mod kqueue;
-
-/// Keeps the traits of these modules to [`Poller`](crate::Poller).
-#[cfg(any(
-    windows,
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "netbsd",
-    target_os = "openbsd",
-    target_os = "dragonfly",
-    wakeful_libkqueue
-))]
-mod sealed {
-    pub trait Sealed {}
-
-    impl Sealed for crate::Poller {}
-}
