@@ -1,7 +1,7 @@
 //! `cargo xtask wine`: the tests as a Windows program, run by Wine.
 
+mod downstream;
 mod ten;
-mod tokio;
 
 use crate::prelude::*;
 
@@ -35,9 +35,9 @@ pub struct Wine {
     #[arg(long)]
     wine10: bool,
 
-    /// Run nothing but tokio's own tests of its sockets and pipes, on compat/mio
+    /// Run nothing but other crates' own tests, such as tokio's, beside the packages that they stand on
     #[arg(long, conflicts_with = "example")]
-    tokio: bool,
+    downstream: bool,
 
     /// Leave out the release build
     #[arg(long)]
@@ -60,8 +60,8 @@ impl Task for Wine {
         if self.wine10 {
             prefix.runner = ten::runner()?;
         }
-        if self.tokio {
-            return tokio::run(&prefix);
+        if self.downstream {
+            return downstream::run(&prefix);
         }
         if let Some(name) = &self.example {
             return prefix.example(name, &self.arguments);
