@@ -24,7 +24,7 @@ fn main() -> Result<()> {
         thread::park();
     });
 
-    let rows = work::rows(&options.tokio);
+    let rows = work::rows(&options.programs);
     if let Some((id, engine)) = &options.serve {
         let row = rows.iter().find(|row| row.id == *id).with_context(|| format!("no row {id}"))?;
         return run::serve(row, engine);
@@ -43,8 +43,11 @@ fn compare_names(rows: &[run::Row]) -> Result<()> {
     if let Some(row) = rows.iter().find(|row| !names.contains(&row.id.as_str())) {
         bail!("bench/rows.txt lacks {}", row.id);
     }
-    // tokio's rows are there if its programs are.
-    let is_gone = |name: &&&str| !name.starts_with("tokio") && !rows.iter().any(|row| row.id == **name);
+    // The rows of runtimes are there if their programs are.
+    let is_gone = |name: &&&str| {
+        !["tokio", "smol"].iter().any(|runtime| name.starts_with(runtime))
+            && !rows.iter().any(|row| row.id == **name)
+    };
     match names.iter().find(is_gone) {
         Some(name) => bail!("bench/rows.txt has {name}, which is no row"),
         None => Ok(()),
@@ -55,15 +58,15 @@ struct Options {
     /// Beginnings of the names of rows. All, if empty.
     rows: Vec<String>,
     rounds: usize,
-    /// The programs with tokio on each library: a name and a path.
-    tokio: Vec<(String, String)>,
+    /// The programs with a runtime on each library: a name, such as "tokio on mio", and a path.
+    programs: Vec<(String, String)>,
     /// To be a contestant: in this row, as this engine.
     serve: Option<(String, String)>,
 }
 
 impl Options {
     fn parse(args: impl Iterator<Item = String>) -> Result<Options> {
-        let mut options = Options { rows: Vec::new(), rounds: 150, tokio: Vec::new(), serve: None };
+        let mut options = Options { rows: Vec::new(), rounds: 150, programs: Vec::new(), serve: None };
         let mut args = args;
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -71,9 +74,9 @@ impl Options {
                     let rounds = args.next().context("--rounds wants a number")?;
                     options.rounds = rounds.parse().context("--rounds wants a number")?;
                 }
-                "--tokio" => match (args.next(), args.next()) {
-                    (Some(name), Some(path)) => options.tokio.push((name, path)),
-                    _ => bail!("--tokio wants a name and a program"),
+                "--program" => match (args.next(), args.next()) {
+                    (Some(name), Some(path)) => options.programs.push((name, path)),
+                    _ => bail!("--program wants a name and a path"),
                 },
                 "--serve" => {
                     options.serve = args.next().zip(args.next());

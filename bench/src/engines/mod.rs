@@ -12,6 +12,7 @@ mod polling;
 mod raw;
 mod wakeful;
 
+pub use self::raw::OneShot;
 use crate::engine::Engine;
 
 /// How many events one poll may bring. libuv's and libevent's own limits are as high.

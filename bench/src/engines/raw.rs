@@ -199,10 +199,40 @@ impl Engine for Raw {
     }
 }
 
+/// A source in the one-shot mode, and the two calls of its cycle.
+pub struct OneShot {
+    raw: Raw,
+    events: Vec<libc::epoll_event>,
+    source: OwnedFd,
+}
+
+impl OneShot {
+    const FLAGS: libc::c_int = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLONESHOT;
+
+    /// `source` is readable, and stays so.
+    pub fn new(source: OwnedFd) -> io::Result<OneShot> {
+        let raw = Raw::open()?;
+        raw.control_with(libc::EPOLL_CTL_ADD, source.as_raw_fd(), OneShot::FLAGS, 7)?;
+        Ok(OneShot { raw, events: Vec::with_capacity(16), source })
+    }
+
+    #[inline(always)]
+    pub fn cycle(&mut self) {
+        let fd = self.source.as_raw_fd();
+        self.raw.control_with(libc::EPOLL_CTL_MOD, fd, OneShot::FLAGS, 7).expect("epoll_ctl");
+        self.raw.poll(&mut self.events, Some(Duration::ZERO));
+        assert!(self.events.len() == 1, "an event was lost");
+    }
+}
+
 impl Raw {
     fn control(&self, what: libc::c_int, fd: RawFd, token: usize) -> io::Result<()> {
-        let flags = (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET) as u32;
-        let mut event = libc::epoll_event { events: flags, u64: token as u64 };
+        self.control_with(what, fd, libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET, token)
+    }
+
+    #[inline(always)]
+    fn control_with(&self, what: libc::c_int, fd: RawFd, flags: libc::c_int, token: usize) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: flags as u32, u64: token as u64 };
         call!(SYS_epoll_ctl, self.epoll.as_raw_fd(), what, fd, ptr::from_mut(&mut event))?;
         Ok(())
     }

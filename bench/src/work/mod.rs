@@ -3,17 +3,19 @@
 mod churn;
 mod echo;
 mod memory;
+mod modes;
 mod poll;
+mod polling;
 mod register;
+mod runtimes;
 mod timeout;
-mod tokio;
 mod udp;
 mod wake;
 
 use crate::run::Row;
 
 /// All rows. The beginning of an id is its workload, by which a person asks for it.
-pub fn rows(tokio: &[(String, String)]) -> Vec<Row> {
+pub fn rows(programs: &[(String, String)]) -> Vec<Row> {
     let mut rows = Vec::new();
     rows.extend(wake::rows());
     rows.extend(poll::rows());
@@ -23,6 +25,8 @@ pub fn rows(tokio: &[(String, String)]) -> Vec<Row> {
     rows.extend(udp::rows());
     rows.extend(timeout::rows());
     rows.extend(memory::rows());
-    rows.extend(tokio::rows(tokio));
+    rows.extend(modes::rows());
+    rows.extend(polling::rows());
+    rows.extend(runtimes::rows(programs));
     rows
 }

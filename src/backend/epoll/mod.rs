@@ -206,13 +206,12 @@ impl Epoll {
     }
 }
 
-/// Returns the flags and the data of a registration as most are: edge-triggered, in directions, with a token that isn't
-/// the notifier's.
+/// Returns the flags and the data of a registration as most are: not exclusive, with a token that isn't the notifier's.
 #[inline]
 fn usual_registration(Registration { token, interest, .. }: Registration) -> Option<(u32, u64)> {
     let data = token.0 as u64;
-    let flags = sys::usual_flags(interest)?;
-    (data != NOTIFIER).then_some((flags, data))
+    let is_usual = data != NOTIFIER && !interest.is_exclusive();
+    is_usual.then(|| (sys::flags(interest), data))
 }
 
 /// The kernel refuses exclusive wake-ups from an epoll, which is a source of another, with `EINVAL`.

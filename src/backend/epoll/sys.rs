@@ -65,10 +65,13 @@ pub(super) const NESTED_FLAGS: u32 = (libc::EPOLLIN | libc::EPOLLRDNORM | libc::
 /// The flag by which it is recognised: no source is registered for it.
 pub(super) const NESTED_NOTIFIED: u32 = libc::EPOLLRDNORM as u32;
 
-/// Returns the flags of an interest that is [usual](Interest::is_usual).
+/// Returns the flags of an interest.
 #[inline]
-pub(super) fn usual_flags(interest: Interest) -> Option<u32> {
-    USUAL_FLAGS.get(interest.index()).copied()
+pub(super) fn flags(interest: Interest) -> u32 {
+    match USUAL_FLAGS.get(interest.index()) {
+        Some(&flags) => flags,
+        None => flags_of_mode(interest),
+    }
 }
 
 /// The flags of each usual interest: a look-up instead of a test for each bit.
@@ -82,9 +85,9 @@ static USUAL_FLAGS: [u32; Interest::USUAL] = {
     table
 };
 
-/// Returns the flags of any interest.
+/// Returns the flags of an interest that isn't [usual](Interest::is_usual).
 #[cold]
-pub(super) fn flags(interest: Interest) -> u32 {
+fn flags_of_mode(interest: Interest) -> u32 {
     let mut flags = flags_of_kinds(interest);
     if interest.is_edge() || interest.is_edge_one_shot() {
         flags |= libc::EPOLLET as u32;
@@ -127,6 +130,7 @@ pub(super) fn add(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io
     control(epoll, libc::EPOLL_CTL_ADD, fd, &mut event(flags, data))
 }
 
+#[inline]
 pub(super) fn modify(epoll: BorrowedFd<'_>, fd: RawFd, flags: u32, data: u64) -> io::Result<()> {
     let mut event = event(flags, data);
     control(epoll, libc::EPOLL_CTL_MOD, fd, &mut event)

@@ -1,4 +1,4 @@
-//! What wakeful is to cost at most, as ratios to mio.
+//! What wakeful is to cost at most, as ratios to the base of a row, which mostly is mio.
 
 use super::samples::{Row, Spread};
 
@@ -18,7 +18,14 @@ const GOALS: &[(&str, f64)] = &[
     ("w4-drain", 0.93),
     ("w5-receive", 0.85),
     ("w6-timeout-50us", 0.10),
+    ("w8-one-shot", 1.02),
+    ("w8-exclusive", 0.35),
+    ("w8-empty-exclusive", 5.0),
+    ("w9-one-shot", 0.60),
+    ("w9-notify", 0.12),
+    ("w9-empty", 0.15),
     ("tokio-echo", 1.00),
+    ("smol-echo", 0.90),
     ("w7-heap", 1.00),
     ("w7-build-dev", 1.25),
     ("w7-build-release", 1.40),
@@ -53,8 +60,7 @@ pub fn goal(row: &Row) -> Option<f64> {
 /// How wakeful's default backend does in a row that has a goal.
 pub fn verdict(row: &Row) -> Option<Verdict> {
     let goal = goal(row)?;
-    let engine = row.engine("wakeful").or_else(|| row.engine("tokio on wakeful"))?;
-    let ratio = Spread::of(&row.ratios(engine))?;
+    let ratio = Spread::of(&row.ratios(row.ours()?))?;
     Some(Verdict { goal, measured: ratio.median, outcome: Outcome::of(ratio, goal) })
 }
 

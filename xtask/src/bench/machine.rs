@@ -21,11 +21,12 @@ impl Machine {
             ("libuv", answer("pkg-config", &["--modversion", "libuv"])),
             ("libevent", answer("pkg-config", &["--modversion", "libevent"])),
         ];
-        for peer in ["mio", "polling"] {
+        // compat/polling is a polling too.
+        for (peer, package) in [("mio", "mio"), ("polling", "polling@3.11")] {
             let id = capture(
                 cargo(["pkgid", "--manifest-path"])?
                     .arg(workspace::root()?.join("bench/Cargo.toml"))
-                    .arg(peer),
+                    .arg(package),
             )?;
             facts.push((peer, id.trim().rsplit(['@', '#']).next().unwrap_or("unknown").to_owned()));
         }

@@ -19,7 +19,7 @@ use std::fs::{self, File};
 #[derive(clap::Args)]
 pub struct Bench {
     /// Only rows whose names begin so: w1 wake, w2 poll, w3 register and churn, w4 TCP, w5 UDP, w6 timeouts, w7
-    /// memory and build, tokio
+    /// memory and build, w8 modes, w9 polling's API, tokio, smol
     #[arg(value_name = "W", value_parser = beginning)]
     rows: Vec<String>,
 
@@ -114,7 +114,7 @@ mod tests {
         {
             assert_eq!(beginning(word).unwrap(), row);
         }
-        for word in ["", "w8", "w2-x", "wake", "--"] {
+        for word in ["", "w10", "w2-x", "wake", "--"] {
             assert!(beginning(word).is_err(), "{word}");
         }
     }

@@ -7,6 +7,10 @@ pub struct Programs {
     target: PathBuf,
 }
 
+/// Each is a program of its own.
+const RUNTIMES: [(&str, &str); 4] =
+    [("tokio", "mio"), ("tokio", "wakeful"), ("smol", "polling"), ("smol", "wakeful")];
+
 impl Programs {
     pub fn build(with_c: bool) -> Result<Programs> {
         if with_c {
@@ -14,9 +18,9 @@ impl Programs {
         }
         let target = workspace::target("bench")?;
         let features: &[&str] = if with_c { &[] } else { &["--no-default-features"] };
-        for (manifest, features) in
-            [("Cargo.toml", features), ("tokio/on-mio/Cargo.toml", &[]), ("tokio/on-wakeful/Cargo.toml", &[])]
-        {
+        let runtimes =
+            RUNTIMES.map(|(runtime, library)| (format!("{runtime}/on-{library}/Cargo.toml"), &[][..]));
+        for (manifest, features) in [("Cargo.toml".to_owned(), features)].into_iter().chain(runtimes) {
             let mut build = cargo(["build", "--release", "--locked", "--manifest-path"])?;
             build.arg(workspace::root()?.join("bench").join(manifest)).args(features);
             build.arg("--target-dir").arg(&target);
@@ -25,13 +29,13 @@ impl Programs {
         Ok(Programs { target })
     }
 
-    /// The benchmark, knowing where tokio is.
+    /// The benchmark, knowing where the runtimes are.
     pub fn bench(&self) -> Command {
         let release = self.target.join("release");
         let mut command = Command::new(release.join("wakeful-bench"));
-        for library in ["mio", "wakeful"] {
-            command.arg("--tokio").arg(format!("tokio on {library}"));
-            command.arg(release.join(format!("tokio-on-{library}")));
+        for (runtime, library) in RUNTIMES {
+            command.arg("--program").arg(format!("{runtime} on {library}"));
+            command.arg(release.join(format!("{runtime}-on-{library}")));
         }
         command
     }

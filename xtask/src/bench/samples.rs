@@ -22,6 +22,12 @@ pub struct Engine {
     pub values: Vec<f64>,
 }
 
+const OURS: [&str; 4] = ["wakeful", "tokio on wakeful", "polling on wakeful", "smol on wakeful"];
+
+/// The first that a row has. Only mio is in rows that have others of these.
+const BASES: [&str; 6] =
+    ["mio", "tokio on mio", "wakeful shared", "polling", "smol on polling", "system calls"];
+
 /// A median, the quartiles around it, and the ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
@@ -70,13 +76,19 @@ impl Row {
 
     /// What the others are compared with.
     pub fn base(&self) -> Option<&Engine> {
-        self.engine("mio").or_else(|| self.engine("tokio on mio"))
+        BASES.iter().find_map(|name| self.engine(name))
     }
 
-    /// The ratios of an engine to the base, round by round: what disturbs a round disturbs both.
+    /// What the goals are for: wakeful's default backend, or what stands on it.
+    pub fn ours(&self) -> Option<&Engine> {
+        OURS.iter().find_map(|name| self.engine(name))
+    }
+
+    /// The ratios of an engine to the base, round by round: what disturbs a round disturbs both. Where there is no
+    /// base, its values.
     pub fn ratios(&self, engine: &Engine) -> Vec<f64> {
         let Some(base) = self.base() else {
-            return Vec::new();
+            return engine.values.clone();
         };
         let ratio = |(&value, &base): (&f64, &f64)| match base {
             // Nothing against nothing is no worse.
@@ -118,6 +130,23 @@ mod tests {
         let row = &samples.rows[0];
         assert_eq!(row.title, "A, or b");
         assert_eq!(row.ratios(row.engine("wakeful").unwrap()), [0.5, 0.8]);
+    }
+
+    #[test]
+    fn without_a_base_the_values_are_the_ratios() {
+        let samples = Samples::parse("row,w8,of 1000,A\nw8,wakeful,0,2\nw8,wakeful,1,3\n").unwrap();
+        let row = &samples.rows[0];
+        assert!(row.base().is_none());
+        assert_eq!(row.ratios(row.ours().unwrap()), [2.0, 3.0]);
+    }
+
+    #[test]
+    fn a_row_is_compared_with_its_first_base() {
+        let csv = "row,w9,ns,A\nw9,polling,0,10\nw9,polling on wakeful,0,5\n";
+        let samples = Samples::parse(csv).unwrap();
+        assert_eq!(samples.rows[0].ratios(samples.rows[0].ours().unwrap()), [0.5]);
+        let samples = Samples::parse("row,w2,ns,A\nw2,polling,0,10\nw2,mio,0,5\n").unwrap();
+        assert_eq!(samples.rows[0].base().unwrap().name, "mio");
     }
 
     #[test]

@@ -1,13 +1,11 @@
-//! The table in the terminal: ratios to mio, by row and engine.
+//! The table in the terminal: ratios to the base of each row, which mostly is mio, by row and engine.
 
 use super::goals;
-use super::samples::{Row, Samples, Spread};
+use super::samples::{Engine, Row, Samples, Spread};
 use crate::prelude::*;
 
 pub struct Table<'a>(pub &'a Samples);
 
-/// Whose quartiles are shown too.
-const OURS: [&str; 2] = ["wakeful", "tokio on wakeful"];
 /// The others, and their heads, which are as wide as their columns.
 const OTHERS: [(&str, &str); 7] = [
     ("wakeful spin", " spin"),
@@ -21,7 +19,7 @@ const OTHERS: [(&str, &str); 7] = [
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\n{:20} {:>10} {:>19}", "ratios to mio", "mio", "wakeful [quartiles]")?;
+        write!(f, "\n{:20} {:>10} {:>19}", "ratios to the base", "base", "wakeful [quartiles]")?;
         OTHERS.iter().try_for_each(|(_, head)| write!(f, " {head}"))?;
         writeln!(f, " {:>5}", "goal")?;
         self.0.rows.iter().try_for_each(|row| line(row, f))
@@ -31,13 +29,14 @@ impl fmt::Display for Table<'_> {
 fn line(row: &Row, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let base = row.base().and_then(|base| Spread::of(&base.values));
     let base = base.map_or("-".to_owned(), |base| format!("{} {}", short(base.median), row.unit));
-    let ratio = |names: &[&str]| names.iter().find_map(|name| Spread::of(&row.ratios(row.engine(name)?)));
-    let ours = ratio(&OURS).map_or("-".to_owned(), |ratio| {
+    let ratio = |engine: Option<&Engine>| Spread::of(&row.ratios(engine?));
+    // Ours with its quartiles.
+    let ours = ratio(row.ours()).map_or("-".to_owned(), |ratio| {
         format!("{} [{}..{}]", short(ratio.median), short(ratio.low), short(ratio.high))
     });
     write!(f, "{:20} {base:>10} {ours:>19}", row.id)?;
     for (name, head) in OTHERS {
-        let ratio = ratio(&[name]).map_or("-".to_owned(), |ratio| short(ratio.median));
+        let ratio = ratio(row.engine(name)).map_or("-".to_owned(), |ratio| short(ratio.median));
         write!(f, " {ratio:>width$}", width = head.len())?;
     }
     match goals::verdict(row) {
