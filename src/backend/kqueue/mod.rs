@@ -220,7 +220,7 @@ impl Kqueue {
         if is_first {
             knotes.begin_wait();
         }
-        match knotes.sift(raw.ident() as RawIo, raw.filter(), event.readiness(), events.len()) {
+        match knotes.sift(self, raw.ident() as RawIo, raw.filter(), event.readiness(), events.len()) {
             Sifted::Report => events.push(event),
             Sifted::ReportAs(token) => {
                 events.push(Event::new(token, event.readiness(), Backend::Kqueue as u8, raw.summary()));

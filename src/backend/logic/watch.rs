@@ -262,8 +262,11 @@ impl Watch {
 
     /// Arms every direction of the new interest, as `reregister` does.
     pub(crate) fn replace(&mut self, registration: Registration) {
-        // A `SourceFd` may reregister an `IoSource`, whose operations are tracked still.
-        let tracking = self.registration.tracking;
+        // A `SourceFd` may reregister an `IoSource`, whose operations are tracked still, if they were.
+        let tracking = match (registration.tracking, self.mode) {
+            (Tracking::Untracked, Mode::Edge) => self.registration.tracking,
+            (tracking, _) => tracking,
+        };
         *self = Watch::new(Registration { tracking, ..registration }).of_kind(self.kind);
     }
 
