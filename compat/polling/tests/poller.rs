@@ -124,11 +124,15 @@ fn edges_are_reported_once_each() {
 fn an_end_is_reported_without_an_interest() {
     let poller = Poller::new().unwrap();
     let mut events = Events::new();
-    let (a, mut b) = pair();
+    let (mut a, mut b) = pair();
     add(&poller, &a, Event::none(3), PollMode::Oneshot).unwrap();
     b.write_all(b"x").unwrap();
     assert!(is_silent(&poller, &mut events));
     drop(b);
+    if cfg!(windows) {
+        // Wine sees no end behind data.
+        assert_eq!(a.read(&mut [0; 8]).unwrap(), 1);
+    }
     let event = next(&poller, &mut events);
     assert_eq!(event.key, 3);
     assert!(event.readable || event.writable);

@@ -16,6 +16,7 @@
 //! knotes may have been dropped with its descriptor.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 
 use super::watch::{Registration, Tracking};
 use crate::readiness::{Interest, Readiness, Token};
@@ -296,6 +297,8 @@ pub(crate) struct Knotes {
     pending: Vec<i32>,
     /// Descriptors whose end was reported, and is reported by each wait.
     ended: Vec<i32>,
+    /// Whether those have filled the space: the next time the kernel's events come first.
+    ended_filled_room: bool,
     /// Counts the waits that have called [`begin_wait`](Knotes::begin_wait).
     waits: u64,
 }
@@ -448,8 +451,9 @@ impl Knotes {
         Sifted::Report
     }
 
-    /// Reports events that the kernel doesn't, at most `room` of them.
-    pub(crate) fn take_pending(&mut self, room: usize, mut report: impl FnMut(Token, Readiness)) {
+    /// Reports events that the kernel doesn't, at most `room` of them. Returns whether it has left some to a second
+    /// call, which must follow the kernel's events: else a full list of ends would starve those.
+    pub(crate) fn take_pending(&mut self, room: usize, mut report: impl FnMut(Token, Readiness)) -> bool {
         let mut room = room;
         while room > 0 {
             let Some(fd) = self.pending.pop() else {
@@ -460,6 +464,9 @@ impl Knotes {
                 room -= 1;
             }
         }
+        if mem::take(&mut self.ended_filled_room) {
+            return !self.ended.is_empty();
+        }
         // The next wait begins behind those, so that none starves.
         let count = room.min(self.ended.len());
         for &fd in &self.ended[..count] {
@@ -468,6 +475,8 @@ impl Knotes {
             }
         }
         self.ended.rotate_left(count);
+        self.ended_filled_room = count > 0 && count == room;
+        false
     }
 
     fn keep(&mut self, fd: i32, record: KnoteRecord, changes: &Changes) {

@@ -8,7 +8,7 @@ pub mod checkout;
 pub mod crates;
 mod execute;
 mod report;
-mod results;
+pub mod results;
 pub mod source;
 
 use crate::prelude::*;

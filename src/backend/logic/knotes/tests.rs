@@ -249,11 +249,29 @@ fn a_level_triggered_end_is_reported_by_each_wait() {
     assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Drop, "the knote's event beside the list's");
     for _ in 0..3 {
         let mut reported = Vec::new();
-        knotes.take_pending(1, |token, readiness| reported.push((token.0, readiness)));
+        knotes.take_pending(2, |token, readiness| reported.push((token.0, readiness)));
         assert_eq!(reported, [(1, END)]);
     }
     knotes.reregister(&kernel, 3, Registration::tracked(Token(2), READ)).unwrap();
     assert!(!knotes.has_pending());
+}
+
+/// With room for one event, an end that is reported by each wait leaves every second one to the kernel.
+#[test]
+fn level_triggered_ends_starve_nothing() {
+    let (mut knotes, kernel) = (Knotes::default(), Fake::default());
+    owned(&mut knotes, &kernel, 1, Interest::END.level()).unwrap();
+    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Report);
+    for _ in 0..3 {
+        let mut reported = 0;
+        assert!(!knotes.take_pending(1, |_, _| reported += 1));
+        assert!(knotes.take_pending(1, |_, _| panic!("it is the kernel's turn")));
+        assert_eq!(reported, 1);
+    }
+    let mut reported = 0;
+    assert!(!knotes.take_pending(2, |_, _| reported += 1));
+    assert!(!knotes.take_pending(2, |_, _| reported += 1));
+    assert_eq!(reported, 2, "there was room for more");
 }
 
 #[test]
