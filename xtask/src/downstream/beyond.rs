@@ -80,8 +80,7 @@ const LIST: &[Beyond] = beyond! {
         "the event that ends a source comes with the first dispatch; with the second, it shortens that one's wait",
         ["sources::ping::tests::ping_closed"],
     "calloop" "lib" ChaosHangs,
-        "a dispatch that doesn't wait brings the event of a ping; if it is late, the test waits for its handler without \
-         end",
+        "a dispatch that doesn't wait brings the event of a ping; if it is late, the test waits for ever",
         ["loop_logic::tests::non_static_data"],
     "mio-pidfd" "lib" Chaos,
         "once the end of one child was an event, the next is the other's; the first may be late, or come again",
