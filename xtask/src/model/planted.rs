@@ -141,7 +141,7 @@ const PLANTS: [Plant; 23] = [
         backend: "chaos_on_epoll",
         bug: "the event of a one-shot registration is split in two",
         file: "src/engine/chaos.rs",
-        sound: "event.is_writable() && !self.is_one_shot(key);",
+        sound: "event.is_writable() && !is_one_shot;",
         planted: "event.is_writable();",
     },
     Plant {

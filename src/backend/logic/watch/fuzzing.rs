@@ -5,7 +5,13 @@ use std::time::Duration;
 
 use super::recheck::{pause, DOUBLINGS_AT_END};
 use super::*;
-use crate::backend::logic::poll_entry::PollMask;
+
+/// Returns the directions that the kernel is asked about, and whether it is asked about a half-close; `None` if nothing
+/// would be news.
+fn asked(watch: &Watch) -> Option<(Option<Interest>, bool)> {
+    let is_news = watch.armed().is_some() || watch.awaits_end();
+    is_news.then_some((watch.armed(), watch.awaits_read_end()))
+}
 
 /// Panics if a rule is broken.
 pub(crate) fn any_sequence(bytes: &[u8]) {
@@ -52,12 +58,12 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             // No operation re-arms it, and it has nothing to recheck. But one may have used up an error, and the next
             // is an end as well.
             1..=6 if promised.is_sparse() => {
-                let before = PollMask::of(&watch);
+                let before = asked(&watch);
                 for cause in causes(argument) {
                     watch.rearm(cause);
                 }
                 assert_eq!(watch.to_recheck(), None, "{watch:?}");
-                assert!(promised.interest.is_edge() || PollMask::of(&watch) == before, "{watch:?}");
+                assert!(promised.interest.is_edge() || asked(&watch) == before, "{watch:?}");
             }
             1 | 2 => {
                 let Some(direction) = self::interest(argument) else { continue };
@@ -169,7 +175,7 @@ impl Promised {
             assert!(is_reported || !is_ready || self.has_reported, "the end is lost: {watch:?}");
         }
         self.has_reported |= is_reported;
-        let is_asked = PollMask::of(watch).is_some();
+        let is_asked = asked(watch).is_some();
         if self.interest.is_level() {
             assert_eq!(watch.armed(), Some(self.interest.kinds()), "the next poll must find it: {watch:?}");
         } else if self.interest.is_one_shot() {
