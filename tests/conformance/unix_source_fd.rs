@@ -454,7 +454,8 @@ fn a_duplicate_is_a_source_of_its_own(backend: Backend) {
     assert!(!events.is_empty());
 }
 
-/// No operation of a one-shot source re-arms it. A `SourceFd` that makes it edge-triggered knows nothing of its operations.
+/// No operation of a one-shot source re-arms it. A `SourceFd` that makes it edge-triggered knows nothing of its
+/// operations.
 fn an_owned_source_registered_anew_in_another_mode(backend: Backend) {
     for before in [READ.one_shot(), READ.level(), READ] {
         let mut t = Tester::new(backend);
