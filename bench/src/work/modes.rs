@@ -98,8 +98,6 @@ fn ready() -> Result<std::os::fd::OwnedFd> {
 }
 
 const POLLERS: usize = 8;
-/// How many connections come before the client waits until all are accepted.
-const BURST: u64 = 16;
 
 /// Eight threads, each with a `Poll` of its own, and one listener.
 struct Server {
@@ -145,21 +143,15 @@ impl Server {
         Ok(Server { addr, pollers, counts })
     }
 
-    /// Connects so many times, and waits until all are accepted.
+    /// Connects so many times, each time while all pollers sleep: one that is awake already isn't woken in vain.
     fn connect(&self, times: u64) {
-        let mut connected = self.counts.accepted.load(Ordering::Acquire);
-        let end = connected + times;
-        while connected < end {
-            let burst = BURST.min(end - connected);
-            for _ in 0..burst {
-                let client = TcpStream::connect(self.addr).expect("connect");
-                sockets::reset(client).expect("reset");
-            }
-            connected += burst;
-            while self.counts.accepted.load(Ordering::Acquire) < connected {
+        let before = self.counts.accepted.load(Ordering::Acquire);
+        for connected in 1..=times {
+            let client = TcpStream::connect(self.addr).expect("connect");
+            sockets::reset(client).expect("reset");
+            while self.counts.accepted.load(Ordering::Acquire) < before + connected {
                 thread::yield_now();
             }
-            // Until all sleep again.
             thread::sleep(Duration::from_micros(100));
         }
     }
@@ -181,7 +173,7 @@ fn accept_all(listener: &TcpListener) -> Result<u64> {
 }
 
 /// As many as one batch makes.
-const CONNECTIONS: u64 = 20 * BURST;
+const CONNECTIONS: u64 = 200;
 
 fn processor_time(server: Server) -> Batch {
     Batch::value(move || {
