@@ -62,18 +62,43 @@ impl Poller for Kqueue {
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        if !self.has_pending.load(Ordering::Acquire) {
-            return self.fetch(events, timeout);
-        }
-        let are_left = self.take_pending(events);
-        if events.spare() == 0 {
-            return Ok(());
-        }
-        let result = self.fetch(events, Some(Duration::ZERO));
-        if are_left && events.spare() > 0 {
+        let mut timeout = timeout;
+        if self.has_pending.load(Ordering::Acquire) {
             self.take_pending(events);
+            if events.spare() == 0 {
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
         }
-        result.or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })
+        let mut is_sifting = false;
+        loop {
+            let asked = events.spare().min(KERNEL_BATCH);
+            let mut found = 0;
+            sys::wait(self.kqueue.as_fd(), asked, timeout, |raw| {
+                found += 1;
+                if self.is_wakeup(raw) {
+                    return;
+                }
+                if raw.filter() == Filter::Process {
+                    self.note_end(raw);
+                }
+                // Read with each event: its registration may have set it during this wait.
+                if self.must_sift.load(Ordering::Acquire) {
+                    let is_first = !mem::replace(&mut is_sifting, true);
+                    self.sift(raw, is_first, events);
+                } else {
+                    events.push(event(raw));
+                }
+            })
+            .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
+            // A full batch: the kernel may have more, and the caller has space for more than one batch. But a
+            // level-triggered knote is behind the others again, and would be reported twice.
+            let may_repeat = self.must_sift.load(Ordering::Acquire);
+            if found < KERNEL_BATCH || events.spare() == 0 || may_repeat {
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
+        }
     }
 
     fn prepare_notify(&self) -> io::Result<()> {
@@ -153,40 +178,6 @@ impl FilterCalls for Kqueue {
 }
 
 impl Kqueue {
-    /// Waits for the kernel's events.
-    fn fetch(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let mut timeout = timeout;
-        let mut is_sifting = false;
-        loop {
-            let asked = events.spare().min(KERNEL_BATCH);
-            let mut found = 0;
-            sys::wait(self.kqueue.as_fd(), asked, timeout, |raw| {
-                found += 1;
-                if self.is_wakeup(raw) {
-                    return;
-                }
-                if raw.filter() == Filter::Process {
-                    self.note_end(raw);
-                }
-                // Read with each event: its registration may have set it during this wait.
-                if self.must_sift.load(Ordering::Acquire) {
-                    let is_first = !mem::replace(&mut is_sifting, true);
-                    self.sift(raw, is_first, events);
-                } else {
-                    events.push(event(raw));
-                }
-            })
-            .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has space for more than one batch. But a
-            // level-triggered knote is behind the others again, and would be reported twice.
-            let may_repeat = self.must_sift.load(Ordering::Acquire);
-            if found < KERNEL_BATCH || events.spare() == 0 || may_repeat {
-                return Ok(());
-            }
-            timeout = Some(Duration::ZERO);
-        }
-    }
-
     fn lock_filters(&self) -> MutexGuard<'_, KernelFilters> {
         self.filters.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,16 +278,14 @@ impl Kqueue {
         Ok(())
     }
 
-    /// Reports the events that the kernel doesn't. Returns whether some are left to a call after the kernel's.
     #[cold]
-    fn take_pending(&self, events: &mut Events) -> bool {
+    fn take_pending(&self, events: &mut Events) {
         let mut knotes = self.lock();
         let room = events.spare();
-        let are_left = knotes.take_pending(room, |token, readiness| {
+        knotes.take_pending(room, |token, readiness| {
             events.push(Event::new(token, readiness, Backend::Kqueue as u8, sys::RAW_READER_GONE));
         });
         self.has_pending.store(knotes.has_pending(), Ordering::Release);
-        are_left
     }
 }
 
