@@ -507,6 +507,8 @@
 //!   without `deregister` may be reported for another 2 ms.
 //! - It delays no event of sources that share a token, and no event at all while another poll watches the descriptor of
 //!   this one.
+//! - The events of a level-triggered source come late, and neither split nor merged. The kernel repeats them, and none
+//!   follows the operation that used the readiness up.
 //! - It doesn't affect wakes and `try_io`.
 //!
 //! Feature `sim` goes further: its sources need no kernel, so a seed repeats a run exactly.

@@ -171,6 +171,40 @@ fn a_blocked_poll_gets_the_event_of_another_threads_operation() {
     }
 }
 
+/// Events of a level-triggered source are late, but none comes after the program has used the readiness up.
+#[test]
+#[cfg(all(unix, feature = "os-ext"))]
+fn a_level_triggered_event_is_never_out_of_date() {
+    use std::os::unix::net::UnixStream;
+
+    use wakeful::unix::SourceFd;
+
+    for &backend in Backend::available() {
+        let mut late = 0;
+        for seed in 0..20 {
+            let mut poll = Poll::with_chaos(backend, seed).unwrap();
+            let mut events = Events::with_capacity(8);
+            let (mut one, mut other) = UnixStream::pair().unwrap();
+            one.set_nonblocking(true).unwrap();
+            let interest = Interest::READABLE.level();
+            poll.registry().register(&mut SourceFd(&one.as_raw_fd()), Token(1), interest).unwrap();
+            for _ in 0..20 {
+                other.write_all(b"x").unwrap();
+                poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+                if events.is_empty() {
+                    late += 1;
+                    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+                }
+                assert!(events.iter().any(|event| event.is_readable()), "{backend}, seed {seed}: lost");
+                assert_eq!(one.read(&mut [0; 2]).unwrap(), 1);
+                poll.poll(&mut events, Some(Duration::from_millis(3))).unwrap();
+                assert!(events.is_empty(), "{backend}, seed {seed}: {events:?}");
+            }
+        }
+        assert!(late > 20, "{backend}: nothing was shaken");
+    }
+}
+
 /// A source may outlive its `Poll`, and then no event can follow a pretended `WouldBlock`.
 #[test]
 #[cfg(not(target_family = "wasm"))] // a connection there needs polls to be made

@@ -196,6 +196,29 @@ fn the_oldest_rust() {
     says("CONTRIBUTING.md", &format!("The minimum Rust is {version}."));
 }
 
+/// How many crates' tests are run, and which.
+#[test]
+fn the_crates_that_are_tested() {
+    const NUMBERS: [&str; 13] = [
+        "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+        "twelve",
+    ];
+    let table = include_str!("../xtask/src/downstream/crates.rs");
+    let named_by = |function: &str| {
+        let calls = table.split(function).skip(1);
+        calls.filter_map(|rest| rest.split('"').next()).collect::<Vec<_>>()
+    };
+    for (function, shown) in [("on_mio(\"", &["tokio"][..]), ("on_polling(\"", &["async-io", "calloop"])] {
+        let names = named_by(function);
+        let others = NUMBERS[names.len() - shown.len()];
+        says("README.md", &format!("the published tests of {} and {others} other crates", shown.join(", ")));
+        let (_, contributing) = DOCUMENTS.iter().find(|(name, _)| *name == "CONTRIBUTING.md").unwrap();
+        for name in names {
+            assert!(words(contributing).any(|word| word == name), "CONTRIBUTING.md doesn't name {name}");
+        }
+    }
+}
+
 /// Constants that the documents repeat.
 #[test]
 fn figures_that_are_constants() {

@@ -34,6 +34,7 @@ const SCENARIOS: &[(&str, Scenario)] = &[
     ("interrupted", interrupted),
     ("closed_number", closed_number),
     ("hung_up", hung_up),
+    ("raw_modes", raw_modes),
     ("echo", echo),
     ("notified", notified),
     ("no_descriptors", no_descriptors),
@@ -468,6 +469,36 @@ fn what_has_hung_up_does_not_spin() {
     for_each(|backend| {
         let calls = trace("hung_up", backend, &[]);
         assert!(waits(&calls) <= 60, "{backend}: {} {calls:#?}", waits(&calls));
+    });
+}
+
+/// A raw descriptor that is never read: level-triggered in ten polls, and then one-shot.
+fn raw_modes(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    std::io::Write::write_all(&mut theirs, b"x").unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&ours);
+    t.register(&mut SourceFd(&fd), A, READ.level());
+    mark();
+    for _ in 0..10 {
+        t.poll.poll(&mut t.events, None).unwrap();
+        assert_eq!(t.events.len(), 1);
+    }
+    t.reregister(&mut SourceFd(&fd), A, READ.one_shot());
+    t.poll.poll(&mut t.events, None).unwrap();
+    assert_eq!(t.events.len(), 1);
+    t.poll.poll(&mut t.events, Some(Duration::from_millis(30))).unwrap();
+    assert!(t.events.is_empty());
+    mark();
+}
+
+#[test]
+fn a_level_triggered_or_one_shot_raw_descriptor_is_never_rechecked() {
+    needs_strace!();
+    for_each(|backend| {
+        let calls = trace("raw_modes", backend, &[]);
+        // The sleep may end early, for a rest of it.
+        assert!((12..=13).contains(&waits(&calls)), "{backend}: {calls:?}");
     });
 }
 

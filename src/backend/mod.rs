@@ -92,7 +92,7 @@ mod wasi;
 
 #[cfg(windows)]
 #[cfg_attr(not(feature = "os-ext"), allow(unused_imports))]
-pub(crate) use self::iocp::{Completions, UserEventKey};
+pub(crate) use self::iocp::{Completions, ObjectWait, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
 #[cfg(all(unix, feature = "os-ext"))]

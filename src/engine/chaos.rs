@@ -411,7 +411,18 @@ impl State {
         if self.held(key).is_some() && self.chance(2) {
             return self.hold(key, event.clone());
         }
-        let may_split = event.is_readable() && event.is_writable() && !self.is_one_shot(key);
+        let interest = self.place(key).map(|place| self.registered[place].1.interest);
+        if interest.is_some_and(Interest::is_level) {
+            // The kernel reports the readiness again with the next wait, until the program has used it up. An event
+            // that is held could be reported after that.
+            if !self.chance(4) {
+                events.push(event.clone());
+            }
+            return;
+        }
+        // A one-shot registration gets one event alone.
+        let is_one_shot = interest.is_some_and(Interest::is_one_shot);
+        let may_split = event.is_readable() && event.is_writable() && !is_one_shot;
         if may_split && self.chance(3) {
             let (origin, raw) = event.raw();
             let reading = event.readiness().without(Readiness::WRITABLE.union(Readiness::WRITE_CLOSED));
@@ -426,11 +437,6 @@ impl State {
         } else {
             events.push(event.clone());
         }
-    }
-
-    /// Returns whether a registration gets one event alone.
-    fn is_one_shot(&self, key: LayerKey) -> bool {
-        self.place(key).is_some_and(|place| self.registered[place].1.interest.is_one_shot())
     }
 
     /// Reports a spurious event of a random source.

@@ -149,7 +149,8 @@ impl Interest {
     /// the `Poll` that has slept for the shortest time, so the load is not spread evenly.
     ///
     /// Registering fails with `Unsupported` for an interest that is one-shot as well, or that has kinds beside readable
-    /// and writable. An `exclusive` source has no `is_read_closed` for a half-close by the peer (epoll).
+    /// and writable. An `exclusive` source has no `is_read_closed` for a half-close by the peer (epoll). Read until the
+    /// end or `WouldBlock`: after a short read the end may follow without an event.
     #[must_use]
     pub const fn exclusive(self) -> Interest {
         Interest::of(self.bits() | EXCLUSIVE)

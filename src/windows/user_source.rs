@@ -13,8 +13,8 @@ use crate::readiness::{Interest, Readiness, Token};
 
 /// An event source that the program itself makes ready.
 ///
-/// A `UserSource` makes a source of anything that the kernel cannot watch: a handle with a thread-pool wait, a
-/// completion on another port, another library's callback. Register the `UserSource`, and let the code that learns of
+/// A `UserSource` makes a source of anything that the kernel cannot watch: a completion on another port, another
+/// library's callback, the end of a job. Register the `UserSource`, and let the code that learns of
 /// the change [`post`](Poster::post) it.
 ///
 /// Unlike a [`Waker`](crate::Waker) it has a readiness (readable, writable or both), an interest, and a token that

@@ -176,15 +176,20 @@ mod additions {
     fn handles() {
         use std::fmt::Debug;
         use std::os::windows::io::{
-            AsHandle, AsRawHandle, FromRawHandle, IntoRawHandle, OwnedHandle, RawSocket,
+            AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle, RawSocket,
         };
 
-        use wakeful::windows::{NamedPipe, Poster, SourceSocket, UserSource};
+        use wakeful::windows::{completion_port, NamedPipe, Poster, SourceSocket, UserSource, Waitable};
 
         fn is_source<T: Source + Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
         is_source::<NamedPipe>();
         is_source::<SourceSocket<'_>>();
         is_source::<UserSource>();
+        is_source::<Waitable>();
+        let _: fn(BorrowedHandle<'static>) -> io::Result<Waitable> = Waitable::new;
+        fn lends_a_handle<T: AsHandle>() {}
+        lends_a_handle::<Waitable>();
+        let _: fn(&wakeful::Registry) -> io::Result<BorrowedHandle<'_>> = completion_port;
 
         fn is_handle<T>()
         where

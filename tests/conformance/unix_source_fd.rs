@@ -32,6 +32,7 @@ on_every_backend![
     a_closed_number_does_not_spin,
     deregistered_and_closed_under_a_sleeper,
     a_duplicate_is_a_source_of_its_own,
+    an_owned_source_registered_anew_in_another_mode,
 ];
 
 fn pair() -> (UnixStream, UnixStream) {
@@ -451,4 +452,26 @@ fn a_duplicate_is_a_source_of_its_own(backend: Backend) {
     send(&b, b"y");
     let events: Vec<Event> = t.expect(&[want(B, READ)]);
     assert!(!events.is_empty());
+}
+
+/// No operation of a one-shot source re-arms it. A `SourceFd` that makes it edge-triggered knows nothing of its
+/// operations.
+fn an_owned_source_registered_anew_in_another_mode(backend: Backend) {
+    for before in [READ.one_shot(), READ.level(), READ] {
+        let mut t = Tester::new(backend);
+        let (mut a, b) = tcp_pair();
+        t.register(&mut a, A, before);
+        send(&b, b"x");
+        t.expect(&[want(A, READ)]);
+        t.reregister(&mut SourceFd(&a.as_raw_fd()), B, READ);
+        for _ in 0..5 {
+            t.expect(&[want(B, READ)]);
+            assert_eq!(drain(&a).len(), 1);
+            t.quiet();
+            send(&b, b"x");
+        }
+        t.expect(&[want(B, READ)]);
+        t.reregister(&mut a, C, READ);
+        t.expect(&[want(C, READ)]);
+    }
 }

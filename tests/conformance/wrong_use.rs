@@ -143,6 +143,8 @@ fn the_texts_are_the_same_for_every_source(backend: Backend) {
         use std::os::windows::io::AsRawSocket;
         assert_eq!(texts(&mut wakeful::windows::SourceSocket(&a.as_raw_socket())), expected);
         assert_eq!(texts(&mut wakeful::windows::UserSource::new()), expected);
+        let thread = std::thread::spawn(|| ());
+        assert_eq!(texts(&mut wakeful::windows::Waitable::new(&thread).unwrap()), expected);
     }
     // With two sources of one descriptor, the selector refuses.
     #[cfg(unix)]

@@ -164,7 +164,10 @@ fn faults(stand: &Stand, backend: Backend, only_first: bool) -> (Vec<Fault>, See
             let from = if stand.faults.is_empty() { made.step } else { 0 };
             let counted = calls[..=index].iter().filter(|made| made.step >= from && made.number == number);
             let place = counted.count();
-            for &error in call.errors {
+            // A kernel that can't watch the file has said so to the modification before.
+            let is_replacement =
+                calls[..index].iter().any(|other| other.step == made.step && other.name == "epoll_ctl MOD");
+            for &error in call.errors.iter().filter(|&&error| !(is_replacement && error == "EPERM")) {
                 for is_for_ever in [false, true] {
                     // Each call of `close` that isn't made leaves a descriptor. A notifier that stays full is readable.
                     let is_no_case = number == "close" || says_full(call.name, error);

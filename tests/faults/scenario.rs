@@ -36,6 +36,9 @@ const PIPE: Token = Token(8);
 const RAW: Token = Token(9);
 const LATE: Token = Token(10);
 const LATE_AGAIN: Token = Token(11);
+/// Each registration of the source that is registered in each mode.
+const MODES: [Token; 9] =
+    [Token(20), Token(21), Token(22), Token(23), Token(24), Token(25), Token(26), Token(27), Token(28)];
 /// The token of the epoll backend's notifier, which then has to move.
 const MARK: Token = Token(0x6e6f_7469_6679_2121);
 
@@ -79,6 +82,7 @@ pub struct World {
     /// A descriptor that the library doesn't own, and its peer.
     raw: Option<(std_unix::UnixStream, std_unix::UnixStream)>,
     late: Option<(UnixStream, std_unix::UnixStream)>,
+    moded: Option<(UnixStream, std_unix::UnixStream)>,
     sleeper: Option<Sleeper>,
 }
 
@@ -106,6 +110,7 @@ impl World {
             receiver: None,
             raw: None,
             late: None,
+            moded: None,
             sleeper: None,
         }
     }
@@ -126,6 +131,7 @@ pub fn steps() -> Vec<Step> {
     steps.unix();
     steps.pipes();
     steps.raw();
+    steps.modes();
     steps.timeouts();
     steps.sleepers();
     steps.mark();
@@ -405,6 +411,99 @@ impl Steps {
         });
     }
 
+    /// A source in one mode after the other, tracked and as a raw descriptor.
+    fn modes(&mut self) {
+        self.step("", |w| {
+            let (one, other) = elsewhere(|| std_unix::UnixStream::pair().unwrap());
+            elsewhere(|| one.set_nonblocking(true).unwrap());
+            w.moded = Some((UnixStream::from_std(one), other));
+            Ok(())
+        });
+        let [level, once, again, edge, exclusive, other, plain, end, last] = MODES;
+        self.register(level, READ.level(), moded);
+        self.write_to_moded();
+        for _ in 0..3 {
+            self.event(level, READ);
+        }
+        for (token, interest) in [(once, READ.one_shot()), (again, BOTH.one_shot())] {
+            self.reregister(token, interest, moded);
+            self.event(token, READ);
+            self.no_event(token);
+        }
+        self.reregister(edge, READ.edge_one_shot(), moded);
+        self.event(edge, READ);
+        self.read(moded);
+        self.write_to_moded();
+        self.no_event(edge);
+        // The kernel can't modify these: an error in the middle of the replacement ends the registration.
+        for (token, interest) in [(exclusive, READ.exclusive()), (other, READ.exclusive()), (plain, READ)] {
+            self.reregister_exclusive(token, interest);
+            self.event(token, READ);
+            self.read(moded);
+            self.write_to_moded();
+            self.event(token, READ);
+        }
+        self.read(moded);
+        self.reregister(end, Interest::END.one_shot(), moded);
+        self.write_to_moded();
+        self.no_event(end);
+        self.deregister(moded);
+
+        self.step("Registry::register", move |w| {
+            let fd = moded(w).as_raw_fd();
+            w.registry().register(&mut SourceFd(&fd), last, READ.one_shot())
+        });
+        for _ in 0..2 {
+            self.event(last, READ);
+            self.no_event(last);
+            self.step("Registry::reregister", move |w| {
+                let fd = moded(w).as_raw_fd();
+                w.registry().reregister(&mut SourceFd(&fd), last, READ.one_shot())
+            });
+        }
+        self.event(last, READ);
+        self.step("Registry::deregister", |w| {
+            let fd = moded(w).as_raw_fd();
+            w.registry().deregister(&mut SourceFd(&fd))
+        });
+    }
+
+    fn write_to_moded(&mut self) {
+        self.step("", |w| {
+            let peer = &mut w.moded.as_mut().unwrap().1;
+            elsewhere(|| peer.write_all(b"hello").unwrap());
+            Ok(())
+        });
+    }
+
+    /// As [`reregister`](Steps::reregister), to or from an exclusive registration, which an error may have ended. Then
+    /// the source can be registered again.
+    fn reregister_exclusive(&mut self, token: Token, interest: Interest) {
+        self.step("Registry::reregister", move |w| {
+            let registry = w.registry().try_clone()?;
+            match registry.reregister(moded(w), token, interest) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    let ended = registry.deregister(moded(w)).expect_err("a registration that doesn't exist");
+                    assert_eq!(ended.kind(), ErrorKind::NotFound);
+                    registry.register(moded(w), token, interest)
+                }
+                result => result,
+            }
+        });
+    }
+
+    /// Fails if `token` is reported.
+    fn no_event(&mut self, token: Token) {
+        self.step("Poll::poll", move |w| {
+            let (poll, events) = w.poll();
+            poll.poll(events, Some(Duration::ZERO))?;
+            let came = tokens(events);
+            w.came.extend(came);
+            assert!(!w.came.contains(&(token, true)), "a second event of {token:?}, or one for data");
+            Ok(())
+        });
+    }
+
     fn timeouts(&mut self) {
         // Shortened by the timer slack, none is a whole number of milliseconds, so each uses the call that counts
         // nanoseconds.
@@ -569,6 +668,10 @@ fn sender(w: &mut World) -> &mut Sender {
 
 fn receiver(w: &mut World) -> &mut Receiver {
     w.receiver.as_mut().unwrap()
+}
+
+fn moded(w: &mut World) -> &mut UnixStream {
+    &mut w.moded.as_mut().unwrap().0
 }
 
 fn late(w: &mut World) -> &mut UnixStream {

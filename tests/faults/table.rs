@@ -187,7 +187,9 @@ In every case of this table the following holds, or the run fails:
   fallback (a notifier has three kinds; if all fail, the error is that of the second, unless descriptors have run out).
   Nothing panics, and nothing hangs.
 - The error changes nothing: the same step succeeds as soon as the call does. A permanent fault is left to another
-  thread, whose calls succeed, and which continues with the same `Poll`, sources and wakers.
+  thread, whose calls succeed, and which continues with the same `Poll`, sources and wakers. One case is an exception:
+  epoll can't modify an exclusive registration, and `reregister` deletes it and adds it again. If the second of these
+  fails, the registration has ended: `deregister` fails with `NotFound`, and the source can be registered again.
 - No event is lost: every byte that was sent, every wake, every registration and every end is reported afterwards, also
   to a thread that was blocked in `poll`.
 - At the end no descriptor is open that was not open at the beginning.

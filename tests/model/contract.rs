@@ -107,11 +107,12 @@ impl Channel {
 #[derive(Debug)]
 struct Registration {
     end: End,
+    /// In neither direction: in the end alone.
     interest: [bool; 2],
     mode: Mode,
     /// The event of a one-shot registration has come.
     is_spent: bool,
-    /// The next readiness must be reported.
+    /// The next readiness must be reported. The end alone counts as readable.
     armed: [bool; 2],
     /// The end of the data was reported: it is behind a short read, and need not be reported again.
     end_reported: bool,
@@ -122,6 +123,19 @@ struct Registration {
 impl Registration {
     fn is_one_shot(&self) -> bool {
         matches!(self.mode, Mode::OneShot | Mode::EdgeOneShot)
+    }
+
+    fn is_edge(&self) -> bool {
+        matches!(self.mode, Mode::Edge | Mode::Exclusive)
+    }
+
+    fn is_of_end(&self) -> bool {
+        self.interest == [false; 2]
+    }
+
+    /// Makes the next readiness due.
+    fn arm(&mut self) {
+        self.armed = if self.is_of_end() { [true, false] } else { self.interest };
     }
 }
 
@@ -142,22 +156,23 @@ impl Contract {
     pub fn register(&mut self, end: End, token: usize, want: Want) {
         self.limbo.remove(&token);
         let Want { directions, mode } = want;
-        let registration = Registration {
+        let mut registration = Registration {
             end,
             interest: directions,
             mode,
             is_spent: false,
-            armed: directions,
+            armed: [false; 2],
             end_reported: false,
             repeated: 0,
         };
+        registration.arm();
         self.registered.insert(token, registration);
     }
 
     /// Makes level-triggered readiness due again, as each `poll` does.
     pub fn renew_levels(&mut self) {
         for registration in self.registered.values_mut().filter(|found| found.mode == Mode::Level) {
-            registration.armed = registration.interest;
+            registration.arm();
         }
     }
 
@@ -294,7 +309,8 @@ impl Contract {
 
     /// Whether a direction of this end must be reported as soon as it is ready.
     pub fn awaits(&self, end: End, direction: usize) -> bool {
-        self.registered.values().any(|found| found.end == end && found.armed[direction])
+        let is_awaited = |found: &Registration| found.interest[direction] && found.armed[direction];
+        self.registered.values().any(|found| found.end == end && is_awaited(found))
     }
 
     /// Whether a half was shut down or closed.
@@ -327,12 +343,25 @@ impl Contract {
         }
     }
 
+    /// Whether the end has come that an interest in the end alone is for.
+    fn has_ended(&self, end: End) -> Is {
+        match self.pairs.get(&(end / 2)) {
+            Some(pair) if !pair.is_hurt => Is::Not,
+            Some(pair) if is_stream(pair.kind) && pair.channels[1 - end % 2].ended => Is::Ready,
+            _ => Is::Unknown,
+        }
+    }
+
     /// The events that must come.
     pub fn due(&self) -> Vec<(usize, usize)> {
         let mut due = Vec::new();
         for (&token, registration) in &self.registered {
             for direction in [READ, WRITE] {
-                if registration.armed[direction] && self.is(registration.end, direction) == Is::Ready {
+                let is = match registration.is_of_end() {
+                    true => self.has_ended(registration.end),
+                    false => self.is(registration.end, direction),
+                };
+                if registration.armed[direction] && is == Is::Ready {
                     due.push((token, direction));
                 }
             }
@@ -349,7 +378,7 @@ impl Contract {
                 && self.registered.get(token).map_or(true, |registration| {
                     match self.pairs.get(&(registration.end / 2)).map(|pair| pair.kind) {
                         // Only edges have to be made by checking again.
-                        Some(Kind::Raw) => !rules.raw_is_late || registration.mode != Mode::Edge,
+                        Some(Kind::Raw) => !rules.raw_is_late || !registration.is_edge(),
                         // The kernel hands packets over by an interrupt, which may be busy.
                         Some(Kind::Udp) | None => false,
                         Some(_) => true,
@@ -368,6 +397,9 @@ impl Contract {
                     registration.armed[direction] &= !event.directions[direction];
                 }
                 registration.end_reported |= event.error || event.read_closed || event.write_closed;
+                // The kernel doesn't name a half-close to it: only a read that finds the end shows that.
+                registration.end_reported |= registration.mode == Mode::Exclusive
+                    && self.pairs.get(&(registration.end / 2)).is_some_and(|pair| pair.is_hurt);
                 registration.repeated += 1;
                 if registration.is_one_shot() {
                     registration.is_spent = true;
@@ -403,8 +435,11 @@ impl Contract {
         let Some(pair) = self.pairs.get(&(registration.end / 2)) else {
             return Err(format!("its source has gone: {event:?}"));
         };
+        if registration.is_of_end() && self.has_ended(registration.end) == Is::Not {
+            return Err(format!("an event for data, though the interest is in the end: {event:?}"));
+        }
         for direction in [READ, WRITE] {
-            if !event.directions[direction] {
+            if !event.directions[direction] || registration.is_of_end() {
                 continue;
             }
             let may_come = pair.is_hurt && rules.ends_in_both_directions;

@@ -51,7 +51,7 @@ pub enum Kind {
 /// The directions and the mode of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// Reading and writing: one of them at least.
+    /// Reading and writing; neither is an interest in the end alone.
     pub directions: [bool; 2],
     pub mode: Mode,
 }
@@ -62,6 +62,8 @@ pub enum Mode {
     Level,
     OneShot,
     EdgeOneShot,
+    /// Edge-triggered, with exclusive wake-ups.
+    Exclusive,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,15 +151,18 @@ impl Op {
 }
 
 fn want(random: &mut Rng) -> Want {
-    let directions = match random.usize(..3) {
-        0 => [true, false],
-        1 => [false, true],
-        _ => [true, true],
+    let directions = match random.usize(..13) {
+        0..=3 => [true, false],
+        4..=7 => [false, true],
+        8..=11 => [true, true],
+        _ => [false, false],
     };
-    let mode = match random.usize(..8) {
+    let mode = match random.usize(..9) {
         0 => Mode::Level,
         1 => Mode::OneShot,
         2 => Mode::EdgeOneShot,
+        // An interest in the end can't be exclusive.
+        3 if directions != [false, false] => Mode::Exclusive,
         _ => Mode::Edge,
     };
     Want { directions, mode }

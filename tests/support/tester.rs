@@ -69,9 +69,9 @@ pub fn want(token: Token, needs: Interest) -> Want {
 }
 
 impl Want {
-    /// Allows these flags as well.
+    /// Allows these flags as well. The modes mean nothing here, and two of them would be a panic.
     pub fn or(self, also: Interest) -> Want {
-        Want { allows: self.allows | also, ..self }
+        Want { allows: self.allows.level() | also.level(), ..self }
     }
 }
 
@@ -133,7 +133,7 @@ impl Tester {
     fn allowed(&self, want: Want) -> Want {
         let tokens = self.tokens.borrow();
         let same = tokens.values().filter(|(token, _)| is_shaken() && *token == want.token);
-        same.fold(want, |want, (_, interest)| want.or(want.allows | *interest))
+        same.fold(want, |want, (_, interest)| want.or(*interest))
     }
 
     /// Fails for an event that no chaos could excuse.

@@ -116,9 +116,11 @@ fn slow(line: &str) -> Option<&str> {
     Some(without_notes(left.strip_prefix("test ")?))
 }
 
-/// A test's name without what the harness says about the test.
+/// A test's name without what the harness says about the test, of an example in the documentation also that it is only
+/// compiled. `--list` has the name alone.
 fn without_notes(name: &str) -> &str {
-    name.strip_suffix(" - should panic").unwrap_or(name)
+    let notes = [" - should panic", " - compile", " - compile fail"];
+    notes.iter().find_map(|note| name.strip_suffix(note)).unwrap_or(name)
 }
 
 #[cfg(test)]
@@ -152,7 +154,7 @@ mod tests {
     }
 
     const OUTPUT: &str = "
-running 7 tests
+running 9 tests
 test accept_many ... ok
 test net::unbound - should panic ... ok
 test reset_readable has been running for over 60 seconds
@@ -161,6 +163,8 @@ test slow ... ignored
 test later ... ignored, needs a network
 hello from a childtest spawned ... ok
 test src/lib.rs - Poll (line 12) ... ok
+test src/lib.rs - Poll (line 34) - compile ... ok
+test src/lib.rs - Poll (line 56) - compile fail ... ok
 
 failures:
 
@@ -171,7 +175,7 @@ this is not test output ... really
 failures:
     refused
 
-test result: FAILED. 4 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s
+test result: FAILED. 6 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.01s
 ";
 
     #[test]
@@ -185,10 +189,12 @@ test result: FAILED. 4 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; 
             ("later", Ignored),
             ("spawned", Passed),
             ("src/lib.rs - Poll (line 12)", Passed),
+            ("src/lib.rs - Poll (line 34)", Passed),
+            ("src/lib.rs - Poll (line 56)", Passed),
         ];
         let expected = expected.map(|(name, outcome)| (name.to_owned(), outcome)).into();
         assert_eq!(parsed.tests, expected);
-        assert_eq!(parsed.passed(), 4);
+        assert_eq!(parsed.passed(), 6);
     }
 
     #[test]

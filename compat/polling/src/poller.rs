@@ -41,7 +41,9 @@ const NOTIFICATION: usize = usize::MAX;
 pub struct Poller {
     poll: Mutex<Poll>,
     pub(crate) registry: Registry,
-    waker: Waker,
+    pub(crate) waker: Waker,
+    #[cfg(windows)]
+    pub(crate) iocp: crate::os::iocp::State,
 }
 
 impl Poller {
@@ -57,7 +59,13 @@ impl Poller {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, Token(NOTIFICATION))?;
-        Ok(Poller { poll: Mutex::new(poll), registry, waker })
+        Ok(Poller {
+            poll: Mutex::new(poll),
+            registry,
+            waker,
+            #[cfg(windows)]
+            iocp: Default::default(),
+        })
     }
 
     /// Returns whether [`PollMode::Level`] exists: `true` on every platform.
@@ -162,23 +170,12 @@ impl Poller {
     /// The errors of `wakeful::Poll::poll`, except `Interrupted`.
     pub fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         let Some(mut poll) = self.lock() else { return Ok(0) };
-        // The clock is needed only for a wait that may sleep, and that a signal may interrupt.
-        let deadline = match timeout {
-            None => None,
-            Some(timeout) if timeout.is_zero() => None,
-            Some(timeout) => Instant::now().checked_add(timeout),
-        };
-        let mut result = poll.poll(&mut events.batch, timeout);
-        while let Err(error) = result {
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-            result = match deadline {
-                Some(deadline) => poll.poll_until(&mut events.batch, deadline),
-                None => poll.poll(&mut events.batch, timeout),
-            };
-        }
-        Ok(events.append())
+        #[cfg(windows)]
+        self.iocp.wait(events, timeout, |events, timeout| wait_with(&mut poll, events, timeout))?;
+        #[cfg(not(windows))]
+        wait_with(&mut poll, events, timeout)?;
+        trace!(events = events.len(), "wait");
+        Ok(events.len())
     }
 
     /// Waits as [`wait`](Poller::wait) does, until `deadline` at the latest.
@@ -202,6 +199,8 @@ impl Poller {
     #[inline]
     pub fn notify(&self) -> io::Result<()> {
         trace!("notify");
+        #[cfg(windows)]
+        self.iocp.notify();
         self.waker.wake()
     }
 
@@ -216,6 +215,29 @@ impl Poller {
     }
 }
 
+/// Waits in spite of signals, and appends the events of sources.
+#[inline]
+fn wait_with(poll: &mut Poll, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+    // The clock is needed only for a wait that may sleep, and that a signal may interrupt.
+    let deadline = match timeout {
+        None => None,
+        Some(timeout) if timeout.is_zero() => None,
+        Some(timeout) => Instant::now().checked_add(timeout),
+    };
+    let mut result = poll.poll(&mut events.batch, timeout);
+    while let Err(error) = result {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+        result = match deadline {
+            Some(deadline) => poll.poll_until(&mut events.batch, deadline),
+            None => poll.poll(&mut events.batch, timeout),
+        };
+    }
+    events.append();
+    Ok(())
+}
+
 /// Returns what a source is registered with.
 #[inline]
 pub(crate) fn translated(event: Event, mode: PollMode) -> io::Result<(Token, Interest)> {
@@ -226,12 +248,16 @@ pub(crate) fn translated(event: Event, mode: PollMode) -> io::Result<(Token, Int
 }
 
 impl Events {
-    /// Moves what one `poll` has found into the list, and returns how many events the list has.
-    fn append(&mut self) -> usize {
+    /// Moves what one `poll` has found into the list.
+    fn append(&mut self) {
         let found = self.batch.iter().filter(|event| event.token().0 != NOTIFICATION);
         self.list.extend(found.map(Event::of));
-        trace!(events = self.list.len(), "wait");
-        self.list.len()
+    }
+
+    /// Returns whether the waker has ended the last `poll`.
+    #[cfg(windows)]
+    pub(crate) fn was_woken(&self) -> bool {
+        self.batch.iter().any(|event| event.token().0 == NOTIFICATION)
     }
 }
 

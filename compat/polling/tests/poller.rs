@@ -94,8 +94,7 @@ fn level_reports_until_it_is_read() {
         assert_eq!(next(&poller, &mut events).with_no_extra(), Event::readable(1));
     }
     assert_eq!(a.read(&mut [0; 8]).unwrap(), 3);
-    // With chaos an event can be late.
-    assert!((0..20).any(|_| is_silent(&poller, &mut events)));
+    assert!(is_silent(&poller, &mut events));
     poller.delete(&a).unwrap();
 }
 
@@ -124,11 +123,15 @@ fn edges_are_reported_once_each() {
 fn an_end_is_reported_without_an_interest() {
     let poller = Poller::new().unwrap();
     let mut events = Events::new();
-    let (a, mut b) = pair();
+    let (mut a, mut b) = pair();
     add(&poller, &a, Event::none(3), PollMode::Oneshot).unwrap();
     b.write_all(b"x").unwrap();
     assert!(is_silent(&poller, &mut events));
     drop(b);
+    if cfg!(windows) {
+        // Wine sees no end behind data.
+        assert_eq!(a.read(&mut [0; 8]).unwrap(), 1);
+    }
     let event = next(&poller, &mut events);
     assert_eq!(event.key, 3);
     assert!(event.readable || event.writable);

@@ -155,7 +155,7 @@ fn modify_exclusive(
     // source is registered.
     match control(epoll, libc::EPOLL_CTL_ADD, fd, event) {
         Err(e) if e.raw_os_error() == Some(libc::EEXIST) => {}
-        Err(e) => return Err(of_change(e)),
+        Err(e) => return Err(e),
         // It wasn't registered, which the kernel checks after the flags.
         Ok(()) => {
             delete(epoll, fd)?;

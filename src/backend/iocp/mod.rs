@@ -11,6 +11,7 @@
 mod completions;
 mod groups;
 mod guard;
+mod object_wait;
 mod sockets;
 mod sys;
 
@@ -22,6 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::completions::{Completions, UserEventKey};
+pub(crate) use self::object_wait::ObjectWait;
 use self::sockets::{Liveness, Lookup, Sockets};
 use self::sys::{Afd, BaseSocket};
 use super::poller::{check_mode, describe_bits, Absent, Poller};
@@ -171,6 +173,7 @@ impl Iocp {
 
     /// Reports what needs no kernel, submits what has changed, and plans the round.
     fn begin(&self, events: &mut Events, before: usize, timeout: Option<Duration>) -> RoundPlan {
+        self.completions.ask_again();
         let mut sockets = self.lock();
         // Events that found no space come first, and those that filled it come last. An event that is late for that
         // reason comes with the next call, which is made at once.
@@ -213,8 +216,13 @@ impl Iocp {
         let mut sockets = self.lock();
         sockets.set_waiting(false);
         while let Some(packet) = batch.next() {
-            let Packet::Returned(returned) = packet else {
-                continue;
+            let returned = match packet {
+                Packet::Notice => continue,
+                Packet::Signalled(mark) => {
+                    self.completions.receive_signal(mark);
+                    continue;
+                }
+                Packet::Returned(returned) => returned,
             };
             match returned.downcast() {
                 Ok(poll) => {
@@ -292,8 +300,13 @@ impl Iocp {
             let mut found = false;
             while let Some(packet) = batch.next() {
                 found = true;
-                let Packet::Returned(returned) = packet else {
-                    continue;
+                let returned = match packet {
+                    Packet::Notice => continue,
+                    Packet::Signalled(mark) => {
+                        self.completions.receive_signal(mark);
+                        continue;
+                    }
+                    Packet::Returned(returned) => returned,
                 };
                 match returned.downcast() {
                     Ok(poll) => {

@@ -91,8 +91,10 @@ impl Poller for Kqueue {
                 }
             })
             .or_else(|e| if events.is_empty() { Err(e) } else { Ok(()) })?;
-            // A full batch: the kernel may have more, and the caller has space for more than one batch.
-            if found < KERNEL_BATCH || events.spare() == 0 {
+            // A full batch: the kernel may have more, and the caller has space for more than one batch. But a
+            // level-triggered knote is behind the others again, and would be reported twice.
+            let may_repeat = self.must_sift.load(Ordering::Acquire);
+            if found < KERNEL_BATCH || events.spare() == 0 || may_repeat {
                 return Ok(());
             }
             timeout = Some(Duration::ZERO);
@@ -209,7 +211,7 @@ impl Kqueue {
         if is_first {
             knotes.begin_wait();
         }
-        match knotes.sift(raw.ident() as RawIo, raw.filter(), event.readiness(), events.len()) {
+        match knotes.sift(self, raw.ident() as RawIo, raw.filter(), event.readiness(), events.len()) {
             Sifted::Report => events.push(event),
             Sifted::ReportAs(token) => {
                 events.push(Event::new(token, event.readiness(), Backend::Kqueue as u8, raw.summary()));

@@ -11,6 +11,7 @@
 //! A knote is level-triggered by itself, and one-shot with `EV_DISPATCH`. But a one-shot registration has one event for
 //! both directions, so the first event of either knote spends it here, and an event of the other is dropped. A kqueue
 //! has no knote for the end of a source alone: the read filter's events are dropped until they have the flag of an end.
+//! That knote is edge-triggered, so that data doesn't keep the thread awake; level-triggered it becomes with the end.
 //!
 //! Invariant: a registration has a record here exactly while the program has registered it and not deregistered it; its
 //! knotes may have been dropped with its descriptor.
@@ -294,8 +295,6 @@ pub(crate) struct Knotes {
     by_fd: Vec<Option<KnoteRecord>>,
     /// Descriptors with an event that the kernel doesn't report.
     pending: Vec<i32>,
-    /// Descriptors whose end was reported, and is reported by each wait.
-    ended: Vec<i32>,
     /// Counts the waits that have called [`begin_wait`](Knotes::begin_wait).
     waits: u64,
 }
@@ -309,11 +308,23 @@ struct KnoteRecord {
     filters: Interest,
     /// The wait that has reported the one event of a one-shot registration, and the event's index there.
     spent: Option<(u64, usize)>,
+    /// An interest in the end alone has had its event, and is level-triggered: only then the knote is.
+    has_ended: bool,
     /// The kernel refused the write filter: the reader had gone.
     reader_gone: bool,
     /// What the witness watches: nothing for an [`IoSource`](crate::IoSource), whose own knotes are queried when it is
     /// registered again.
     witnessed: Option<Interest>,
+}
+
+impl KnoteRecord {
+    /// Returns the mode of its knotes.
+    fn mode(&self) -> KnoteMode {
+        match self.has_ended {
+            true => KnoteMode::Level,
+            false => KnoteMode::of(self.interest),
+        }
+    }
 }
 
 impl Knotes {
@@ -343,7 +354,15 @@ impl Knotes {
             Tracking::Tracked => None,
             Tracking::Untracked => witness(calls, fd, filters),
         };
-        let record = KnoteRecord { token, interest, filters, spent: None, reader_gone: false, witnessed };
+        let record = KnoteRecord {
+            token,
+            interest,
+            filters,
+            spent: None,
+            has_ended: false,
+            reader_gone: false,
+            witnessed,
+        };
         self.keep(fd, record, &changes);
         Ok(())
     }
@@ -374,11 +393,19 @@ impl Knotes {
             take_away(calls, Queue::Events, fd, changes.done(Action::Add));
             // A knote that did not exist is not made: the descriptor may belong to another file by now.
             let back = Changes::new().each(Action::Add, fd, old.token, changes.done(Action::Delete));
-            let mut back = back.in_mode(KnoteMode::of(old.interest));
+            let mut back = back.in_mode(old.mode());
             make(calls, Queue::Events, &mut back)?;
             return Err(e);
         }
-        let new = KnoteRecord { token, interest, filters, spent: None, reader_gone: false, ..old };
+        let new = KnoteRecord {
+            token,
+            interest,
+            filters,
+            spent: None,
+            has_ended: false,
+            reader_gone: false,
+            ..old
+        };
         self.keep(fd, new, &changes);
         Ok(())
     }
@@ -401,7 +428,7 @@ impl Knotes {
 
     /// Returns whether [`take_pending`](Knotes::take_pending) has an event.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || !self.ended.is_empty()
+        !self.pending.is_empty()
     }
 
     /// Begins a wait, whose events are numbered from 0.
@@ -410,7 +437,14 @@ impl Knotes {
     }
 
     /// Decides about an event of the knote of `fd` and `filter` that would be the event number `next` of this wait.
-    pub(crate) fn sift(&mut self, fd: i32, filter: Filter, found: Readiness, next: usize) -> Sifted {
+    pub(crate) fn sift(
+        &mut self,
+        calls: &impl KqueueCalls,
+        fd: i32,
+        filter: Filter,
+        found: Readiness,
+        next: usize,
+    ) -> Sifted {
         let direction = FILTERS.iter().find(|(other, _)| *other == filter);
         let (waits, Some(&(_, direction))) = (self.waits, direction) else {
             return Sifted::Report;
@@ -439,11 +473,12 @@ impl Knotes {
                 Some(_) => Sifted::Drop,
             };
         }
-        if record.interest.is_end() && record.interest.is_level() {
-            if self.ended.contains(&fd) {
+        if record.interest.is_end() && record.interest.is_level() && !record.has_ended {
+            record.has_ended = true;
+            let record = *record;
+            if !self.repeat_end(calls, fd, record) {
                 return Sifted::Drop;
             }
-            self.ended.push(fd);
         }
         Sifted::Report
     }
@@ -453,27 +488,33 @@ impl Knotes {
         let mut room = room;
         while room > 0 {
             let Some(fd) = self.pending.pop() else {
-                break;
+                return;
             };
             if let Some(record) = self.record(fd) {
                 report(record.token, READER_GONE);
                 room -= 1;
             }
         }
-        // The next wait begins behind those, so that none starves.
-        let count = room.min(self.ended.len());
-        for &fd in &self.ended[..count] {
-            if let Some(record) = self.record(fd) {
-                report(record.token, Readiness::READABLE.union(Readiness::READ_CLOSED));
-            }
+    }
+
+    /// Makes the knote of a source that has ended level-triggered, so that each wait reports the end. Returns whether
+    /// the source is still registered. Without memory for the change, the end isn't repeated.
+    fn repeat_end(&mut self, calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> bool {
+        // Some kernels change no mode of a knote that exists.
+        let changes = Changes::new().each(Action::Delete, fd, record.token, Some(record.filters));
+        let changes = changes.each(Action::Add, fd, record.token, Some(record.filters));
+        let mut changes = changes.in_mode(record.mode());
+        if make(calls, Queue::Events, &mut changes).is_ok() && is_gone(calls, fd, record, &changes) {
+            take_away(calls, Queue::Events, fd, changes.done(Action::Add));
+            self.forget(fd);
+            return false;
         }
-        self.ended.rotate_left(count);
+        true
     }
 
     fn keep(&mut self, fd: i32, record: KnoteRecord, changes: &Changes) {
         let reader_gone = changes.receipts(Action::Add).any(|receipt| receipt == Receipt::ReaderGone);
         self.pending.retain(|&pending| pending != fd);
-        self.ended.retain(|&ended| ended != fd);
         if reader_gone {
             self.pending.push(fd);
         }
@@ -486,7 +527,6 @@ impl Knotes {
 
     fn forget(&mut self, fd: i32) {
         self.pending.retain(|&pending| pending != fd);
-        self.ended.retain(|&ended| ended != fd);
         if let Some(record) = self.by_fd.get_mut(fd as usize) {
             *record = None;
         }
@@ -504,7 +544,7 @@ fn knows(calls: &impl KqueueCalls, fd: i32, record: KnoteRecord) -> io::Result<b
         None => (Queue::Events, record.filters),
     };
     let queries = Changes::new().each(Action::Query, fd, record.token, Some(interest));
-    let mut queries = queries.in_mode(KnoteMode::of(record.interest));
+    let mut queries = queries.in_mode(record.mode());
     make(calls, queue, &mut queries)?;
     Ok(queries.done(Action::Query).is_some())
 }

@@ -262,8 +262,9 @@ impl Watch {
 
     /// Arms every direction of the new interest, as `reregister` does.
     pub(crate) fn replace(&mut self, registration: Registration) {
-        // A `SourceFd` may reregister an `IoSource`, whose operations are tracked still.
-        let tracking = self.registration.tracking;
+        // A `SourceFd` may reregister an `IoSource`, whose operations are tracked still, if they were.
+        let keeps = registration.tracking == Tracking::Untracked && self.mode == Mode::Edge;
+        let tracking = if keeps { self.registration.tracking } else { registration.tracking };
         *self = Watch::new(Registration { tracking, ..registration }).of_kind(self.kind);
     }
 

@@ -13,6 +13,9 @@ mod socket;
 mod timer;
 #[cfg(feature = "net")]
 pub(crate) mod unix_address;
+mod wait_packet;
+#[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // only `windows::Waitable` uses it
+mod waitable;
 
 #[cfg(feature = "net")]
 pub(crate) use self::conversions::{owned_socket, raw_socket_conversions};
@@ -24,8 +27,9 @@ pub(crate) use self::{
     pipe::*,
 };
 pub(crate) use self::{
-    port::{Batch, Packet, Port},
+    port::{Batch, Mark, Packet, Port},
     request::{Body, Request, Ticket},
+    waitable::{Object, Signalled, Wait},
 };
 #[cfg(feature = "net")]
 pub(crate) use socket2::{Domain, SockRef, Type};

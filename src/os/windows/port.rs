@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem;
+use std::num::NonZeroU32;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +36,28 @@ pub(crate) struct Port {
 pub(crate) enum Packet {
     /// A call of [`Port::notify`], or the end of the timeout.
     Notice,
+    /// The object of the wait with this mark is signalled.
+    Signalled(Mark),
     Returned(Returned),
+}
+
+/// Names a wait for an object by two numbers, which travel in its packet.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) slot: u32,
+    pub(crate) generation: NonZeroU32,
+}
+
+impl Mark {
+    /// Returns the packet's key, and its information, which isn't 0 as that of a notice.
+    pub(super) fn to_packet(self) -> (usize, usize) {
+        (self.slot as usize, self.generation.get() as usize)
+    }
+
+    fn of_packet(entry: &OVERLAPPED_ENTRY) -> Option<Mark> {
+        let generation = NonZeroU32::new(entry.dwNumberOfBytesTransferred)?;
+        Some(Mark { slot: entry.lpCompletionKey as u32, generation })
+    }
 }
 
 impl Port {
@@ -90,6 +112,11 @@ impl Port {
         };
         let timeout = if precise.is_some() { None } else { timeout };
         batch.take_from(self, room, timeout)
+    }
+
+    #[cfg_attr(not(feature = "os-ext"), allow(dead_code))] // for other sources than sockets
+    pub(crate) fn handle(&self) -> BorrowedHandle<'_> {
+        self.handle.as_handle()
     }
 
     pub(super) fn has_lent(&self) {
@@ -147,7 +174,7 @@ impl Batch {
             // SAFETY: the kernel has returned it. Handles that are attached to a port have operations of this library
             // alone.
             Some(overlapped) => Packet::Returned(unsafe { Returned::new(overlapped) }),
-            None => Packet::Notice,
+            None => Mark::of_packet(entry).map_or(Packet::Notice, Packet::Signalled),
         })
     }
 
@@ -160,12 +187,11 @@ impl Batch {
         (self.next, self.end, self.is_full) = (0, 0, false);
         let room = room.clamp(1, 1024);
         if self.entries.len() < room {
-            // SAFETY: integers and pointers, for all of which zero is a value.
-            self.entries.resize(room, unsafe { mem::zeroed() });
+            self.entries.resize(room, empty_entry());
         }
         let mut count = 0;
+        // SAFETY: there are at least `room` entries.
         let taken = check(unsafe {
-            // SAFETY: there are at least `room` entries.
             GetQueuedCompletionStatusEx(
                 port.handle.as_raw_handle(),
                 self.entries.as_mut_ptr(),
@@ -180,12 +206,12 @@ impl Batch {
                 self.end = count as usize;
                 self.is_full = self.end == room;
                 for entry in &self.entries[..self.end] {
-                    if entry.lpOverlapped.is_null() {
+                    if !entry.lpOverlapped.is_null() {
+                        port.has_got_back();
+                    } else if Mark::of_packet(entry).is_none() {
                         // A later notification ends the next wait. A thread that found this one queued did so before
                         // the caller's next steps, which therefore see its change.
                         port.is_notified.swap(false, Ordering::AcqRel);
-                    } else {
-                        port.has_got_back();
                     }
                 }
                 Ok(())
@@ -200,6 +226,11 @@ impl Drop for Batch {
     fn drop(&mut self) {
         while self.next().is_some() {}
     }
+}
+
+fn empty_entry() -> OVERLAPPED_ENTRY {
+    // SAFETY: integers and pointers, for all of which zero is a value.
+    unsafe { mem::zeroed() }
 }
 
 /// Rounds up, since a wait must not end early. A timeout that exceeds the type becomes the longest finite one.
@@ -230,6 +261,18 @@ mod tests {
         });
         let took = is_done.recv_timeout(LONGEST_DROP * 10).expect("the drop doesn't end");
         assert!(took >= LONGEST_DROP, "it has waited for {took:?} only");
+    }
+
+    #[test]
+    fn a_mark_comes_back_as_it_was_sent() {
+        let mut entry: OVERLAPPED_ENTRY = empty_entry();
+        assert_eq!(Mark::of_packet(&entry), None);
+        for (slot, generation) in [(0, NonZeroU32::MIN), (7, NonZeroU32::MAX)] {
+            let mark = Mark { slot, generation };
+            let (key, information) = mark.to_packet();
+            (entry.lpCompletionKey, entry.dwNumberOfBytesTransferred) = (key, information as u32);
+            assert_eq!(Mark::of_packet(&entry), Some(mark));
+        }
     }
 
     #[test]

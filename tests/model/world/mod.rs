@@ -190,14 +190,16 @@ fn expect_error(what: &str, result: io::Result<()>, kind: ErrorKind) -> Result<(
 fn interest(want: Want) -> Interest {
     let interest = match want.directions {
         [true, false] => READ,
-        [false, _] => WRITE,
+        [false, true] => WRITE,
         [true, true] => BOTH,
+        [false, false] => Interest::END,
     };
     match want.mode {
         Mode::Edge => interest,
         Mode::Level => interest.level(),
         Mode::OneShot => interest.one_shot(),
         Mode::EdgeOneShot => interest.edge_one_shot(),
+        Mode::Exclusive => interest.exclusive(),
     }
 }
 

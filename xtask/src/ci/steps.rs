@@ -53,14 +53,14 @@ pub const STEPS: &[Step] = &[
     Step { name: "wasi", quick: false, run: |runner| task(runner, "wasi", "") },
     // Windows. The release build is the command's, without `--debug-only`.
     Step { name: "wine", quick: false, run: |runner| task(runner, "wine --debug-only", "test result: ") },
-    // The crate that asks most of mio, on each backend.
+    // The crates that ask most of mio and of polling, on each backend.
     Step {
         name: "downstream",
         quick: false,
         run: |runner| {
             task(
                 runner,
-                "downstream tokio --only-io --cached-baseline --backend epoll --backend posix_poll",
+                "downstream tokio async-io --only-io --cached-baseline --backend epoll --backend posix_poll",
                 "",
             )
         },

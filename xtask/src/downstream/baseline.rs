@@ -1,14 +1,14 @@
-//! Keeping the real mio's results, which change only with the crate, its dependencies and the compiler.
+//! Keeping the results on a real package, which change only with the crate, its dependencies and the compiler.
 
-use super::checkout::{lock_file, REAL_MIO};
-use super::crates::Published;
+use super::checkout::lock_file;
+use super::crates::{Published, Replaced};
 use super::results::Results;
 use super::source::write_if_new;
 use crate::prelude::*;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
-/// The file with a crate's results on the real mio.
+/// The file with a crate's results on the real package.
 pub struct Baseline {
     file: PathBuf,
     key: String,
@@ -23,8 +23,9 @@ impl Baseline {
         let lock = lock?;
         let mut hasher = DefaultHasher::new();
         lock.hash(&mut hasher);
+        let Replaced { name, real } = published.stands_on;
         let key = format!(
-            "{} with [{}], mio {REAL_MIO}, dependencies {:016x}, {} {}",
+            "{} with [{}], {name} {real}, dependencies {:016x}, {} {}",
             published.id(),
             published.features.join(","),
             hasher.finish(),

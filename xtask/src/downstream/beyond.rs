@@ -30,7 +30,7 @@ enum Fails {
     On(Backend),
     /// On this backend, by chance.
     AtTimesOn(Backend),
-    /// By chance, on the real mio too.
+    /// By chance, on the real package too.
     AtTimes,
 }
 
@@ -40,6 +40,8 @@ const WHOLE: &str = "one operation moves a message as a whole; it may move a par
 const READY: &str =
     "an operation succeeds as long as its source was called ready; it may answer WouldBlock again";
 const SOON: &str = "an event comes with the next turn of the scheduler, and none without a reason";
+const AT_ONCE: &str =
+    "a dispatch that doesn't wait brings the events of all that was done before; any may be late";
 
 /// Rows of a package, an executable, where, why, and the tests.
 macro_rules! beyond {
@@ -56,6 +58,30 @@ macro_rules! beyond {
 
 #[rustfmt::skip]
 const LIST: &[Beyond] = beyond! {
+    "async-io" "block_on" AtTimes,
+        "a thread that sleeps for a second wakes the test no sooner than a second after the test has read the clock; \
+         but the test reads it once that thread has started, and the wake-up takes less time than that may have",
+        ["first_cannot_wake_second", "inner_cannot_wake_outer", "outer_cannot_wake_inner"],
+    "calloop" "lib" Chaos, AT_ONCE,
+        ["loop_logic::tests::change_interests", "loop_logic::tests::disarm_rearm",
+         "loop_logic::tests::kill_source", "loop_logic::tests::multiple_tokens",
+         "macros::tests::test_batch_operations", "sources::channel::tests::basic_channel",
+         "sources::channel::tests::basic_sync_channel", "sources::channel::tests::test_more_than_1024",
+         "sources::futures::tests::more_than_1024", "sources::futures::tests::ready",
+         "sources::generic::tests::dispatch_unix", "sources::generic::tests::register_deregister_unix",
+         "sources::ping::tests::ping", "sources::ping::tests::ping_fired_and_removed",
+         "sources::ping::tests::ping_multiple_senders", "sources::ping::tests::ping_removed",
+         "sources::tests::test_boxed_source", "sources::tests::test_mut_ref_source",
+         "sources::timer::tests::timeout_future", "sources::transient::tests::test_transient_disable",
+         "sources::transient::tests::test_transient_drop", "sources::transient::tests::test_transient_map",
+         "sources::transient::tests::test_transient_passthrough",
+         "sources::transient::tests::test_transient_remove"],
+    "calloop" "lib" Chaos,
+        "the event that ends a source comes with the first dispatch; with the second, it shortens that one's wait",
+        ["sources::ping::tests::ping_closed"],
+    "calloop" "lib" ChaosHangs,
+        "a dispatch that doesn't wait brings the event of a ping; if it is late, the test waits for ever",
+        ["loop_logic::tests::non_static_data"],
     "mio-pidfd" "lib" Chaos,
         "once the end of one child was an event, the next is the other's; the first may be late, or come again",
         ["tests::multi_process"],
@@ -128,7 +154,7 @@ pub fn hanging(published: &Published, on: On, executable: &str) -> Vec<&'static 
     of(published).filter(hangs).flat_map(|found| found.tests).copied().collect()
 }
 
-/// What is listed for nothing, by the results on the real mio, which has all tests, and on a backend.
+/// What is listed for nothing, by the results on the real package, which has all tests, and on a backend.
 pub fn stale(published: &Published, on: On, real: &Results, ours: &Results) -> Vec<String> {
     let mut stale = Vec::new();
     for found in of(published) {

@@ -7,9 +7,10 @@ use serde_json::Value;
 /// One of the crate's test targets, built.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Executable {
-    /// The target's name: `tcp_accept`, or `lib` for the unit tests.
+    /// The target's name: `tcp_accept`, or `lib` for the unit tests, or `doc` for the examples in the documentation.
     pub name: String,
-    pub path: PathBuf,
+    /// None for the examples, which cargo builds one by one when it runs them.
+    pub path: Option<PathBuf>,
 }
 
 #[derive(Debug, Default)]
@@ -21,28 +22,26 @@ pub struct Built {
 
 /// Builds all test targets, or only those named.
 pub fn build(checkout: &Checkout, only: Option<&[String]>) -> Result<Built> {
-    let mut command = checkout.cargo(&["build", "--keep-going", "--message-format=json"])?;
+    let mut command = checkout.cargo_for_tests(&["build", "--keep-going", "--message-format=json"])?;
     match only {
         None => command.arg("--tests"),
         Some(names) => command.args(names.iter().flat_map(|name| ["--test", name])),
     };
-    command.args(checkout.features()).arg("--target-dir").arg(&checkout.target);
-    // Debug information and incremental state take gigabytes for tokio, and are never read.
-    command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
-    // As cargo does for a dependency: a new compiler's warning in an old crate isn't what is tested.
-    rustflags(&mut command, "--cap-lints=warn");
 
-    let messages = checkout.logs.join(format!("build-{}.json", checkout.subject.name()));
+    let messages = checkout.logs.join(format!("build-{}.json", checkout.subject()));
     let log = messages.with_extension("log");
     let ended = Job::new(command, &messages).errors_to(&log).run()?;
-    let built = read(&ended.output()?);
+    let mut built = read(&ended.output()?);
     let explained = ended.success() || !built.broken.is_empty();
     if !explained || built.executables.is_empty() {
         let why = match built.broken.first() {
             Some((_, message)) => message.clone(),
             None => read_lossy(&log)?,
         };
-        bail!("no tests were built with {}: {ended}\n{}", checkout.subject.name(), why.trim_end());
+        bail!("no tests were built with {}: {ended}\n{}", checkout.subject(), why.trim_end());
+    }
+    if checkout.published.examples && only.is_none() {
+        built.executables.insert(Executable { name: "doc".to_owned(), path: None });
     }
     Ok(built)
 }
@@ -56,7 +55,7 @@ fn read(printed: &str) -> Built {
                 let path = message["executable"].as_str();
                 if let (Some(path), Some(true)) = (path, message["profile"]["test"].as_bool()) {
                     let name = target_name(&message["target"]);
-                    built.executables.insert(Executable { name, path: path.into() });
+                    built.executables.insert(Executable { name, path: Some(path.into()) });
                 }
             }
             Some("compiler-message") if message["message"]["level"] == "error" => {
@@ -115,7 +114,10 @@ mod tests {
         ];
         let messages: Vec<String> = messages.iter().map(Value::to_string).collect();
         let built = read(&messages.join("\n"));
-        let found = built.executables.iter().map(|found| (&*found.name, found.path.to_str().unwrap()));
+        let found = built
+            .executables
+            .iter()
+            .map(|found| (&*found.name, found.path.as_ref().unwrap().to_str().unwrap()));
         assert_eq!(found.collect::<Vec<_>>(), [("lib", "/t/a-1"), ("tcp", "/t/tcp-2")]);
         assert_eq!(built.broken, [("uds".to_owned(), "first".to_owned())]);
     }

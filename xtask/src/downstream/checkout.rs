@@ -1,20 +1,17 @@
-//! A copy of a published crate in which mio is exactly the one to test.
+//! A copy of a published crate in which the package that it stands on is exactly the one to test.
 
-use super::crates::Published;
+use super::crates::{Published, Replaced};
 use super::source::{mirror, write_if_new};
 use crate::prelude::*;
 use serde_json::Value;
 use toml_edit::DocumentMut;
 
-/// The mio that results are compared with.
-pub const REAL_MIO: &str = "1.2.5";
-
-/// Which mio a copy uses.
+/// What a copy stands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// The real one, from the registry.
-    Mio,
-    /// This repository, through compat/mio.
+    /// The real package, from the registry.
+    Real,
+    /// This repository, through the package in compat.
     Wakeful,
 }
 
@@ -23,7 +20,7 @@ pub struct Checkout {
     pub published: &'static Published,
     pub subject: Subject,
     pub folder: PathBuf,
-    /// Shared by all copies of all crates, so that what doesn't depend on mio is built once.
+    /// Shared by all copies of all crates, so that what doesn't depend on the subject is built once.
     pub target: PathBuf,
     pub logs: PathBuf,
 }
@@ -41,7 +38,7 @@ impl Checkout {
         let checkout = Checkout {
             published,
             subject,
-            folder: home.join(subject.name()),
+            folder: home.join(subject_name(published, subject)),
             target: workspace::cache("downstream")?.join("target"),
             logs: home.join("logs"),
         };
@@ -50,7 +47,7 @@ impl Checkout {
             checkout.write_manifest(source)?;
         }
         checkout.lock(&lock_file(home))?;
-        checkout.check_mio()?;
+        checkout.check_subject()?;
         Ok(checkout)
     }
 
@@ -61,12 +58,28 @@ impl Checkout {
         Ok(command)
     }
 
+    /// Cargo with the features and flags that all builds of the copy have.
+    pub fn cargo_for_tests(&self, args: &[&str]) -> Result<Command> {
+        let mut command = self.cargo(args)?;
+        command.args(self.features()).arg("--target-dir").arg(&self.target);
+        // Debug information and incremental state take gigabytes for tokio, and are never read.
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
+        // As cargo does for a dependency: a new compiler's warning in an old crate isn't what is tested.
+        rustflags(&mut command, "--cap-lints=warn");
+        Ok(command)
+    }
+
+    /// A name for what the copy stands on: its folder's.
+    pub fn subject(&self) -> &'static str {
+        subject_name(self.published, self.subject)
+    }
+
     fn write_manifest(&self, source: &Path) -> Result<()> {
-        let shim = shim()?;
+        let shim = self.shim()?;
         // Where its development dependencies use the crate itself, that must be the copy that is tested.
         let mut patches = vec![(self.published.name, Path::new("."))];
         if self.subject == Subject::Wakeful {
-            patches.push(("mio", &shim));
+            patches.push((self.published.stands_on.name, &shim));
         }
         let mut manifest = patched(&read_lossy(&source.join("Cargo.toml"))?, &patches)?;
         if self.subject == Subject::Wakeful {
@@ -75,61 +88,59 @@ impl Checkout {
         write_if_new(&self.folder.join("Cargo.toml"), manifest.as_bytes())
     }
 
-    /// Both copies start from one lock file: the only thing that may differ between them is mio.
+    /// Both copies start from one lock file: the only thing that may differ between them is the subject.
     fn lock(&self, shared: &Path) -> Result<()> {
+        let Replaced { name, real } = self.published.stands_on;
         let own = self.folder.join("Cargo.lock");
         let mut lock = fs::read_to_string(shared).unwrap_or_default();
-        if !has_real_mio(&lock) {
-            if self.subject != Subject::Mio {
-                bail!("{} is missing: the copy with the real mio makes it", shared.display());
+        if !has_real(&lock, &self.published.stands_on) {
+            if self.subject != Subject::Real {
+                bail!("{} is missing: the copy with the real {name} makes it", shared.display());
             }
             if own.exists() {
                 fs::remove_file(&own)?;
             }
             capture(&mut self.cargo(&["generate-lockfile"])?)?;
-            capture(&mut self.cargo(&["update", "--package", "mio@1", "--precise", REAL_MIO])?)?;
+            let package = format!("{name}@{}", major(real));
+            capture(&mut self.cargo(&["update", "--package", &package, "--precise", real])?)?;
             lock = read_lossy(&own)?;
             write_if_new(shared, lock.as_bytes())?;
         }
         write_if_new(&own, lock.as_bytes())?;
-        let shim = shim_version()?;
-        if self.subject == Subject::Wakeful && shim != REAL_MIO {
+        if self.subject == Subject::Wakeful {
             // The patch has another version than the lock file, and cargo would leave it unused.
-            capture(&mut self.cargo(&[
-                "update",
-                "--package",
-                &format!("mio@{REAL_MIO}"),
-                "--precise",
-                &shim,
-            ])?)?;
+            let package = format!("{name}@{real}");
+            let shim = self.shim_version()?;
+            capture(&mut self.cargo(&["update", "--package", &package, "--precise", &shim])?)?;
         }
         Ok(())
     }
 
-    fn check_mio(&self) -> Result<()> {
+    fn check_subject(&self) -> Result<()> {
         let mut metadata = self.cargo(&["metadata", "--filter-platform", &host()?])?;
         metadata.args(self.features());
         let packages = packages_of(metadata)?;
-        // Other lines of mio are other crates to cargo, which signal-hook-mio also tests itself with.
-        let is_mio_1 = |package: &&Value| {
-            package["name"] == "mio"
-                && package["version"].as_str().is_some_and(|version| version.starts_with("1."))
+        let Replaced { name, real } = self.published.stands_on;
+        // Another major version is another crate to cargo: signal-hook-mio also tests itself with an older mio.
+        let is_ours = |package: &&Value| {
+            package["name"] == name
+                && package["version"].as_str().is_some_and(|version| major(version) == major(real))
         };
-        let found: Vec<&Value> = packages.iter().filter(is_mio_1).collect();
+        let found: Vec<&Value> = packages.iter().filter(is_ours).collect();
         let shown = || {
             let ids = found.iter().map(|package| package["id"].to_string());
             ids.collect::<Vec<_>>().join(", ")
         };
-        let [mio] = found[..] else {
-            bail!("{} would use not one mio but [{}]", self.published.name, shown());
+        let [found] = found[..] else {
+            bail!("{} would use not one {name} but [{}]", self.published.name, shown());
         };
-        let shim = shim()?.join("Cargo.toml");
+        let shim = self.shim()?.join("Cargo.toml");
         let right = match self.subject {
-            Subject::Mio => mio["version"] == REAL_MIO && mio["source"].is_string(),
-            Subject::Wakeful => mio["manifest_path"].as_str().map(Path::new) == Some(&*shim),
+            Subject::Real => found["version"] == real && found["source"].is_string(),
+            Subject::Wakeful => found["manifest_path"].as_str().map(Path::new) == Some(&*shim),
         };
         if !right {
-            bail!("{} would use the wrong mio: {}", self.published.name, shown());
+            bail!("{} would use the wrong {name}: {}", self.published.name, shown());
         }
         Ok(())
     }
@@ -141,15 +152,29 @@ impl Checkout {
             features => vec!["--features".to_owned(), features.join(",")],
         }
     }
+
+    /// The folder of wakeful under the replaced package's name.
+    fn shim(&self) -> Result<PathBuf> {
+        Ok(workspace::root()?.join("compat").join(self.published.stands_on.name))
+    }
+
+    fn shim_version(&self) -> Result<String> {
+        let id = capture(cargo(["pkgid"])?.current_dir(self.shim()?))?;
+        // `path+file:///a/mio#1.2.3`, or with the name before the version where the folder has another.
+        let version = id.trim().rsplit(['#', '@']).next();
+        Ok(version.unwrap_or_default().to_owned())
+    }
 }
 
-impl Subject {
-    pub fn name(self) -> &'static str {
-        match self {
-            Subject::Mio => "mio",
-            Subject::Wakeful => "wakeful",
-        }
+fn subject_name(published: &Published, subject: Subject) -> &'static str {
+    match subject {
+        Subject::Real => published.stands_on.name,
+        Subject::Wakeful => "wakeful",
     }
+}
+
+fn major(version: &str) -> &str {
+    version.split('.').next().unwrap_or_default()
 }
 
 /// Makes the manifest a workspace's root, and takes each named crate from a folder instead of the registry.
@@ -163,13 +188,16 @@ fn patched(manifest: &str, patches: &[(&str, &Path)]) -> Result<String> {
     Ok(manifest.to_string())
 }
 
-/// Turns on the features by which a test is run on each backend, and with chaos: the one line that the guide shows.
+/// Turns on the features by which a test is run on each backend, and with chaos.
 fn with_features(manifest: &str, wakeful: &Path) -> Result<String> {
     let mut manifest: DocumentMut = manifest.parse()?;
     let dependencies = manifest.entry("dev-dependencies").or_insert_with(toml_edit::table);
     let wakeful = wakeful.display();
-    let line =
-        format!("{{ package = \"wakeful-io\", path = '{wakeful}', features = [\"backends\", \"chaos\"] }}");
+    // What the package in compat leaves out of the library stays left out.
+    let line = format!(
+        "{{ package = \"wakeful-io\", path = '{wakeful}', default-features = false, \
+         features = [\"backends\", \"chaos\"] }}"
+    );
     dependencies["wakeful"] = toml_edit::value(line.parse::<toml_edit::Value>()?);
     Ok(manifest.to_string())
 }
@@ -179,21 +207,9 @@ pub fn lock_file(home: &Path) -> PathBuf {
     home.join("Cargo.lock")
 }
 
-/// False for what was made for an earlier [`REAL_MIO`], too.
-fn has_real_mio(lock: &str) -> bool {
-    lock.contains(&format!("name = \"mio\"\nversion = \"{REAL_MIO}\"\n"))
-}
-
-/// The folder of wakeful under mio's name.
-fn shim() -> Result<PathBuf> {
-    Ok(workspace::root()?.join("compat/mio"))
-}
-
-fn shim_version() -> Result<String> {
-    let id = capture(cargo(["pkgid"])?.current_dir(shim()?))?;
-    // `path+file:///a/mio#1.2.3`, or with the name before the version where the folder has another.
-    let version = id.trim().rsplit(['#', '@']).next();
-    Ok(version.unwrap_or_default().to_owned())
+/// False for what was made for an earlier version in the table of crates, too.
+fn has_real(lock: &str, Replaced { name, real }: &Replaced) -> bool {
+    lock.contains(&format!("name = \"{name}\"\nversion = \"{real}\"\n"))
 }
 
 fn host() -> Result<String> {

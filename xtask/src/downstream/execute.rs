@@ -1,6 +1,7 @@
 //! Running test executables, of which any may hang or die half-way.
 
 use super::build::Executable;
+use super::bus::Bus;
 use super::checkout::Checkout;
 use super::results::{Binary, Results};
 use super::{beyond, On};
@@ -16,7 +17,8 @@ pub fn execute<'a>(
 ) -> Result<Results> {
     let mut results = Results::new();
     for executable in executables {
-        let runner = Runner { checkout, executable, on, limit };
+        let bus = if checkout.published.needs_bus { Some(Bus::start()?) } else { None };
+        let runner = Runner { checkout, executable, on, limit, bus };
         let binary = runner.run()?;
         if let Some(fault) = &binary.fault {
             eprintln!("  {}: {fault}", executable.name);
@@ -34,15 +36,20 @@ struct Runner<'a> {
     executable: &'a Executable,
     on: On,
     limit: Duration,
+    bus: Option<Bus>,
 }
 
 impl Runner<'_> {
     fn run(&self) -> Result<Binary> {
         let left_out = beyond::hanging(self.checkout.published, self.on, &self.executable.name);
-        let mut names = listed(&self.job(&["--list", "--format", "terse"], "list").run()?.output()?);
+        let mut names = listed(&self.job(&["--list", "--format", "terse"], "list")?.run()?.output()?);
         names.retain(|name| !left_out.contains(&&**name));
         let skips: Vec<&str> = left_out.iter().flat_map(|&name| ["--skip", name]).collect();
-        let ended = self.job(&skips, "all").watch_epoll().run()?;
+        let mut job = self.job(&skips, "all")?;
+        if self.executable.path.is_some() {
+            job = job.watch_epoll();
+        }
+        let ended = job.run()?;
         let output = Output::parse(&ended.output()?);
         let mut binary = Binary { tests: output.tests, fault: None, used_epoll: ended.used_epoll };
 
@@ -77,7 +84,7 @@ impl Runner<'_> {
         for &name in names {
             let outcome = if hung < MOST_HUNG {
                 let log = name.replace(|c: char| !c.is_alphanumeric(), "_");
-                let job = self.job(&["--exact", name, "--test-threads=1"], &log);
+                let job = self.job(&["--exact", name, "--test-threads=1"], &log)?;
                 let ended = job.limit(self.limit / 4).run()?;
                 match Output::parse(&ended.output()?).tests.get(name) {
                     Some(&outcome) => outcome,
@@ -93,14 +100,28 @@ impl Runner<'_> {
         Ok(outcomes)
     }
 
-    fn job(&self, args: &[&str], log: &str) -> Job {
+    fn job(&self, args: &[&str], log: &str) -> Result<Job> {
         let checkout = self.checkout;
-        let mut command = Command::new(&self.executable.path);
-        command.args(args).current_dir(&checkout.folder);
-        // What `cargo test` would tell it.
-        command.env("CARGO_MANIFEST_DIR", &checkout.folder);
-        command.env("CARGO_PKG_NAME", checkout.published.name);
-        command.env("CARGO_PKG_VERSION", checkout.published.version);
+        let mut command = match &self.executable.path {
+            Some(path) => {
+                let mut command = Command::new(path);
+                command.current_dir(&checkout.folder);
+                // What `cargo test` would tell it.
+                command.env("CARGO_MANIFEST_DIR", &checkout.folder);
+                command.env("CARGO_PKG_NAME", checkout.published.name);
+                command.env("CARGO_PKG_VERSION", checkout.published.version);
+                command
+            }
+            None => {
+                let mut command = checkout.cargo_for_tests(&["test", "--doc"])?;
+                command.arg("--");
+                command
+            }
+        };
+        command.args(args);
+        if let Some(bus) = &self.bus {
+            command.env("DBUS_SESSION_BUS_ADDRESS", &bus.address);
+        }
         match self.on.backend.variable() {
             Some(value) => command.env("WAKEFUL_BACKEND", value),
             None => command.env_remove("WAKEFUL_BACKEND"),
@@ -111,6 +132,6 @@ impl Runner<'_> {
         };
         let logs = checkout.logs.join(self.on.to_string()).join(&self.executable.name);
         let errors = logs.join(format!("{log}.stderr"));
-        Job::new(command, logs.join(log)).errors_to(errors).limit(self.limit)
+        Ok(Job::new(command, logs.join(log)).errors_to(errors).limit(self.limit))
     }
 }

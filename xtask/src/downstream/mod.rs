@@ -1,13 +1,14 @@
-//! `cargo xtask downstream`: what stands on mio, tested by its own authors' tests on compat/mio.
+//! `cargo xtask downstream`: what stands on mio or polling, tested by its own authors' tests on the packages in compat.
 
 mod baseline;
 mod beyond;
 mod build;
+mod bus;
 pub mod checkout;
 pub mod crates;
 mod execute;
 mod report;
-mod results;
+pub mod results;
 pub mod source;
 
 use crate::prelude::*;
@@ -20,7 +21,7 @@ use execute::execute;
 use report::Report;
 use results::{Comparison, Results};
 
-/// Run the tests of published crates on compat/mio, and compare with the real mio
+/// Run the tests of published crates on compat/mio and compat/polling, and compare with the real mio and polling
 ///
 /// All is kept in the cache folder, `~/.cache/wakeful/downstream`: `CRATE-VERSION` has the copies, and in `logs` what
 /// each test executable printed; `target` has all builds. It may be removed at any time.
@@ -32,11 +33,11 @@ pub struct Downstream {
 
     /// Take the source of the one crate that is named from this folder, a checkout of its repository
     ///
-    /// For a crate whose package leaves tests out. Its results on the real mio are measured each time.
+    /// For a crate whose package leaves tests out. Its results on the real package are measured each time.
     #[arg(long, value_name = "FOLDER", requires = "names", conflicts_with = "cached_baseline")]
     source: Option<PathBuf>,
 
-    /// What to test on, instead of wakeful's backends; `mio` alone only measures the real one
+    /// What to test on, instead of wakeful's backends; `real` alone only measures the real mio or polling
     #[arg(long = "backend", value_name = "BACKEND")]
     backends: Vec<Backend>,
 
@@ -44,7 +45,7 @@ pub struct Downstream {
     #[arg(long)]
     only_io: bool,
 
-    /// Take results on the real mio that were measured earlier with the same versions of everything
+    /// Take results on the real package that were measured earlier with the same versions of everything
     #[arg(long)]
     cached_baseline: bool,
 
@@ -70,8 +71,8 @@ pub struct Downstream {
 pub enum Backend {
     Epoll,
     PosixPoll,
-    /// The real mio with its own choice
-    Mio,
+    /// The real mio or polling with its own choice
+    Real,
 }
 
 /// A backend, perhaps with chaos.
@@ -82,7 +83,7 @@ pub struct On {
 }
 
 impl On {
-    const MIO: On = On { backend: Backend::Mio, chaos: None };
+    const REAL: On = On { backend: Backend::Real, chaos: None };
 }
 
 impl fmt::Display for On {
@@ -136,7 +137,7 @@ impl Downstream {
         let only = self.only(published, &source)?;
         let checkout = |subject| Checkout::make(published, subject, &source, home, self.keep);
 
-        let real = checkout(Subject::Mio)?;
+        let real = checkout(Subject::Real)?;
         let ours = self.ours();
         if ours.is_empty() {
             let results = self.measure(&real, only.as_deref(), report)?;
@@ -165,7 +166,7 @@ impl Downstream {
     fn ours(&self) -> Vec<Backend> {
         match &self.backends[..] {
             [] => vec![Backend::Epoll, Backend::PosixPoll],
-            asked => asked.iter().copied().filter(|&backend| backend != Backend::Mio).collect(),
+            asked => asked.iter().copied().filter(|&backend| backend != Backend::Real).collect(),
         }
     }
 
@@ -179,7 +180,7 @@ impl Downstream {
         Ok(Some(names.filter(|name| published.waits_for_io(name)).map(str::to_owned).collect()))
     }
 
-    /// The real mio's results for what has been built for us.
+    /// The results on the real package of what has been built for us.
     fn baseline(
         &self,
         real: &Checkout,
@@ -194,7 +195,7 @@ impl Downstream {
             let names: Vec<&String> = built.executables.iter().map(|built| &built.name).collect();
             if names.iter().all(|&name| kept.contains_key(name)) {
                 kept.retain(|name, _| names.contains(&name));
-                report.ran(real.published, On::MIO, &kept, None);
+                report.ran(real.published, On::REAL, &kept, None);
                 return Ok(kept);
             }
         }
@@ -205,11 +206,11 @@ impl Downstream {
 
     fn measure(&self, real: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Results> {
         let built = self.build(real, only, report)?;
-        self.execute(real, &built, On::MIO, report)
+        self.execute(real, &built, On::REAL, report)
     }
 
     fn build(&self, checkout: &Checkout, only: Option<&[String]>, report: &mut Report) -> Result<Built> {
-        let (published, subject) = (checkout.published, checkout.subject.name());
+        let (published, subject) = (checkout.published, checkout.subject());
         eprintln!("{} with {subject}: building", published.id());
         let start = Instant::now();
         let built = build(checkout, only)?;
@@ -231,7 +232,7 @@ impl Downstream {
 
 impl Backend {
     pub fn name(self) -> &'static str {
-        self.variable().unwrap_or("mio")
+        self.variable().unwrap_or("real")
     }
 
     /// The value of `WAKEFUL_BACKEND` that chooses it.
@@ -239,7 +240,7 @@ impl Backend {
         match self {
             Backend::Epoll => Some("epoll"),
             Backend::PosixPoll => Some("posix_poll"),
-            Backend::Mio => None,
+            Backend::Real => None,
         }
     }
 }

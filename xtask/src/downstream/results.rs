@@ -45,16 +45,16 @@ impl Totals {
     }
 }
 
-/// How the results on wakeful differ from those on the real mio.
+/// How the results on wakeful differ from those on the real package.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Comparison {
-    /// Passes on the real mio and not here.
+    /// Passes on the real package and not here.
     pub lost: Vec<String>,
-    /// Passes on the real mio and not here, for a reason that is known, and told.
+    /// Passes on the real package and not here, for a reason that is known, and told.
     pub excused: Vec<String>,
     /// Passes on neither.
     pub fails_on_both: Vec<String>,
-    /// Passes here and not on the real mio.
+    /// Passes here and not on the real package.
     pub gained: Vec<String>,
 }
 
@@ -107,7 +107,7 @@ impl Comparison {
             (Some(Passed), _) => self.lost.push(named),
             (_, Some(Passed)) => self.gained.push(named),
             (Some(Failed | Hung), Some(Failed | Hung)) => self.fails_on_both.push(named),
-            // The real mio's run doesn't know it, so nothing excuses it.
+            // The real package's run doesn't know it, so nothing excuses it.
             (None, Some(Failed | Hung)) => self.lost.push(named),
             _ => {}
         }

@@ -14,7 +14,7 @@ struct Plant {
     planted: &'static str,
 }
 
-const PLANTS: [Plant; 9] = [
+const PLANTS: [Plant; 23] = [
     Plant {
         backend: "epoll",
         bug: "a lost re-arm: the kernel reports once, and is never asked again",
@@ -79,6 +79,106 @@ const PLANTS: [Plant; 9] = [
         file: "src/engine/wait.rs",
         sound: "if pending.is_none() {",
         planted: "if pending.is_none() || !events.is_empty() {",
+    },
+    Plant {
+        backend: "epoll",
+        bug: "a one-shot registration has a second event",
+        file: "src/backend/epoll/sys.rs",
+        sound: "flags |= libc::EPOLLONESHOT as u32;",
+        planted: "flags |= 0;",
+    },
+    Plant {
+        backend: "epoll",
+        bug: "a level-triggered registration is edge-triggered",
+        file: "src/backend/epoll/sys.rs",
+        sound: "if interest.is_edge() || interest.is_edge_one_shot() {",
+        planted: "if true {",
+    },
+    Plant {
+        backend: "epoll",
+        bug: "an interest in the end is one in data",
+        file: "src/backend/epoll/sys.rs",
+        sound: "flags |= libc::EPOLLRDHUP as u32;",
+        planted: "flags |= (libc::EPOLLRDHUP | libc::EPOLLIN) as u32;",
+    },
+    Plant {
+        backend: "epoll",
+        bug: "an exclusive registration is replaced by none",
+        file: "src/backend/epoll/sys.rs",
+        sound: "delete(epoll, fd)?;\n    control(epoll, libc::EPOLL_CTL_ADD, fd, event)",
+        planted: "delete(epoll, fd)",
+    },
+    Plant {
+        backend: "posix_poll",
+        bug: "a one-shot registration has a second event",
+        file: "src/backend/logic/watch.rs",
+        sound: "self.mode = Mode::Spent;\n            self.armed = None;",
+        planted: "self.mode = Mode::OneShot;",
+    },
+    Plant {
+        backend: "posix_poll",
+        bug: "a one-shot registration stays spent when it is registered again",
+        file: "src/backend/logic/watch.rs",
+        sound: "*self = Watch::new(Registration { tracking, ..registration })",
+        planted: "let (was, new) = (self.mode, Watch::new(Registration { tracking, ..registration }));
+        *self = Watch { mode: if was == Mode::Spent { was } else { new.mode }, ..new }",
+    },
+    Plant {
+        backend: "posix_poll",
+        bug: "a level-triggered registration is edge-triggered",
+        file: "src/backend/logic/watch.rs",
+        sound: "(true, _) => Mode::Level,",
+        planted: "(true, _) => Mode::Edge,",
+    },
+    Plant {
+        backend: "posix_poll",
+        bug: "an interest in the end alone overlooks a half-close",
+        file: "src/backend/logic/watch.rs",
+        sound: "found.intersects(ends) || self.registration.interest.is_end()",
+        planted: "found.intersects(ends)",
+    },
+    Plant {
+        backend: "chaos_on_epoll",
+        bug: "the event of a one-shot registration is split in two",
+        file: "src/engine/chaos.rs",
+        sound: "event.is_writable() && !is_one_shot;",
+        planted: "event.is_writable();",
+    },
+    Plant {
+        backend: "chaos_on_epoll",
+        bug: "a spurious event of a one-shot registration",
+        file: "src/engine/chaos.rs",
+        sound: "&& !registration.interest.is_one_shot() {",
+        planted: "{",
+    },
+    Plant {
+        backend: "sim",
+        bug: "a one-shot registration has a second event",
+        file: "src/backend/sim/state.rs",
+        sound: "registration.is_spent = true;",
+        planted: "registration.is_spent = false;",
+    },
+    Plant {
+        backend: "sim",
+        bug: "a one-shot registration stays spent when it is registered again",
+        file: "src/backend/sim/state.rs",
+        sound: "interest, is_spent: false, directions };",
+        planted:
+            "interest, is_spent: self.registrations.get(&id).is_some_and(|old| old.is_spent), directions };",
+    },
+    Plant {
+        backend: "sim",
+        bug: "a level-triggered registration is edge-triggered",
+        file: "src/backend/sim/state.rs",
+        sound: "(armed || is_level || ",
+        planted: "(armed || is_level && false || ",
+    },
+    Plant {
+        backend: "sim",
+        bug: "an interest in the end is one in data",
+        file: "src/backend/sim/state.rs",
+        sound: "registration.interest.is_end() => self.has_ended(id),",
+        planted: "registration.interest.is_end() => self.is_ready(id, direction),",
     },
 ];
 

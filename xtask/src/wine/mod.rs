@@ -1,15 +1,22 @@
 //! `cargo xtask wine`: the tests as a Windows program, run by Wine.
 
+mod downstream;
 mod ten;
-mod tokio;
 
 use crate::prelude::*;
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
+const LIBRARY: &str = "wakeful-io";
 /// The tests that don't read the repository.
-const OF_THE_LIBRARY: &[&str] =
-    &["--lib", "--test", "conformance", "--test", "model", "--test", "named_pipe", "--test", "windows"];
+const OF_THE_LIBRARY: &[&str] = &[
+    "--lib",
+    "--test=conformance",
+    "--test=model",
+    "--test=named_pipe",
+    "--test=waitable",
+    "--test=windows",
+];
 /// Type-checked only: nothing here can link for it.
 const CHECKED: &str = "x86_64-pc-windows-msvc";
 
@@ -28,9 +35,9 @@ pub struct Wine {
     #[arg(long)]
     wine10: bool,
 
-    /// Run nothing but tokio's own tests of its sockets and pipes, on compat/mio
+    /// Run nothing but other crates' own tests, such as tokio's, beside the packages that they stand on
     #[arg(long, conflicts_with = "example")]
-    tokio: bool,
+    downstream: bool,
 
     /// Leave out the release build
     #[arg(long)]
@@ -53,8 +60,8 @@ impl Task for Wine {
         if self.wine10 {
             prefix.runner = ten::runner()?;
         }
-        if self.tokio {
-            return tokio::run(&prefix);
+        if self.downstream {
+            return downstream::run(&prefix);
         }
         if let Some(name) = &self.example {
             return prefix.example(name, &self.arguments);
@@ -63,15 +70,18 @@ impl Task for Wine {
         let mut is_well = self.wine10 || lint()?;
         let profiles: &[&[&str]] = if self.debug_only { &[&[]] } else { &[&[], &["--release"]] };
         for profile in profiles {
-            let mut test = prefix.cargo("test")?;
+            let mut test = prefix.cargo("test", LIBRARY)?;
             test.args(*profile).arg("--no-fail-fast");
             if self.wine10 {
                 test.args(OF_THE_LIBRARY);
             }
             is_well &= prefix.run(test, "test.log")?;
+            let mut test = prefix.cargo("test", "polling")?;
+            test.args(*profile).args(["--no-fail-fast", "--tests"]);
+            is_well &= prefix.run(test, "polling.log")?;
             for time in 1..self.times {
                 println!("== again: {time} of {}", self.times - 1);
-                let mut test = prefix.cargo("test")?;
+                let mut test = prefix.cargo("test", LIBRARY)?;
                 test.args(*profile).args([
                     "--test",
                     "conformance",
@@ -94,7 +104,13 @@ fn lint() -> Result<bool> {
     for target in [TARGET, CHECKED] {
         rustup::need(target)?;
         let mut clippy = cargo(["clippy"])?;
-        clippy.args(["--package", "wakeful-io", "--package", "mio", "--all-targets", "--all-features"]);
+        clippy.args([
+            "--package=wakeful-io",
+            "--package=mio",
+            "--package=polling",
+            "--all-targets",
+            "--all-features",
+        ]);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
@@ -131,10 +147,10 @@ impl Prefix {
         Ok(prefix)
     }
 
-    /// A `cargo` that builds for Windows and runs by Wine.
-    fn cargo(&self, command: &str) -> Result<Command> {
+    /// A `cargo` that builds a package for Windows and runs by Wine.
+    fn cargo(&self, command: &str, package: &str) -> Result<Command> {
         let mut cargo = cargo([command])?;
-        cargo.args(["--package", "wakeful-io", "--target", TARGET, "--all-features"]);
+        cargo.args(["--package", package, "--target", TARGET, "--all-features"]);
         self.configure(&mut cargo);
         Ok(cargo)
     }
@@ -147,7 +163,7 @@ impl Prefix {
     }
 
     fn example(&self, name: &str, arguments: &[String]) -> Result<bool> {
-        let mut run = self.cargo("run")?;
+        let mut run = self.cargo("run", LIBRARY)?;
         run.args(["--release", "--example", name, "--"]).args(arguments);
         self.run(run, "example.log")
     }

@@ -1,5 +1,7 @@
 //! What one family of operating systems has beside sources.
 
+#[cfg(windows)]
+pub mod iocp;
 #[cfg(any(
     target_vendor = "apple",
     target_os = "freebsd",

@@ -13,7 +13,7 @@ const FDS: usize = 3;
 #[derive(Default)]
 struct Fake {
     /// By kqueue, descriptor and the filter's index in [`FILTERS`].
-    knotes: RefCell<BTreeMap<(Queue, i32, usize), Token>>,
+    knotes: RefCell<BTreeMap<(Queue, i32, usize), Knote>>,
     is_closed: Cell<[bool; FDS]>,
     /// The receipt of the next addition of a write filter.
     refusal: Cell<Option<Receipt>>,
@@ -21,11 +21,30 @@ struct Fake {
     has_no_reader: Cell<bool>,
 }
 
+#[derive(Copy, Clone)]
+struct Knote {
+    token: Token,
+    mode: KnoteMode,
+    /// `EV_DISPATCH` has disabled it.
+    is_disabled: bool,
+}
+
 impl Fake {
-    fn of(&self, fd: i32) -> Vec<(usize, Token)> {
+    /// Returns whether the knote fires, now that its filter is ready, and disables it as its mode says.
+    fn fires(&self, fd: i32, filter: usize) -> bool {
+        match self.knotes.borrow_mut().get_mut(&(Queue::Events, fd, filter)) {
+            Some(knote) if !knote.is_disabled => {
+                knote.is_disabled = matches!(knote.mode, KnoteMode::OneShot | KnoteMode::EdgeOneShot);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn of(&self, fd: i32) -> Vec<(usize, Token, KnoteMode)> {
         let knotes = self.knotes.borrow();
         let of_fd = knotes.range((Queue::Events, fd, 0)..(Queue::Events, fd + 1, 0));
-        of_fd.map(|(&(_, _, filter), &token)| (filter, token)).collect()
+        of_fd.map(|(&(_, _, filter), knote)| (filter, knote.token, knote.mode)).collect()
     }
 
     fn has_witness(&self, fd: i32) -> bool {
@@ -52,15 +71,16 @@ impl KqueueCalls for Fake {
                 (false, _) => None,
             };
             self.has_no_reader.set(self.has_no_reader.get() || refusal == Some(Receipt::ReaderGone));
+            let knote = Knote { token: change.token, mode: change.mode, is_disabled: false };
             change.receipt = match change.action {
                 _ if self.is_closed.get()[change.fd as usize] => Receipt::Failed(EBADF),
                 Action::Add => refusal.unwrap_or_else(|| {
-                    knotes.insert(key, change.token);
+                    knotes.insert(key, knote);
                     Receipt::Done
                 }),
                 Action::Delete if knotes.remove(&key).is_some() => Receipt::Done,
                 Action::Query if knotes.contains_key(&key) => {
-                    knotes.insert(key, change.token);
+                    knotes.insert(key, knote);
                     Receipt::Done
                 }
                 _ => Receipt::Missing,
@@ -77,14 +97,56 @@ struct Known {
     interest: Interest,
     reader_gone: bool,
     is_witnessed: bool,
+    /// The one event of a one-shot registration has come.
+    is_spent: bool,
+    /// An end was reported that the kernel must repeat.
+    has_ended: bool,
 }
 
 impl Known {
-    fn knotes(&self) -> Vec<(usize, Token)> {
+    fn knotes(&self) -> Vec<(usize, Token, KnoteMode)> {
+        let mode = if self.has_ended { KnoteMode::Level } else { KnoteMode::of(self.interest) };
         let has = |&(_, (filter, direction)): &(usize, (Filter, Interest))| {
-            self.interest.intersection(direction).is_some() && !(self.reader_gone && filter == Filter::Write)
+            filters_of(self.interest).intersection(direction).is_some()
+                && !(self.reader_gone && filter == Filter::Write)
         };
-        FILTERS.into_iter().enumerate().filter(has).map(|(place, _)| (place, self.token)).collect()
+        FILTERS.into_iter().enumerate().filter(has).map(|(place, _)| (place, self.token, mode)).collect()
+    }
+}
+
+/// A wait in which every filter of every descriptor is ready, with an end or without: whose events are reported?
+fn wait(knotes: &mut Knotes, kernel: &Fake, known: &mut [Option<Known>; FDS], choice: u8) {
+    let is_end = choice & 1 != 0;
+    // The number of events of the wait, and the tokens of one-shot events with their numbers.
+    let mut next = 0;
+    let mut spent_now = BTreeMap::new();
+    knotes.begin_wait();
+    for (place, known) in known.iter_mut().enumerate() {
+        for (index, (filter, _)) in FILTERS.into_iter().enumerate() {
+            if choice & 2 << index == 0 || !kernel.fires(place as i32, index) {
+                continue;
+            }
+            let flags = if is_end { EV_EOF } else { 0 };
+            let sifted = knotes.sift(kernel, place as i32, filter, readiness(filter, flags, 0, 0), next);
+            let known = known.as_mut().expect("a knote of a registration");
+            let repeats_end = known.interest.is_end() && known.interest.is_level();
+            let expected = match known.interest {
+                interest if interest.is_end() && !is_end => Sifted::Drop,
+                interest if interest.is_one_shot() => match (known.is_spent, spent_now.get(&place)) {
+                    (false, _) => Sifted::ReportAs(known.token),
+                    (true, Some(&number)) => Sifted::Merge(number),
+                    (true, None) => Sifted::Drop,
+                },
+                _ => Sifted::Report,
+            };
+            assert_eq!(sifted, expected, "{filter:?} of {place}, {:?}", known.interest);
+            if matches!(sifted, Sifted::ReportAs(_)) {
+                known.is_spent = true;
+                spent_now.insert(place, next);
+            }
+            known.has_ended |= repeats_end && is_end;
+            next += usize::from(matches!(sifted, Sifted::Report | Sifted::ReportAs(_)));
+        }
     }
 }
 
@@ -104,7 +166,13 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
             .enumerate()
             .filter(|(bit, _)| step[1] & 4 << bit != 0)
             .fold(None, |all: Option<Interest>, (_, (_, one))| Some(all.map_or(one, |all| all | one)))
-            .unwrap_or(Interest::READABLE);
+            .unwrap_or(if step[0] & 0x40 == 0 { Interest::READABLE } else { Interest::END });
+        let interest = match step[0] >> 4 & 3 {
+            1 => interest.level(),
+            2 => interest.one_shot(),
+            3 => interest.edge_one_shot(),
+            _ => interest,
+        };
         let refusal = match step[1] >> 5 {
             0 => Some(Receipt::ReaderGone),
             1 => Some(Receipt::Failed(12)),
@@ -114,11 +182,12 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
         let is_open = kernel.is_open(fd).is_ok();
         let was = known[place];
         let reader_gone = kernel.refusal.get() == Some(Receipt::ReaderGone);
-        let mut now = Known { token, interest, reader_gone, is_witnessed: false };
+        let mut now =
+            Known { token, interest, reader_gone, is_witnessed: false, is_spent: false, has_ended: false };
         let tracking = if step[0] & 0x80 == 0 { Tracking::Tracked } else { Tracking::Untracked };
         let fails = kernel.refusal.get() == Some(Receipt::Failed(12));
         let kind = |result: io::Result<()>| result.map_err(|e| e.kind());
-        match step[0] % 7 {
+        match step[0] & 0xf {
             0 => match (knotes.register(&kernel, fd, Registration { token, interest, tracking }), was) {
                 // A registration without a knote can't be distinguished from one that was closed.
                 (result, Some(was)) if was.is_witnessed || !was.knotes().is_empty() => {
@@ -165,7 +234,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 reader_was_gone[place] |=
                     known[place].take().is_some_and(|known| known.reader_gone && !known.is_witnessed);
                 let mut is_closed = kernel.is_closed.get();
-                is_closed[place] = step[0] % 7 == 4;
+                is_closed[place] = step[0] & 0xf == 4;
                 kernel.is_closed.set(is_closed);
             }
             5 => {
@@ -173,7 +242,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 is_closed[place] = false;
                 kernel.is_closed.set(is_closed);
             }
-            _ => {
+            6 => {
                 let room = step[1] as usize % 4;
                 let mut reported = 0;
                 knotes.take_pending(room, |token, readiness| {
@@ -184,6 +253,7 @@ pub(crate) fn any_sequence(bytes: &[u8]) {
                 });
                 assert!(reported <= room);
             }
+            _ => wait(&mut knotes, &kernel, &mut known, step[1]),
         }
         kernel.refusal.set(None);
         kernel.has_no_reader.set(false);

@@ -218,17 +218,17 @@ fn the_event_of_one_filter_spends_a_one_shot_registration() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, BOTH.one_shot()).unwrap();
     knotes.begin_wait();
-    assert_eq!(knotes.sift(3, Filter::Read, Readiness::READABLE, 5), Sifted::ReportAs(Token(1)));
-    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 6), Sifted::Merge(5));
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Read, Readiness::READABLE, 5), Sifted::ReportAs(Token(1)));
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Write, Readiness::WRITABLE, 6), Sifted::Merge(5));
     knotes.begin_wait();
-    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 0), Sifted::Drop);
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Write, Readiness::WRITABLE, 0), Sifted::Drop);
 
     knotes.reregister(&kernel, 3, Registration::tracked(Token(2), WRITE.edge_one_shot())).unwrap();
     // Of the registration before.
-    assert_eq!(knotes.sift(3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
-    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 0), Sifted::ReportAs(Token(2)));
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Write, Readiness::WRITABLE, 0), Sifted::ReportAs(Token(2)));
     knotes.deregister(&kernel, 3).unwrap();
-    assert_eq!(knotes.sift(3, Filter::Write, Readiness::WRITABLE, 0), Sifted::Drop);
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Write, Readiness::WRITABLE, 0), Sifted::Drop);
 }
 
 #[test]
@@ -236,24 +236,30 @@ fn an_interest_in_the_end_drops_data() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, Interest::END).unwrap();
     assert_eq!(kernel.shown(), "3 Read 1");
-    assert_eq!(knotes.sift(3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
-    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Report);
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Read, END, 0), Sifted::Report);
     assert!(!knotes.has_pending());
 }
 
+/// By the kernel, whose knote becomes level-triggered with the end: so it is dropped with its descriptor.
 #[test]
-fn a_level_triggered_end_is_reported_by_each_wait() {
+fn a_level_triggered_end_is_repeated_by_the_kernel() {
     let (mut knotes, kernel) = (Knotes::default(), Fake::default());
     owned(&mut knotes, &kernel, 1, Interest::END.level()).unwrap();
-    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Report);
-    assert_eq!(knotes.sift(3, Filter::Read, END, 0), Sifted::Drop, "the knote's event beside the list's");
+    let calls = kernel.calls.get();
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Read, Readiness::READABLE, 0), Sifted::Drop);
+    assert_eq!((kernel.calls.get(), knotes.record(3).unwrap().mode()), (calls, KnoteMode::Edge));
     for _ in 0..3 {
-        let mut reported = Vec::new();
-        knotes.take_pending(1, |token, readiness| reported.push((token.0, readiness)));
-        assert_eq!(reported, [(1, END)]);
+        assert_eq!(knotes.sift(&kernel, 3, Filter::Read, END, 0), Sifted::Report);
+        assert_eq!((kernel.calls.get(), knotes.record(3).unwrap().mode()), (calls + 1, KnoteMode::Level));
     }
-    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), READ)).unwrap();
-    assert!(!knotes.has_pending());
+    knotes.reregister(&kernel, 3, Registration::tracked(Token(2), Interest::END.level())).unwrap();
+    assert_eq!(knotes.record(3).unwrap().mode(), KnoteMode::Edge);
+
+    kernel.close(3);
+    assert_eq!(knotes.sift(&kernel, 3, Filter::Read, END, 0), Sifted::Drop);
+    assert_eq!(kernel.shown(), "", "the number's next owner is not registered by it");
+    assert!(knotes.record(3).is_none());
 }
 
 #[test]
