@@ -327,10 +327,18 @@ impl RearmHandle {
 
     /// Returns the key for the selector, if the source still has the value that was registered.
     fn key_for(&self, io: RawIo) -> io::Result<Option<WatchKey>> {
-        if self.io != io && self.key.is_some() {
-            return Err(not_registered());
+        match self.io == io {
+            true => Ok(self.key),
+            false => self.key_for_another(),
         }
-        Ok(self.key)
+    }
+
+    #[cold]
+    fn key_for_another(&self) -> io::Result<Option<WatchKey>> {
+        match self.key {
+            Some(_) => Err(not_registered()),
+            None => Ok(None),
+        }
     }
 }
 

@@ -62,6 +62,7 @@ use self::found::{
     directions, flags_of, has_changed, has_direction, is_hang_up, join, lasts, lost, only, readiness_of,
     without_derived,
 };
+use self::mode::Mode;
 #[allow(unused_imports)] // Windows has no look that fails, and a single backend may need none
 pub(in crate::backend) use self::recheck::LONGEST_PAUSE;
 use self::recheck::{Reason, RecheckTimer, SHORTEST_PAUSE};
@@ -69,6 +70,7 @@ use crate::os::FileKind;
 use crate::readiness::{Interest, Readiness, Token};
 
 mod found;
+mod mode;
 mod recheck;
 
 /// The parameters of one registration, the same for every backend.
@@ -147,27 +149,6 @@ pub(crate) enum Recheck {
     Report(Readiness),
     /// Some directions are still ready: the time of the next recheck.
     At(Instant),
-}
-
-/// How often readiness is reported.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Mode {
-    Edge,
-    Level,
-    OneShot,
-    /// One-shot, and the event has come.
-    Spent,
-}
-
-impl Mode {
-    #[cold]
-    fn of(interest: Interest) -> Mode {
-        match (interest.is_level(), interest.is_one_shot()) {
-            (true, _) => Mode::Level,
-            (_, true) => Mode::OneShot,
-            _ => Mode::Edge,
-        }
-    }
 }
 
 /// The state of one registration on a one-shot kernel.
@@ -262,9 +243,10 @@ impl Watch {
 
     /// Arms every direction of the new interest, as `reregister` does.
     pub(crate) fn replace(&mut self, registration: Registration) {
-        // A `SourceFd` may reregister an `IoSource`, whose operations are tracked still, if they were.
-        let keeps = registration.tracking == Tracking::Untracked && self.mode == Mode::Edge;
-        let tracking = if keeps { self.registration.tracking } else { registration.tracking };
+        let tracking = match registration.tracking {
+            Tracking::Tracked => Tracking::Tracked,
+            Tracking::Untracked => self.mode.tracking_by_descriptor(self.registration.tracking),
+        };
         *self = Watch::new(Registration { tracking, ..registration }).of_kind(self.kind);
     }
 

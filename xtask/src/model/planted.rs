@@ -126,7 +126,7 @@ const PLANTS: [Plant; 23] = [
     Plant {
         backend: "posix_poll",
         bug: "a level-triggered registration is edge-triggered",
-        file: "src/backend/logic/watch.rs",
+        file: "src/backend/logic/watch/mode.rs",
         sound: "(true, _) => Mode::Level,",
         planted: "(true, _) => Mode::Edge,",
     },
