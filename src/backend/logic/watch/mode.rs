@@ -25,8 +25,8 @@ impl Mode {
         }
     }
 
-    /// Returns the tracking of a source that was in this mode, after a `SourceFd` has reregistered it. The operations of
-    /// an `IoSource` are tracked still, unless the mode was one in which none re-arms.
+    /// Returns the tracking of a source that was in this mode, after a `SourceFd` has reregistered it. The operations
+    /// of an `IoSource` are tracked still, unless the mode was one in which none re-arms.
     #[cold]
     pub(super) fn tracking_by_descriptor(self, before: Tracking) -> Tracking {
         match self {
