@@ -566,7 +566,8 @@
 //! ```
 //!
 //! An existing lock file keeps the polling that it names, until `cargo update -p polling`. With the line for mio beside
-//! it ([below](#moving-from-mio)), smol, calloop and tokio in one program stand on one library.
+//! it ([below](#moving-from-mio)), smol, calloop and tokio in one program stand on one library. `examples/calloop`
+//! has the manifest of a program on calloop.
 //!
 //! Differences that a program may notice:
 //!

@@ -1,5 +1,6 @@
 //! The README's lines for users of mio, and for those of polling, do what they say, in a project whose lock file has
-//! the newest of it. So do the guide's manifests that turn chaos on in a program on tokio and in one on calloop.
+//! the newest of it. So do the guide's manifests that turn chaos on in a program on tokio and in one on calloop, and the
+//! manifest of the example on calloop.
 
 use super::consumer::{quoted, Consumer};
 use super::runner::Runner;
@@ -49,7 +50,24 @@ const REPLACED: [Replaced; 2] = [
 ];
 
 pub fn check(runner: &mut Runner) -> Result<String> {
-    REPLACED.iter().map(|replaced| replaced.check(runner)).collect()
+    let shown: String = REPLACED.iter().map(|replaced| replaced.check(runner)).collect::<Result<_>>()?;
+    Ok(shown + &example(runner)?)
+}
+
+/// The example on calloop runs, and on this library.
+fn example(runner: &mut Runner) -> Result<String> {
+    let folder = workspace::root()?.join("examples/calloop");
+    let cargo_there = |args: &[&str]| -> Result<Command> {
+        let mut command = cargo(args)?;
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", workspace::target("consumers")?.join("target"));
+        Ok(command)
+    };
+    let tree = runner.read(cargo_there(&["tree", "--invert", "polling"])?)?;
+    if !tree.lines().next().is_some_and(|line| line.contains("compat/polling")) {
+        bail!("examples/calloop stands on another polling:\n{tree}");
+    }
+    let shown = runner.read(cargo_there(&["run"])?)?;
+    Ok(format!("   calloop: {shown}"))
 }
 
 impl Replaced {
