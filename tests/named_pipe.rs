@@ -736,8 +736,13 @@ fn soak() {
     let mut random = seeded();
     let mut t = Tester::new();
     drop(pair(&mut t, BOTH, BOTH));
-    t.poll_for(Duration::from_millis(20));
-    let before = handle_count();
+    // The threads of earlier tests may still be ending.
+    let mut before = handle_count();
+    while {
+        t.poll_for(Duration::from_millis(100));
+        let now = handle_count();
+        std::mem::replace(&mut before, now) != now
+    } {}
     let mut sum = 0;
     for number in 0..PIPES {
         let (server, client) = pair(&mut t, BOTH, BOTH);

@@ -45,7 +45,7 @@ const fn worlds(usual: u64) -> u64 {
     }
 }
 
-const ROUNDS: u64 = if cfg!(miri) { 5 } else { 100 };
+const ROUNDS: u64 = if cfg!(miri) { 3 } else { 100 };
 
 /// Does a little of everything, and returns a log of it.
 fn run(seed: u64) -> String {

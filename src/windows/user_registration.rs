@@ -16,6 +16,8 @@ pub(crate) struct UserRegistration {
     poll_id: u32,
     completions: Weak<Completions>,
     key: UserEventKey,
+    /// Whether each event uses something up, in the level-triggered mode too.
+    is_consumed: bool,
     /// With a layer.
     layered: Option<(Weak<Engine>, LayerKey)>,
 }
@@ -25,12 +27,24 @@ impl UserRegistration {
     ///
     /// So does an interest in the end alone, since no kernel reports it for such a source.
     pub(crate) fn new(registry: &Registry, token: Token, interest: Interest) -> io::Result<UserRegistration> {
+        UserRegistration::of_kind(registry, token, interest, false)
+    }
+
+    /// Registers a source of which each event uses something up, if `is_consumed` is set.
+    pub(crate) fn of_kind(
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+        is_consumed: bool,
+    ) -> io::Result<UserRegistration> {
         check(interest)?;
         let engine = registry.engine();
         let completions = engine.selector.completions()?;
         let key = completions.add(token, interest);
-        let layered = engine.layer.add_source(token, interest).map(|key| (Arc::downgrade(engine), key));
-        Ok(UserRegistration { poll_id: engine.id, completions: Arc::downgrade(completions), key, layered })
+        let layered = engine.layer.add_source(token, layer_interest(interest, is_consumed));
+        let layered = layered.map(|key| (Arc::downgrade(engine), key));
+        let completions = Arc::downgrade(completions);
+        Ok(UserRegistration { poll_id: engine.id, completions, key, is_consumed, layered })
     }
 
     /// Returns `None` after the `Poll` was dropped.
@@ -62,7 +76,10 @@ impl UserRegistration {
             Ok(())
         };
         match self.layered() {
-            Some((engine, key)) => engine.layer.replace(Some(key), token, interest, change)?,
+            Some((engine, key)) => {
+                let interest = layer_interest(interest, self.is_consumed);
+                engine.layer.replace(Some(key), token, interest, change)?;
+            }
             None => change()?,
         }
         Ok(unreported)
@@ -83,6 +100,14 @@ impl UserRegistration {
     fn layered(&self) -> Option<(Arc<Engine>, LayerKey)> {
         let (engine, key) = self.layered.as_ref()?;
         Some((engine.upgrade()?, *key))
+    }
+}
+
+/// Returns the interest that the layer knows. Chaos drops events of a level-triggered source, since they are repeated.
+fn layer_interest(interest: Interest, is_consumed: bool) -> Interest {
+    match is_consumed && interest.is_level() {
+        true => interest.kinds(),
+        false => interest,
     }
 }
 

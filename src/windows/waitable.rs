@@ -111,7 +111,8 @@ impl Source for Waitable {
             return Err(already_registered());
         }
         check(interest)?;
-        let registration = UserRegistration::new(registry, token, interest)?;
+        let is_consumed = self.object.is_consumed();
+        let registration = UserRegistration::of_kind(registry, token, interest, is_consumed)?;
         let completions = registration.completions().ok_or_else(not_registered)?;
         let wait = ObjectWait::new(&self.object, &completions, registration.key());
         let registered = Registered { registration, wait };

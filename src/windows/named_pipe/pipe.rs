@@ -313,11 +313,17 @@ impl Pipe {
                 Ok(from - start)
             }
             Reading::Failed(request, e) => {
+                let is_end = matches!(PipeError::of(&e), PipeError::Closed);
+                if is_end && state.link.as_ref().is_some_and(|link| link.is_level) {
+                    // The end lasts, and is reported by each `poll`.
+                    state.reading = Reading::Failed(request, e);
+                    return Ok(0);
+                }
                 // A new read ahead would fail at once, and report it for ever: the next `read` starts one.
                 state.reading = Reading::Idle(request);
-                match PipeError::of(&e) {
-                    PipeError::Closed => Ok(0),
-                    _ => Err(e),
+                match is_end {
+                    true => Ok(0),
+                    false => Err(e),
                 }
             }
             other => {

@@ -13,7 +13,16 @@ use crate::ops::{Half, Kind, Want};
 use crate::support::READ;
 
 impl World<'_> {
+    /// Returns what an end can be registered for. Windows reports no end of a pipe by itself.
+    pub(super) fn possible(&self, id: EndId, want: Want) -> Want {
+        match cfg!(windows) && self.kind_of(id) == Kind::Pipe && want.directions == [false; 2] {
+            true => Want { directions: [true, false], ..want },
+            false => want,
+        }
+    }
+
     pub(super) fn register(&mut self, id: EndId, want: Want) -> Result<(), String> {
+        let want = self.possible(id, want);
         let token = self.new_token();
         let registered = self.open_end(id).token;
         let registry = registry(&self.poll);
@@ -30,6 +39,7 @@ impl World<'_> {
     }
 
     pub(super) fn reregister(&mut self, id: EndId, want: Want) -> Result<(), String> {
+        let want = self.possible(id, want);
         let token = self.new_token();
         let registered = self.open_end(id).token;
         let registry = registry(&self.poll);

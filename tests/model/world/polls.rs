@@ -174,6 +174,7 @@ impl World<'_> {
             return Ok(());
         }
         self.settle()?;
+        let want = self.possible(id, want);
         let old = self.open_end(id).token;
         let token = self.new_token();
         let registry = registry(&self.poll);
