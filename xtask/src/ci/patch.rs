@@ -1,6 +1,6 @@
 //! The README's lines for users of mio, and for those of polling, do what they say, in a project whose lock file has
-//! the newest of it. So do the guide's manifests that turn chaos on in a program on tokio and in one on calloop, and the
-//! manifest of the example on calloop.
+//! the newest of it. So do the guide's manifests that turn chaos on in a program on tokio and in one on calloop, and
+//! the manifest of the example on calloop.
 
 use super::consumer::{quoted, Consumer};
 use super::runner::Runner;
