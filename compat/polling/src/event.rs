@@ -218,6 +218,7 @@ mod tests {
     fn extras_are_set_and_cleared() {
         let mut event = Event::readable(3).with_interrupt().with_priority();
         assert!(event.is_interrupt() && event.is_priority());
+        assert_eq!(event.is_err(), Some(false));
         assert_eq!(event.with_no_extra(), Event::readable(3));
         event.set_interrupt(false);
         event.set_priority(false);

@@ -147,7 +147,7 @@ fn posts_end_a_wait_and_none_is_lost() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// With space for one event, too.
+/// With space for one event, too. Neither waits for the other's end.
 #[test]
 fn posts_and_sources_share_the_space() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -165,6 +165,9 @@ fn posts_and_sources_share_the_space() {
     }
     let seen: Vec<_> = (0..20).flat_map(|_| t.wait(LONG)).collect();
     assert_eq!(seen.len(), 20);
+    for event in [Event::readable(1), Event::writable(2)] {
+        assert!(seen[..4].contains(&event), "{seen:?}");
+    }
     assert_eq!(seen.iter().filter(|event| **event == Event::writable(2)).count(), 10, "{seen:?}");
     t.poller.delete(&socket).unwrap();
     t.expect_nothing();

@@ -208,7 +208,8 @@ pub(crate) struct State {
 #[derive(Default)]
 struct Posts {
     queue: VecDeque<Event>,
-    /// The last `wait` had no space for some of them. They come before the events of sources the next time.
+    /// The last `wait` asked for the events of sources first, and had no space for all posts. The next returns posts
+    /// alone, and the one after it asks for the events of sources again, so neither starves.
     are_first: bool,
 }
 
@@ -251,16 +252,21 @@ impl State {
         let before = events.len();
         let mut left = timeout;
         loop {
-            // A post since the last `wait` has woken the poller, so `wait` doesn't block. Those before are first.
-            {
+            // A post since the last `wait` has woken the poller, so `wait` doesn't block.
+            let are_left = {
                 let mut posts = self.posts();
-                if posts.are_first {
+                if std::mem::take(&mut posts.are_first) {
                     posts.append_to(events, before);
                     return Ok(());
                 }
+                !posts.queue.is_empty()
+            };
+            wait(events, if are_left { Some(Duration::ZERO) } else { left })?;
+            {
+                let mut posts = self.posts();
+                posts.append_to(events, before);
+                posts.are_first = !posts.queue.is_empty();
             }
-            wait(events, left)?;
-            self.posts().append_to(events, before);
             let was_woken = events.was_woken();
             let is_notified = was_woken && self.is_notified.swap(false, Ordering::AcqRel);
             // A wake without a notification is that of a post which an earlier `wait` has returned.
@@ -286,7 +292,6 @@ impl Posts {
         let space = events.capacity().get().saturating_sub(events.len() - before);
         let count = space.min(self.queue.len());
         events.list.extend(self.queue.drain(..count));
-        self.are_first = !self.queue.is_empty();
     }
 }
 
