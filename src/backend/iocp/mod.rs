@@ -30,7 +30,7 @@ use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::afd_flags;
 use crate::backend::logic::watch::{RearmCause, Registration, Tracking, Watch, WatchKey};
 use crate::backend::name::Backend;
-use crate::os::{Batch, Packet, RawIo};
+use crate::os::{Batch, Packet, RawIo, Returned};
 use crate::readiness::Events;
 
 pub(crate) struct Iocp {
@@ -211,18 +211,25 @@ impl Iocp {
         RoundPlan { sleeps, rechecks_come_last }
     }
 
+    /// Returns the operation whose packet it is. Any other packet is dealt with.
+    fn returned(&self, packet: Packet) -> Option<Returned> {
+        match packet {
+            Packet::Returned(returned) => Some(returned),
+            Packet::Signalled(mark) => {
+                self.completions.receive_signal(mark);
+                None
+            }
+            Packet::Notice => None,
+        }
+    }
+
     /// Reports what the kernel has returned. Returns whether no poll is being restarted.
     fn end(&self, batch: &mut Batch, events: &mut Events) -> bool {
         let mut sockets = self.lock();
         sockets.set_waiting(false);
         while let Some(packet) = batch.next() {
-            let returned = match packet {
-                Packet::Notice => continue,
-                Packet::Signalled(mark) => {
-                    self.completions.receive_signal(mark);
-                    continue;
-                }
-                Packet::Returned(returned) => returned,
+            let Some(returned) = self.returned(packet) else {
+                continue;
             };
             match returned.downcast() {
                 Ok(poll) => {
@@ -300,13 +307,8 @@ impl Iocp {
             let mut found = false;
             while let Some(packet) = batch.next() {
                 found = true;
-                let returned = match packet {
-                    Packet::Notice => continue,
-                    Packet::Signalled(mark) => {
-                        self.completions.receive_signal(mark);
-                        continue;
-                    }
-                    Packet::Returned(returned) => returned,
+                let Some(returned) = self.returned(packet) else {
+                    continue;
                 };
                 match returned.downcast() {
                     Ok(poll) => {

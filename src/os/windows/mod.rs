@@ -28,7 +28,7 @@ pub(crate) use self::{
 };
 pub(crate) use self::{
     port::{Batch, Mark, Packet, Port},
-    request::{Body, Request, Ticket},
+    request::{Body, Request, Returned, Ticket},
     waitable::{Object, Signalled, Wait},
 };
 #[cfg(feature = "net")]
