@@ -21,6 +21,7 @@ on_every_backend![
     a_zero_timeout_finds_what_is_ready,
     a_poll_cannot_watch_itself,
     level_triggered_within_a_poll,
+    level_triggered_sources_within_a_poll,
     a_refused_exclusive_changes_nothing,
 ];
 
@@ -190,9 +191,15 @@ fn level_triggered_within_a_poll(backend: Backend) {
         inner.expect(&[want(WAKE, READ)]);
         outer.quiet();
     }
+}
+
+pub fn level_triggered_sources_within_a_poll(backend: Backend) {
     if backend == Backend::PosixPoll {
-        return;
+        return skip(backend, "nested_poll_levels");
     }
+    let (mut outer, mut inner) = (Tester::new(backend), Tester::new(backend));
+    let fd = descriptor(&inner.poll);
+    outer.register(&mut SourceFd(&fd.as_raw_fd()), A, READ.level());
     let (mut a, b) = UnixStream::pair().unwrap();
     inner.register(&mut a, B, READ.level());
     send(&b, b"x");

@@ -65,6 +65,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("unix_nesting::a_zero_timeout_finds_what_is_ready", NESTED),
     ("unix_nesting::it_is_readable_when_a_source_is_ready", NESTED),
     ("unix_nesting::it_is_readable_when_a_wake_is_pending", NESTED),
+    ("unix_nesting::level_triggered_sources_within_a_poll", NESTED),
     ("unix_nesting::level_triggered_within_a_poll", NESTED),
     ("unix_nesting::the_registrys_is_the_same", NESTED),
     ("unix_nesting::what_found_no_room_keeps_it_readable", NESTED),
