@@ -165,9 +165,8 @@ fn posts_and_sources_share_the_space() {
     }
     let seen: Vec<_> = (0..20).flat_map(|_| t.wait(LONG)).collect();
     assert_eq!(seen.len(), 20);
-    for event in [Event::readable(1), Event::writable(2)] {
-        assert!(seen[..4].contains(&event), "{seen:?}");
-    }
+    let early = |event| seen[..8].iter().filter(|seen| **seen == event).count();
+    assert!(early(Event::readable(1)) >= 3 && early(Event::writable(2)) >= 3, "{seen:?}");
     assert_eq!(seen.iter().filter(|event| **event == Event::writable(2)).count(), 10, "{seen:?}");
     t.poller.delete(&socket).unwrap();
     t.expect_nothing();
