@@ -30,7 +30,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wakeful::sim::{Faults, Sim};
+use wakeful::sim::{Choice, ChoiceKind, Faults, Sim};
 use wakeful::Waker;
 use wakeful::{Backend, Events, Interest, Poll, Token};
 
@@ -49,7 +49,10 @@ const ROUNDS: u64 = if cfg!(miri) { 3 } else { 100 };
 
 /// Does a little of everything, and returns a log of it.
 fn run(seed: u64) -> String {
-    let sim = Sim::new(seed);
+    run_in(&Sim::new(seed))
+}
+
+fn run_in(sim: &Sim) -> String {
     let mut poll = sim.new_poll();
     let mut events = Events::with_capacity(3);
     let (mut one, mut other) = sim.stream_pair();
@@ -93,7 +96,59 @@ fn a_seed_is_the_same_run_everywhere() {
     assert_eq!(hash, HASH, "{hash:#x}");
 }
 
-const HASH: u64 = 0x2fe3_bf4f_b110_d62e;
+/// The record of a run repeats the run, and a record of nothing is a run without faults.
+#[test]
+fn a_record_is_the_run() {
+    for seed in 0..worlds(50) {
+        let sim = Sim::recorded(seed, Faults::default());
+        assert_eq!(run_in(&sim), run(seed), "seed {seed}: the record changes the run");
+        let choices = sim.choices();
+        assert!(!choices.is_empty());
+        let again = Sim::replayed(seed, Faults::default(), &choices);
+        assert_eq!(run_in(&again), run(seed), "seed {seed}");
+        assert_eq!(again.choices(), choices, "seed {seed}");
+    }
+    let plain = run_in(&Sim::replayed(1, Faults::default(), &[]));
+    assert_eq!(plain, run_in(&Sim::replayed(2, Faults::NONE, &[])));
+    assert!(!plain.contains("Interrupted"), "{plain}");
+    assert_eq!(Sim::new(1).choices(), []);
+}
+
+/// A failure needs few of the choices of its run, and without any it doesn't occur.
+#[test]
+fn a_failing_run_shrinks() {
+    let fails = |sim: &Sim| {
+        let mut poll = sim.new_poll();
+        let (mut one, mut other) = sim.stream_pair();
+        poll.registry().register(&mut other, Token(1), Interest::READABLE).unwrap();
+        while one.write(b"hello").is_err() {}
+        let mut buf = [0; 5];
+        for _ in 0..10 {
+            let _ = poll.poll(&mut Events::with_capacity(3), Some(Duration::from_secs(1)));
+            if let Ok(n) = other.read(&mut buf) {
+                return n < 5;
+            }
+        }
+        false
+    };
+    let replay = |choices: &[Choice]| fails(&Sim::replayed(0, Faults::default(), choices));
+    let sim =
+        (0..1_000).map(|seed| Sim::recorded(seed, Faults::default())).find(fails).expect("a seed that fails");
+    let mut choices = sim.choices();
+    assert!(choices.len() > 1 && replay(&choices) && !replay(&[]), "{choices:?}");
+    let mut at = 0;
+    while at < choices.len() {
+        let mut fewer = choices.clone();
+        fewer.remove(at);
+        match replay(&fewer) {
+            true => choices = fewer,
+            false => at += 1,
+        }
+    }
+    assert!(matches!(choices[..], [Choice { kind: ChoiceKind::Short, value: 1..=4, .. }]), "{choices:?}");
+}
+
+const HASH: u64 = 0xe0b9_1b29_4b32_e4c8;
 
 #[test]
 fn time_moves_in_poll_alone_and_costs_nothing() {

@@ -103,9 +103,9 @@ pub use self::name::{Backend, UnknownBackend};
 pub(crate) use self::poller::check_mode;
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
-pub use self::sim::{Address, Faults};
+pub use self::sim::{Address, Choice, ChoiceKind, Faults};
 #[cfg(feature = "sim")]
-pub(crate) use self::sim::{Id as SimId, Sim, World};
+pub(crate) use self::sim::{Choices, Id as SimId, Sim, World};
 
 use std::fmt;
 use std::io;

@@ -57,14 +57,14 @@
 mod sources;
 
 pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
-pub use crate::backend::{Address, Faults};
+pub use crate::backend::{Address, Choice, ChoiceKind, Faults};
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backend::{Selector, World};
+use crate::backend::{Choices, Selector, World};
 use crate::poll::Poll;
 #[cfg(doc)]
 use crate::poll::Source;
@@ -85,7 +85,33 @@ impl Sim {
     /// Creates the world of `seed`, with the given faults.
     #[must_use]
     pub fn with_faults(seed: u64, faults: Faults) -> Sim {
-        Sim { world: Arc::new(World::new(seed, faults)) }
+        Sim::of(Choices::of_seed(seed), faults)
+    }
+
+    /// Creates the world of `seed`, and records its [`choices`](Sim::choices).
+    #[must_use]
+    pub fn recorded(seed: u64, faults: Faults) -> Sim {
+        Sim::of(Choices::of_seed(seed).recorded(), faults)
+    }
+
+    /// Creates a world that repeats the given choices, and records those that have an effect. All others are plain: no
+    /// fault, the first of a queue, no delay.
+    ///
+    /// The whole record of a run repeats the run. A part of it is a simpler run, so removing choices from the list for
+    /// as long as a test still fails finds the few that matter.
+    #[must_use]
+    pub fn replayed(seed: u64, faults: Faults, choices: &[Choice]) -> Sim {
+        Sim::of(Choices::replay(seed, choices.to_vec()).recorded(), faults)
+    }
+
+    fn of(choices: Choices, faults: Faults) -> Sim {
+        Sim { world: Arc::new(World::new(choices, faults)) }
+    }
+
+    /// Returns the choices, so far, that weren't plain. A world that doesn't record them returns none.
+    #[must_use]
+    pub fn choices(&self) -> Vec<Choice> {
+        self.world.recorded_choices()
     }
 
     /// Returns the seed, for the message of a failing test. A test that panics doesn't need it: the world prints it.

@@ -3,12 +3,14 @@
 //!
 //! Invariant: with one thread, the same seed and the same program give the same run on every platform.
 
+mod choices;
 mod faults;
-mod random;
 mod sources;
 mod state;
 mod world;
 
+pub(crate) use self::choices::Choices;
+pub use self::choices::{Choice, ChoiceKind};
 pub use self::faults::Faults;
 pub use self::sources::Address;
 pub(crate) use self::sources::Id;

@@ -1,13 +1,14 @@
 //! The rules of a world, which run under its lock.
 //!
-//! Invariant: readiness that was used up and comes again is always reported; all other choices are the generator's.
+//! Invariant: readiness that was used up and comes again is always reported; all other choices are drawn, and the plain
+//! ones are prompt and whole.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use super::choices::{ChoiceKind, Choices};
 use super::faults::Faults;
-use super::random::Random;
 use super::sources::{
     readiness, Channel, DirectionState, Id, Kind, Number, RegistrationState, Reset, READ, WRITE,
 };
@@ -18,7 +19,7 @@ use crate::readiness::{Event, Events, Interest, Readiness, Token};
 const LATEST: Duration = Duration::from_millis(10);
 
 pub(super) struct State {
-    pub(super) random: Random,
+    pub(super) choices: Choices,
     pub(super) faults: Faults,
     pub(super) now: Duration,
     pub(super) next_id: Id,
@@ -42,7 +43,7 @@ impl State {
     }
 
     pub(super) fn new_channel(&mut self, writer: Id, reader: Id) -> Number {
-        let capacity = 8 << (10 + self.random.below(4));
+        let capacity = 8 << (13 - self.choices.below(ChoiceKind::Capacity, 4));
         let number = self.new_id();
         self.channels.insert(number, Channel::new(writer, reader, capacity));
         number
@@ -57,9 +58,15 @@ impl State {
         (one, other)
     }
 
-    pub(super) fn fault(&mut self, one_in: impl FnOnce(&Faults) -> u32) -> bool {
+    pub(super) fn fault(&mut self, kind: ChoiceKind, one_in: impl FnOnce(&Faults) -> u32) -> bool {
         let one_in = one_in(&self.faults);
-        self.random.chance(one_in)
+        self.choices.chance(kind, one_in)
+    }
+
+    /// Returns the extent of a fault, `most` at most; 0 if it doesn't occur.
+    fn extent(&mut self, kind: ChoiceKind, most: usize, one_in: impl FnOnce(&Faults) -> u32) -> usize {
+        let one_in = one_in(&self.faults);
+        self.choices.some(kind, one_in, most)
     }
 
     pub(super) fn watch(&mut self, poll: Id, id: Id, token: Token, interest: Interest) {
@@ -124,7 +131,7 @@ impl State {
         let DirectionState { wanted, armed, due } = registration.directions[direction];
         let is_level = registration.interest.is_level();
         // If the last event wasn't used up, another one may follow, as with epoll, or not, as with poll(2).
-        if wanted && due.is_none() && (armed || is_level || self.random.chance(2)) {
+        if wanted && due.is_none() && (armed || is_level || self.choices.chance(ChoiceKind::Repeat, 2)) {
             let due = self.now + self.latency();
             if let Some(registration) = self.registrations.get_mut(&id) {
                 registration.directions[direction].due = Some(due);
@@ -144,10 +151,8 @@ impl State {
     }
 
     pub(super) fn latency(&mut self) -> Duration {
-        match self.fault(|faults| faults.late) {
-            true => Duration::from_micros(self.random.below(LATEST.as_micros() as usize) as u64),
-            false => Duration::ZERO,
-        }
+        let micros = self.extent(ChoiceKind::Late, LATEST.as_micros() as usize, |faults| faults.late);
+        Duration::from_micros(micros as u64)
     }
 
     /// Notes that an operation has used up its direction, or pretends to: the next readiness, which may exist now, is
@@ -167,12 +172,12 @@ impl State {
 
     /// Applies the faults that any operation may have.
     pub(super) fn may_fail(&mut self, id: Id, direction: usize) -> io::Result<()> {
-        if self.fault(|faults| faults.interrupted) {
+        if self.fault(ChoiceKind::Interrupted, |faults| faults.interrupted) {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Only if an event can follow.
         let wanted = self.registrations.get(&id).is_some_and(|found| found.directions[direction].wanted);
-        if wanted && self.fault(|faults| faults.would_block) {
+        if wanted && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block) {
             return self.would_block(id, direction);
         }
         Ok(())
@@ -180,14 +185,11 @@ impl State {
 
     /// Returns how much of `wanted` is moved.
     pub(super) fn share(&mut self, wanted: usize) -> usize {
-        match wanted > 1 && self.fault(|faults| faults.short) {
-            true => 1 + self.random.below(wanted - 1),
-            false => wanted,
-        }
+        wanted - self.extent(ChoiceKind::Short, wanted.saturating_sub(1), |faults| faults.short)
     }
 
     pub(super) fn read(&mut self, id: Id, buf: &mut [u8]) -> io::Result<usize> {
-        if self.fault(|faults| faults.reset) {
+        if self.fault(ChoiceKind::Reset, |faults| faults.reset) {
             self.reset(id);
         }
         let Some(&Kind::Bytes { into: Some(number), .. }) = self.sources.get(&id) else {
@@ -219,10 +221,10 @@ impl State {
     }
 
     pub(super) fn write(&mut self, id: Id, buf: &[u8]) -> io::Result<usize> {
-        if self.fault(|faults| faults.reset) {
+        if self.fault(ChoiceKind::Reset, |faults| faults.reset) {
             self.reset(id);
         }
-        if self.fault(|faults| faults.half_close) {
+        if self.fault(ChoiceKind::HalfClose, |faults| faults.half_close) {
             self.shutdown(id, false, true);
         }
         let Some(&Kind::Bytes { out: Some(number), .. }) = self.sources.get(&id) else {
@@ -304,12 +306,12 @@ impl State {
 
     /// Breaks connections while a program waits.
     pub(super) fn break_something(&mut self) {
-        if self.fault(|faults| faults.reset) {
+        if self.fault(ChoiceKind::Reset, |faults| faults.reset) {
             if let Some(id) = self.any_connection() {
                 self.reset(id);
             }
         }
-        if self.fault(|faults| faults.half_close) {
+        if self.fault(ChoiceKind::HalfClose, |faults| faults.half_close) {
             if let Some(id) = self.any_connection() {
                 self.shutdown(id, false, true);
             }
@@ -320,7 +322,7 @@ impl State {
         let is_connection = |kind: &Kind| matches!(kind, Kind::Bytes { out: Some(_), into: Some(_), .. });
         let all: Vec<Id> =
             self.sources.iter().filter(|(_, kind)| is_connection(kind)).map(|(&id, _)| id).collect();
-        all.get(self.random.below(all.len())).copied()
+        all.get(self.choices.below(ChoiceKind::Which, all.len())).copied()
     }
 
     pub(super) fn close(&mut self, id: Id) {
@@ -361,29 +363,30 @@ impl State {
             }
         }
         for last in (1..due.len()).rev() {
-            due.swap(last, self.random.below(last + 1));
+            due.swap(last, last - self.choices.below(ChoiceKind::Order, last + 1));
         }
         for id in due {
             if events.spare() == 0 {
                 return;
             }
-            if self.fault(|faults| faults.postponed) {
-                self.postpone(id);
+            let postponed = self.extent(ChoiceKind::Postponed, 1000, |faults| faults.postponed);
+            if postponed > 0 {
+                self.postpone(id, postponed);
                 continue;
             }
             if let Some(event) = self.event(id) {
                 events.push(event);
             }
         }
-        if events.spare() > 0 && self.fault(|faults| faults.spurious) {
+        if events.spare() > 0 && self.fault(ChoiceKind::Spurious, |faults| faults.spurious) {
             if let Some(event) = self.spurious(poll) {
                 events.push(event);
             }
         }
     }
 
-    pub(super) fn postpone(&mut self, id: Id) {
-        let later = self.now + Duration::from_micros(1 + self.random.below(1000) as u64);
+    fn postpone(&mut self, id: Id, micros: usize) {
+        let later = self.now + Duration::from_micros(micros as u64);
         if let Some(registration) = self.registrations.get_mut(&id) {
             for direction in &mut registration.directions {
                 direction.due = direction.due.map(|due| due.max(later));
@@ -402,11 +405,13 @@ impl State {
             let is_due = found.due.is_some_and(|due| due <= self.now);
             // A ready direction may come early, or as a repetition.
             let comes = match is_due {
-                true => is_ready || may_be_spurious && self.random.chance(4),
-                false => is_ready && found.wanted && self.random.chance(2),
+                true => is_ready || may_be_spurious && self.choices.chance(ChoiceKind::Stale, 4),
+                false => is_ready && found.wanted && self.choices.chance(ChoiceKind::Merge, 2),
             };
-            let is_split =
-                direction == WRITE && reported[READ] && !is_one_shot && self.fault(|faults| faults.split);
+            let is_split = direction == WRITE
+                && reported[READ]
+                && !is_one_shot
+                && self.fault(ChoiceKind::Split, |faults| faults.split);
             let direction_of = &mut self.registrations.get_mut(&id)?.directions[direction];
             if is_split {
                 continue;
@@ -432,7 +437,7 @@ impl State {
         let is_candidate = |one: &RegistrationState| one.poll == poll && may_be_spurious(one);
         let all: Vec<Id> =
             self.registrations.iter().filter(|(_, one)| is_candidate(one)).map(|(&id, _)| id).collect();
-        let id = *all.get(self.random.below(all.len()))?;
+        let id = *all.get(self.choices.below(ChoiceKind::Which, all.len()))?;
         let registration = &self.registrations[&id];
         let reported = registration.directions.map(|direction| direction.wanted);
         Some(simulated(registration.token, readiness(reported)))
@@ -448,7 +453,8 @@ impl State {
             write_closed = no_more_out && (read_closed || into.is_none());
             error = reset == Reset::Unreported;
         }
-        let mut hint = |is_so: bool, flag: Readiness| flag.when(is_so && !self.random.chance(4));
+        let mut hint =
+            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, 4));
         hint(read_closed, Readiness::READ_CLOSED)
             .union(hint(write_closed, Readiness::WRITE_CLOSED))
             .union(hint(error, Readiness::ERROR))

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::choices::{Choice, ChoiceKind, Choices};
 use super::faults::Faults;
-use super::random::Random;
 use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
 use super::state::{Notified, State};
 use crate::backend::poller::check_mode;
@@ -30,9 +30,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, faults: Faults) -> World {
+    pub(crate) fn new(choices: Choices, faults: Faults) -> World {
+        let seed = choices.seed();
         let state = State {
-            random: Random::new(seed),
+            choices,
             faults,
             now: Duration::ZERO,
             next_id: 1,
@@ -46,6 +47,10 @@ impl World {
 
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    pub(crate) fn recorded_choices(&self) -> Vec<Choice> {
+        self.state().choices.record().to_vec()
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -86,9 +91,11 @@ impl World {
     pub(super) fn wait(&self, poll: Id, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let mut state = self.state();
         // The program's own work takes time, and a program that never waits must not stop the clock.
-        let step = 1 + state.random.below(20) as u64;
+        let step = 1 + state.choices.below(ChoiceKind::Work, 20) as u64;
         state.now += Duration::from_micros(step);
-        if timeout != Some(Duration::ZERO) && state.fault(|faults| faults.interrupted) {
+        if timeout != Some(Duration::ZERO)
+            && state.fault(ChoiceKind::Interrupted, |faults| faults.interrupted)
+        {
             return Err(io::ErrorKind::Interrupted.into());
         }
         state.break_something();
@@ -111,7 +118,7 @@ impl World {
                 (_, Some(deadline)) => {
                     let slack = match timeout {
                         Some(Duration::ZERO) => 0,
-                        _ => state.random.below(80),
+                        _ => state.choices.below(ChoiceKind::Slack, 80),
                     };
                     state.now = deadline.saturating_add(Duration::from_micros(slack as u64));
                     return Ok(());
@@ -238,7 +245,7 @@ impl World {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let from = *from;
-        let is_lost = state.fault(|faults| faults.lost);
+        let is_lost = state.fault(ChoiceKind::Lost, |faults| faults.lost);
         if let Some(Kind::Datagrams { waiting, .. }) = state.sources.get_mut(&to.0) {
             // As in a kernel: a datagram that finds no space is lost.
             if !is_lost && waiting.len() < MOST_WAITING {
