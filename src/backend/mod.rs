@@ -103,7 +103,7 @@ pub use self::name::{Backend, UnknownBackend};
 pub(crate) use self::poller::check_mode;
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
-pub use self::sim::{Address, Choice, ChoiceKind, Faults};
+pub use self::sim::{Address, Choice, ChoiceKind, Endpoint, Faults, Record, What};
 #[cfg(feature = "sim")]
 pub(crate) use self::sim::{Choices, Id as SimId, Sim, World};
 

@@ -57,7 +57,7 @@
 mod sources;
 
 pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
-pub use crate::backend::{Address, Choice, ChoiceKind, Faults};
+pub use crate::backend::{Address, Choice, ChoiceKind, Endpoint, Faults, Record, What};
 
 use std::fmt;
 use std::io;

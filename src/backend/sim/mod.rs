@@ -5,6 +5,8 @@
 
 mod choices;
 mod faults;
+#[allow(dead_code)] // until a world writes it
+mod log;
 mod sources;
 mod state;
 mod world;
@@ -12,6 +14,7 @@ mod world;
 pub(crate) use self::choices::Choices;
 pub use self::choices::{Choice, ChoiceKind};
 pub use self::faults::Faults;
+pub use self::log::{Endpoint, Record, What};
 pub use self::sources::Address;
 pub(crate) use self::sources::Id;
 pub(crate) use self::world::World;
