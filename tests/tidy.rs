@@ -462,7 +462,7 @@ fn code_and_comments_have_120_columns() {
     let mut files = prose();
     files.push(("tests/tidy.rs".to_owned(), include_str!("tidy.rs").to_owned()));
     files.retain(|(path, _)| path.ends_with(".rs"));
-    for folder in ["src/", "tests/", "examples/", "xtask/", "compat/", "bench/", "fuzz/"] {
+    for folder in ["src/", "tests/", "examples/", "xtask/", "compat/", "world/", "bench/", "fuzz/"] {
         assert!(files.iter().any(|(path, _)| path.starts_with(folder)), "the walk has missed {folder}");
     }
     let wide = files.iter().flat_map(|(path, text)| {
@@ -522,7 +522,7 @@ fn banned(text: &str) -> Vec<(usize, &'static str)> {
 fn prose() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "examples", "xtask", "compat", "bench", "fuzz", "docs"] {
+    for folder in ["src", "tests", "examples", "xtask", "compat", "world", "bench", "fuzz", "docs"] {
         collect(&root.join(folder), &mut files);
     }
     for entry in fs::read_dir(root).unwrap() {

@@ -104,8 +104,8 @@ pub(crate) use self::poller::check_mode;
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
 pub use self::sim::{
-    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName, SocketType,
-    What,
+    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
+    SocketType, What,
 };
 #[cfg(feature = "sim")]
 pub(crate) use self::sim::{Choices, Current, HostNumber, Id as SimId, Sim, TaskNumber, World};

@@ -62,8 +62,8 @@ pub use self::host::Host;
 pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
 pub use self::task::Task;
 pub use crate::backend::{
-    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName, SocketType,
-    What,
+    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
+    SocketType, What,
 };
 
 use std::fmt;

@@ -237,7 +237,9 @@ impl Current {
             let socket = &state.sockets[&id];
             let is_connected = match state.sources.get(&id) {
                 Some(Kind::Bytes { reset, .. }) => *reset == Reset::No,
-                Some(Kind::Messages { .. }) => socket.peer != SocketName::Unnamed || socket.listener.is_some(),
+                Some(Kind::Messages { .. }) => {
+                    socket.peer != SocketName::Unnamed || socket.listener.is_some()
+                }
                 _ => false,
             };
             match is_connected {
@@ -341,7 +343,8 @@ impl State {
                 }
             }
         }
-        let polls: Vec<Id> = self.polls.iter().filter(|(_, poll)| poll.host == Some(host)).map(|(&id, _)| id).collect();
+        let polls: Vec<Id> =
+            self.polls.iter().filter(|(_, poll)| poll.host == Some(host)).map(|(&id, _)| id).collect();
         for poll in polls {
             self.remove_poll(poll);
         }

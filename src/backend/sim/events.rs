@@ -168,7 +168,8 @@ impl State {
     /// Reports what is due, as far as there is space, in any order.
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let mut due: Vec<RegistrationKey> = Vec::new();
-        for (&key, registration) in self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX)) {
+        for (&key, registration) in self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX))
+        {
             let is_due = |direction: &DirectionState| direction.due.is_some_and(|due| due <= self.now);
             if registration.directions.iter().any(is_due) {
                 due.push(key);

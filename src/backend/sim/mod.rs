@@ -19,9 +19,9 @@ mod tasks;
 mod turns;
 mod world;
 
+pub use self::calls::Patience;
 pub(crate) use self::choices::Choices;
 pub use self::choices::{Choice, ChoiceKind};
-pub use self::calls::Patience;
 pub use self::faults::Faults;
 pub use self::hosts::{Link, SocketName};
 pub use self::log::{Endpoint, Record, What};

@@ -31,22 +31,53 @@ const NEIGHBOUR_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) enum Due {
     /// The first piece of a channel arrives, if the channel has not stalled since.
-    Piece { channel: Number, stalls: u64 },
+    Piece {
+        channel: Number,
+        stalls: u64,
+    },
     /// A stalled channel tries again.
-    Retry { channel: Number, attempt: u32 },
+    Retry {
+        channel: Number,
+        attempt: u32,
+    },
     /// The three steps of a connection.
-    Syn { client: Id, attempt: u32 },
-    SynAck { client: Id, server: Id },
-    Ack { listener: Id, server: Id },
+    Syn {
+        client: Id,
+        attempt: u32,
+    },
+    SynAck {
+        client: Id,
+        server: Id,
+    },
+    Ack {
+        listener: Id,
+        server: Id,
+    },
     /// An attempt to connect fails.
-    Refused { client: Id, error: i32 },
+    Refused {
+        client: Id,
+        error: i32,
+    },
     /// The reset of a connection reaches one end.
-    Reset { end: Id },
+    Reset {
+        end: Id,
+    },
     /// The writer learns that the reader has made space.
-    Window { writer: Id },
-    Datagram { from: Id, from_name: SocketName, to_host: HostNumber, to: SocketName, bytes: Vec<u8>, message: u64 },
+    Window {
+        writer: Id,
+    },
+    Datagram {
+        from: Id,
+        from_name: SocketName,
+        to_host: HostNumber,
+        to: SocketName,
+        bytes: Vec<u8>,
+        message: u64,
+    },
     /// A datagram found no socket, and its sender learns of it (ICMP).
-    Unreachable { sender: Id },
+    Unreachable {
+        sender: Id,
+    },
 }
 
 impl State {
@@ -112,7 +143,8 @@ impl State {
         let mut left = self.now;
         if let Some(bandwidth) = bandwidth {
             let busy = self.hosts.busy.entry((from, to)).or_default();
-            let sending = Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / bandwidth.max(1));
+            let sending =
+                Duration::from_nanos((bytes as u64).saturating_mul(1_000_000_000) / bandwidth.max(1));
             left = left.max(*busy) + sending;
             *busy = left;
         }
@@ -163,7 +195,9 @@ impl State {
     }
 
     fn piece_due(&mut self, number: Number, stalls: u64) {
-        let Some(channel) = self.channels.get(&number).filter(|channel| channel.stalls == stalls) else { return };
+        let Some(channel) = self.channels.get(&number).filter(|channel| channel.stalls == stalls) else {
+            return;
+        };
         let Some((from, to)) = channel.hosts else { return };
         if !self.passes(from, to) {
             let message = self.channels[&number].flying.front().map_or(0, Piece::message);
@@ -280,7 +314,9 @@ impl State {
             return self.run_agenda_if(from == host);
         };
         let is_full = match self.sources.get(&listener) {
-            Some(Kind::Listener { waiting }) => waiting.len() + self.handshakes(listener) > self.backlog(listener),
+            Some(Kind::Listener { waiting }) => {
+                waiting.len() + self.handshakes(listener) > self.backlog(listener)
+            }
             _ => true,
         };
         if is_full {
@@ -429,7 +465,11 @@ impl State {
         };
         let len = bytes.len();
         if self.enqueue_datagram(id, bytes, from_name) {
-            self.log.push(self.now, to_host, What::Arrived { message, from: source, to: target, bytes: len as u64 });
+            self.log.push(
+                self.now,
+                to_host,
+                What::Arrived { message, from: source, to: target, bytes: len as u64 },
+            );
         } else {
             self.log.push(self.now, to_host, What::Lost { message, from: source, to: target });
         }

@@ -541,7 +541,9 @@ impl State {
     fn send_unix(&mut self, id: Id, peer: Id, bytes: Vec<u8>) -> io::Result<()> {
         let from = self.sockets[&id].local.clone();
         match self.sources.get_mut(&peer) {
-            Some(Kind::Messages { waiting, .. }) if waiting.len() >= UNIX_DATAGRAMS => self.would_block(id, WRITE),
+            Some(Kind::Messages { waiting, .. }) if waiting.len() >= UNIX_DATAGRAMS => {
+                self.would_block(id, WRITE)
+            }
             Some(Kind::Messages { waiting, len }) => {
                 *len += bytes.len();
                 waiting.push_back((bytes, from));
@@ -624,7 +626,8 @@ impl State {
             if self.sockets[&id].family == Family::Unix {
                 let host = self.sockets[&id].host;
                 let senders = self.sockets.iter().filter(|(_, other)| other.host == host);
-                let senders: Vec<Id> = senders.filter(|(_, s)| s.family == Family::Unix).map(|(&id, _)| id).collect();
+                let senders: Vec<Id> =
+                    senders.filter(|(_, s)| s.family == Family::Unix).map(|(&id, _)| id).collect();
                 for sender in senders {
                     self.changed(sender, WRITE);
                 }

@@ -105,7 +105,12 @@ impl State {
     }
 
     /// Returns the extent of a fault, `most` at most; 0 if it doesn't occur.
-    pub(super) fn extent(&mut self, kind: ChoiceKind, most: usize, one_in: impl FnOnce(&Faults) -> u32) -> usize {
+    pub(super) fn extent(
+        &mut self,
+        kind: ChoiceKind,
+        most: usize,
+        one_in: impl FnOnce(&Faults) -> u32,
+    ) -> usize {
         let one_in = one_in(&self.faults);
         self.choices.some(kind, one_in, most)
     }
@@ -132,4 +137,5 @@ impl State {
             Some(Kind::Listener { waiting }) => direction == READ && !waiting.is_empty(),
             _ => false,
         }
-    }}
+    }
+}

@@ -1,0 +1,6 @@
+//! Simulated worlds for unmodified programs: their smallest failing runs, and the stories of them.
+//!
+//! Invariant: the same binary and the same seed give the same run.
+#![deny(missing_docs)]
+
+pub mod shrink;
