@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
-use crate::backend::{Current, Family, Patience, SocketName, SocketType, TaskNumber, What};
+use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType, What};
 
 /// A thread of a simulated host, and what it can ask the host's kernel for.
 ///
@@ -74,9 +74,15 @@ impl Task {
         self.current.park(deadline)
     }
 
-    /// Ends the wait of a parked task. Returns whether it was parked.
-    pub fn unpark(&self, task: TaskNumber) -> bool {
-        self.current.unpark(task)
+    /// Ends the wait of this task, if it is parked. Returns whether it was.
+    pub fn unpark(&self) -> bool {
+        self.current.unpark()
+    }
+
+    /// Runs `call` outside of the world: what it calls is real.
+    pub fn outside<R>(&self, call: impl FnOnce() -> R) -> R {
+        let _outside = Outside::new();
+        call()
     }
 
     /// Gives the other tasks that are ready a turn.
