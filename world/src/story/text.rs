@@ -1,0 +1,204 @@
+//! The story as a few lines.
+//!
+//! Invariant: the failure is the last line, and of each kind of fault the latest comes before a second one of another.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::mem::discriminant;
+
+use wakeful::sim::{Record, What};
+
+use super::{counted, ends, is_alike, place, weight, Clock, Story, Weight};
+
+/// How many of the failing host's last acts have a line though they are usual.
+const LAST_ACTS: usize = 3;
+
+/// Records in a row that are alike, and make one line.
+struct Group {
+    places: Vec<usize>,
+    weight: Weight,
+}
+
+/// One line: the record from which it takes its time, and the words.
+type Line = (usize, String);
+
+pub(super) fn lines(story: &Story<'_>, most: usize) -> String {
+    let groups = groups(story);
+    let (setup, groups): (Vec<Group>, Vec<Group>) =
+        groups.into_iter().partition(|group| group.weight == Weight::Setup);
+    let mut by_rank: Vec<usize> = (0..groups.len()).collect();
+    let rounds = rounds(story, &groups);
+    by_rank.sort_by_key(|&at| (groups[at].weight, rounds[at], Reverse(at)));
+    let shown: BTreeSet<usize> = by_rank.into_iter().take(most).collect();
+
+    let mut lines: Vec<Line> = shown.iter().map(|&at| line(story, &groups[at])).collect();
+    let mut summaries = summaries(story, &groups, &shown);
+    summaries.sort_by_key(|(count, (at, _))| (Reverse(*count), *at));
+    summaries.truncate(most - lines.len());
+    lines.extend(summaries.into_iter().map(|(_, line)| line));
+    // A part of the setup would only raise the question of the rest.
+    if lines.len() + setup.len() <= most {
+        lines.extend(setup.iter().map(|group| line(story, group)));
+    }
+    lines.sort();
+
+    let clock = Clock::of(story.records);
+    let times: Vec<String> = lines.iter().map(|(at, _)| clock.time(story.records[*at].time)).collect();
+    let width = times.iter().map(String::len).max().unwrap_or(0);
+    times.iter().zip(&lines).map(|(time, (_, words))| format!("{time:>width$}  {words}\n")).collect()
+}
+
+/// Returns the records that may have a line of their own.
+fn groups(story: &Story<'_>) -> Vec<Group> {
+    let records = story.records;
+    let last_acts = last_acts(story);
+    let mut groups: Vec<Group> = Vec::new();
+    for (at, record) in records.iter().enumerate() {
+        let weight = match weight(&record.what) {
+            _ if at + 1 == records.len() => Weight::Failure,
+            weight if last_acts.contains(&at) => weight.min(Weight::LastAct),
+            weight => weight,
+        };
+        if weight >= Weight::Traffic {
+            continue;
+        }
+        // A setup stands alone: it may be left out.
+        match groups.last_mut().filter(|group| (group.weight == Weight::Setup) == (weight == Weight::Setup)) {
+            Some(group) if weight != Weight::Failure && is_alike(&records[group.places[0]], record) => {
+                group.places.push(at);
+                group.weight = group.weight.min(weight);
+            }
+            _ => groups.push(Group { places: vec![at], weight }),
+        }
+    }
+    groups
+}
+
+/// Returns the places of what the failing host did last.
+fn last_acts(story: &Story<'_>) -> BTreeSet<usize> {
+    let Some(failing) = story.failing_host() else { return BTreeSet::new() };
+    let records = story.records;
+    let is_act = |at: &usize| {
+        let record = &records[*at];
+        let is_act = match &record.what {
+            // A write's message is the write.
+            What::Sent { .. } => {
+                !records[..*at].iter().rev().take_while(|other| other.time == record.time).any(|other| {
+                    matches!(other.what, What::Wrote { .. }) && ends(&other.what) == ends(&record.what)
+                })
+            }
+            What::Arrived { .. } | What::Lost { .. } => false,
+            what => ends(what).is_some() || matches!(what, What::Listen { .. }),
+        };
+        is_act && record.host == failing
+    };
+    (0..records.len().saturating_sub(1)).rev().filter(is_act).take(LAST_ACTS).collect()
+}
+
+/// Returns how many groups of the same kind follow each.
+fn rounds(story: &Story<'_>, groups: &[Group]) -> Vec<usize> {
+    let mut following = HashMap::new();
+    let mut rounds: Vec<usize> = groups
+        .iter()
+        .rev()
+        .map(|group| {
+            let count = following.entry(kind(&story.records[group.places[0]])).or_insert(0);
+            *count += 1;
+            *count
+        })
+        .collect();
+    rounds.reverse();
+    rounds
+}
+
+/// Returns what records of a kind have in common; the texts of notes and the hosts of links differ.
+fn kind(record: &Record) -> impl Eq + Hash {
+    let fault = match record.what {
+        What::Fault { kind } => Some(kind),
+        _ => None,
+    };
+    let places = ends(&record.what).map(|(from, to)| (place(from), place(to)));
+    (discriminant(&record.what), record.host, places, fault)
+}
+
+fn line(story: &Story<'_>, group: &Group) -> Line {
+    let first = group.places[0];
+    let mut words = story.sentence(&story.records[first]);
+    if let [_, .., last] = group.places[..] {
+        let until = Clock::of(story.records).time(story.records[last].time);
+        words +=
+            &format!(", and {} times more until {until}", group.places.len() - 1).replace("1 times", "once");
+    }
+    (first, words)
+}
+
+/// Returns a line for each gap between those that are shown, and how many records it is about.
+fn summaries(story: &Story<'_>, groups: &[Group], shown: &BTreeSet<usize>) -> Vec<(usize, Line)> {
+    let mut is_shown = vec![false; story.records.len()];
+    let mut starts = vec![false; story.records.len()];
+    let mut is_event = vec![false; story.records.len()];
+    for (at, group) in groups.iter().enumerate() {
+        for place in &group.places {
+            is_shown[*place] = shown.contains(&at);
+            is_event[*place] = true;
+        }
+        starts[group.places[0]] = shown.contains(&at);
+    }
+    let mut summaries = Vec::new();
+    let mut gap = Gap::default();
+    for (at, record) in story.records.iter().enumerate() {
+        if starts[at] {
+            summaries.extend(std::mem::take(&mut gap).summary(story));
+        }
+        if !is_shown[at] {
+            gap.add(story, at, record, is_event[at]);
+        }
+    }
+    summaries.extend(gap.summary(story));
+    summaries
+}
+
+/// What happens between two lines.
+#[derive(Default)]
+struct Gap {
+    first: Option<usize>,
+    messages: u64,
+    bytes: u64,
+    hosts: BTreeSet<u32>,
+    others: u64,
+}
+
+impl Gap {
+    fn add(&mut self, story: &Story<'_>, at: usize, record: &Record, is_event: bool) {
+        if let What::Sent { to, bytes, .. } = record.what {
+            self.messages += 1;
+            self.bytes += bytes;
+            self.hosts.insert(record.host);
+            self.hosts.extend(story.owner(to, record.host));
+        } else if is_event {
+            self.others += 1;
+        } else {
+            return;
+        }
+        self.first.get_or_insert(at);
+    }
+
+    fn summary(self, story: &Story<'_>) -> Option<(usize, Line)> {
+        let mut parts = Vec::new();
+        if self.messages > 0 {
+            let hosts: Vec<String> = self.hosts.iter().map(|&host| story.name(host)).collect();
+            let between = match &hosts[..] {
+                [host] => format!("within {host}"),
+                [one, other] => format!("between {one} and {other}"),
+                all => format!("between {} hosts", all.len()),
+            };
+            let (messages, bytes) = (counted(self.messages, "message"), counted(self.bytes, "byte"));
+            parts.push(format!("{messages} {between}, {bytes}"));
+        }
+        if self.others > 0 {
+            parts.push(counted(self.others, "other event"));
+        }
+        Some(((self.messages + self.others) as usize, (self.first?, format!("({})", parts.join("; ")))))
+    }
+}
