@@ -58,6 +58,11 @@ impl Task {
         self.current.enter();
     }
 
+    /// Ends a task whose thread could not be started.
+    pub fn abandon(self) {
+        self.current.abandon();
+    }
+
     /// Ends the task, which the calling thread is.
     pub fn leave(self) {
         self.current.leave();

@@ -288,6 +288,10 @@ impl Current {
         self.world().park(state, self.task(), deadline).1
     }
 
+    pub(crate) fn abandon(&self) {
+        self.world().state().turns.finish(self.task());
+    }
+
     pub(crate) fn yield_turn(&self) {
         let state = self.world().state();
         let now = state.now;
