@@ -108,7 +108,7 @@ pub use self::sim::{
     SocketType, What,
 };
 #[cfg(feature = "sim")]
-pub(crate) use self::sim::{Choices, Current, HostNumber, Id as SimId, Sim, TaskNumber, World};
+pub(crate) use self::sim::{Choices, Current, HostNumber, Id as SimId, Outside, Sim, World};
 
 use std::fmt;
 use std::io;

@@ -68,6 +68,24 @@ pub(crate) mod errno {
     pub(crate) const TIMED_OUT: i32 = 110;
 }
 
+/// Whether a simulated world has had a task in this process. Then every call goes through libc's functions, which a
+/// package may have shadowed for the sockets of worlds.
+#[cfg(feature = "sim")]
+static HAS_WORLDS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[cfg(feature = "sim")]
+#[inline]
+#[allow(dead_code)] // used where calls bypass libc
+pub(crate) fn has_worlds() -> bool {
+    HAS_WORLDS.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Notes that the process has a world from now on.
+#[cfg(feature = "sim")]
+pub(crate) fn set_has_worlds() {
+    HAS_WORLDS.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
 /// The kind of file behind a descriptor, as far as the meaning of its readiness depends on it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {

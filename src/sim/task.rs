@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
-use crate::backend::{Current, Family, Patience, SocketName, SocketType, TaskNumber, What};
+use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType, What};
 
 /// A thread of a simulated host, and what it can ask the host's kernel for.
 ///
@@ -58,6 +58,11 @@ impl Task {
         self.current.enter();
     }
 
+    /// Ends a task whose thread could not be started.
+    pub fn abandon(self) {
+        self.current.abandon();
+    }
+
     /// Ends the task, which the calling thread is.
     pub fn leave(self) {
         self.current.leave();
@@ -74,9 +79,15 @@ impl Task {
         self.current.park(deadline)
     }
 
-    /// Ends the wait of a parked task. Returns whether it was parked.
-    pub fn unpark(&self, task: TaskNumber) -> bool {
-        self.current.unpark(task)
+    /// Ends the wait of this task, if it is parked. Returns whether it was.
+    pub fn unpark(&self) -> bool {
+        self.current.unpark()
+    }
+
+    /// Runs `call` outside of the world: what it calls is real.
+    pub fn outside<R>(&self, call: impl FnOnce() -> R) -> R {
+        let _outside = Outside::new();
+        call()
     }
 
     /// Gives the other tasks that are ready a turn.

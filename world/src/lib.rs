@@ -13,6 +13,7 @@ mod panics;
 mod report;
 #[cfg(unix)]
 mod runs;
+pub mod shadows;
 pub mod shrink;
 pub mod story;
 #[cfg(unix)]

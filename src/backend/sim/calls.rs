@@ -12,7 +12,6 @@ use super::sockets::{Family, SocketType};
 use super::sources::{Id, Kind, Reset, READ, WRITE};
 use super::state::State;
 use super::tasks::Current;
-use super::turns::TaskNumber;
 use crate::os::errno;
 
 /// How long an operation waits that can't act at once.
@@ -289,14 +288,18 @@ impl Current {
         self.world().park(state, self.task(), deadline).1
     }
 
+    pub(crate) fn abandon(&self) {
+        self.world().state().turns.finish(self.task());
+    }
+
     pub(crate) fn yield_turn(&self) {
         let state = self.world().state();
         let now = state.now;
         drop(self.world().park(state, self.task(), Some(now)));
     }
 
-    pub(crate) fn unpark(&self, task: TaskNumber) -> bool {
-        self.world().unpark(task)
+    pub(crate) fn unpark(&self) -> bool {
+        self.world().unpark(self.task())
     }
 
     pub(crate) fn random(&self, buf: &mut [u8]) {

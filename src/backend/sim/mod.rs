@@ -28,9 +28,9 @@ pub use self::log::{Endpoint, Record, What};
 pub use self::sockets::{Family, SocketType};
 pub use self::sources::Address;
 pub(crate) use self::sources::Id;
-pub(crate) use self::tasks::Current;
+pub(crate) use self::tasks::{Current, Outside};
 pub use self::turns::End;
-pub(crate) use self::turns::{HostNumber, TaskNumber};
+pub(crate) use self::turns::HostNumber;
 pub use self::world::Director;
 pub(crate) use self::world::World;
 

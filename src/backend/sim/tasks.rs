@@ -92,6 +92,7 @@ impl Current {
     /// Makes the calling thread this task: blocks it until its first turn.
     pub(crate) fn enter(&'static self) {
         self.world.begin(self.task);
+        crate::os::set_has_worlds();
         Current::set(Some(self));
         // Real, or of the world, if a package has shadowed the clock: either way the one that the host's programs read.
         let seen = Instant::now();
