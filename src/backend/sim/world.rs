@@ -482,8 +482,10 @@ impl World {
         let now = state.now;
         state.turns.park(task, deadline, now);
         let seat = state.turns.seat(task);
-        let outside = self.hand_on(state);
-        seat.wait();
+        let (outside, called) = self.hand_on(state, Some(task));
+        if called != Some(task) {
+            seat.wait();
+        }
         outside.forget_reads();
         let mut state = Locked { state: self.lock(), _outside: outside };
         state.note_turn(task);
@@ -496,12 +498,16 @@ impl World {
     }
 
     /// Calls the next task. If all wait, moves the clock until one doesn't, or ends the run. The calling thread stays
-    /// outside.
-    fn hand_on(&self, state: Locked<'_>) -> Outside {
+    /// outside. Returns which task goes on; if it is `caller`, its thread does so at once.
+    fn hand_on(&self, state: Locked<'_>, caller: Option<TaskNumber>) -> (Outside, Option<TaskNumber>) {
         let Locked { mut state, _outside: outside } = state;
-        loop {
+        let called = loop {
             let State { turns, choices, .. } = &mut *state;
-            let Next::Advance(deadline) = turns.next(choices) else { break };
+            let deadline = match turns.next(choices) {
+                Next::Advance(deadline) => deadline,
+                Next::Call(task, seat) => break Some((task, seat)),
+                Next::Stay => break None,
+            };
             let arrival = state.agenda.keys().next().map(|&(due, _)| due);
             let due = deadline.into_iter().chain(arrival).min();
             drop(state);
@@ -510,7 +516,7 @@ impl World {
             state = self.lock();
             let Some(to) = due.into_iter().chain(wanted).min() else {
                 state.turns.end.get_or_insert(End::Deadlock);
-                break;
+                break None;
             };
             let to = to.max(state.now);
             state.advance(to);
@@ -521,13 +527,19 @@ impl World {
                 state = self.lock();
                 state.is_directed = false;
             }
-        }
+        };
         let has_ended = state.turns.end.is_some();
         drop(state);
         if has_ended {
             self.changed.notify_all();
         }
-        outside
+        let called = called.map(|(task, seat)| {
+            if Some(task) != caller {
+                seat.call();
+            }
+            task
+        });
+        (outside, called)
     }
 
     /// Lets the tasks begin, under a director.
@@ -535,7 +547,7 @@ impl World {
         let mut state = self.state();
         *self.director.lock().unwrap_or_else(PoisonError::into_inner) = director;
         state.turns.start();
-        self.hand_on(state);
+        self.hand_on(state, None);
     }
 
     /// Blocks the calling thread, which is no task, until the run ends. Returns `None` if no task has got a turn for
@@ -598,7 +610,7 @@ impl World {
     pub(super) fn finish(&self, task: TaskNumber) {
         let mut state = self.state();
         state.turns.finish(task);
-        self.hand_on(state);
+        self.hand_on(state, None);
     }
 
     /// Ends the run as failed, by a host.
