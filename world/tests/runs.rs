@@ -38,12 +38,12 @@ fn failure(report: Report) -> Failure {
 }
 
 /// Returns the failure of a world of one seed without faults.
-fn failure_of(build: impl Fn(&World) + Sync) -> Failure {
+fn failure_of(build: impl Fn(&World) + Send + Sync + 'static) -> Failure {
     failure(World::seeds(0..1).faults(Faults::NONE).check(build))
 }
 
 /// Makes a world that must not fail.
-fn passes(build: impl Fn(&World) + Sync) -> Report {
+fn passes(build: impl Fn(&World) + Send + Sync + 'static) -> Report {
     let report = World::seeds(0..10).twice_all().check(build);
     assert!(report.failure.is_none(), "{}", report.failure.unwrap());
     report
@@ -127,8 +127,8 @@ fn a_limit_of_time_fails_the_run() {
 
 #[test]
 fn an_invariant_is_checked_whenever_time_has_moved() {
-    let done = Arc::new(AtomicU64::new(0));
     let found = failure_of(|world| {
+        let done = Arc::new(AtomicU64::new(0));
         let (host, check) = (Arc::clone(&done), Arc::clone(&done));
         world.host("10.0.0.1", move || {
             for _ in 0..100 {
@@ -148,6 +148,7 @@ fn an_invariant_is_checked_whenever_time_has_moved() {
     assert!(found.story.trim_end().ends_with("invariant \"few\": 41 at 42s"), "{}", found.story);
     // At the very end, though time doesn't move, and by a panic.
     let found = failure_of(|world| {
+        let done = Arc::new(AtomicU64::new(0));
         let (host, check) = (Arc::clone(&done), Arc::clone(&done));
         world.host("10.0.0.1", move || host.store(7, Ordering::Relaxed));
         world.invariant("none", move |_| {
@@ -227,7 +228,7 @@ fn receive_numbers(at: &str) -> Vec<u32> {
 
 /// Returns what arrives of 100 numbers if the test does `act` after 2 s, and `undo` after 5 s.
 fn arrives(act: fn(&World), undo: fn(&World), expected: Vec<u32>) {
-    passes(|world| {
+    passes(move |world| {
         let expected = expected.clone();
         world.host("10.0.0.1", || send_numbers("10.0.0.2:9", 100));
         world.host("10.0.0.2", move || assert_eq!(receive_numbers("10.0.0.2:9"), expected));
