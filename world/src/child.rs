@@ -12,7 +12,7 @@ use wakeful::sim::{Choice, End, Faults, Sim, What};
 use crate::outcome::{Outcome, Reason};
 use crate::panics::{self, catch};
 use crate::story::{Story, LINES};
-use crate::sys::{in_child, Exit, Shared, ALARM};
+use crate::sys::{in_child, set_alarm, Exit, Shared, ALARM};
 use crate::world::{of_panic, Director, World, STUCK};
 
 /// The closure of a test, which sets up the world of a run.
@@ -94,7 +94,7 @@ impl Run<'_> {
     fn live(&self, shared: &Arc<Shared>, build: &Build) {
         let last_words = Arc::clone(shared);
         panics::keep(
-            self.detail == Detail::Story,
+            self.detail == Detail::Story && self.replay.is_none(),
             Box::new(move |panic| {
                 let text = format!(", after a panic at {}: {}", panic.place, panic.message);
                 last_words.publish(&Outcome::failed(Reason::new("", text)).encode());
@@ -134,12 +134,15 @@ impl Run<'_> {
             choices: sim.choices(),
             ..Outcome::default()
         };
+        // What is left has no limit of its own, and is slow on a busy machine.
+        set_alarm(GRACE * 100);
         match self.detail {
             Detail::Nothing => {}
             Detail::Story => {
                 let (title, names, records) = (format!("seed {seed}"), world.host_names(), sim.log());
                 let story = Story::new(&title, &names, &records);
                 (outcome.story, outcome.page) = (story.text(LINES), story.html());
+                outcome.stack = panics::take_stack();
             }
             Detail::Log => {
                 let names = world.host_names();

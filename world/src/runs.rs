@@ -205,7 +205,7 @@ impl Runs {
         let whole = self.a_run(seed, None, Detail::Story).make(build);
         let key = match whole.reason {
             Some(again) if again.key == reason.key => {
-                (failure.reason, failure.stack) = (again.text, again.stack);
+                (failure.reason, failure.stack) = (again.text, whole.stack);
                 again.key
             }
             again => {

@@ -501,9 +501,8 @@ fn pairs<'a, A: AsRef<str>, B: AsRef<str>>(
 }
 
 pub(crate) fn of_panic(actor: &str, panic: &Panic) -> Reason {
-    let Panic { message, place, stack } = panic;
-    let text = format!("{actor} panics at {place}: {message}");
-    Reason { stack: stack.clone(), ..Reason::new(format!("panic at {place}"), text) }
+    let Panic { message, place } = panic;
+    Reason::new(format!("panic at {place}"), format!("{actor} panics at {place}: {message}"))
 }
 
 impl fmt::Debug for World {
