@@ -1,6 +1,7 @@
 //! One run: a child process that builds a world, lets it run, and tells its parent the outcome.
 //!
-//! Invariant: a run starts from the state of its parent alone, and leaves no trace but its outcome.
+//! Invariant: a run starts from the state of its parent alone, and leaves no trace but its outcome. The child uses nothing
+//! that lies on the stack of another thread than the one that forked it.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -11,11 +12,14 @@ use wakeful::sim::{Choice, End, Faults, Sim, What};
 use crate::outcome::{Outcome, Reason};
 use crate::panics::{self, catch};
 use crate::story::{Story, LINES};
-use crate::sys::{in_child, Exit, Shared, ALARM};
+use crate::sys::{in_child, set_alarm, Exit, Shared, ALARM};
 use crate::world::{of_panic, Director, World, STUCK};
 
-/// What the closure of a test is.
-pub(crate) type Build<'a> = &'a (dyn Fn(&World) + Sync);
+/// The closure of a test, which sets up the world of a run.
+///
+/// It lies on the heap and borrows nothing: in a child, the C library gives the stacks of the parent's other threads to new
+/// ones.
+pub(crate) type Build = Box<dyn Fn(&World) + Send + Sync>;
 
 /// The room for the outcome of a run without details.
 pub(crate) const ROOM: usize = 64 << 10;
@@ -39,7 +43,7 @@ pub(crate) enum Detail {
 #[derive(Clone, Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) seed: u64,
-    pub(crate) faults: &'a Faults,
+    pub(crate) faults: Faults,
     /// The choices to repeat; drawn by the seed without.
     pub(crate) replay: Option<&'a [Choice]>,
     pub(crate) detail: Detail,
@@ -51,7 +55,7 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     /// Makes the run in a child, with memory for it alone.
-    pub(crate) fn make(&self, build: Build<'_>) -> Outcome {
+    pub(crate) fn make(&self, build: &Build) -> Outcome {
         let room = if self.detail == Detail::Nothing { ROOM } else { DETAILED_ROOM };
         match Shared::new(room) {
             Ok(shared) => self.make_with(&Arc::new(shared), build),
@@ -60,7 +64,7 @@ impl Run<'_> {
     }
 
     /// Makes the run in a child, which tells the outcome through `shared`.
-    pub(crate) fn make_with(&self, shared: &Arc<Shared>, build: Build<'_>) -> Outcome {
+    pub(crate) fn make_with(&self, shared: &Arc<Shared>, build: &Build) -> Outcome {
         panics::install();
         let exit = in_child(self.limit + GRACE, || self.live(shared, build));
         let told = shared.take().and_then(|bytes| Outcome::decode(&bytes));
@@ -87,10 +91,10 @@ impl Run<'_> {
     }
 
     /// The life of the child.
-    fn live(&self, shared: &Arc<Shared>, build: Build<'_>) {
+    fn live(&self, shared: &Arc<Shared>, build: &Build) {
         let last_words = Arc::clone(shared);
         panics::keep(
-            self.detail == Detail::Story,
+            self.detail == Detail::Story && self.replay.is_none(),
             Box::new(move |panic| {
                 let text = format!(", after a panic at {}: {}", panic.place, panic.message);
                 last_words.publish(&Outcome::failed(Reason::new("", text)).encode());
@@ -109,7 +113,7 @@ impl Run<'_> {
         }
     }
 
-    fn outcome(&self, build: Build<'_>) -> Outcome {
+    fn outcome(&self, build: &Build) -> Outcome {
         let (seed, faults) = (self.seed, self.faults.clone());
         let sim = match (self.detail, self.replay) {
             (Detail::Story | Detail::Log, replay) => Sim::with_log(seed, faults, replay),
@@ -130,12 +134,15 @@ impl Run<'_> {
             choices: sim.choices(),
             ..Outcome::default()
         };
+        // What is left has no limit of its own, and is slow on a busy machine.
+        set_alarm(GRACE * 100);
         match self.detail {
             Detail::Nothing => {}
             Detail::Story => {
                 let (title, names, records) = (format!("seed {seed}"), world.host_names(), sim.log());
                 let story = Story::new(&title, &names, &records);
                 (outcome.story, outcome.page) = (story.text(LINES), story.html());
+                outcome.stack = panics::take_stack();
             }
             Detail::Log => {
                 let names = world.host_names();
@@ -190,7 +197,8 @@ fn name_of(signal: i32) -> String {
 
 /// Moves what is allocated from now on: a program whose run depends on the addresses of its values is another run then.
 fn shift_addresses() {
-    for len in [24, 40, 72, 200, 1000, 5 << 12, 3 << 20] {
-        std::mem::forget(std::hint::black_box(vec![1_u8; len]));
+    for len in [24, 40, 72, 200, 1000, 5 << 12, 160 << 20] {
+        // Memory that is not written takes none.
+        std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(len)));
     }
 }

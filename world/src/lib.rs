@@ -26,5 +26,5 @@ pub use self::report::{Failure, Report};
 #[cfg(unix)]
 pub use self::runs::Runs;
 #[cfg(unix)]
-pub use self::world::{Ending, HostName, World};
+pub use self::world::{HostName, World};
 pub use wakeful::sim::{Choice, ChoiceKind, Faults, Link};

@@ -12,13 +12,11 @@ pub(crate) struct Reason {
     /// The same for runs that fail in the same way, whatever the numbers in their texts.
     pub(crate) key: String,
     pub(crate) text: String,
-    /// The stack of a panic, if the run has a story and RUST_BACKTRACE asks for it.
-    pub(crate) stack: String,
 }
 
 impl Reason {
     pub(crate) fn new(key: impl Into<String>, text: impl Into<String>) -> Reason {
-        Reason { key: key.into(), text: text.into(), stack: String::new() }
+        Reason { key: key.into(), text: text.into() }
     }
 }
 
@@ -34,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) time: Duration,
     /// The choices that weren't plain, if they were recorded.
     pub(crate) choices: Vec<Choice>,
+    /// The stack of the last panic, if a run with a story is not a replay, and RUST_BACKTRACE asks for it.
+    pub(crate) stack: String,
     /// The story as lines and as a page, on request.
     pub(crate) story: String,
     pub(crate) page: String,
@@ -49,13 +49,13 @@ impl Outcome {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
         let reason = self.reason.as_ref();
-        let [key, text, stack] = reason.map_or([""; 3], |reason| [&reason.key, &reason.text, &reason.stack]);
+        let [key, text] = reason.map_or([""; 2], |reason| [&reason.key, &reason.text]);
         let seconds = self.time.as_secs();
         for number in [self.hash, self.turns, seconds, self.time.subsec_nanos().into()] {
             push(&mut bytes, number);
         }
         push(&mut bytes, self.reason.is_some().into());
-        for text in [key, text, stack, &self.story, &self.page, &self.log] {
+        for text in [key, text, &self.stack, &self.story, &self.page, &self.log] {
             push(&mut bytes, text.len() as u64);
             bytes.extend_from_slice(text.as_bytes());
         }
@@ -72,14 +72,24 @@ impl Outcome {
         let (hash, turns) = (number(from)?, number(from)?);
         let time = Duration::new(number(from)?, u32::try_from(number(from)?).ok()?);
         let has_failed = number(from)? != 0;
-        let reason = Reason { key: text(from)?, text: text(from)?, stack: text(from)? };
-        let (story, page, log) = (text(from)?, text(from)?, text(from)?);
+        let reason = Reason { key: text(from)?, text: text(from)? };
+        let (stack, story, page, log) = (text(from)?, text(from)?, text(from)?, text(from)?);
         let mut choices = Vec::new();
         while !from.is_empty() {
             let kind = *ChoiceKind::ALL.get(number(from)? as usize)?;
             choices.push(Choice { kind, index: number(from)?, value: number(from)? });
         }
-        Some(Outcome { reason: has_failed.then_some(reason), hash, turns, time, choices, story, page, log })
+        Some(Outcome {
+            reason: has_failed.then_some(reason),
+            hash,
+            turns,
+            time,
+            choices,
+            stack,
+            story,
+            page,
+            log,
+        })
     }
 }
 
@@ -115,6 +125,7 @@ mod tests {
             turns: 3,
             time: Duration::new(5, 999_999_999),
             choices: vec![choice(ChoiceKind::Turn, 1), choice(ChoiceKind::Test, u64::MAX)],
+            stack: "main".into(),
             story: "a\nb".into(),
             page: "<p>".into(),
             log: "x\ty".into(),

@@ -17,15 +17,14 @@ pub(crate) struct Panic {
     pub(crate) message: String,
     /// The file, the line and the column.
     pub(crate) place: String,
-    /// The stack, if RUST_BACKTRACE asks for it.
-    pub(crate) stack: String,
 }
 
 /// Hears of each panic at once, in case that it aborts the process.
 type Listener = Box<dyn Fn(&Panic) + Send>;
 
 static IS_RUN: AtomicBool = AtomicBool::new(false);
-static KEEPS_STACKS: AtomicBool = AtomicBool::new(false);
+static KEEPS_STACK: AtomicBool = AtomicBool::new(false);
+static STACK: Mutex<Option<Backtrace>> = Mutex::new(None);
 static LISTENER: Mutex<Option<Listener>> = Mutex::new(None);
 
 std::thread_local! {
@@ -45,8 +44,8 @@ pub(crate) fn install() {
 }
 
 /// Makes this process one of a run: its panics are kept, not printed.
-pub(crate) fn keep(keeps_stacks: bool, listener: Listener) {
-    KEEPS_STACKS.store(keeps_stacks, Ordering::Relaxed);
+pub(crate) fn keep(keeps_stack: bool, listener: Listener) {
+    KEEPS_STACK.store(keeps_stack, Ordering::Relaxed);
     *LISTENER.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
     IS_RUN.store(true, Ordering::Relaxed);
 }
@@ -56,12 +55,19 @@ pub(crate) fn forget_listener() {
     *LISTENER.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-fn note(message: String, place: Option<String>) {
-    // Looking up the names takes a second.
-    let stack = KEEPS_STACKS.load(Ordering::Relaxed).then(Backtrace::capture);
+/// Returns the stack of the last panic, if it was kept and RUST_BACKTRACE asks for it. Looking up the names of a large
+/// program takes a second.
+pub(crate) fn take_stack() -> String {
+    let stack = STACK.lock().unwrap_or_else(PoisonError::into_inner).take();
     let stack = stack.filter(|stack| stack.status() == BacktraceStatus::Captured);
-    let stack = stack.map_or_else(String::new, |stack| stack.to_string());
-    let panic = Panic { message, place: place.unwrap_or_default(), stack };
+    stack.map_or_else(String::new, |stack| stack.to_string())
+}
+
+fn note(message: String, place: Option<String>) {
+    if KEEPS_STACK.load(Ordering::Relaxed) {
+        *STACK.lock().unwrap_or_else(PoisonError::into_inner) = Some(Backtrace::capture());
+    }
+    let panic = Panic { message, place: place.unwrap_or_default() };
     // A runtime may catch it, and then only the story shows it.
     if let Some(task) = Task::current() {
         task.note(format!("panic at {}: {}", panic.place, panic.message));

@@ -84,9 +84,10 @@ impl Runs {
     ///
     /// A run fails. The message has the seed, the reason, the smallest failing run, and how to repeat it.
     #[track_caller]
-    pub fn run(mut self, build: impl Fn(&World) + Sync) {
+    pub fn run(mut self, build: impl Fn(&World) + Send + Sync + 'static) {
         let name = test_name();
         let one = self.read_environment();
+        let build: Build = Box::new(build);
         let report = self.all(&build, true);
         if let Some(failure) = &report.failure {
             let seed = failure.seed;
@@ -105,8 +106,8 @@ impl Runs {
     }
 
     /// Makes all runs, and returns what they have come to. The environment changes nothing.
-    pub fn check(self, build: impl Fn(&World) + Sync) -> Report {
-        self.all(&build, false)
+    pub fn check(self, build: impl Fn(&World) + Send + Sync + 'static) -> Report {
+        self.all(&(Box::new(build) as Build), false)
     }
 
     /// Returns the seed if the environment wants a single one.
@@ -127,10 +128,10 @@ impl Runs {
     }
 
     fn a_run<'a>(&'a self, seed: u64, replay: Option<&'a [Choice]>, detail: Detail) -> Run<'a> {
-        Run { seed, faults: &self.faults, replay, detail, is_shifted: false, limit: self.limit }
+        Run { seed, faults: self.faults.clone(), replay, detail, is_shifted: false, limit: self.limit }
     }
 
-    fn all(&self, build: Build<'_>, stops: bool) -> Report {
+    fn all(&self, build: &Build, stops: bool) -> Report {
         let name = test_name();
         let work = Work {
             next: AtomicU64::new(self.seeds.start),
@@ -154,7 +155,7 @@ impl Runs {
     }
 
     /// Makes runs on one core until none are left.
-    fn work(&self, work: &Work, build: Build<'_>, stops: bool) {
+    fn work(&self, work: &Work, build: &Build, stops: bool) {
         pin_next();
         let shared = match Shared::new(ROOM) {
             Ok(shared) => Arc::new(shared),
@@ -169,7 +170,7 @@ impl Runs {
             let mut outcome = run.make_with(&shared, build);
             let is_stuck = outcome.reason.as_ref().is_some_and(|reason| reason.key == STUCK);
             if seed - self.seeds.start < self.twice && !is_stuck {
-                let second = Run { is_shifted: true, ..run }.make_with(&shared, build);
+                let second = Run { is_shifted: true, ..run.clone() }.make_with(&shared, build);
                 if second != outcome {
                     outcome.reason = Some(Reason::new(DIVERGED, "two runs of the seed differ"));
                 }
@@ -185,7 +186,7 @@ impl Runs {
     }
 
     /// Finds the smallest failing run of a seed, and its story.
-    fn explain(&self, name: &str, seed: u64, reason: Reason, build: Build<'_>) -> Failure {
+    fn explain(&self, name: &str, seed: u64, reason: Reason, build: &Build) -> Failure {
         let mut failure = Failure {
             seed,
             reason: reason.text,
@@ -204,7 +205,7 @@ impl Runs {
         let whole = self.a_run(seed, None, Detail::Story).make(build);
         let key = match whole.reason {
             Some(again) if again.key == reason.key => {
-                (failure.reason, failure.stack) = (again.text, again.stack);
+                (failure.reason, failure.stack) = (again.text, whole.stack);
                 again.key
             }
             again => {
@@ -244,11 +245,11 @@ impl Runs {
     }
 
     /// Returns where two runs of a seed differ.
-    fn difference(&self, seed: u64, build: Build<'_>) -> String {
+    fn difference(&self, seed: u64, build: &Build) -> String {
         for _ in 0..REPEATS {
             let run = self.a_run(seed, None, Detail::Log);
             let first = run.make(build);
-            let second = Run { is_shifted: true, ..run }.make(build);
+            let second = Run { is_shifted: true, ..run.clone() }.make(build);
             if first != second {
                 return format!(
                     "two runs of the seed differ\n{}\n{CAUSES}",

@@ -45,7 +45,8 @@ pub(crate) fn in_child(limit: Duration, act: impl FnOnce()) -> io::Result<Exit> 
     }
 }
 
-fn set_alarm(limit: Duration) {
+/// Lets SIGALRM end the process after `limit`.
+pub(crate) fn set_alarm(limit: Duration) {
     let seconds = limit.as_secs().saturating_add(1).min(u32::MAX.into()) as libc::c_uint;
     // SAFETY: the default disposition of a signal needs no handler, and an alarm no memory.
     unsafe {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wakeful::sim::{End, Host, Link, Sim, Task, What};
@@ -14,30 +14,13 @@ use wakeful::sim::{End, Host, Link, Sim, Task, What};
 use crate::outcome::Reason;
 use crate::panics::{catch, Panic};
 use crate::runs::Runs;
+use crate::shadows;
 
 /// The limit of a world for which the test sets none.
 const USUAL_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The key of runs that got stuck in real time.
 pub(crate) const STUCK: &str = "stuck";
-
-/// What a host's closure returns: nothing, or a result, whose error fails the run.
-pub trait Ending {
-    /// Returns the text of the error.
-    fn error(self) -> Option<String>;
-}
-
-impl Ending for () {
-    fn error(self) -> Option<String> {
-        None
-    }
-}
-
-impl<E: fmt::Debug> Ending for Result<(), E> {
-    fn error(self) -> Option<String> {
-        self.err().map(|e| format!("{e:?}"))
-    }
-}
 
 /// A simulated world: hosts, links between them, and a clock.
 ///
@@ -81,7 +64,7 @@ struct HostState {
     name: HostName,
     addresses: Vec<IpAddr>,
     sim: Host,
-    program: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    program: Arc<dyn Fn() + Send + Sync>,
     /// Whether the end of the run doesn't wait for it.
     is_server: bool,
     status: Status,
@@ -90,9 +73,12 @@ struct HostState {
 /// What the thread of a host lives for.
 struct Life {
     index: usize,
+    name: HostName,
+    host: Host,
     task: Task,
     /// The first record.
     begins: What,
+    is_ready: Arc<Barrier>,
 }
 
 enum Action {
@@ -167,53 +153,45 @@ impl World {
     ///
     /// `address` is an IP address, or several with commas between. A restarted host calls the program again.
     #[track_caller]
-    pub fn host<R: Ending>(
-        &self,
-        address: impl fmt::Display,
-        program: impl Fn() -> R + Send + Sync + 'static,
-    ) -> HostName {
+    pub fn host(&self, address: impl fmt::Display, program: impl Fn() + Send + Sync + 'static) -> HostName {
         self.add(None, &address.to_string(), false, program)
     }
 
     /// Adds a host with a name, which the other hosts can resolve.
     #[track_caller]
-    pub fn host_named<R: Ending>(
+    pub fn host_named(
         &self,
         name: &str,
         address: impl fmt::Display,
-        program: impl Fn() -> R + Send + Sync + 'static,
+        program: impl Fn() + Send + Sync + 'static,
     ) -> HostName {
         self.add(Some(name), &address.to_string(), false, program)
     }
 
     /// Adds a host for whose return the run doesn't wait, since it serves for ever.
     #[track_caller]
-    pub fn server<R: Ending>(
-        &self,
-        address: impl fmt::Display,
-        program: impl Fn() -> R + Send + Sync + 'static,
-    ) -> HostName {
+    pub fn server(&self, address: impl fmt::Display, program: impl Fn() + Send + Sync + 'static) -> HostName {
         self.add(None, &address.to_string(), true, program)
     }
 
     /// Adds a host as [`server`](World::server) does, with a name.
     #[track_caller]
-    pub fn server_named<R: Ending>(
+    pub fn server_named(
         &self,
         name: &str,
         address: impl fmt::Display,
-        program: impl Fn() -> R + Send + Sync + 'static,
+        program: impl Fn() + Send + Sync + 'static,
     ) -> HostName {
         self.add(Some(name), &address.to_string(), true, program)
     }
 
     #[track_caller]
-    fn add<R: Ending>(
+    fn add(
         &self,
         name: Option<&str>,
         addresses: &str,
         is_server: bool,
-        program: impl Fn() -> R + Send + Sync + 'static,
+        program: impl Fn() + Send + Sync + 'static,
     ) -> HostName {
         let parsed: Result<Vec<IpAddr>, _> = addresses.split(',').map(|one| one.trim().parse()).collect();
         let parsed = parsed.unwrap_or_else(|_| panic!("{addresses:?} is no IP address"));
@@ -230,7 +208,7 @@ impl World {
             name: name.clone(),
             addresses: parsed,
             sim,
-            program: Arc::new(move || program().error()),
+            program: Arc::new(program),
             is_server,
             status: Status::Running,
         });
@@ -240,44 +218,33 @@ impl World {
     }
 
     /// Starts the thread of a host, which waits for its first turn.
-    fn begin(&self, index: usize, what: What) {
+    fn begin(&self, index: usize, begins: What) {
         let world = self.clone();
         let mut state = self.state();
         let host = &mut state.hosts[index];
         host.status = Status::Running;
-        let (task, program) = (host.sim.other_task(), Arc::clone(&host.program));
-        let thread = std::thread::Builder::new().name(format!("host {}", host.name));
+        let (task, program, name) = (host.sim.other_task(), Arc::clone(&host.program), host.name.clone());
+        let thread = std::thread::Builder::new().name(format!("host {name}"));
+        let (host, is_ready) = (host.sim.clone(), Arc::new(Barrier::new(2)));
         drop(state);
-        let life = Life { index, task, begins: what };
+        let life = Life { index, name, host, task, begins, is_ready: Arc::clone(&is_ready) };
         thread.spawn(move || world.live(life, &*program)).expect("a thread for a host");
+        // The start of a thread takes locks of the standard library, for which a task would wait in its world.
+        is_ready.wait();
     }
 
     /// The life of a host, on its thread.
-    fn live(&self, life: Life, program: &(dyn Fn() -> Option<String> + Send + Sync)) {
-        let Life { index, task, begins } = life;
-        let host = self.state().hosts[index].sim.clone();
-        task.enter();
+    fn live(&self, life: Life, program: &(dyn Fn() + Send + Sync)) {
+        let Life { index, name, host, task, begins, is_ready } = life;
+        is_ready.wait();
+        // It leaves the world at its end, behind the destructors of its thread-local values.
+        shadows::enter(task);
         host.log(begins);
         let result = catch(program);
-        let mut state = self.state();
-        let name = state.hosts[index].name.clone();
-        state.hosts[index].status = Status::Returned;
-        drop(state);
-        match result {
-            Ok(None) => host.log(What::HostEnded),
-            Ok(Some(error)) => {
-                host.log(What::HostPanicked(error.clone()));
-                self.set_reason(Reason::new(
-                    format!("error of {name}"),
-                    format!("host {name} returns an error: {error}"),
-                ));
-            }
-            Err(panic) => {
-                host.log(What::HostPanicked(panic.message.clone()));
-                self.set_reason(of_panic(&format!("host {name}"), &panic));
-            }
-        }
-        task.leave();
+        task.outside(|| self.state().hosts[index].status = Status::Returned);
+        let Err(panic) = result else { return host.log(What::HostEnded) };
+        host.log(What::HostPanicked(panic.message.clone()));
+        task.outside(|| self.set_reason(of_panic(&format!("host {name}"), &panic)));
     }
 
     /// Returns the number of a host.
@@ -534,9 +501,8 @@ fn pairs<'a, A: AsRef<str>, B: AsRef<str>>(
 }
 
 pub(crate) fn of_panic(actor: &str, panic: &Panic) -> Reason {
-    let Panic { message, place, stack } = panic;
-    let text = format!("{actor} panics at {place}: {message}");
-    Reason { stack: stack.clone(), ..Reason::new(format!("panic at {place}"), text) }
+    let Panic { message, place } = panic;
+    Reason::new(format!("panic at {place}"), format!("{actor} panics at {place}: {message}"))
 }
 
 impl fmt::Debug for World {
