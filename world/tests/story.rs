@@ -116,6 +116,7 @@ fn a_partition_as_text() {
     let story = Story::new("seed 17", &HOSTS, &records);
     is_golden("partition.txt", &story.text(LINES));
     is_golden("partition-5.txt", &story.text(5));
+    is_golden("partition-16.txt", &story.text(16));
     is_golden("partition-100.txt", &story.text(100));
 }
 
@@ -176,6 +177,67 @@ fn the_aftermath_is_left_out() {
     assert_eq!(Story::new("", &HOSTS, &records).text(LINES), story);
 }
 
+/// A thousand notes hide neither the one cut long before them nor the failing host's last acts.
+#[test]
+fn the_latest_of_each_kind_comes_first() {
+    let (from, to) = (ip("10.0.0.2:49152"), ip("10.0.0.1:80"));
+    let mut records = vec![
+        at(1, WORLD, What::LinkCut { a: 0, b: 2 }),
+        at(2, 1, What::Wrote { from, to, bytes: 3, wanted: 3 }),
+        at(2, 1, What::Sent { message: 1, from, to, bytes: 3 }),
+    ];
+    records.extend((0..1_000).map(|number| at(10 + number, 0, What::Note(format!("note {number}")))));
+    records.push(at(2_000, 1, What::Failed("no answer".into())));
+    let expected = "\
+0.001 ms  the link 10.0.0.1 - 10.0.0.3 is cut
+0.002 ms  10.0.0.2 writes 3 bytes to 10.0.0.1:80
+1.008 ms  10.0.0.1 notes: note 998
+1.009 ms  10.0.0.1 notes: note 999
+2.000 ms  10.0.0.2 fails: no answer
+";
+    let story = Story::new("", &HOSTS, &records);
+    assert_eq!(story.text(5), expected);
+    assert!(story.text(4).starts_with(expected.split_once("1.008").unwrap().0));
+    assert!(story.text(12).contains("10.0.0.1 notes: note 991\n"));
+}
+
+/// A loopback address belongs to the host that uses it, a name stands for an address, and a datagram is an act though
+/// no write comes with it.
+#[test]
+fn addresses_belong_to_hosts() {
+    let (one, other) = (ip("127.0.0.1:1000"), ip("127.0.0.1:2000"));
+    let (from, to) = (ip("10.0.0.1:53"), ip("[fd00::2]:53"));
+    let records = [
+        at(0, 1, What::Listen { at: to }),
+        at(1, 0, What::Sent { message: 1, from: one, to: other, bytes: 4 }),
+        at(2, 1, What::Sent { message: 2, from: one, to: other, bytes: 1 }),
+        at(3, 1, What::Sent { message: 3, from: to, to: from, bytes: 1 }),
+        at(4, 0, What::Wrote { from, to, bytes: 2, wanted: 2 }),
+        at(4, 0, What::Sent { message: 4, from, to, bytes: 2 }),
+        at(5, 0, What::Sent { message: 5, from, to, bytes: 6 }),
+        at(6, 0, What::Sent { message: 6, from, to, bytes: 7 }),
+        at(7, 0, What::HostPanicked("no answer".into())),
+    ];
+    let expected = "\
+0.000 ms  db listens at [fd00::2]:53
+0.001 ms  (3 messages between 10.0.0.1 and db, 6 bytes)
+0.004 ms  10.0.0.1 writes 2 bytes to db:53
+0.005 ms  10.0.0.1 sends 6 bytes to db:53, and once more at 0.006 ms
+0.007 ms  10.0.0.1 panics: no answer
+";
+    assert_eq!(Story::new("", &["10.0.0.1", "db"], &records).text(LINES), expected);
+    let expected = "\
+0.002 ms  (1 message within db, 1 byte)
+0.003 ms  10.0.0.1 crashes
+";
+    let records = [records[2].clone(), at(3, 0, What::HostCrashed)];
+    assert_eq!(Story::new("", &["10.0.0.1", "db"], &records).text(LINES), expected);
+    let records = [records[0].clone(), at(3, 1, What::HostCrashed)];
+    let expected = expected.replace("(1 message within db, 1 byte)", "db sends 1 byte to 127.0.0.1:2000");
+    let expected = expected.replace("10.0.0.1 crashes", "db crashes");
+    assert_eq!(Story::new("", &["10.0.0.1", "db"], &records).text(LINES), expected);
+}
+
 /// Any record at any place.
 fn random_run(random: &mut fastrand::Rng) -> Vec<Record> {
     let ends = [ip("10.0.0.1:80"), ip("10.0.0.2:81"), ip("10.0.0.3:82"), ip("[::1]:9"), Endpoint::Unix(7)];
@@ -203,7 +265,8 @@ fn random_run(random: &mut fastrand::Rng) -> Vec<Record> {
             11 => What::Arrived { message, from, to, bytes },
             12 => What::Lost { message, from, to },
             13 => What::Read { from, to, bytes, waiting: bytes + more },
-            14 => What::Wrote { from, to, bytes, wanted: bytes + more },
+            // Of no message, which a line about the write would stand for.
+            14 => What::Wrote { from: Endpoint::Unix(8), to, bytes, wanted: bytes + more },
             15 => What::EndOfStream { from, to },
             16 => What::Reset { from, to },
             17 => What::LinkCut { a: random.u32(..4), b: random.u32(..4) },

@@ -55,7 +55,8 @@ pub struct Story<'a> {
 enum Place {
     Ip(IpAddr),
     Unix(u64),
-    Other,
+    /// A loopback address, which each host has.
+    Any,
 }
 
 impl<'a> Story<'a> {
@@ -108,7 +109,7 @@ impl<'a> Story<'a> {
     /// Returns the host of an endpoint, as the host of a record sees it.
     fn owner(&self, endpoint: Endpoint, seen_by: u32) -> Option<u32> {
         match place(endpoint) {
-            Place::Ip(ip) if ip.is_loopback() || ip.is_unspecified() => Some(seen_by),
+            Place::Any => Some(seen_by),
             place => self.owners.get(&place).copied(),
         }
     }
@@ -221,9 +222,10 @@ fn ends(what: &What) -> Option<(Endpoint, Endpoint)> {
 
 fn place(endpoint: Endpoint) -> Place {
     match endpoint {
+        Endpoint::Ip(address) if address.ip().is_loopback() || address.ip().is_unspecified() => Place::Any,
         Endpoint::Ip(address) => Place::Ip(address.ip()),
         Endpoint::Unix(number) => Place::Unix(number),
-        _ => Place::Other,
+        _ => Place::Any,
     }
 }
 

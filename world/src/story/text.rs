@@ -82,18 +82,25 @@ fn last_acts(story: &Story<'_>) -> BTreeSet<usize> {
     let is_act = |at: &usize| {
         let record = &records[*at];
         let is_act = match &record.what {
-            // A write's message is the write.
-            What::Sent { .. } => {
-                !records[..*at].iter().rev().take_while(|other| other.time == record.time).any(|other| {
-                    matches!(other.what, What::Wrote { .. }) && ends(&other.what) == ends(&record.what)
-                })
-            }
+            // A line about the write is one about its message.
+            What::Sent { .. } => write_of(records, *at).is_none(),
             What::Arrived { .. } | What::Lost { .. } => false,
             what => ends(what).is_some() || matches!(what, What::Listen { .. }),
         };
         is_act && record.host == failing
     };
     (0..records.len().saturating_sub(1)).rev().filter(is_act).take(LAST_ACTS).collect()
+}
+
+/// Returns the place of the write by which the message at a place is sent; a datagram has none.
+fn write_of(records: &[Record], at: usize) -> Option<usize> {
+    let sent = &records[at];
+    let is_write = |place: &usize| {
+        let Record { time, what, .. } = &records[*place];
+        matches!(what, What::Wrote { .. }) && (*time, ends(what)) == (sent.time, ends(&sent.what))
+    };
+    // They are logged in one step.
+    (at.saturating_sub(4)..at).rev().find(is_write)
 }
 
 /// Returns how many groups of the same kind follow each.
@@ -127,8 +134,10 @@ fn line(story: &Story<'_>, group: &Group) -> Line {
     let mut words = story.sentence(&story.records[first]);
     if let [_, .., last] = group.places[..] {
         let until = Clock::of(story.records).time(story.records[last].time);
-        words +=
-            &format!(", and {} times more until {until}", group.places.len() - 1).replace("1 times", "once");
+        words += &match group.places.len() - 1 {
+            1 => format!(", and once more at {until}"),
+            more => format!(", and {more} times more until {until}"),
+        };
     }
     (first, words)
 }
@@ -151,7 +160,9 @@ fn summaries(story: &Story<'_>, groups: &[Group], shown: &BTreeSet<usize>) -> Ve
         if starts[at] {
             summaries.extend(std::mem::take(&mut gap).summary(story));
         }
-        if !is_shown[at] {
+        let is_sent = matches!(record.what, What::Sent { .. });
+        let is_written = is_sent && write_of(story.records, at).is_some_and(|write| is_shown[write]);
+        if !is_shown[at] && !is_written {
             gap.add(story, at, record, is_event[at]);
         }
     }
