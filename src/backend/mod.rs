@@ -103,9 +103,12 @@ pub use self::name::{Backend, UnknownBackend};
 pub(crate) use self::poller::check_mode;
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
-pub use self::sim::{Address, Choice, ChoiceKind, Endpoint, Faults, Record, What};
+pub use self::sim::{
+    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
+    SocketType, What,
+};
 #[cfg(feature = "sim")]
-pub(crate) use self::sim::{Choices, Id as SimId, Sim, World};
+pub(crate) use self::sim::{Choices, Current, HostNumber, Id as SimId, Outside, Sim, World};
 
 use std::fmt;
 use std::io;
@@ -313,6 +316,11 @@ impl Selector {
 impl Selector {
     pub(crate) fn of_world(world: &std::sync::Arc<World>) -> Selector {
         Selector::Sim(Sim::of(world))
+    }
+
+    /// The selector of a `Poll` that a task of a simulated host creates; `None` outside of a world.
+    pub(crate) fn of_task() -> Option<Selector> {
+        Current::get().map(|current| Selector::of_world(current.world()))
     }
 
     /// The simulation, if it is one.

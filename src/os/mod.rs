@@ -44,6 +44,48 @@ pub(crate) const TIMER_SLACK: Duration = if cfg!(any(target_os = "linux", target
     Duration::ZERO
 };
 
+/// The error numbers of simulated sockets where the system has others, with Linux's values. They stay unseen, since a
+/// world has hosts on Unix alone.
+#[cfg(all(feature = "sim", not(unix)))]
+pub(crate) mod errno {
+    pub(crate) const ADDRESS_IN_USE: i32 = 98;
+    pub(crate) const ADDRESS_NOT_AVAILABLE: i32 = 99;
+    pub(crate) const ALREADY: i32 = 114;
+    pub(crate) const BAD_DESCRIPTOR: i32 = 9;
+    pub(crate) const BROKEN_PIPE: i32 = 32;
+    pub(crate) const CONNECTION_REFUSED: i32 = 111;
+    pub(crate) const CONNECTION_RESET: i32 = 104;
+    pub(crate) const DESTINATION_REQUIRED: i32 = 89;
+    pub(crate) const FAMILY_NOT_SUPPORTED: i32 = 97;
+    pub(crate) const HOST_UNREACHABLE: i32 = 113;
+    pub(crate) const INVALID: i32 = 22;
+    pub(crate) const IN_PROGRESS: i32 = 115;
+    pub(crate) const IS_CONNECTED: i32 = 106;
+    pub(crate) const MESSAGE_TOO_LONG: i32 = 90;
+    pub(crate) const NOT_CONNECTED: i32 = 107;
+    pub(crate) const NOT_SUPPORTED: i32 = 95;
+    pub(crate) const NO_ENTRY: i32 = 2;
+    pub(crate) const TIMED_OUT: i32 = 110;
+}
+
+/// Whether a simulated world has had a task in this process. Then every call goes through libc's functions, which a
+/// package may have shadowed for the sockets of worlds.
+#[cfg(feature = "sim")]
+static HAS_WORLDS: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+#[cfg(feature = "sim")]
+#[inline]
+#[allow(dead_code)] // used where calls bypass libc
+pub(crate) fn has_worlds() -> bool {
+    HAS_WORLDS.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Notes that the process has a world from now on.
+#[cfg(feature = "sim")]
+pub(crate) fn set_has_worlds() {
+    HAS_WORLDS.store(true, std::sync::atomic::Ordering::Relaxed);
+}
+
 /// The kind of file behind a descriptor, as far as the meaning of its readiness depends on it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileKind {

@@ -54,10 +54,17 @@
 //!
 //! `examples/simulated.rs` tests a line protocol, and replays the failures that it finds.
 
+mod host;
 mod sources;
+mod task;
 
+pub use self::host::Host;
 pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
-pub use crate::backend::{Address, Choice, ChoiceKind, Endpoint, Faults, Record, What};
+pub use self::task::Task;
+pub use crate::backend::{
+    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
+    SocketType, What,
+};
 
 use std::fmt;
 use std::io;
@@ -104,8 +111,19 @@ impl Sim {
         Sim::of(Choices::replay(seed, choices.to_vec()).recorded(), faults)
     }
 
+    /// Creates a world that repeats the given choices as [`replayed`](Sim::replayed) does, or, without any, draws and
+    /// records them, and keeps its [`log`](Sim::log).
+    #[must_use]
+    pub fn with_log(seed: u64, faults: Faults, choices: Option<&[Choice]>) -> Sim {
+        let choices = match choices {
+            Some(choices) => Choices::replay(seed, choices.to_vec()),
+            None => Choices::of_seed(seed),
+        };
+        Sim { world: Arc::new(World::new(choices.recorded(), faults, true)) }
+    }
+
     fn of(choices: Choices, faults: Faults) -> Sim {
-        Sim { world: Arc::new(World::new(choices, faults)) }
+        Sim { world: Arc::new(World::new(choices, faults, false)) }
     }
 
     /// Returns the choices, so far, that weren't plain. A world that doesn't record them returns none.

@@ -3,5 +3,6 @@
 //! Invariant: the same binary and the same seed give the same run.
 #![deny(missing_docs)]
 
+pub mod shadows;
 pub mod shrink;
 pub mod story;

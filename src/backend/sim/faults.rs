@@ -26,8 +26,11 @@ pub struct Faults {
     pub short: u32,
     /// A read or write returns `WouldBlock` though it could do something. Its event always follows.
     pub would_block: u32,
-    /// `poll`, a read or a write fails with `Interrupted`.
+    /// `poll` fails with `Interrupted`.
     pub interrupted: u32,
+    /// A read or a write fails with `Interrupted`. No kernel interrupts an operation that doesn't block, and tokio
+    /// passes the error on.
+    pub interrupted_operation: u32,
     /// An operation resets its connection, or a `poll` resets any connection.
     pub reset: u32,
     /// A write shuts down the writing half, behind what was sent before, or a `poll` shuts down that of any connection.
@@ -46,24 +49,32 @@ impl Faults {
         short: 0,
         would_block: 0,
         interrupted: 0,
+        interrupted_operation: 0,
         reset: 0,
         half_close: 0,
         lost: 0,
+    };
+
+    /// The default without what no kernel does: no operation fails with `Interrupted`. For programs on tokio and other
+    /// runtimes.
+    pub const TOKIO: Faults = Faults { interrupted_operation: 0, ..Faults::ALL };
+
+    const ALL: Faults = Faults {
+        late: 4,
+        spurious: 20,
+        split: 3,
+        postponed: 5,
+        short: 3,
+        would_block: 8,
+        interrupted: 30,
+        interrupted_operation: 30,
+        ..Faults::NONE
     };
 }
 
 impl Default for Faults {
     /// Everything but what breaks connections or loses datagrams.
     fn default() -> Faults {
-        Faults {
-            late: 4,
-            spurious: 20,
-            split: 3,
-            postponed: 5,
-            short: 3,
-            would_block: 8,
-            interrupted: 30,
-            ..Faults::NONE
-        }
+        Faults::ALL
     }
 }

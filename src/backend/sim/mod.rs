@@ -3,20 +3,35 @@
 //!
 //! Invariant: with one thread, the same seed and the same program give the same run on every platform.
 
+mod calls;
 mod choices;
+mod errno;
+mod events;
 mod faults;
-#[allow(dead_code)] // until a world writes it
+mod hosts;
 mod log;
+mod network;
+mod sockets;
 mod sources;
 mod state;
+mod streams;
+mod tasks;
+mod turns;
 mod world;
 
+pub use self::calls::Patience;
 pub(crate) use self::choices::Choices;
 pub use self::choices::{Choice, ChoiceKind};
 pub use self::faults::Faults;
+pub use self::hosts::{Link, SocketName};
 pub use self::log::{Endpoint, Record, What};
+pub use self::sockets::{Family, SocketType};
 pub use self::sources::Address;
 pub(crate) use self::sources::Id;
+pub(crate) use self::tasks::{Current, Outside};
+pub use self::turns::End;
+pub(crate) use self::turns::HostNumber;
+pub use self::world::Director;
 pub(crate) use self::world::World;
 
 use std::fmt;
@@ -45,7 +60,7 @@ pub(crate) struct Sim {
 impl Sim {
     pub(crate) fn of(world: &Arc<World>) -> Sim {
         Sim {
-            number: world.add_poll(),
+            number: world.add_poll(Current::get().map(Current::host)),
             world: Arc::clone(world),
             #[cfg(unix)]
             notifier: std::sync::OnceLock::new(),
@@ -82,7 +97,7 @@ impl Poller for Sim {
     }
 
     fn now(&self) -> Instant {
-        self.world.now()
+        self.world.now_of(self.number)
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -107,16 +122,21 @@ impl Poller for Sim {
         Ok(())
     }
 
-    fn register(&self, _: RawIo, _: Registration) -> io::Result<Option<WatchKey>> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED))
+    fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
+        let Registration { token, interest, .. } = registration;
+        match self.world.register_descriptor(self.number, descriptor(io), token, interest) {
+            Some(result) => result.map(|()| None),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED)),
+        }
     }
 
-    fn reregister(&self, _: RawIo, _: Option<WatchKey>, _: Registration) -> io::Result<()> {
-        Err(io::ErrorKind::NotFound.into())
+    fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
+        let Registration { token, interest, .. } = registration;
+        self.world.reregister_descriptor(self.number, descriptor(io), token, interest)
     }
 
-    fn deregister(&self, _: RawIo, _: Option<WatchKey>) -> io::Result<()> {
-        Err(io::ErrorKind::NotFound.into())
+    fn deregister(&self, io: RawIo, _: Option<WatchKey>) -> io::Result<()> {
+        self.world.deregister_descriptor(self.number, descriptor(io))
     }
 
     fn rearm(&self, _: WatchKey, _: RearmCause) -> io::Result<()> {
@@ -150,4 +170,9 @@ impl Poller for Sim {
     fn describe(_: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("simulated")
     }
+}
+
+/// Returns the number by which a world knows a descriptor. Windows' sockets are none.
+fn descriptor(io: RawIo) -> i32 {
+    i32::try_from(io).unwrap_or(-1)
 }

@@ -1,9 +1,12 @@
 //! The parts of sources: channels of bytes or datagrams between ends.
 //!
-//! Invariant: this file has data alone; `state` has the rules.
+//! Invariant: this file has data alone; `streams`, `network` and `events` have the rules.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use super::hosts::SocketName;
+use super::turns::HostNumber;
 use crate::readiness::Readiness;
 
 /// Names a source within its world.
@@ -18,22 +21,82 @@ pub struct Address(pub(super) Id);
 pub(super) struct Channel {
     pub(super) bytes: VecDeque<u8>,
     pub(super) capacity: usize,
-    /// Nothing more is sent: shut down, or closed.
+    /// The reader finds the end behind the bytes.
     pub(super) ended: bool,
+    /// The writer sends no more: shut down, or closed.
+    pub(super) is_shut: bool,
     /// Nothing more is received: shut down, or closed.
     pub(super) unread: bool,
     /// The ends, which are notified of a change.
     pub(super) writer: Id,
     pub(super) reader: Id,
+    /// The hosts of the ends, if the network is between them. Then the ends learn of each other by messages alone.
+    pub(super) hosts: Option<(HostNumber, HostNumber)>,
+    /// What is on its way, in order.
+    pub(super) flying: VecDeque<Piece>,
+    pub(super) flying_bytes: usize,
+    /// When the last piece arrives: no piece overtakes another one.
+    pub(super) last_due: Duration,
+    /// A piece was lost: all wait until it can be sent again.
+    pub(super) is_stalled: bool,
+    /// How often the channel has stalled: what was due before is void.
+    pub(super) stalls: u64,
+}
+
+/// What travels through a channel between hosts.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Bytes { bytes: Vec<u8>, message: u64 },
+    End,
+}
+
+impl Piece {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Piece::Bytes { bytes, .. } => bytes.len(),
+            Piece::End => 0,
+        }
+    }
+
+    pub(super) fn message(&self) -> u64 {
+        match self {
+            Piece::Bytes { message, .. } => *message,
+            Piece::End => 0,
+        }
+    }
 }
 
 impl Channel {
     pub(super) fn new(writer: Id, reader: Id, capacity: usize) -> Channel {
-        Channel { bytes: VecDeque::new(), capacity, ended: false, unread: false, writer, reader }
+        Channel {
+            bytes: VecDeque::new(),
+            capacity,
+            ended: false,
+            is_shut: false,
+            unread: false,
+            writer,
+            reader,
+            hosts: None,
+            flying: VecDeque::new(),
+            flying_bytes: 0,
+            last_due: Duration::ZERO,
+            is_stalled: false,
+            stalls: 0,
+        }
     }
 
     pub(super) fn room(&self) -> usize {
-        self.capacity - self.bytes.len()
+        self.capacity.saturating_sub(self.bytes.len() + self.flying_bytes)
+    }
+
+    /// Returns whether the writer's next write fails.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_shut || self.unread && self.hosts.is_none()
+    }
+
+    /// Returns whether the reader finds the end, once it has read the bytes.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.ended || self.unread
     }
 }
 
@@ -55,6 +118,16 @@ pub(super) enum Kind {
     Listener {
         waiting: VecDeque<Id>,
     },
+    /// A datagram socket of a host.
+    Messages {
+        waiting: VecDeque<(Vec<u8>, SocketName)>,
+        /// The bytes that wait.
+        len: usize,
+    },
+    /// A stream socket that is neither connected nor listens.
+    Idle,
+    /// A stream socket whose attempt to connect goes on.
+    Connecting,
 }
 
 /// Whether a connection was reset, and whether its end has seen that.
@@ -65,10 +138,12 @@ pub(super) enum Reset {
     Reported,
 }
 
+/// Names a registration: the poll, the source, and the descriptor, or -1 for a source without one.
+pub(super) type RegistrationKey = (Id, Id, i32);
+
 /// The state of a registration.
 #[derive(Debug)]
 pub(super) struct RegistrationState {
-    pub(super) poll: Id,
     pub(super) token: crate::readiness::Token,
     pub(super) interest: crate::readiness::Interest,
     /// Whether the event of a one-shot interest has come.
@@ -83,7 +158,7 @@ pub(super) struct DirectionState {
     /// The next readiness must be reported: the last one was used up, or this is new.
     pub(super) armed: bool,
     /// The time of an event that is on its way.
-    pub(super) due: Option<std::time::Duration>,
+    pub(super) due: Option<Duration>,
 }
 
 pub(super) const READ: usize = 0;

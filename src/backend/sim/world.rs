@@ -1,24 +1,47 @@
 //! The world: every source, every registration, and the clock.
 //!
-//! Invariant: each operation holds the lock from beginning to end.
+//! Invariant: each operation holds the lock from beginning to end, and a thread that holds it is outside of the world:
+//! what it calls meanwhile is real.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::choices::{Choice, ChoiceKind, Choices};
+use super::choices::{mixed, Choice, ChoiceKind, Choices};
 use super::faults::Faults;
+use super::hosts::{Link, Skew};
+use super::log::{Record, What};
 use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
-use super::state::{Notified, State};
+use super::state::{PollState, State};
+use super::tasks::{Current, Outside};
+use super::turns::{End, HostNumber, Next, TaskNumber};
 use crate::backend::poller::check_mode;
 use crate::readiness::{Events, Interest, Token};
 
-/// How many datagrams, or connections, are queued for a program.
+/// How many datagrams, or connections, are queued for a program without a host.
 const MOST_WAITING: usize = 16;
+
+/// How many calls of a task may return at once before the others get a turn.
+const CALLS_A_TURN: u32 = 16;
+
+/// How often a task may read the clock between two waits. After that each read takes a microsecond, so that a loop
+/// until a deadline ends.
+const READS_A_TURN: u32 = 1000;
 
 /// The end of time, the same on every platform. Each can represent it as an `Instant`, and no wait lasts until then.
 const END: Duration = Duration::from_secs(1 << 36);
+
+/// Acts on a world while it runs: at times of its choice, and whenever the clock has moved.
+pub trait Director: Send {
+    /// Returns the next time at which it wants to act.
+    fn next(&self) -> Option<Duration>;
+
+    /// Acts. Each task of the world waits meanwhile.
+    fn step(&mut self, now: Duration);
+}
 
 pub(crate) struct World {
     /// Only the real clock makes an `Instant`: the virtual one counts from this.
@@ -27,22 +50,36 @@ pub(crate) struct World {
     state: Mutex<State>,
     /// For programs with several threads: signalled after each change that a poll may wait for.
     changed: Condvar,
+    director: Mutex<Option<Box<dyn Director>>>,
+}
+
+/// The state, locked, by a thread that is outside of its world as long as this lives.
+pub(super) struct Locked<'a> {
+    // Unlocked first: that may call the system.
+    state: MutexGuard<'a, State>,
+    _outside: Outside,
+}
+
+impl Deref for Locked<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
 }
 
 impl World {
-    pub(crate) fn new(choices: Choices, faults: Faults) -> World {
+    pub(crate) fn new(choices: Choices, faults: Faults, keeps_log: bool) -> World {
         let seed = choices.seed();
-        let state = State {
-            choices,
-            faults,
-            now: Duration::ZERO,
-            next_id: 1,
-            sources: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            registrations: BTreeMap::new(),
-            polls: BTreeMap::new(),
-        };
-        World { start: Instant::now(), seed, state: Mutex::new(state), changed: Condvar::new() }
+        let state = Mutex::new(State::new(choices, faults, keeps_log));
+        let start = Instant::now();
+        World { start, seed, state, changed: Condvar::new(), director: Mutex::new(None) }
     }
 
     pub(crate) fn seed(&self) -> u64 {
@@ -61,17 +98,25 @@ impl World {
         self.state().now
     }
 
-    pub(crate) fn add_poll(&self) -> Id {
+    pub(crate) fn add_poll(&self, host: Option<HostNumber>) -> Id {
         let mut state = self.state();
         let number = state.new_id();
-        state.polls.insert(number, Notified::default());
+        state.polls.insert(number, PollState { host, ..PollState::default() });
         number
     }
 
+    /// Returns the time by the clock of the host that a poll belongs to.
+    pub(super) fn now_of(&self, poll: Id) -> Instant {
+        let state = self.state();
+        let host = state.polls.get(&poll).and_then(|poll| poll.host);
+        match host.map(|host| &state.hosts.all[host as usize]) {
+            Some(host) => host.start.unwrap_or(self.start) + host.skew.of(state.now),
+            None => self.start + state.now,
+        }
+    }
+
     pub(super) fn remove_poll(&self, poll: Id) {
-        let mut state = self.state();
-        state.polls.remove(&poll);
-        state.registrations.retain(|_, registration| registration.poll != poll);
+        self.state().remove_poll(poll);
     }
 
     pub(super) fn prepare_notify(&self, poll: Id) {
@@ -81,15 +126,33 @@ impl World {
     }
 
     pub(super) fn notify(&self, poll: Id) {
+        let is_task = Current::get().is_some();
+        let mut state = self.state();
+        let is_foreign = !is_task && state.has_hosts() && !state.is_directed;
         // It may have ended while a waker lives.
-        if let Some(poll) = self.state().polls.get_mut(&poll) {
+        if let Some(poll) = state.polls.get_mut(&poll) {
             poll.is_notified = true;
+            if let Some(sleeper) = poll.sleeper {
+                state.turns.unpark(sleeper);
+            }
         }
+        if is_foreign {
+            state.fail(foreign("has woken a `Poll`"));
+        }
+        // A run that has failed ends.
+        drop(state);
         self.changed.notify_all();
     }
 
     pub(super) fn wait(&self, poll: Id, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        if let Some(current) = Current::get().filter(|current| std::ptr::eq(&**current.world(), self)) {
+            return self.wait_in_turn(current.task(), poll, events, timeout);
+        }
         let mut state = self.state();
+        if state.has_hosts() {
+            state.fail(foreign("polls"));
+            return Err(io::Error::new(io::ErrorKind::Unsupported, foreign("polls")));
+        }
         // The program's own work takes time, and a program that never waits must not stop the clock.
         let step = 1 + state.choices.below(ChoiceKind::Work, 20) as u64;
         state.now += Duration::from_micros(step);
@@ -125,7 +188,7 @@ impl World {
                 }
                 _ if state.polls.get(&poll).is_some_and(|poll| poll.is_prepared) => {
                     // Nothing in this world will happen by itself, but another thread may change it.
-                    state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.state = self.changed.wait(state.state).unwrap_or_else(PoisonError::into_inner);
                 }
                 _ => {
                     return Err(io::Error::new(
@@ -137,30 +200,130 @@ impl World {
         }
     }
 
+    /// Waits as [`wait`](World::wait) does, while other tasks have their turns.
+    fn wait_in_turn(
+        &self,
+        task: TaskNumber,
+        poll: Id,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        if timeout != Some(Duration::ZERO)
+            && state.fault(ChoiceKind::Interrupted, |faults| faults.interrupted)
+        {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        state.break_something();
+        let deadline = timeout.and_then(|timeout| state.now.checked_add(timeout));
+        let deadline = deadline.filter(|deadline| timeout == Some(Duration::ZERO) || *deadline < END);
+        let mut has_yielded = false;
+        loop {
+            state.renew_levels(poll);
+            let before = events.len();
+            state.deliver(poll, events);
+            let now = state.now;
+            let Some(found) = state.polls.get_mut(&poll) else { return Ok(()) };
+            let is_done = std::mem::take(&mut found.is_notified) || events.len() > before;
+            let is_over = deadline.is_some_and(|deadline| deadline <= now);
+            if is_done || is_over {
+                found.calls += 1;
+                if has_yielded || found.calls < CALLS_A_TURN {
+                    return Ok(());
+                }
+                // The others get a turn, and a task that polls again and again without success moves the clock.
+                found.calls = 0;
+                has_yielded = true;
+                let until = if is_done { now } else { now + Duration::from_micros(1) };
+                state = self.park(state, task, Some(until)).0;
+                if is_done {
+                    return Ok(());
+                }
+                continue;
+            }
+            found.calls = 0;
+            found.sleeper = Some(task);
+            let next = match (state.next_due(poll), deadline) {
+                (Some(next), Some(deadline)) => Some(next.min(deadline)),
+                (next, deadline) => next.or(deadline),
+            };
+            state = self.park(state, task, next).0;
+            if let Some(found) = state.polls.get_mut(&poll) {
+                found.sleeper = None;
+            }
+        }
+    }
+
+    /// Registers a source that has no descriptor.
     pub(crate) fn register(&self, poll: Id, id: Id, token: Token, interest: Interest) -> io::Result<()> {
         let mut state = self.state();
         check_mode(interest)?;
-        if state.registrations.contains_key(&id) {
+        if state.is_watched(id) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        state.watch(poll, id, token, interest);
-        self.changed.notify_all();
+        state.watch((poll, id, NO_DESCRIPTOR), token, interest);
+        self.signal(state);
         Ok(())
     }
 
     pub(crate) fn reregister(&self, poll: Id, id: Id, token: Token, interest: Interest) -> io::Result<()> {
         let mut state = self.state();
         check_mode(interest)?;
-        state.belongs_to(poll, id)?;
-        state.watch(poll, id, token, interest);
-        self.changed.notify_all();
+        let key = (poll, id, NO_DESCRIPTOR);
+        state.check_watched(key)?;
+        state.watch(key, token, interest);
+        self.signal(state);
         Ok(())
     }
 
     pub(crate) fn deregister(&self, poll: Id, id: Id) -> io::Result<()> {
         let mut state = self.state();
-        state.belongs_to(poll, id)?;
-        state.registrations.remove(&id);
+        let key = (poll, id, NO_DESCRIPTOR);
+        state.check_watched(key)?;
+        state.unwatch(key);
+        Ok(())
+    }
+
+    /// Registers a source by its descriptor. Returns `None` if the descriptor is none of this world.
+    pub(super) fn register_descriptor(
+        &self,
+        poll: Id,
+        fd: i32,
+        token: Token,
+        interest: Interest,
+    ) -> Option<io::Result<()>> {
+        let mut state = self.state();
+        let id = *state.descriptors.get(&fd)?;
+        if let Err(e) = check_mode(interest) {
+            return Some(Err(e));
+        }
+        if state.registrations.contains_key(&(poll, id, fd)) {
+            return Some(Err(io::ErrorKind::AlreadyExists.into()));
+        }
+        state.watch((poll, id, fd), token, interest);
+        Some(Ok(()))
+    }
+
+    pub(super) fn reregister_descriptor(
+        &self,
+        poll: Id,
+        fd: i32,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        check_mode(interest)?;
+        let id = *state.descriptors.get(&fd).ok_or(io::ErrorKind::NotFound)?;
+        state.check_watched((poll, id, fd))?;
+        state.watch((poll, id, fd), token, interest);
+        Ok(())
+    }
+
+    pub(super) fn deregister_descriptor(&self, poll: Id, fd: i32) -> io::Result<()> {
+        let mut state = self.state();
+        let id = *state.descriptors.get(&fd).ok_or(io::ErrorKind::NotFound)?;
+        state.check_watched((poll, id, fd))?;
+        state.unwatch((poll, id, fd));
         Ok(())
     }
 
@@ -207,7 +370,7 @@ impl World {
             waiting.push_back(server);
         }
         state.changed(to.0, READ);
-        self.changed.notify_all();
+        self.signal(state);
         Ok(client)
     }
 
@@ -226,15 +389,15 @@ impl World {
 
     pub(crate) fn read(&self, id: Id, buf: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state();
-        let result = state.read(id, buf);
-        self.changed.notify_all();
+        let result = state.read(id, &mut [io::IoSliceMut::new(buf)], false);
+        self.signal(state);
         result
     }
 
     pub(crate) fn write(&self, id: Id, buf: &[u8]) -> io::Result<usize> {
         let mut state = self.state();
-        let result = state.write(id, buf);
-        self.changed.notify_all();
+        let result = state.write(id, &[io::IoSlice::new(buf)]);
+        self.signal(state);
         result
     }
 
@@ -253,7 +416,7 @@ impl World {
             }
         }
         state.changed(to.0, READ);
-        self.changed.notify_all();
+        self.signal(state);
         Ok(buf.len())
     }
 
@@ -277,23 +440,250 @@ impl World {
     pub(crate) fn shutdown(&self, id: Id, reading: bool, writing: bool) {
         let mut state = self.state();
         state.shutdown(id, reading, writing);
-        self.changed.notify_all();
+        self.signal(state);
     }
 
     pub(crate) fn reset(&self, id: Id) {
         let mut state = self.state();
         state.reset(id);
-        self.changed.notify_all();
+        self.signal(state);
     }
 
     pub(crate) fn close(&self, id: Id) {
         let mut state = self.state();
         state.close(id);
+        self.signal(state);
+    }
+
+    pub(super) fn state(&self) -> Locked<'_> {
+        let outside = Outside::new();
+        Locked { state: self.lock(), _outside: outside }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Signals a change to the threads of a program without hosts.
+    fn signal(&self, state: Locked<'_>) {
+        if !state.has_hosts() {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Gives the turn to other tasks until `deadline` or [`unpark`](World::unpark). Returns whether it was that.
+    pub(super) fn park<'a>(
+        &'a self,
+        mut state: Locked<'a>,
+        task: TaskNumber,
+        deadline: Option<Duration>,
+    ) -> (Locked<'a>, bool) {
+        let now = state.now;
+        state.turns.park(task, deadline, now);
+        let seat = state.turns.seat(task);
+        let outside = self.hand_on(state);
+        seat.wait();
+        outside.forget_reads();
+        let mut state = Locked { state: self.lock(), _outside: outside };
+        state.note_turn(task);
+        let was_unparked = state.turns.was_unparked(task);
+        (state, was_unparked)
+    }
+
+    pub(super) fn unpark(&self, task: TaskNumber) -> bool {
+        self.state().turns.unpark(task)
+    }
+
+    /// Calls the next task. If all wait, moves the clock until one doesn't, or ends the run. The calling thread stays
+    /// outside.
+    fn hand_on(&self, state: Locked<'_>) -> Outside {
+        let Locked { mut state, _outside: outside } = state;
+        loop {
+            let State { turns, choices, .. } = &mut *state;
+            let Next::Advance(deadline) = turns.next(choices) else { break };
+            let arrival = state.agenda.keys().next().map(|&(due, _)| due);
+            drop(state);
+            let mut director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted = director.as_ref().and_then(|director| director.next());
+            state = self.lock();
+            let Some(to) = [deadline, arrival, wanted].into_iter().flatten().min() else {
+                state.turns.end.get_or_insert(End::Deadlock);
+                break;
+            };
+            let to = to.max(state.now);
+            state.advance(to);
+            if let Some(director) = &mut *director {
+                state.is_directed = true;
+                drop(state);
+                director.step(to);
+                state = self.lock();
+                state.is_directed = false;
+            }
+        }
+        let has_ended = state.turns.end.is_some();
+        drop(state);
+        if has_ended {
+            self.changed.notify_all();
+        }
+        outside
+    }
+
+    /// Lets the tasks begin, under a director.
+    pub(crate) fn start(&self, director: Option<Box<dyn Director>>) {
+        let mut state = self.state();
+        *self.director.lock().unwrap_or_else(PoisonError::into_inner) = director;
+        state.turns.start();
+        self.hand_on(state);
+    }
+
+    /// Blocks the calling thread, which is no task, until the run ends. Returns `None` if no task has got a turn for
+    /// `limit` of real time.
+    pub(crate) fn wait_for_end(&self, limit: Duration) -> Option<End> {
+        let mut state = self.state();
+        loop {
+            if let Some(end) = &state.turns.end {
+                return Some(end.clone());
+            }
+            let before = state.turns.count;
+            let waited = self.changed.wait_timeout(state.state, limit);
+            let (locked, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state.state = locked;
+            if timeout.timed_out() && state.turns.end.is_none() && state.turns.count == before {
+                return None;
+            }
+        }
+    }
+
+    pub(crate) fn add_task(&self, host: HostNumber, is_main: bool) -> TaskNumber {
+        self.state().turns.add(host, is_main)
+    }
+
+    /// Blocks the thread of a new task until its first turn.
+    pub(super) fn begin(&self, task: TaskNumber) {
+        let _outside = Outside::new();
+        let seat = self.state().turns.seat(task);
+        seat.wait();
+        self.state().note_turn(task);
+    }
+
+    /// Sets the start of a host's clock from what an `Instant` of the host says now.
+    pub(super) fn set_clock(&self, host: HostNumber, seen: Instant) {
+        let mut state = self.state();
+        let now = state.now;
+        let host = &mut state.hosts.all[host as usize];
+        if host.start.is_none() {
+            host.start = seen.checked_sub(host.skew.of(now));
+        }
+    }
+
+    /// Ends a task, and gives the turn to the next one.
+    pub(super) fn finish(&self, task: TaskNumber) {
+        let mut state = self.state();
+        state.turns.finish(task);
+        self.hand_on(state);
+    }
+
+    pub(crate) fn end(&self, end: End) {
+        let mut state = self.state();
+        state.turns.end.get_or_insert(end);
+        drop(state);
         self.changed.notify_all();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns a host's time. A task that does nothing but read the clock waits for a microsecond now and then.
+    pub(super) fn read_clock(&self, current: &Current) -> Duration {
+        let mut state = self.state();
+        if current.count_read() > READS_A_TURN {
+            let until = state.now + Duration::from_micros(1);
+            state = self.park(state, current.task(), Some(until)).0;
+        }
+        let skew = state.hosts.all[current.host() as usize].skew;
+        skew.of(state.now)
+    }
+
+    pub(crate) fn add_host(&self, name: &str, addresses: &[IpAddr]) -> Option<HostNumber> {
+        let mut state = self.state();
+        // Each host has random numbers of its own.
+        let random = mixed(self.seed ^ mixed(state.hosts.all.len() as u64 + 1));
+        state.hosts.add(name, addresses, random)
+    }
+
+    pub(crate) fn set_usual_link(&self, link: Link) {
+        self.state().hosts.usual = link;
+    }
+
+    pub(crate) fn set_link(&self, one: HostNumber, other: HostNumber, link: Link) {
+        self.state().hosts.set_link(one, other, link);
+    }
+
+    pub(crate) fn cut(&self, from: HostNumber, to: HostNumber, is_cut: bool) {
+        let mut state = self.state();
+        if state.hosts.cut(from, to, is_cut) {
+            let now = state.now;
+            let what = match is_cut {
+                true => What::LinkCut { a: from, b: to },
+                false => What::LinkHealed { a: from, b: to },
+            };
+            state.log.push(now, Record::WORLD, what);
+        }
+    }
+
+    pub(crate) fn crash(&self, host: HostNumber, is_power_lost: bool) {
+        self.state().crash(host, is_power_lost);
+    }
+
+    pub(crate) fn pause(&self, host: HostNumber, is_paused: bool) {
+        let mut state = self.state();
+        state.turns.pause(host, is_paused);
+        let now = state.now;
+        state.log.push(now, host, if is_paused { What::HostPaused } else { What::HostResumed });
+    }
+
+    pub(crate) fn set_skew(&self, host: HostNumber, ahead: Duration, behind: Duration) {
+        self.state().hosts.all[host as usize].skew = Skew { ahead, behind };
+    }
+
+    pub(crate) fn log_hash(&self) -> u64 {
+        self.state().log.hash()
+    }
+
+    pub(crate) fn log_records(&self) -> Vec<Record> {
+        self.state().log.kept().to_vec()
+    }
+
+    pub(crate) fn log(&self, host: u32, what: What) {
+        let mut state = self.state();
+        let now = state.now;
+        state.log.push(now, host, what);
+    }
+}
+
+/// The place of the descriptor in the key of a registration without one.
+const NO_DESCRIPTOR: i32 = -1;
+
+/// Returns the message about a thread that no world schedules.
+fn foreign(act: &str) -> String {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    format!(
+        "the thread {name:?} {act} of a simulated host, but was not started by a task of this world: \
+         start it within the host's closure"
+    )
+}
+
+impl State {
+    pub(super) fn has_hosts(&self) -> bool {
+        !self.hosts.all.is_empty()
+    }
+
+    pub(super) fn fail(&mut self, reason: String) {
+        self.turns.end.get_or_insert(End::Failed(reason));
+    }
+
+    fn note_turn(&mut self, task: TaskNumber) {
+        let host = self.turns.host(task);
+        let now = self.now;
+        self.log.push(now, host, What::Turn { task });
     }
 }
 

@@ -105,6 +105,12 @@ macro_rules! direct_calls {
         #[allow(dead_code)] // which ones are used depends on the features
         #[inline]
         pub(crate) unsafe fn $name($($arg: $type),*) -> direct::Returned<$result> {
+            // The shadow of libc's function decides whether the descriptor is simulated.
+            #[cfg(feature = "sim")]
+            if crate::os::has_worlds() {
+                // SAFETY: the caller's promise is that of libc's function.
+                return unsafe { direct::of_libc(libc::$name($($arg),*)) };
+            }
             // SAFETY: the same call with the same arguments as libc's function of this name, whose contract the
             // caller keeps. Every argument fits in a `long`, as `syscall` wants it.
             unsafe {
@@ -214,6 +220,12 @@ mod direct {
     #[allow(dead_code)] // unused with the wrappers
     pub(crate) type Returned<N> = N;
 
+    #[cfg(feature = "sim")]
+    #[allow(dead_code)] // unused with the wrappers
+    pub(crate) fn of_libc<N>(number: N) -> Returned<N> {
+        number
+    }
+
     #[allow(unused_imports)] // unused with the wrappers
     pub(super) use {answer, syscall};
 }
@@ -259,6 +271,18 @@ mod direct {
     pub(crate) struct Returned<N> {
         pub(super) answer: c_long,
         pub(super) number: N,
+    }
+
+    /// Returns the result of libc's function in the same form.
+    #[cfg(feature = "sim")]
+    #[allow(dead_code)] // unused with the wrappers
+    #[cold]
+    pub(crate) fn of_libc<N: Copy + PartialEq + From<i8>>(number: N) -> Returned<N> {
+        let answer = match number == N::from(-1) {
+            true => -c_long::from(io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)),
+            false => 0,
+        };
+        Returned { answer, number }
     }
 
     impl<N> super::super::ReturnValue for Returned<N> {

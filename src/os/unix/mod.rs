@@ -6,6 +6,8 @@
 //! precedence over a glob, so each list of systems stands once: beside the item of those that have it.
 
 pub(crate) mod calls;
+#[cfg(feature = "sim")]
+pub(crate) mod errno;
 mod file;
 mod filters;
 #[cfg(any(feature = "net", feature = "os-ext"))]

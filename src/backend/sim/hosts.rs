@@ -1,0 +1,217 @@
+//! The hosts of a world, and the links between them.
+//!
+//! Invariant: this file has data and lookups alone; `network` has the rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use super::sources::Id;
+use super::turns::HostNumber;
+
+/// A link between two hosts, the same in both directions.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use wakeful::sim::Link;
+///
+/// let slow = Link { latency: Duration::from_millis(80), bandwidth: Some(125_000), ..Link::default() };
+/// assert_eq!(slow.loss, 0);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The least time that a message takes.
+    pub latency: Duration,
+    /// How much longer a message can take, by the seed.
+    pub spread: Duration,
+    /// A message is lost once in so many times, by the seed; never for 0. TCP sends it again after 200 ms, then 400 ms,
+    /// and so on.
+    pub loss: u32,
+    /// The bytes a second that pass in each direction; unlimited for `None`.
+    pub bandwidth: Option<u64>,
+}
+
+impl Default for Link {
+    /// 500 us to 1 ms, without loss or limit: a local network.
+    fn default() -> Link {
+        let half = Duration::from_micros(500);
+        Link { latency: half, spread: half, loss: 0, bandwidth: None }
+    }
+}
+
+/// The address of a simulated socket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SocketName {
+    /// None: an unbound socket, or one of a pair.
+    Unnamed,
+    /// An Internet address.
+    Ip(SocketAddr),
+    /// A Unix-domain address: the bytes of a path, or, with a zero byte at first, an abstract one.
+    Unix(Vec<u8>),
+}
+
+/// What is bound to a name: two protocols can use the same port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Protocol {
+    Stream,
+    Datagram,
+}
+
+pub(super) struct Host {
+    pub(super) name: Box<str>,
+    pub(super) addresses: Vec<IpAddr>,
+    /// By how much the host's clock is ahead of the world's, or behind.
+    pub(super) skew: Skew,
+    pub(super) next_port: u16,
+    /// The random numbers of its programs.
+    pub(super) random: u64,
+    /// The sockets that are bound. Several may share a name.
+    pub(super) bound: BTreeSet<(Protocol, SocketName, Id)>,
+    /// The real time that stands for the start of the world, by the host's clock. Only a real clock makes an `Instant`.
+    pub(super) start: Option<Instant>,
+    /// Whether no message reaches it.
+    pub(super) is_down: bool,
+    /// Paths of Unix-domain sockets that were bound and not unlinked.
+    pub(super) paths: BTreeSet<Vec<u8>>,
+}
+
+/// The error of a clock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Skew {
+    pub(super) ahead: Duration,
+    pub(super) behind: Duration,
+}
+
+impl Skew {
+    pub(super) fn of(&self, time: Duration) -> Duration {
+        (time + self.ahead).saturating_sub(self.behind)
+    }
+
+    /// Returns the world's time for a time of this clock.
+    pub(super) fn undo(&self, time: Duration) -> Duration {
+        (time + self.behind).saturating_sub(self.ahead)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Hosts {
+    pub(super) all: Vec<Host>,
+    by_address: BTreeMap<IpAddr, HostNumber>,
+    pub(super) usual: Link,
+    links: BTreeMap<(HostNumber, HostNumber), Link>,
+    /// Pairs of hosts between which nothing passes, from the first to the second.
+    cuts: BTreeSet<(HostNumber, HostNumber)>,
+    /// Until when a direction of a link with a limited bandwidth is busy.
+    pub(super) busy: BTreeMap<(HostNumber, HostNumber), Duration>,
+}
+
+impl Hosts {
+    /// Adds a host. Returns `None` if another one has an address of it.
+    pub(super) fn add(&mut self, name: &str, addresses: &[IpAddr], random: u64) -> Option<HostNumber> {
+        if addresses.iter().any(|address| self.by_address.contains_key(address)) {
+            return None;
+        }
+        let number = self.all.len() as HostNumber;
+        for &address in addresses {
+            self.by_address.insert(address, number);
+        }
+        self.all.push(Host {
+            name: name.into(),
+            addresses: addresses.to_vec(),
+            skew: Skew::default(),
+            next_port: FIRST_EPHEMERAL,
+            random,
+            bound: BTreeSet::new(),
+            start: None,
+            is_down: false,
+            paths: BTreeSet::new(),
+        });
+        Some(number)
+    }
+
+    /// Returns the host that `address` names for `viewer`, whose own are the loopback addresses.
+    pub(super) fn find(&self, viewer: HostNumber, address: IpAddr) -> Option<HostNumber> {
+        match canonical(address) {
+            local if local.is_loopback() || local.is_unspecified() => Some(viewer),
+            other => self.by_address.get(&other).copied(),
+        }
+    }
+
+    pub(super) fn find_name(&self, name: &str) -> Option<HostNumber> {
+        let found = self.all.iter().position(|host| &*host.name == name);
+        found.map(|number| number as HostNumber)
+    }
+
+    pub(super) fn link(&self, a: HostNumber, b: HostNumber) -> &Link {
+        self.links.get(&(a.min(b), a.max(b))).unwrap_or(&self.usual)
+    }
+
+    pub(super) fn set_link(&mut self, a: HostNumber, b: HostNumber, link: Link) {
+        self.links.insert((a.min(b), a.max(b)), link);
+    }
+
+    pub(super) fn is_cut(&self, from: HostNumber, to: HostNumber) -> bool {
+        !self.cuts.is_empty() && self.cuts.contains(&(from, to))
+    }
+
+    pub(super) fn is_down(&self, host: HostNumber) -> bool {
+        self.all[host as usize].is_down
+    }
+
+    /// Cuts one direction of a link, or mends it. Returns whether that changes it.
+    pub(super) fn cut(&mut self, from: HostNumber, to: HostNumber, is_cut: bool) -> bool {
+        match is_cut {
+            true => from != to && self.cuts.insert((from, to)),
+            false => self.cuts.remove(&(from, to)),
+        }
+    }
+}
+
+/// Returns an IPv4 address that is mapped into IPv6 as what it is.
+fn canonical(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// The first port that a host gives a socket without one (RFC 6335).
+const FIRST_EPHEMERAL: u16 = 49152;
+
+impl Host {
+    /// Returns whether `address` is the host's own.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        let address = canonical(address);
+        address.is_unspecified() || address.is_loopback() || self.addresses.contains(&address)
+    }
+
+    /// Returns a port that no socket of the protocol has; `None` if all are taken.
+    pub(super) fn free_port(&mut self, protocol: Protocol) -> Option<u16> {
+        for _ in FIRST_EPHEMERAL..=u16::MAX {
+            let port = self.next_port;
+            self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL);
+            let has_port = |(of, name, _): &(Protocol, SocketName, Id)| {
+                *of == protocol && matches!(name, SocketName::Ip(addr) if addr.port() == port)
+            };
+            if !self.bound.iter().any(has_port) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    /// Returns the socket that `name` reaches: one with the exact address, else one that is bound to all addresses.
+    pub(super) fn reached_by(&self, protocol: Protocol, name: &SocketName) -> Option<Id> {
+        let of = |test: &dyn Fn(&SocketName) -> bool| {
+            let mut bound = self.bound.iter();
+            bound.find(|(of, bound, _)| *of == protocol && test(bound)).map(|&(_, _, id)| id)
+        };
+        let is_wide = |bound: &SocketName| match (bound, name) {
+            (SocketName::Ip(bound), SocketName::Ip(name)) => {
+                bound.ip().is_unspecified() && bound.port() == name.port()
+            }
+            _ => false,
+        };
+        of(&|bound| bound == name).or_else(|| of(&is_wide))
+    }
+}

@@ -1,0 +1,688 @@
+//! The sockets of hosts, by descriptor: names, connections, and what a socket does that a plain source doesn't.
+//!
+//! Invariant: a descriptor of the table has a socket, and a socket has at least one descriptor, unless it waits to be
+//! accepted.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::errno;
+use super::hosts::{Protocol, SocketName};
+use super::log::{Endpoint, What};
+use super::network::Due;
+use super::sources::{Id, Kind, Reset, READ, WRITE};
+use super::state::State;
+use super::turns::HostNumber;
+
+/// The family of a simulated socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6, and IPv4 by it.
+    V6,
+    /// Unix-domain.
+    Unix,
+}
+
+/// The type of a simulated socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketType {
+    /// A stream: TCP or Unix-domain.
+    Stream,
+    /// Datagrams: UDP or Unix-domain.
+    Datagram,
+}
+
+pub(super) struct Socket {
+    pub(super) host: HostNumber,
+    pub(super) family: Family,
+    pub(super) kind: SocketType,
+    pub(super) local: SocketName,
+    pub(super) peer: SocketName,
+    /// The pending error.
+    pub(super) error: Option<i32>,
+    /// How many descriptors stand for it.
+    pub(super) descriptors: usize,
+    /// How many connections may wait to be accepted.
+    pub(super) backlog: usize,
+    /// The listener, until the connection waits there to be accepted.
+    pub(super) listener: Option<Id>,
+    /// Whether others may bind to the same name.
+    pub(super) shares_name: bool,
+}
+
+/// How many bytes a datagram socket queues: `net.core.rmem_default` of Linux.
+const DATAGRAM_SPACE: usize = 212_992;
+
+/// What Linux counts for each queued datagram beside its bytes.
+const DATAGRAM_OVERHEAD: usize = 768;
+
+/// How many datagrams a Unix-domain socket queues: `net.unix.max_dgram_qlen` of Linux, and one.
+const UNIX_DATAGRAMS: usize = 11;
+
+/// The longest datagram over IPv4.
+const LONGEST_DATAGRAM: usize = 65_507;
+
+impl SocketType {
+    pub(super) fn protocol(self) -> Protocol {
+        match self {
+            SocketType::Stream => Protocol::Stream,
+            SocketType::Datagram => Protocol::Datagram,
+        }
+    }
+}
+
+impl State {
+    /// Adds a socket of a host.
+    pub(super) fn add_socket(&mut self, host: HostNumber, family: Family, kind: SocketType) -> Id {
+        let id = self.new_id();
+        let (local, peer) = (SocketName::Unnamed, SocketName::Unnamed);
+        self.sockets.insert(
+            id,
+            Socket {
+                host,
+                family,
+                kind,
+                local,
+                peer,
+                error: None,
+                descriptors: 0,
+                backlog: 0,
+                listener: None,
+                shares_name: false,
+            },
+        );
+        let source = match kind {
+            SocketType::Stream => Kind::Idle,
+            SocketType::Datagram => Kind::Messages { waiting: VecDeque::new(), len: 0 },
+        };
+        self.sources.insert(id, source);
+        id
+    }
+
+    /// Lets a descriptor stand for a socket.
+    pub(super) fn add_descriptor(&mut self, fd: i32, id: Id) {
+        // A descriptor that was closed without a call of this world names its old socket until now.
+        if self.descriptors.contains_key(&fd) {
+            self.close_descriptor(fd, false);
+        }
+        self.descriptors.insert(fd, id);
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.descriptors += 1;
+        }
+    }
+
+    /// Closes a descriptor, and with the last one its socket. `aborts`: by a reset (`SO_LINGER` with 0).
+    pub(super) fn close_descriptor(&mut self, fd: i32, aborts: bool) -> bool {
+        let Some(id) = self.descriptors.remove(&fd) else { return false };
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.descriptors -= 1;
+            if socket.descriptors == 0 {
+                self.close_socket(id, aborts);
+            }
+        }
+        true
+    }
+
+    /// Closes a socket as a kernel does: with unread bytes, by a reset.
+    pub(super) fn close_socket(&mut self, id: Id, aborts: bool) {
+        let has_unread = match self.sources.get(&id) {
+            Some(&Kind::Bytes { into: Some(into), .. }) => {
+                let into = &self.channels[&into];
+                into.hosts.is_some() && !into.bytes.is_empty()
+            }
+            _ => false,
+        };
+        match aborts || has_unread {
+            true => self.abort(id),
+            false => self.close(id),
+        }
+    }
+
+    /// Removes a socket's names.
+    pub(super) fn forget_socket(&mut self, id: Id) {
+        let Some(socket) = self.sockets.remove(&id) else { return };
+        let host = &mut self.hosts.all[socket.host as usize];
+        host.bound.remove(&(socket.kind.protocol(), socket.local, id));
+        if let SocketName::Unix(_) = socket.peer {
+            // Those that wait for space in this socket's queue find it gone.
+            let peers: Vec<Id> = self.sockets.keys().copied().collect();
+            for peer in peers {
+                self.changed(peer, WRITE);
+            }
+        }
+    }
+
+    pub(super) fn backlog(&self, listener: Id) -> usize {
+        self.sockets.get(&listener).map_or(0, |socket| socket.backlog)
+    }
+
+    /// Returns how many connections a listener has whose last step is on its way.
+    pub(super) fn handshakes(&self, listener: Id) -> usize {
+        self.sockets.values().filter(|socket| socket.listener == Some(listener)).count()
+    }
+
+    /// Binds a socket. With port 0 the host chooses one.
+    pub(super) fn bind(&mut self, id: Id, name: SocketName, shares_name: bool) -> io::Result<()> {
+        let socket = self.sockets.get(&id).ok_or_else(bad_descriptor)?;
+        if socket.local != SocketName::Unnamed {
+            return Err(errno::error(errno::INVALID));
+        }
+        let (number, protocol) = (socket.host, socket.kind.protocol());
+        let is_unix = socket.family == Family::Unix;
+        let host = &mut self.hosts.all[number as usize];
+        let name = match name {
+            SocketName::Ip(mut addr) if !is_unix => {
+                if !host.has(addr.ip()) {
+                    return Err(errno::error(errno::ADDRESS_NOT_AVAILABLE));
+                }
+                if addr.port() == 0 {
+                    let port = host.free_port(protocol);
+                    addr.set_port(port.ok_or_else(|| errno::error(errno::ADDRESS_IN_USE))?);
+                }
+                SocketName::Ip(addr)
+            }
+            SocketName::Unix(path) if is_unix => {
+                if path.first() != Some(&0) && !host.paths.insert(path.clone()) {
+                    return Err(errno::error(errno::ADDRESS_IN_USE));
+                }
+                SocketName::Unix(path)
+            }
+            // Linux gives it an abstract address.
+            SocketName::Unnamed if is_unix => SocketName::Unix(format!("\0{id:05x}").into_bytes()),
+            _ => return Err(errno::error(errno::INVALID)),
+        };
+        let is_taken = |(of, bound, other): &(Protocol, SocketName, Id)| {
+            *of == protocol
+                && conflict(bound, &name)
+                && !(shares_name && self.sockets.get(other).is_some_and(|other| other.shares_name))
+        };
+        if self.hosts.all[number as usize].bound.iter().any(is_taken) {
+            return Err(errno::error(errno::ADDRESS_IN_USE));
+        }
+        self.hosts.all[number as usize].bound.insert((protocol, name.clone(), id));
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            (socket.local, socket.shares_name) = (name, shares_name);
+        }
+        Ok(())
+    }
+
+    /// Binds a socket that has no name to a port of its host's choice, at the address from which `peer` is reached.
+    fn bind_for(&mut self, id: Id, peer: IpAddr) -> io::Result<()> {
+        let socket = self.sockets.get(&id).ok_or_else(bad_descriptor)?;
+        if socket.local != SocketName::Unnamed {
+            return Ok(());
+        }
+        let address = self.source_address(socket.host, socket.family, peer);
+        self.bind(id, SocketName::Ip(SocketAddr::new(address, 0)), false)
+    }
+
+    /// Returns the address with which a host sends to `peer`.
+    fn source_address(&self, host: HostNumber, family: Family, peer: IpAddr) -> IpAddr {
+        let host = &self.hosts.all[host as usize];
+        let is_v6 = family == Family::V6;
+        if peer.is_loopback() || peer.is_unspecified() || host.addresses.contains(&peer) {
+            return match (peer.is_unspecified(), peer) {
+                (false, peer) => peer,
+                (true, IpAddr::V4(_)) => Ipv4Addr::LOCALHOST.into(),
+                (true, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+            };
+        }
+        let own = host.addresses.iter().find(|address| address.is_ipv6() == peer.is_ipv6());
+        let own = own.copied().unwrap_or(match is_v6 {
+            true => Ipv6Addr::LOCALHOST.into(),
+            false => Ipv4Addr::LOCALHOST.into(),
+        });
+        match own {
+            IpAddr::V4(v4) if is_v6 => v4.to_ipv6_mapped().into(),
+            own => own,
+        }
+    }
+
+    pub(super) fn listen(&mut self, id: Id, backlog: usize) -> io::Result<()> {
+        let socket = self.sockets.get_mut(&id).ok_or_else(bad_descriptor)?;
+        if socket.kind != SocketType::Stream {
+            return Err(errno::error(errno::NOT_SUPPORTED));
+        }
+        // Linux takes 4096 at most (`net.core.somaxconn`).
+        socket.backlog = backlog.min(4096);
+        let (host, family) = (socket.host, socket.family);
+        match self.sources.get_mut(&id) {
+            Some(Kind::Listener { .. }) => return Ok(()),
+            Some(kind @ Kind::Idle) => *kind = Kind::Listener { waiting: VecDeque::new() },
+            _ => return Err(errno::error(errno::INVALID)),
+        }
+        if self.sockets[&id].local == SocketName::Unnamed {
+            let any: IpAddr = match family {
+                Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+                Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+                Family::Unix => return Err(errno::error(errno::INVALID)),
+            };
+            self.bind(id, SocketName::Ip(SocketAddr::new(any, 0)), false)?;
+        }
+        let at = self.endpoint(id);
+        self.log.push(self.now, host, What::Listen { at });
+        Ok(())
+    }
+
+    /// Connects a socket, or begins to. `EINPROGRESS`: it goes on.
+    pub(super) fn connect_socket(&mut self, id: Id, to: SocketName) -> io::Result<()> {
+        let socket = self.sockets.get(&id).ok_or_else(bad_descriptor)?;
+        match (socket.kind, socket.family, to) {
+            (SocketType::Datagram, _, to) => self.connect_datagrams(id, to),
+            (SocketType::Stream, Family::Unix, SocketName::Unix(path)) => self.connect_unix(id, path),
+            (SocketType::Stream, Family::V4 | Family::V6, SocketName::Ip(to)) => self.connect_tcp(id, to),
+            _ => Err(errno::error(errno::FAMILY_NOT_SUPPORTED)),
+        }
+    }
+
+    fn connect_tcp(&mut self, id: Id, mut to: SocketAddr) -> io::Result<()> {
+        match self.sources.get(&id) {
+            Some(Kind::Idle) => {}
+            Some(Kind::Connecting) => return Err(errno::error(errno::ALREADY)),
+            Some(Kind::Bytes { .. }) => return Err(errno::error(errno::IS_CONNECTED)),
+            _ => return Err(errno::error(errno::INVALID)),
+        }
+        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
+            return Err(errno::error(error));
+        }
+        // Linux: the address of no interface is the host itself.
+        if to.ip().is_unspecified() {
+            to.set_ip(match to {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        self.bind_for(id, to.ip())?;
+        let Some(socket) = self.sockets.get_mut(&id) else { return Err(bad_descriptor()) };
+        if let SocketName::Ip(local) = &mut socket.local {
+            if local.ip().is_unspecified() {
+                let (host, family) = (socket.host, socket.family);
+                let address = self.source_address(host, family, to.ip());
+                self.rename(id, address);
+            }
+        }
+        let Some(socket) = self.sockets.get_mut(&id) else { return Err(bad_descriptor()) };
+        socket.peer = SocketName::Ip(to);
+        let host = socket.host;
+        self.sources.insert(id, Kind::Connecting);
+        let (from, to) = (self.endpoint(id), self.peer_endpoint(id));
+        self.log.push(self.now, host, What::Connect { from, to });
+        self.start_connect(id);
+        Err(errno::error(errno::IN_PROGRESS))
+    }
+
+    /// Gives a socket that is bound to all addresses the one of its connection.
+    fn rename(&mut self, id: Id, address: IpAddr) {
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        let SocketName::Ip(local) = &mut socket.local else { return };
+        let bound = &mut self.hosts.all[socket.host as usize].bound;
+        bound.remove(&(Protocol::Stream, SocketName::Ip(*local), id));
+        local.set_ip(address);
+        bound.insert((Protocol::Stream, SocketName::Ip(*local), id));
+    }
+
+    /// Makes the server's half of a connection that `client` begins to the listener at `name`.
+    pub(super) fn accept_from(&mut self, client: Id, listener: Id, host: HostNumber, name: SocketName) -> Id {
+        let family = self.sockets.get(&listener).map_or(Family::V4, |socket| socket.family);
+        let server = self.add_socket(host, family, SocketType::Stream);
+        let (client_name, client_host) = match self.sockets.get(&client) {
+            Some(client) => (client.local.clone(), client.host),
+            None => (SocketName::Unnamed, host),
+        };
+        if let Some(socket) = self.sockets.get_mut(&server) {
+            socket.local = as_family(name, family);
+            socket.peer = as_family(client_name, family);
+            socket.listener = Some(listener);
+        }
+        let (there, back) = (self.new_channel(client, server), self.new_channel(server, client));
+        for (number, hosts) in [(there, (client_host, host)), (back, (host, client_host))] {
+            if let Some(channel) = self.channels.get_mut(&number) {
+                channel.hosts = Some(hosts);
+                channel.last_due = self.now;
+            }
+        }
+        self.sources.insert(server, Kind::Bytes { out: Some(back), into: Some(there), reset: Reset::No });
+        server
+    }
+
+    /// Connects the client's half.
+    pub(super) fn finish_connect(&mut self, client: Id, server: Id) {
+        let Some(&Kind::Bytes { out: Some(back), into: Some(there), .. }) = self.sources.get(&server) else {
+            return;
+        };
+        self.sources.insert(client, Kind::Bytes { out: Some(there), into: Some(back), reset: Reset::No });
+        let (from, to) = (self.endpoint(client), self.peer_endpoint(client));
+        let host = self.sockets.get(&client).map_or(0, |socket| socket.host);
+        self.log.push(self.now, host, What::Connected { from, to });
+        self.changed(client, WRITE);
+        self.changed(client, READ);
+    }
+
+    fn connect_unix(&mut self, id: Id, path: Vec<u8>) -> io::Result<()> {
+        match self.sources.get(&id) {
+            Some(Kind::Idle) => {}
+            Some(Kind::Bytes { .. }) => return Err(errno::error(errno::IS_CONNECTED)),
+            _ => return Err(errno::error(errno::INVALID)),
+        }
+        let socket = self.sockets.get(&id).ok_or_else(bad_descriptor)?;
+        let (host, local) = (socket.host, socket.local.clone());
+        let name = SocketName::Unix(path);
+        let listener = self.find_unix(host, Protocol::Stream, &name)?;
+        let Some(Kind::Listener { waiting }) = self.sources.get(&listener) else {
+            return Err(errno::error(errno::CONNECTION_REFUSED));
+        };
+        if waiting.len() > self.backlog(listener) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let server = self.add_socket(host, Family::Unix, SocketType::Stream);
+        self.join(id, server);
+        if let Some(socket) = self.sockets.get_mut(&server) {
+            (socket.local, socket.peer) = (name.clone(), local);
+        }
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.peer = name;
+        }
+        if let Some(Kind::Listener { waiting }) = self.sources.get_mut(&listener) {
+            waiting.push_back(server);
+        }
+        self.changed(listener, READ);
+        Ok(())
+    }
+
+    /// Returns the socket at a Unix-domain address of the host.
+    fn find_unix(&self, host: HostNumber, protocol: Protocol, name: &SocketName) -> io::Result<Id> {
+        let host = &self.hosts.all[host as usize];
+        host.reached_by(protocol, name).ok_or_else(|| match name {
+            SocketName::Unix(path) if path.first() != Some(&0) && !host.paths.contains(path) => {
+                errno::error(errno::NO_ENTRY)
+            }
+            _ => errno::error(errno::CONNECTION_REFUSED),
+        })
+    }
+
+    /// Connects two sockets of a host directly.
+    pub(super) fn join(&mut self, one: Id, other: Id) {
+        let (there, back) = (self.new_channel(one, other), self.new_channel(other, one));
+        self.sources.insert(one, Kind::Bytes { out: Some(there), into: Some(back), reset: Reset::No });
+        self.sources.insert(other, Kind::Bytes { out: Some(back), into: Some(there), reset: Reset::No });
+        for id in [one, other] {
+            self.changed(id, WRITE);
+        }
+    }
+
+    fn connect_datagrams(&mut self, id: Id, to: SocketName) -> io::Result<()> {
+        match &to {
+            SocketName::Ip(addr) => {
+                let ip = addr.ip();
+                self.bind_for(id, ip)?;
+            }
+            SocketName::Unix(_) => {
+                let host = self.sockets[&id].host;
+                self.find_unix(host, Protocol::Datagram, &to)?;
+            }
+            SocketName::Unnamed => {}
+        }
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.peer = to;
+        }
+        Ok(())
+    }
+
+    /// Takes the next connection of a listener, whose socket has no descriptor yet.
+    pub(super) fn accept_socket(&mut self, id: Id) -> io::Result<Id> {
+        if !matches!(self.sources.get(&id), Some(Kind::Listener { .. })) {
+            return Err(errno::error(errno::INVALID));
+        }
+        self.may_fail(id, READ)?;
+        let accepted = match self.sources.get_mut(&id) {
+            Some(Kind::Listener { waiting }) => waiting.pop_front(),
+            _ => None,
+        };
+        let Some(accepted) = accepted else { return self.would_block(id, READ) };
+        let host = self.sockets.get(&accepted).map_or(0, |socket| socket.host);
+        let (to, from) = (self.endpoint(accepted), self.peer_endpoint(accepted));
+        self.log.push(self.now, host, What::Accepted { from, to });
+        Ok(accepted)
+    }
+
+    /// Sends a datagram to `to`, or to the peer.
+    pub(super) fn send_datagram(
+        &mut self,
+        id: Id,
+        bufs: &[io::IoSlice<'_>],
+        to: Option<SocketName>,
+    ) -> io::Result<usize> {
+        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
+            return Err(errno::error(error));
+        }
+        let socket = self.sockets.get(&id).ok_or_else(bad_descriptor)?;
+        let is_unix = socket.family == Family::Unix;
+        let to = to.unwrap_or_else(|| socket.peer.clone());
+        let no_peer = if is_unix { errno::NOT_CONNECTED } else { errno::DESTINATION_REQUIRED };
+        self.may_fail(id, WRITE)?;
+        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let len = bytes.len();
+        match to {
+            SocketName::Unnamed => match self.pair_of(id) {
+                Some(peer) => self.send_unix(id, peer, bytes)?,
+                None => return Err(errno::error(no_peer)),
+            },
+            SocketName::Ip(to) if !is_unix => {
+                if len > LONGEST_DATAGRAM {
+                    return Err(errno::error(errno::MESSAGE_TOO_LONG));
+                }
+                self.send_udp(id, to, bytes)?;
+            }
+            SocketName::Unix(_) if is_unix => {
+                let host = self.sockets[&id].host;
+                let peer = self.find_unix(host, Protocol::Datagram, &to)?;
+                self.send_unix(id, peer, bytes)?;
+            }
+            _ => return Err(errno::error(errno::FAMILY_NOT_SUPPORTED)),
+        }
+        Ok(len)
+    }
+
+    fn send_udp(&mut self, id: Id, to: SocketAddr, bytes: Vec<u8>) -> io::Result<()> {
+        self.bind_for_sending(id)?;
+        let socket = &self.sockets[&id];
+        let host = socket.host;
+        let local = socket.local.clone();
+        let from_name = match local {
+            SocketName::Ip(local) if local.ip().is_unspecified() => {
+                let address = self.source_address(host, socket.family, to.ip());
+                SocketName::Ip(SocketAddr::new(address, local.port()))
+            }
+            local => local,
+        };
+        let Some(to_host) = self.hosts.find(host, to.ip()) else { return Ok(()) };
+        self.next_message += 1;
+        let message = self.next_message;
+        let to = match to.ip().is_unspecified() {
+            true => SocketAddr::new(self.source_address(host, Family::V4, to.ip()), to.port()),
+            false => to,
+        };
+        let (from, endpoint) = (self.name_endpoint(&from_name, id), Endpoint::Ip(to));
+        let len = bytes.len() as u64;
+        self.log.push(self.now, host, What::Sent { message, from, to: endpoint, bytes: len });
+        if self.fault(super::choices::ChoiceKind::Lost, |faults| faults.lost) {
+            self.log.push(self.now, host, What::Lost { message, from, to: endpoint });
+            return Ok(());
+        }
+        let due = self.arrival(host, to_host, bytes.len());
+        let to = SocketName::Ip(to);
+        self.later(due, Due::Datagram { from: id, from_name, to_host, to, bytes, message });
+        if host == to_host {
+            self.run_agenda();
+        }
+        Ok(())
+    }
+
+    fn bind_for_sending(&mut self, id: Id) -> io::Result<()> {
+        let socket = &self.sockets[&id];
+        if socket.local != SocketName::Unnamed {
+            return Ok(());
+        }
+        let any: IpAddr = match socket.family {
+            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+            _ => Ipv4Addr::UNSPECIFIED.into(),
+        };
+        self.bind(id, SocketName::Ip(SocketAddr::new(any, 0)), false)
+    }
+
+    /// Returns the other socket of a pair of datagram sockets.
+    fn pair_of(&self, id: Id) -> Option<Id> {
+        self.sockets.get(&id).and_then(|socket| socket.listener)
+    }
+
+    fn send_unix(&mut self, id: Id, peer: Id, bytes: Vec<u8>) -> io::Result<()> {
+        let from = self.sockets[&id].local.clone();
+        match self.sources.get_mut(&peer) {
+            Some(Kind::Messages { waiting, .. }) if waiting.len() >= UNIX_DATAGRAMS => {
+                self.would_block(id, WRITE)
+            }
+            Some(Kind::Messages { waiting, len }) => {
+                *len += bytes.len();
+                waiting.push_back((bytes, from));
+                self.changed(peer, READ);
+                Ok(())
+            }
+            _ => Err(errno::error(errno::CONNECTION_REFUSED)),
+        }
+    }
+
+    /// Returns whether a datagram socket can send to its peer, as far as that is known.
+    pub(super) fn has_space_at_peer(&self, id: Id) -> bool {
+        let Some(socket) = self.sockets.get(&id) else { return true };
+        let peer = match &socket.peer {
+            SocketName::Unix(_) => {
+                let host = &self.hosts.all[socket.host as usize];
+                host.reached_by(Protocol::Datagram, &socket.peer)
+            }
+            _ => socket.listener,
+        };
+        match peer.and_then(|peer| self.sources.get(&peer)) {
+            Some(Kind::Messages { waiting, .. }) => waiting.len() < UNIX_DATAGRAMS,
+            _ => true,
+        }
+    }
+
+    /// Queues a datagram that has arrived. Returns false if the socket has no space for it.
+    pub(super) fn enqueue_datagram(&mut self, id: Id, bytes: Vec<u8>, from: SocketName) -> bool {
+        // A connected socket hears its peer alone.
+        let peer = self.sockets.get(&id).map_or(&SocketName::Unnamed, |socket| &socket.peer);
+        if *peer != SocketName::Unnamed && *peer != from {
+            return false;
+        }
+        let Some(Kind::Messages { waiting, len }) = self.sources.get_mut(&id) else { return false };
+        let space = *len + (waiting.len() + 1) * DATAGRAM_OVERHEAD + bytes.len();
+        if space > DATAGRAM_SPACE {
+            return false;
+        }
+        *len += bytes.len();
+        waiting.push_back((bytes, from));
+        self.changed(id, READ);
+        true
+    }
+
+    /// Receives a datagram: its length as far as the slices reach, its whole length, and its sender.
+    pub(super) fn receive_datagram(
+        &mut self,
+        id: Id,
+        bufs: &mut [io::IoSliceMut<'_>],
+        peeks: bool,
+    ) -> io::Result<(usize, usize, SocketName)> {
+        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
+            return Err(errno::error(error));
+        }
+        self.may_fail(id, READ)?;
+        let Some(Kind::Messages { waiting, len }) = self.sources.get_mut(&id) else {
+            return Err(bad_descriptor());
+        };
+        let Some((bytes, _)) = waiting.front() else { return self.would_block(id, READ) };
+        let whole = bytes.len();
+        let mut left = bytes.iter().copied();
+        let mut copied = 0;
+        for buf in bufs {
+            for (place, byte) in buf.iter_mut().zip(&mut left) {
+                *place = byte;
+                copied += 1;
+            }
+        }
+        if peeks {
+            let from = waiting[0].1.clone();
+            return Ok((copied, whole, from));
+        }
+        *len -= whole;
+        let Some((_, from)) = waiting.pop_front() else { return Err(bad_descriptor()) };
+        if let Some(socket) = self.sockets.get(&id) {
+            let host = socket.host;
+            let (sender, at) = (self.name_endpoint(&from, id), self.endpoint(id));
+            let (bytes, waiting) = (copied as u64, whole as u64);
+            self.log.push(self.now, host, What::Read { from: sender, to: at, bytes, waiting });
+            if self.sockets[&id].family == Family::Unix {
+                let host = self.sockets[&id].host;
+                let senders = self.sockets.iter().filter(|(_, other)| other.host == host);
+                let senders: Vec<Id> =
+                    senders.filter(|(_, s)| s.family == Family::Unix).map(|(&id, _)| id).collect();
+                for sender in senders {
+                    self.changed(sender, WRITE);
+                }
+            }
+        }
+        Ok((copied, whole, from))
+    }
+
+    pub(super) fn endpoint(&self, id: Id) -> Endpoint {
+        match self.sockets.get(&id) {
+            Some(socket) => self.name_endpoint(&socket.local, id),
+            None => Endpoint::Unix(id),
+        }
+    }
+
+    pub(super) fn peer_endpoint(&self, id: Id) -> Endpoint {
+        match self.sockets.get(&id) {
+            Some(socket) => self.name_endpoint(&socket.peer, id),
+            None => Endpoint::Unix(id),
+        }
+    }
+
+    pub(super) fn name_endpoint(&self, name: &SocketName, id: Id) -> Endpoint {
+        match name {
+            SocketName::Ip(addr) => Endpoint::Ip(*addr),
+            _ => Endpoint::Unix(id),
+        }
+    }
+}
+
+pub(super) fn bad_descriptor() -> io::Error {
+    errno::error(errno::BAD_DESCRIPTOR)
+}
+
+/// Returns whether two sockets can't have these names at the same time.
+fn conflict(one: &SocketName, other: &SocketName) -> bool {
+    match (one, other) {
+        (SocketName::Ip(one), SocketName::Ip(other)) => {
+            let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
+            one.port() == other.port() && (is_wide || one.ip() == other.ip())
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// Returns an IPv4 address as an IPv6 socket reports it.
+fn as_family(name: SocketName, family: Family) -> SocketName {
+    match (name, family) {
+        (SocketName::Ip(SocketAddr::V4(v4)), Family::V6) => {
+            SocketName::Ip(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))
+        }
+        (SocketName::Ip(SocketAddr::V6(v6)), Family::V4) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketName::Ip(SocketAddr::new(v4.into(), v6.port())),
+            None => SocketName::Ip(SocketAddr::V6(v6)),
+        },
+        (name, _) => name,
+    }
+}
