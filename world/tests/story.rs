@@ -60,6 +60,7 @@ fn partition() -> Vec<Record> {
     records.extend([
         at(7_000, WORLD, What::Note("the <script>alert(\"x & y\")</script>\n  begins".into())),
         at(8_000, WORLD, What::LinkCut { a: 0, b: 1 }),
+        at(8_000, WORLD, What::LinkCut { a: 1, b: 0 }),
         at(8_100, 1, What::Wrote { from: client, to: server, bytes: 8, wanted: 8 }),
         at(8_100, 1, sent(20, 8)),
         at(8_300, 1, What::Lost { message: 20, from: client, to: server }),
@@ -71,6 +72,7 @@ fn partition() -> Vec<Record> {
         at(2_010_000, 2, What::HostCrashed),
         at(2_010_400, 1, What::Refused { from: to_other, to: other }),
         at(2_010_500, WORLD, What::LinkHealed { a: 0, b: 1 }),
+        at(2_010_550, WORLD, What::LinkHealed { a: 1, b: 0 }),
         at(2_010_600, 0, back(21, 100)),
         at(2_010_700, 1, What::HostPanicked("assertion `left == right` failed\n  left: 4\n right: 5".into())),
     ]);
@@ -189,7 +191,7 @@ fn the_latest_of_each_kind_comes_first() {
     records.extend((0..1_000).map(|number| at(10 + number, 0, What::Note(format!("note {number}")))));
     records.push(at(2_000, 1, What::Failed("no answer".into())));
     let expected = "\
-0.001 ms  the link 10.0.0.1 - 10.0.0.3 is cut
+0.001 ms  the link from 10.0.0.1 to 10.0.0.3 is cut
 0.002 ms  10.0.0.2 writes 3 bytes to 10.0.0.1:80
 1.008 ms  10.0.0.1 notes: note 998
 1.009 ms  10.0.0.1 notes: note 999
@@ -236,6 +238,27 @@ fn addresses_belong_to_hosts() {
     let expected = expected.replace("(1 message within db, 1 byte)", "db sends 1 byte to 127.0.0.1:2000");
     let expected = expected.replace("10.0.0.1 crashes", "db crashes");
     assert_eq!(Story::new("", &["10.0.0.1", "db"], &records).text(LINES), expected);
+}
+
+/// Links that are cut together are one line, and both ways between two hosts one link.
+#[test]
+fn links_that_are_cut_together_are_one_line() {
+    let cut = |(a, b)| at(1_000, WORLD, What::LinkCut { a, b });
+    let text = |links: &[(u32, u32)]| {
+        let mut records: Vec<Record> = links.iter().copied().map(cut).collect();
+        records.push(at(2_000, WORLD, What::LinkHealed { a: 0, b: 1 }));
+        records.push(at(3_000, 0, What::HostCrashed));
+        let text = Story::new("", &HOSTS, &records).text(LINES);
+        assert!(text.contains("2.000 ms  the link from 10.0.0.1 to 10.0.0.2 is healed\n"), "{text}");
+        text.lines().next().expect("a line").to_owned()
+    };
+    assert_eq!(text(&[(0, 1), (1, 0)]), "1.000 ms  the link 10.0.0.1 - 10.0.0.2 is cut");
+    assert_eq!(text(&[(2, 0)]), "1.000 ms  the link from 10.0.0.3 to 10.0.0.1 is cut");
+    let several =
+        "1.000 ms  the links 10.0.0.1 - 10.0.0.2, from 10.0.0.1 to 10.0.0.3 and 10.0.0.2 - 10.0.0.3 are cut";
+    assert_eq!(text(&[(0, 1), (0, 2), (1, 0), (1, 2), (2, 1)]), several);
+    let many: Vec<_> = (0..5).flat_map(|a| [(a, 5), (5, a)]).collect();
+    assert_eq!(text(&many), "1.000 ms  5 links between 6 hosts are cut");
 }
 
 /// Any record at any place.

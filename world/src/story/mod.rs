@@ -29,6 +29,7 @@ const LONGEST: usize = 200;
 /// let records = [
 ///     record(0, 0, What::HostStarted),
 ///     record(5, Record::WORLD, What::LinkCut { a: 0, b: 1 }),
+///     record(5, Record::WORLD, What::LinkCut { a: 1, b: 0 }),
 ///     record(9, 1, What::HostPanicked("no leader".into())),
 /// ];
 /// let story = Story::new("seed 17", &["10.0.0.1", "10.0.0.2"], &records);
@@ -129,6 +130,10 @@ impl<'a> Story<'a> {
         }
     }
 
+    fn link(&self, from: u32, to: u32) -> String {
+        format!("link from {} to {}", self.name(from), self.name(to))
+    }
+
     /// Returns a record in words.
     fn sentence(&self, record: &Record) -> String {
         let host = self.name(record.host);
@@ -168,8 +173,8 @@ impl<'a> Story<'a> {
             }
             What::Shutdown { to, .. } => format!("{host} sends no more to {}", end(to)),
             What::Reset { from, to } => format!("the connection {} - {} is reset", end(from), end(to)),
-            What::LinkCut { a, b } => format!("the link {} - {} is cut", self.name(*a), self.name(*b)),
-            What::LinkHealed { a, b } => format!("the link {} - {} is healed", self.name(*a), self.name(*b)),
+            What::LinkCut { a, b } => format!("the {} is cut", self.link(*a, *b)),
+            What::LinkHealed { a, b } => format!("the {} is healed", self.link(*a, *b)),
             What::Fault { kind } => fault(*kind, &host),
             What::Turn { task } => format!("{host} runs its task {task}"),
             What::Slept { length } => format!("{host} sleeps for {length:?} at most"),
@@ -181,6 +186,14 @@ impl<'a> Story<'a> {
             What::Failed(message) => format!("{host} fails: {}", shortened(message)),
             other => format!("{host}: {other:?}"),
         }
+    }
+}
+
+/// Returns the hosts of a link that is cut or healed.
+fn link(what: &What) -> Option<(u32, u32)> {
+    match *what {
+        What::LinkCut { a, b } | What::LinkHealed { a, b } => Some((a, b)),
+        _ => None,
     }
 }
 

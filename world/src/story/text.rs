@@ -9,12 +9,15 @@ use std::mem::discriminant;
 
 use wakeful::sim::{Record, What};
 
-use super::{counted, ends, is_alike, place, weight, Clock, Story, Weight};
+use super::{counted, ends, is_alike, link, place, weight, Clock, Story, Weight};
 
 /// How many of the failing host's last acts have a line though they are usual.
 const LAST_ACTS: usize = 3;
 
-/// Records in a row that are alike, and make one line.
+/// How many links a line names.
+const MOST_LINKS: usize = 4;
+
+/// Records in a row that make one line.
 struct Group {
     places: Vec<usize>,
     weight: Weight,
@@ -65,7 +68,7 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
         }
         // A setup stands alone: it may be left out.
         match groups.last_mut().filter(|group| (group.weight == Weight::Setup) == (weight == Weight::Setup)) {
-            Some(group) if weight != Weight::Failure && is_alike(&records[group.places[0]], record) => {
+            Some(group) if weight != Weight::Failure && is_one_act(&records[group.places[0]], record) => {
                 group.places.push(at);
                 group.weight = group.weight.min(weight);
             }
@@ -73,6 +76,14 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
         }
     }
     groups
+}
+
+/// Returns whether records in a row make one line: acts that are alike, and links that are cut or healed together.
+fn is_one_act(one: &Record, other: &Record) -> bool {
+    match (link(&one.what), link(&other.what)) {
+        (Some(_), Some(_)) => one.time == other.time && discriminant(&one.what) == discriminant(&other.what),
+        _ => is_alike(one, other),
+    }
 }
 
 /// Returns the places of what the failing host did last.
@@ -131,6 +142,9 @@ fn kind(record: &Record) -> impl Eq + Hash {
 
 fn line(story: &Story<'_>, group: &Group) -> Line {
     let first = group.places[0];
+    if link(&story.records[first].what).is_some() {
+        return (first, links(story, group));
+    }
     let mut words = story.sentence(&story.records[first]);
     if let [_, .., last] = group.places[..] {
         let until = Clock::of(story.records).time(story.records[last].time);
@@ -140,6 +154,32 @@ fn line(story: &Story<'_>, group: &Group) -> Line {
         };
     }
     (first, words)
+}
+
+/// Returns the words for links that are cut or healed together. Both ways between two hosts are one link.
+fn links(story: &Story<'_>, group: &Group) -> String {
+    let links = || group.places.iter().filter_map(|&place| link(&story.records[place].what));
+    let all: BTreeSet<(u32, u32)> = links().collect();
+    let (mut names, mut hosts) = (Vec::new(), BTreeSet::new());
+    for (a, b) in links() {
+        hosts.extend([a, b]);
+        match all.contains(&(b, a)) {
+            true if a < b => names.push(format!("{} - {}", story.name(a), story.name(b))),
+            true => {}
+            false => names.push(format!("from {} to {}", story.name(a), story.name(b))),
+        }
+    }
+    let done = match story.records[group.places[0]].what {
+        What::LinkHealed { .. } => "healed",
+        _ => "cut",
+    };
+    match &names[..] {
+        [name] => format!("the link {name} is {done}"),
+        [names @ .., last] if names.len() < MOST_LINKS => {
+            format!("the links {} and {last} are {done}", names.join(", "))
+        }
+        names => format!("{} links between {} hosts are {done}", names.len(), hosts.len()),
+    }
 }
 
 /// Returns a line for each gap between those that are shown, and how many records it is about.
