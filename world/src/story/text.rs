@@ -14,6 +14,9 @@ use super::{counted, ends, is_alike, link, place, weight, Clock, Story, Weight};
 /// How many of the failing host's last acts have a line though they are usual.
 const LAST_ACTS: usize = 3;
 
+/// How many records with other numbers have a line each: more are one line.
+const MOST_ALIKE: usize = 3;
+
 /// How many links a line names.
 const MOST_LINKS: usize = 4;
 
@@ -75,7 +78,24 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
             _ => groups.push(Group { places: vec![at], weight }),
         }
     }
-    groups
+    groups.into_iter().flat_map(|group| split(story, group)).collect()
+}
+
+/// Returns a few records with numbers of their own as a line each.
+fn split(story: &Story<'_>, group: Group) -> Vec<Group> {
+    if group.places.len() > MOST_ALIKE || is_uniform(story, &group) {
+        return vec![group];
+    }
+    let alone = |place: usize| Group { places: vec![place], weight: group.weight };
+    group.places.into_iter().map(alone).collect()
+}
+
+/// Returns whether one line says the same of all records.
+fn is_uniform(story: &Story<'_>, group: &Group) -> bool {
+    let mut records = group.places.iter().map(|&place| &story.records[place]);
+    let first = records.next().map(|first| story.sentence(first));
+    link(&story.records[group.places[0]].what).is_some()
+        || records.all(|record| Some(story.sentence(record)) == first)
 }
 
 /// Returns whether records in a row make one line: acts that are alike, and links that are cut or healed together.
@@ -149,6 +169,7 @@ fn line(story: &Story<'_>, group: &Group) -> Line {
     if let [_, .., last] = group.places[..] {
         let until = Clock::of(story.records).time(story.records[last].time);
         words += &match group.places.len() - 1 {
+            more if !is_uniform(story, group) => format!(", and {more} more of this kind until {until}"),
             1 => format!(", and once more at {until}"),
             more => format!(", and {more} times more until {until}"),
         };
