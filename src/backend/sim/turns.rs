@@ -84,7 +84,7 @@ pub(super) struct Turns {
     /// The hosts whose tasks get no turn.
     paused: BTreeSet<HostNumber>,
     has_started: bool,
-    running: Option<TaskNumber>,
+    pub(super) running: Option<TaskNumber>,
     /// The main tasks that have not returned.
     mains: usize,
     /// How many turns were given.
