@@ -23,12 +23,10 @@ fn run(seed: u64, choices: Option<&[Choice]>) -> (Vec<Choice>, Vec<Record>) {
         .zip(programs)
         .map(|(name, program)| {
             let address: IpAddr = name.parse().expect("an address");
-            let host = sim.add_host(name, &[address]).expect("a host");
-            let task = host.main_task();
+            let task = sim.add_host(name, &[address]).expect("a host").main_task();
             thread::spawn(move || {
                 task.enter();
                 if let Err(e) = program() {
-                    host.log(What::Failed(e.to_string()));
                     task.fail(e.to_string());
                 }
                 task.leave();

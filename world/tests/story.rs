@@ -377,7 +377,7 @@ fn any_run_has_a_story() {
     }
 }
 
-/// A run of a million records has a page that a browser can show, and the end of it.
+/// The page of a run with very many records shows the end of it.
 #[test]
 fn a_long_run_has_a_short_page() {
     let note = |number: u64| at(number, 0, What::Note(format!("note {number}")));

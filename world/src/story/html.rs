@@ -9,7 +9,7 @@ use wakeful::sim::{Endpoint, Record, What};
 
 use super::{clean, counted, link, weight, Clock, Story, Weight, LINES};
 
-/// The records of a page: a browser draws ten thousand rows in about a second.
+/// The records of a page: ten thousand have three megabytes.
 const MOST_ROWS: usize = 10_000;
 
 const ROW: u64 = 20;
@@ -25,6 +25,12 @@ struct Row<'a> {
     y: u64,
     /// The idle time before it, if that is folded.
     idle: Option<Duration>,
+}
+
+/// A link that is cut.
+struct Cut<'a> {
+    start: &'a Row<'a>,
+    directions: BTreeSet<(u32, u32)>,
 }
 
 struct Page<'a> {
@@ -124,24 +130,24 @@ impl<'a> Page<'a> {
     /// Draws a band between two lanes for as long as their link is cut, in one direction at least.
     fn cuts(&self) -> String {
         let mut out = String::new();
-        // The start of each band, and the directions that are cut.
-        let mut open: BTreeMap<(u32, u32), (&Row<'_>, BTreeSet<(u32, u32)>)> = BTreeMap::new();
+        let mut open: BTreeMap<(u32, u32), Cut<'_>> = BTreeMap::new();
         for row in &self.rows {
             let Some((a, b)) = link(&row.record.what) else { continue };
             let pair = (a.min(b), a.max(b));
             if let What::LinkCut { .. } = row.record.what {
-                open.entry(pair).or_insert((row, BTreeSet::new())).1.insert((a, b));
-            } else if let Some((start, directions)) = open.get_mut(&pair) {
-                directions.remove(&(a, b));
-                if directions.is_empty() {
+                let cut = open.entry(pair).or_insert(Cut { start: row, directions: BTreeSet::new() });
+                cut.directions.insert((a, b));
+            } else if let Some(cut) = open.get_mut(&pair) {
+                cut.directions.remove(&(a, b));
+                if cut.directions.is_empty() {
                     let until = self.clock.time(row.record.time);
-                    out += &self.band(pair, start, row.y, &until);
+                    out += &self.band(pair, cut.start, row.y, &until);
                     open.remove(&pair);
                 }
             }
         }
-        for (pair, (start, _)) in open {
-            out += &self.band(pair, start, self.height, "the end");
+        for (pair, cut) in open {
+            out += &self.band(pair, cut.start, self.height, "the end");
         }
         out
     }
