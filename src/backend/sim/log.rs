@@ -81,9 +81,9 @@ pub enum What {
     Shutdown { from: Endpoint, to: Endpoint },
     /// The host at `from` resets the connection, or a fault does.
     Reset { from: Endpoint, to: Endpoint },
-    /// A link between two hosts carries nothing until it is healed.
+    /// The link from host `a` to host `b` carries nothing until it is healed; the way back is another one.
     LinkCut { a: u32, b: u32 },
-    /// A link between two hosts carries messages again.
+    /// The link from host `a` to host `b` carries messages again.
     LinkHealed { a: u32, b: u32 },
     /// A fault hits an operation of the host.
     Fault { kind: ChoiceKind },
