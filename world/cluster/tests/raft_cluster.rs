@@ -55,15 +55,15 @@ fn appends_while_nodes_crash_and_restart() {
     let mut running: Vec<_> = (0..3).map(|id| Some(start(id))).collect();
     let mut client = Client::new(nodes.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for id in 0..3 {
+    for (id, node) in running.iter_mut().enumerate() {
         // Each node is down once, so the leader is too.
-        running[id].take().unwrap().crash();
+        node.take().unwrap().crash();
         for value in 0..5 {
             let value = 10 * id as u64 + value;
             runtime.block_on(client.append(value));
             history.lock().unwrap().acknowledged(value);
         }
-        running[id] = Some(start(id));
+        *node = Some(start(id));
     }
     // The restarted nodes learn what was committed without them.
     let limit = Instant::now() + Duration::from_secs(10);

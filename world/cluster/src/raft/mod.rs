@@ -1,8 +1,8 @@
 //! A small Raft: leader election, log replication, commit, and a client that appends values.
 //!
 //! Membership is fixed, and the log is neither compacted nor read. `core` holds the rules and does no I/O, `node` is
-//! a server on tokio, `client` appends, `history` checks safety. A node's [`Disk`] survives its crash; everything else is
-//! lost. The invariant: at most one leader a term, and committed entries never differ ([`History::check`]).
+//! a server on tokio, `client` appends, `history` checks safety. A crash loses all of a node but its [`Disk`].
+//! The invariant: at most one leader a term, and committed entries never differ ([`History::check`]).
 
 mod client;
 mod core;
