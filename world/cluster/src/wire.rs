@@ -14,7 +14,8 @@ pub async fn send<W: AsyncWrite + Unpin>(to: &mut W, words: &[u64]) -> io::Resul
     let mut frame = Vec::with_capacity(4 + 8 * words.len());
     frame.extend((words.len() as u32).to_le_bytes());
     words.iter().for_each(|word| frame.extend(word.to_le_bytes()));
-    to.write_all(&frame).await
+    to.write_all(&frame).await?;
+    to.flush().await // a socket doesn't need it, a writer with a buffer does
 }
 
 /// Reads one frame. Fails with `UnexpectedEof` if the connection ends before or within it.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{sleep, timeout, timeout_at, Instant};
+use tokio::time::{sleep, timeout, Instant};
 
 use super::super::net::{TcpListener, TcpStream};
 use super::super::wire;
@@ -61,7 +61,7 @@ pub async fn run(config: Config, disk: Arc<Mutex<Disk>>, history: Arc<Mutex<Hist
     let waiting = Vec::new();
     let mut node = Node { id: config.id, core, disk, history, links, waiting, seen: 0, deadline: election() };
     loop {
-        match timeout_at(node.deadline, events.recv()).await {
+        match timeout(node.deadline.saturating_duration_since(Instant::now()), events.recv()).await {
             Ok(event) => node.handle(event.expect("`inbox` is here")),
             Err(_) => node.wake(),
         }
