@@ -28,3 +28,15 @@ pub use self::runs::Runs;
 #[cfg(unix)]
 pub use self::world::{HostName, World};
 pub use wakeful::sim::{Choice, ChoiceKind, Faults, Link};
+
+/// Binds the calls of this program to the shadows of libc's functions: once in each test program with worlds.
+///
+/// The clock, random numbers, threads, names and sockets of a host are then the world's. On a thread outside of a world
+/// each call is the system's.
+#[macro_export]
+macro_rules! interpose {
+    () => {
+        #[used]
+        static WAKEFUL_WORLD_SHADOWS: fn() -> bool = $crate::shadows::are_linked;
+    };
+}

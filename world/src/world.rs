@@ -296,6 +296,12 @@ impl World {
         self.sim_host(from).cut(&self.sim_host(to), true);
     }
 
+    /// Resets all connections between two hosts, as a device on the way does. New ones can be made at once.
+    #[track_caller]
+    pub fn reset(&self, one: impl AsRef<str>, other: impl AsRef<str>) {
+        self.sim_host(one).reset_connections(&self.sim_host(other));
+    }
+
     /// Mends all links.
     pub fn heal(&self) {
         let hosts: Vec<Host> = self.state().hosts.iter().map(|host| host.sim.clone()).collect();
