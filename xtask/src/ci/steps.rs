@@ -40,7 +40,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "guard", quick: false, run: |runner| task(runner, "bench --guard", "") },
     Step { name: "loom", quick: false, run: |runner| task(runner, "loom", "test result: ") },
     // What a program that is tested with Miri reaches.
-    Step { name: "miri", quick: false, run: |runner| task(runner, "miri", "miri: ") },
+    Step { name: "miri", quick: false, run: |runner| task(runner, "miri --quick", "miri: ") },
     Step { name: "msrv", quick: false, run: msrv::check },
     Step { name: "minimal-versions", quick: false, run: minimal::check },
     // Each target, shortly.
@@ -51,8 +51,8 @@ pub const STEPS: &[Step] = &[
     Step { name: "targets", quick: false, run: |runner| task(runner, "targets --quick", "") },
     // A runtime of each preview.
     Step { name: "wasi", quick: false, run: |runner| task(runner, "wasi", "") },
-    // Windows. The release build is the command's, without `--debug-only`.
-    Step { name: "wine", quick: false, run: |runner| task(runner, "wine --debug-only", "test result: ") },
+    // Windows. The release build is the command's, without `--quick`.
+    Step { name: "wine", quick: false, run: |runner| task(runner, "wine --quick", "test result: ") },
     // The crates that ask most of mio and of polling, on each backend.
     Step {
         name: "downstream",
