@@ -70,7 +70,7 @@ impl Sanitizer {
             rustup::need_nightly_source()?;
         }
         let mut programs = vec!["--lib".to_owned()];
-        for file in workspace::test_programs()? {
+        for file in workspace::test_programs(".")? {
             match LEFT_OUT.iter().find(|(test, _)| *test == file) {
                 Some((_, why)) => println!("   without {file}: {why}"),
                 None if TRACED.contains(&file.as_str()) => {}
