@@ -98,7 +98,7 @@ const NOT_IN_RELEASE: [&str; 5] = ["facts", "faults", "model", "soak", "tidy"];
 fn test_release(runner: &mut Runner) -> Result<String> {
     let mut command = cargo(["test", "--workspace", "--exclude", "xtask", "--all-features", "--release"])?;
     command.arg("--lib");
-    for package in [".", "compat/mio", "compat/polling"] {
+    for package in [".", "compat/mio", "compat/polling", "world"] {
         let programs = workspace::test_programs(package)?;
         let programs = programs.iter().filter(|name| !NOT_IN_RELEASE.contains(&name.as_str()));
         command.args(programs.map(|name| format!("--test={name}")));
