@@ -3,6 +3,10 @@
 //! Invariant: the same binary and the same seed give the same run.
 #![deny(missing_docs)]
 
+#[cfg(doc)]
+#[doc = include_str!("guide.md")]
+pub mod guide {}
+
 #[cfg(unix)]
 mod child;
 #[cfg(unix)]

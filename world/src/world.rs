@@ -17,7 +17,7 @@ use crate::runs::Runs;
 use crate::shadows;
 
 /// The limit of a world for which the test sets none.
-const USUAL_LIMIT: Duration = Duration::from_secs(3600);
+const USUAL_LIMIT: Duration = Duration::from_secs(7200);
 
 /// The key of runs that got stuck in real time.
 pub(crate) const STUCK: &str = "stuck";
@@ -408,7 +408,7 @@ impl World {
 
     /// Ends the run when each host has returned but for the servers, and fails it if that takes longer than `limit`.
     ///
-    /// This is the usual end, with an hour.
+    /// This is the usual end, with two hours.
     pub fn end_when_done(&self, limit: Duration) {
         let mut state = self.state();
         (state.limit, state.ends_at_limit) = (limit, false);
