@@ -1,4 +1,4 @@
-use std::io::{Read, Write, ErrorKind};
+use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 use wakeful::net::{TcpListener, TcpStream};
 use wakeful::{Events, Interest, Poll, Token};
@@ -10,7 +10,9 @@ fn server() {
     poll.registry().register(&mut listener, Token(99), Interest::READABLE).unwrap();
     let mut conns: Vec<TcpStream> = Vec::new();
     loop {
-        if poll.poll(&mut events, None).is_err() { continue; }
+        if poll.poll(&mut events, None).is_err() {
+            continue;
+        }
         for event in &events {
             if event.token() == Token(99) {
                 while let Ok((mut c, _)) = listener.accept() {
@@ -23,7 +25,9 @@ fn server() {
                 loop {
                     match c.read(&mut buf) {
                         Ok(0) => break,
-                        Ok(n) => { c.write_all(&buf[..n]).unwrap(); }
+                        Ok(n) => {
+                            c.write_all(&buf[..n]).unwrap();
+                        }
                         Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                         Err(e) => panic!("{e}"),
                     }
@@ -43,7 +47,9 @@ fn client(n: usize, pause: Duration) {
         while got < 64 {
             match s.read(&mut [0; 64]) {
                 Ok(n) => got += n,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => { let _ = poll.poll(&mut events, None); }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                    let _ = poll.poll(&mut events, None);
+                }
                 Err(e) => panic!("{e}"),
             }
         }
@@ -55,18 +61,32 @@ fn measure(name: &str, n: u64, build: impl Fn(&World) + Send + Sync + 'static) {
     let cores = std::env::var("CORES").map_or(1, |c| c.parse().unwrap());
     let report = World::seeds(0..n).faults(Faults::NONE).twice(0).cores(cores).check(build);
     let took = start.elapsed();
-    println!("{name}: {:?} a run, {} turns a run, {:?} virtual, failures {} {}", took / n as u32, report.turns / n, report.virtual_time / n as u32, report.failures,
-      report.failure.map_or(String::new(), |f| f.reason));
+    println!(
+        "{name}: {:?} a run, {} turns a run, {:?} virtual, failures {} {}",
+        took / n as u32,
+        report.turns / n,
+        report.virtual_time / n as u32,
+        report.failures,
+        report.failure.map_or(String::new(), |f| f.reason)
+    );
 }
 fn main() {
     let which = std::env::args().nth(1).unwrap_or_default();
     if which.is_empty() || which == "empty" {
-    measure("empty", 2000, |w| w.end_after(Duration::ZERO)); }
+        measure("empty", 2000, |w| w.end_after(Duration::ZERO));
+    }
     if which.is_empty() || which == "one" {
-    measure("one host", 2000, |w| { w.host("10.0.0.1", || std::thread::sleep(Duration::from_secs(3600))); w.end_when_done(Duration::from_secs(4000)); }); }
+        measure("one host", 2000, |w| {
+            w.host("10.0.0.1", || std::thread::sleep(Duration::from_secs(3600)));
+            w.end_when_done(Duration::from_secs(4000));
+        });
+    }
     if which.is_empty() || which == "five" {
-    measure("five hosts", 100, |w| {
-        w.server("10.0.0.1", server);
-        for i in 2..6 { w.host(format!("10.0.0.{i}"), || client(450, Duration::from_millis(131))); }
-    }); }
+        measure("five hosts", 100, |w| {
+            w.server("10.0.0.1", server);
+            for i in 2..6 {
+                w.host(format!("10.0.0.{i}"), || client(450, Duration::from_millis(131)));
+            }
+        });
+    }
 }
