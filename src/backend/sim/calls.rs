@@ -323,7 +323,7 @@ impl Current {
     }
 
     pub(crate) fn fail(&self, reason: String) {
-        self.world().end(super::turns::End::Failed(reason));
+        self.world().fail(self.host(), reason);
     }
 }
 
@@ -352,6 +352,7 @@ impl State {
             self.remove_poll(poll);
         }
         self.hosts.all[host as usize].paths.clear();
+        self.hosts.all[host as usize].is_down = is_power_lost;
         let now = self.now;
         self.log.push(now, host, What::HostCrashed);
     }

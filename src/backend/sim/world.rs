@@ -36,8 +36,9 @@ const END: Duration = Duration::from_secs(1 << 36);
 
 /// Acts on a world while it runs: at times of its choice, and whenever the clock has moved.
 pub trait Director: Send {
-    /// Returns the next time at which it wants to act.
-    fn next(&self) -> Option<Duration>;
+    /// Returns the next time at which it wants to act. Without it the clock would move to `due`, or the world's tasks
+    /// would wait for ever.
+    fn next(&self, due: Option<Duration>) -> Option<Duration>;
 
     /// Acts. Each task of the world waits meanwhile.
     fn step(&mut self, now: Duration);
@@ -137,7 +138,7 @@ impl World {
             }
         }
         if is_foreign {
-            state.fail(foreign("has woken a `Poll`"));
+            state.fail(Record::WORLD, foreign("has woken a `Poll`"));
         }
         // A run that has failed ends.
         drop(state);
@@ -150,7 +151,7 @@ impl World {
         }
         let mut state = self.state();
         if state.has_hosts() {
-            state.fail(foreign("polls"));
+            state.fail(Record::WORLD, foreign("polls"));
             return Err(io::Error::new(io::ErrorKind::Unsupported, foreign("polls")));
         }
         // The program's own work takes time, and a program that never waits must not stop the clock.
@@ -481,8 +482,10 @@ impl World {
         let now = state.now;
         state.turns.park(task, deadline, now);
         let seat = state.turns.seat(task);
-        let outside = self.hand_on(state);
-        seat.wait();
+        let (outside, called) = self.hand_on(state, Some(task));
+        if called != Some(task) {
+            seat.wait();
+        }
         outside.forget_reads();
         let mut state = Locked { state: self.lock(), _outside: outside };
         state.note_turn(task);
@@ -495,20 +498,25 @@ impl World {
     }
 
     /// Calls the next task. If all wait, moves the clock until one doesn't, or ends the run. The calling thread stays
-    /// outside.
-    fn hand_on(&self, state: Locked<'_>) -> Outside {
+    /// outside. Returns which task goes on; if it is `caller`, its thread does so at once.
+    fn hand_on(&self, state: Locked<'_>, caller: Option<TaskNumber>) -> (Outside, Option<TaskNumber>) {
         let Locked { mut state, _outside: outside } = state;
-        loop {
+        let called = loop {
             let State { turns, choices, .. } = &mut *state;
-            let Next::Advance(deadline) = turns.next(choices) else { break };
+            let deadline = match turns.next(choices) {
+                Next::Advance(deadline) => deadline,
+                Next::Call(task, seat) => break Some((task, seat)),
+                Next::Stay => break None,
+            };
             let arrival = state.agenda.keys().next().map(|&(due, _)| due);
+            let due = deadline.into_iter().chain(arrival).min();
             drop(state);
             let mut director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
-            let wanted = director.as_ref().and_then(|director| director.next());
+            let wanted = director.as_ref().and_then(|director| director.next(due));
             state = self.lock();
-            let Some(to) = [deadline, arrival, wanted].into_iter().flatten().min() else {
+            let Some(to) = due.into_iter().chain(wanted).min() else {
                 state.turns.end.get_or_insert(End::Deadlock);
-                break;
+                break None;
             };
             let to = to.max(state.now);
             state.advance(to);
@@ -519,13 +527,19 @@ impl World {
                 state = self.lock();
                 state.is_directed = false;
             }
-        }
+        };
         let has_ended = state.turns.end.is_some();
         drop(state);
         if has_ended {
             self.changed.notify_all();
         }
-        outside
+        let called = called.map(|(task, seat)| {
+            if Some(task) != caller {
+                seat.call();
+            }
+            task
+        });
+        (outside, called)
     }
 
     /// Lets the tasks begin, under a director.
@@ -533,7 +547,7 @@ impl World {
         let mut state = self.state();
         *self.director.lock().unwrap_or_else(PoisonError::into_inner) = director;
         state.turns.start();
-        self.hand_on(state);
+        self.hand_on(state, None);
     }
 
     /// Blocks the calling thread, which is no task, until the run ends. Returns `None` if no task has got a turn for
@@ -555,7 +569,23 @@ impl World {
     }
 
     pub(crate) fn add_task(&self, host: HostNumber, is_main: bool) -> TaskNumber {
-        self.state().turns.add(host, is_main)
+        let mut state = self.state();
+        state.hosts.all[host as usize].is_down = false;
+        state.turns.add(host, is_main)
+    }
+
+    pub(crate) fn turns(&self) -> u64 {
+        self.state().turns.count
+    }
+
+    pub(crate) fn running(&self) -> Option<HostNumber> {
+        let state = self.state();
+        state.turns.running.map(|task| state.turns.host(task))
+    }
+
+    /// Draws a choice of the test.
+    pub(crate) fn choose(&self, limit: usize) -> usize {
+        self.state().choices.below(ChoiceKind::Test, limit)
     }
 
     /// Blocks the thread of a new task until its first turn.
@@ -580,11 +610,19 @@ impl World {
     pub(super) fn finish(&self, task: TaskNumber) {
         let mut state = self.state();
         state.turns.finish(task);
-        self.hand_on(state);
+        self.hand_on(state, None);
+    }
+
+    /// Ends the run as failed, by a host.
+    pub(super) fn fail(&self, host: HostNumber, reason: String) {
+        self.state().fail(host, reason);
+        self.changed.notify_all();
     }
 
     pub(crate) fn end(&self, end: End) {
         let mut state = self.state();
+        // The task that ends the run goes on until its next wait.
+        state.log.close();
         state.turns.end.get_or_insert(end);
         drop(state);
         self.changed.notify_all();
@@ -676,7 +714,10 @@ impl State {
         !self.hosts.all.is_empty()
     }
 
-    pub(super) fn fail(&mut self, reason: String) {
+    pub(super) fn fail(&mut self, host: u32, reason: String) {
+        let now = self.now;
+        self.log.push(now, host, What::Failed(reason.clone()));
+        self.log.close();
         self.turns.end.get_or_insert(End::Failed(reason));
     }
 
