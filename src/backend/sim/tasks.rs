@@ -56,6 +56,10 @@ impl Current {
     pub(super) fn count_read(&self) -> u32 {
         self.reads.fetch_add(1, Ordering::Relaxed)
     }
+
+    pub(super) fn set_reads(&self, reads: u32) {
+        self.reads.store(reads, Ordering::Relaxed);
+    }
 }
 
 /// While this lives, its thread is outside of its world.
