@@ -31,9 +31,9 @@ pub fn is_shaken() -> bool {
     std::env::var_os("WAKEFUL_CHAOS").is_some_and(|seed| !seed.is_empty())
 }
 
-/// The number of repetitions: Miri takes a thousand times as long for each.
-pub const fn rounds(usual: usize) -> usize {
-    if cfg!(miri) {
+/// The number of repetitions: Miri takes a thousand times as long for each, and a simulated world fifty times.
+pub fn rounds(usual: usize) -> usize {
+    if cfg!(miri) || wakeful::sim::Task::current().is_some() {
         (usual + 99) / 100
     } else {
         usual

@@ -10,7 +10,10 @@ use wakeful::Backend;
 use wakeful_world::shadows;
 
 /// How long a test may run in real time without a turn of any thread: then it waits for a real kernel.
-const LIMIT: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_secs(60);
+
+/// How long it may run in real time.
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs a test, `program::file::test` as the harness calls it, or counts its skip.
 pub fn run(name: &str, test: fn(Backend)) {
@@ -40,8 +43,16 @@ fn end_of(test: fn(Backend)) -> Result<(), String> {
         let _ = sender.send(result.is_ok());
     };
     let thread = thread::Builder::new().spawn(body).expect("a thread");
+    // Ends with the sender, or when time is over.
+    let (_ended, waits) = mpsc::channel::<()>();
+    let watched = sim.clone();
+    thread::spawn(move || {
+        if waits.recv_timeout(LIMIT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            watched.end(End::Failed(format!("it runs for longer than {LIMIT:?}")));
+        }
+    });
     sim.start(None);
-    match sim.wait_for_end(LIMIT) {
+    match sim.wait_for_end(STALL) {
         Some(End::Done) => {
             thread.join().expect("the panic was caught");
             match result.recv() {
@@ -51,6 +62,6 @@ fn end_of(test: fn(Backend)) -> Result<(), String> {
         }
         // Its threads wait for ever.
         Some(other) => Err(format!("{other:?} after {:?} of the world's time", sim.elapsed())),
-        None => Err("no thread of the world has got a turn for a minute".to_owned()),
+        None => Err("no thread of the world has had a turn for a minute".to_owned()),
     }
 }
