@@ -13,6 +13,7 @@ use super::sockets::{Family, SocketType};
 use super::sources::{Id, Kind, Reset, SourceState, READ, WRITE};
 use super::state::State;
 use super::tasks::Current;
+use super::world::busy_time;
 
 /// How long an operation waits that can't act at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,8 +316,10 @@ impl Current {
     pub(crate) fn yield_turn(&self) {
         let state = self.world().state();
         // Time must pass for a task that yields until something happens.
-        let until = state.now + Duration::from_micros(1);
+        let count = self.count_looks();
+        let until = state.now + busy_time(count);
         drop(self.world().park(state, self.task(), Some(until)));
+        self.set_looks(count + 1);
     }
 
     pub(crate) fn unpark(&self) -> bool {

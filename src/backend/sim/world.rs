@@ -29,8 +29,8 @@ const MOST_WAITING: usize = 16;
 /// How many calls of a task may return at once before the others get a turn.
 const CALLS_A_TURN: u32 = 16;
 
-/// How often a task may read the clock between two waits. After that each read takes a microsecond, so that a loop
-/// until a deadline ends.
+/// How often a task may read the clock between two waits. After that each read takes time, so that a loop until a
+/// deadline ends.
 const READS_A_TURN: u32 = 1000;
 
 /// The end of time, the same on every platform. Each can represent it as an `Instant`, and no wait lasts until then.
@@ -637,14 +637,15 @@ impl World {
         self.changed.notify_all();
     }
 
-    /// Returns a host's time. A task that does nothing but read the clock waits for a microsecond now and then.
+    /// Returns a host's time. A task that does nothing but read the clock waits a little.
     pub(super) fn read_clock(&self, current: &Current) -> Duration {
         let mut state = self.state();
-        if current.count_read() > READS_A_TURN {
-            let until = state.now + Duration::from_micros(1);
+        let count = current.count_looks();
+        if count > READS_A_TURN {
+            let until = state.now + busy_time(count - READS_A_TURN);
             state = self.park(state, current.task(), Some(until)).0;
             // The wait was none of the program's: until one is, each read takes time.
-            current.set_reads(READS_A_TURN + 1);
+            current.set_looks(count + 1);
         }
         let skew = state.hosts.all[current.host() as usize].skew;
         skew.of(state.now)
@@ -705,6 +706,12 @@ impl World {
         let now = state.now;
         state.log.push(now, host, what);
     }
+}
+
+/// Returns how long a task waits that looks for a change for the `count`th time in a row: 1 us, and up to 64 us, so that
+/// a busy loop costs little.
+pub(super) fn busy_time(count: u32) -> Duration {
+    Duration::from_micros(1 << (count / 256).min(6))
 }
 
 /// The place of the descriptor in the key of a registration without one.
