@@ -3,6 +3,7 @@
 //! Invariant: the same binary and the same seed give the same run.
 #![deny(missing_docs)]
 
+pub mod foreign;
 pub mod shadows;
 pub mod shrink;
 pub mod story;
