@@ -11,8 +11,23 @@ use super::sockets::{option, patience};
 use super::{real, returned, set_errno, shadows, task};
 
 shadows!(
-    read, write, readv, writev, close, dup, dup2, dup3, fcntl, fcntl64, ioctl, unlink, unlinkat, splice, sendfile,
-    sendfile64, copy_file_range,
+    read,
+    write,
+    readv,
+    writev,
+    close,
+    dup,
+    dup2,
+    dup3,
+    fcntl,
+    fcntl64,
+    ioctl,
+    unlink,
+    unlinkat,
+    splice,
+    sendfile,
+    sendfile64,
+    copy_file_range,
 );
 
 /// Returns the slices of a vectored call.

@@ -12,8 +12,22 @@ use wakeful::sim::{Family, Patience, SocketName, SocketType, Task};
 use super::{address, real, returned, set_errno, shadows, task};
 
 shadows!(
-    socket, socketpair, pipe, pipe2, bind, listen, connect, accept, accept4, getsockname, getpeername, getsockopt,
-    shutdown, poll, epoll_create1, epoll_create,
+    socket,
+    socketpair,
+    pipe,
+    pipe2,
+    bind,
+    listen,
+    connect,
+    accept,
+    accept4,
+    getsockname,
+    getpeername,
+    getsockopt,
+    shutdown,
+    poll,
+    epoll_create1,
+    epoll_create,
 );
 
 /// Returns what a world calls a family of sockets.
@@ -366,7 +380,9 @@ unsafe extern "C" fn epoll_create(_: c_int) -> c_int {
 /// Fails a call that would let the program wait for the real kernel.
 fn lacks(task: Task, name: &str) -> c_int {
     task.note(format!("calls {name}, which a world doesn't have"));
-    eprintln!("wakeful-world: a host calls {name}, which a world doesn't have: its loop must stand on wakeful");
+    eprintln!(
+        "wakeful-world: a host calls {name}, which a world doesn't have: its loop must stand on wakeful"
+    );
     set_errno(libc::ENOSYS);
     -1
 }

@@ -38,7 +38,9 @@ unsafe extern "C" fn syscall(
             libc::SYS_readv => descriptors::readv(a as _, b as _, c as _) as c_long,
             libc::SYS_writev => descriptors::writev(a as _, b as _, c as _) as c_long,
             libc::SYS_close => descriptors::close(a as _).into(),
-            libc::SYS_recvfrom => messages::recvfrom(a as _, b as _, c as _, d as _, e as _, f as _) as c_long,
+            libc::SYS_recvfrom => {
+                messages::recvfrom(a as _, b as _, c as _, d as _, e as _, f as _) as c_long
+            }
             libc::SYS_sendto => messages::sendto(a as _, b as _, c as _, d as _, e as _, f as _) as c_long,
             libc::SYS_recvmsg => messages::recvmsg(a as _, b as _, c as _) as c_long,
             libc::SYS_sendmsg => messages::sendmsg(a as _, b as _, c as _) as c_long,
@@ -100,7 +102,8 @@ unsafe fn futex(
             }
             let rest = (count - woken) as c_long;
             // SAFETY: the caller's promise.
-            let others = unsafe { real::syscall(libc::SYS_futex, word, operation, rest, timeout, other, last) };
+            let others =
+                unsafe { real::syscall(libc::SYS_futex, word, operation, rest, timeout, other, last) };
             others.max(0) + woken as c_long
         }
         libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE => {
