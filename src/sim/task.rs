@@ -137,6 +137,11 @@ impl Task {
         self.current.pipe(reader, writer);
     }
 
+    /// Makes `fd` stand for a stream that never becomes readable: for what comes from outside of the world.
+    pub fn silent_stream(&self, fd: i32) {
+        self.current.silent_stream(fd);
+    }
+
     /// Makes `new` stand for the same socket as `fd`.
     pub fn duplicate(&self, fd: i32, new: i32) -> Option<()> {
         self.current.duplicate(fd, new)

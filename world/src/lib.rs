@@ -10,6 +10,7 @@
 pub mod guide {}
 
 mod child;
+pub mod foreign;
 mod outcome;
 mod panics;
 mod report;

@@ -1,10 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+#[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
+mod poll;
+
+#[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
+pub use poll::Poll;
 pub use wakeful::*;
 
 pub mod features {
-    //! The features of this package: mio's, and three of wakeful's that mio lacks.
+    //! The features of this package: mio's, and four of wakeful's that mio lacks.
     //!
     //! | feature | what it brings |
     //! |---|---|
@@ -15,4 +20,5 @@ pub mod features {
     //! | `chaos` | `Poll::with_chaos` and the environment variable `WAKEFUL_CHAOS` |
     //! | `backends` | `Poll::with_backend` and the environment variable `WAKEFUL_BACKEND` |
     //! | `sim` | the module `sim`: sources, a clock and faults without a kernel |
+    //! | `world` | each thread that makes a `Poll` is a host of a world, if `WAKEFUL_WORLD_SEED` has a seed |
 }

@@ -128,6 +128,16 @@ impl Current {
         state.sources.insert(ends[1], end(Some(channel), None));
     }
 
+    /// Makes a descriptor stand for a stream whose peer sends nothing and lives for ever.
+    pub(crate) fn silent_stream(&self, fd: i32) {
+        let mut state = self.world().state();
+        let id = state.add_socket(self.host(), Family::Unix, SocketType::Stream);
+        state.add_descriptor(fd, id);
+        let peer = state.new_id();
+        let channel = state.new_channel(peer, id);
+        state.sources.insert(id, Kind::Bytes { out: None, into: Some(channel), reset: Reset::No });
+    }
+
     pub(crate) fn duplicate(&self, fd: i32, new: i32) -> Option<()> {
         self.call(fd, |state, id| state.add_descriptor(new, id))
     }

@@ -57,7 +57,7 @@ fn type_of(kind: c_int) -> Option<SocketType> {
 }
 
 /// Returns a number that is an option of a real socket; 0 if the call fails.
-fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
+pub(super) fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
     let mut value: c_int = 0;
     let mut len = std::mem::size_of_val(&value) as socklen_t;
     let place = std::ptr::addr_of_mut!(value).cast();
