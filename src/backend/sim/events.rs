@@ -91,10 +91,13 @@ impl State {
         }
     }
 
-    /// Returns whether a registration of the source wants the direction.
-    pub(super) fn is_wanted(&self, id: Id, direction: usize) -> bool {
+    /// Returns whether an operation of the source may pretend to block: an event of the direction can follow, and no raw
+    /// descriptor, whose operations a `Poll` doesn't see, is registered.
+    pub(super) fn may_pretend(&self, id: Id, direction: usize) -> bool {
         let keys = self.watchers.get(&id).map_or(&[][..], |keys| keys);
-        keys.iter().any(|key| self.registrations[key].directions[direction].wanted)
+        let mut all = keys.iter().filter_map(|key| self.registrations.get(key));
+        let is_wanted = all.clone().any(|found| found.directions[direction].wanted);
+        is_wanted && all.all(|found| found.tracking == Tracking::Tracked)
     }
 
     /// Returns whether the registration of a source reports the state of a direction.
@@ -254,7 +257,7 @@ impl State {
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let Some(found) = self.polls.get(&poll) else { return };
         let mut due: Vec<RegistrationKey> = Vec::new();
-        // Some more than there is space for: their order is drawn, and some may come to nothing.
+        // Some more than there is space for, since some may come to nothing.
         let most = events.spare().saturating_mul(2).saturating_add(16);
         for (place, &(key, direction)) in found.due.range(..=(self.now, u64::MAX)) {
             let other = self.registrations[&key].directions[1 - direction].due;
@@ -265,7 +268,8 @@ impl State {
                 break;
             }
         }
-        for last in (1..due.len()).rev() {
+        // Only the order of those that come now is drawn: the others would starve.
+        for last in (1..due.len().min(events.spare())).rev() {
             due.swap(last, last - self.choices.below(ChoiceKind::Order, last + 1));
         }
         for key in due {
@@ -323,7 +327,8 @@ impl State {
                 self.set_due(key, direction, None);
             }
             if comes {
-                self.registrations.get_mut(&key)?.directions[direction].armed = false;
+                // An event without a reason is none of the readiness that comes next.
+                self.registrations.get_mut(&key)?.directions[direction].armed &= !is_ready;
                 reported[direction] = true;
             }
         }
@@ -361,8 +366,11 @@ impl State {
     /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
     fn endings(&mut self, key: RegistrationKey) -> Readiness {
         let state = self.endings_of(key);
+        // An event for the end alone says which it is.
+        let is_end = self.registrations.get(&key).is_some_and(|found| found.interest.is_end());
+        let one_in = if is_end { 0 } else { 4 };
         let mut hint =
-            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, 4));
+            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, one_in));
         hint(state.read_closed, Readiness::READ_CLOSED)
             .union(hint(state.write_closed, Readiness::WRITE_CLOSED))
             .union(hint(state.error, Readiness::ERROR))
