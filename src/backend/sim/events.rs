@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::choices::ChoiceKind;
 use super::sources::{
-    readiness, DirectionState, Id, RegistrationKey, RegistrationState, SourceState, READ, WRITE,
+    readiness, DirectionState, Id, Kind, RegistrationKey, RegistrationState, SourceState, READ, WRITE,
 };
 use super::state::State;
 use crate::backend::logic::watch::Tracking;
@@ -43,6 +43,15 @@ impl State {
         }
         self.changed_for(key, READ, false);
         self.changed_for(key, WRITE, false);
+        self.follow(key);
+    }
+
+    /// Lets a registration of a poll's descriptor look at that poll when its next event is due.
+    fn follow(&mut self, key: RegistrationKey) {
+        let Some(&Kind::Poll(inner)) = self.sources.get(&key.1) else { return };
+        if let Some(due) = self.next_due(inner).filter(|due| *due > self.now) {
+            self.inner_due(key.1, due);
+        }
     }
 
     pub(super) fn unwatch(&mut self, key: RegistrationKey) {
@@ -96,7 +105,10 @@ impl State {
     pub(super) fn may_pretend(&self, id: Id, direction: usize) -> bool {
         let keys = self.watchers.get(&id).map_or(&[][..], |keys| keys);
         let mut all = keys.iter().filter_map(|key| self.registrations.get(key));
-        let is_wanted = all.clone().any(|found| found.directions[direction].wanted);
+        // An interest in the end has no event for data.
+        let reports =
+            |found: &RegistrationState| found.directions[direction].wanted && !found.interest.is_end();
+        let is_wanted = all.clone().any(reports);
         is_wanted && all.all(|found| found.tracking == Tracking::Tracked)
     }
 
@@ -144,6 +156,11 @@ impl State {
         if wanted && due.is_none() && (must_come || self.choices.chance(ChoiceKind::Repeat, 2)) {
             let due = self.now + self.lateness();
             self.set_due(key, direction, Some(due));
+        } else if let Some((due, _)) = due {
+            // A poll that watches this one may have taken no note of it.
+            if let Some(outer) = self.polls.get(&key.0).and_then(|poll| poll.source) {
+                self.inner_due(outer, due);
+            }
         }
     }
 
@@ -311,10 +328,12 @@ impl State {
             let is_ready = self.is_reported(key, direction);
             let found = self.registrations.get(&key)?.directions[direction];
             let is_due = found.due.is_some_and(|(due, _)| due <= self.now);
-            // A ready direction may come early, or as a repetition.
+            // A ready direction may come early, or as a repetition; with the only event of a one-shot interest it does.
             let comes = match is_due {
                 true => is_ready || may_be_spurious && self.choices.chance(ChoiceKind::Stale, 4),
-                false => is_ready && found.wanted && self.choices.chance(ChoiceKind::Merge, 2),
+                false => {
+                    is_ready && found.wanted && (is_one_shot || self.choices.chance(ChoiceKind::Merge, 2))
+                }
             };
             let is_split = direction == WRITE
                 && reported[READ]
@@ -334,6 +353,7 @@ impl State {
         }
         let flags = readiness(reported);
         if flags.is_none() {
+            self.follow(key);
             return None;
         }
         if is_one_shot {
