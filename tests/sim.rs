@@ -36,10 +36,13 @@ use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// The number of seeds: Miri takes a thousand times as long for each.
+/// The number of seeds: Miri takes a thousand times as long for each, and the undefined behaviour that it looks for
+/// depends on none. WebAssembly is interpreted too.
 const fn worlds(usual: u64) -> u64 {
     if cfg!(miri) {
-        usual / 100 + 1
+        1
+    } else if cfg!(target_family = "wasm") {
+        usual / 10
     } else {
         usual
     }

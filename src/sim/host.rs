@@ -126,6 +126,11 @@ impl Host {
         self.world.set_link(self.number, other.number, link);
     }
 
+    /// Resets all connections to another host, as a device on the way does.
+    pub fn reset_connections(&self, other: &Host) {
+        self.world.reset_between(self.number, other.number);
+    }
+
     /// Cuts the direction from this host to the other one, or mends it.
     pub fn cut(&self, other: &Host, is_cut: bool) {
         self.world.cut(self.number, other.number, is_cut);

@@ -105,6 +105,12 @@ impl Runs {
         }
     }
 
+    /// Makes the runs, until one fails, and returns what they have come to. The environment changes nothing.
+    pub fn search(self, build: impl Fn(&World) + Send + Sync + 'static) -> Report {
+        let build: Build = Box::new(build);
+        self.all(&build, true)
+    }
+
     /// Makes all runs, and returns what they have come to. The environment changes nothing.
     pub fn check(self, build: impl Fn(&World) + Send + Sync + 'static) -> Report {
         self.all(&(Box::new(build) as Build), false)
@@ -226,7 +232,7 @@ impl Runs {
                 is_late |= Instant::now() >= end;
                 !is_late && {
                     let outcome = self.a_run(seed, Some(choices), Detail::Nothing).make(build);
-                    outcome.reason.map_or(false, |reason| reason.key == key)
+                    outcome.reason.is_some_and(|reason| reason.key == key)
                 }
             });
             if let Some(shrunk) = shrunk {

@@ -17,7 +17,7 @@ use crate::runs::Runs;
 use crate::shadows;
 
 /// The limit of a world for which the test sets none.
-const USUAL_LIMIT: Duration = Duration::from_secs(3600);
+const USUAL_LIMIT: Duration = Duration::from_secs(7200);
 
 /// The key of runs that got stuck in real time.
 pub(crate) const STUCK: &str = "stuck";
@@ -86,9 +86,11 @@ enum Action {
     Every(Duration, Box<dyn FnMut(&World) + Send>),
 }
 
+type Check = Box<dyn FnMut(&World) -> Result<(), String> + Send>;
+
 struct Invariant {
     name: String,
-    check: Box<dyn FnMut(&World) -> Result<(), String> + Send>,
+    check: Check,
 }
 
 struct State {
@@ -296,6 +298,12 @@ impl World {
         self.sim_host(from).cut(&self.sim_host(to), true);
     }
 
+    /// Resets all connections between two hosts, as a device on the way does. New ones can be made at once.
+    #[track_caller]
+    pub fn reset(&self, one: impl AsRef<str>, other: impl AsRef<str>) {
+        self.sim_host(one).reset_connections(&self.sim_host(other));
+    }
+
     /// Mends all links.
     pub fn heal(&self) {
         let hosts: Vec<Host> = self.state().hosts.iter().map(|host| host.sim.clone()).collect();
@@ -402,7 +410,7 @@ impl World {
 
     /// Ends the run when each host has returned but for the servers, and fails it if that takes longer than `limit`.
     ///
-    /// This is the usual end, with an hour.
+    /// This is the usual end, with two hours.
     pub fn end_when_done(&self, limit: Duration) {
         let mut state = self.state();
         (state.limit, state.ends_at_limit) = (limit, false);

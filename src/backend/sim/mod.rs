@@ -177,9 +177,16 @@ impl Poller for Sim {
     }
 }
 
-/// Returns the number by which a world knows a descriptor. Windows' sockets are none.
+/// Returns the number by which a world knows a descriptor.
+#[cfg(not(windows))]
 fn descriptor(io: RawIo) -> i32 {
-    i32::try_from(io).unwrap_or(-1)
+    io
+}
+
+/// Worlds know no sockets of Windows.
+#[cfg(windows)]
+fn descriptor(_: RawIo) -> i32 {
+    -1
 }
 
 /// Returns why a descriptor that a world doesn't know can't be registered: as epoll does where it can't watch it either.

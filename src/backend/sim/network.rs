@@ -434,6 +434,21 @@ impl State {
         self.break_end(end, if has_end { errno::BROKEN_PIPE } else { errno::CONNECTION_RESET });
     }
 
+    /// Resets all connections between two hosts, as a device on the way does: both ends get a reset.
+    pub(super) fn reset_between(&mut self, one: HostNumber, other: HostNumber) {
+        let pair = |hosts: (HostNumber, HostNumber)| hosts == (one, other) || hosts == (other, one);
+        let is_between = |kind: &Kind| match kind {
+            Kind::Bytes { out: Some(out), .. } => self.channels[out].hosts.is_some_and(pair),
+            _ => false,
+        };
+        let ends = self.sources.iter().filter(|(_, kind)| is_between(kind));
+        let ends: Vec<Id> = ends.map(|(&id, _)| id).collect();
+        for end in ends {
+            self.later(self.now, Due::Reset { end });
+        }
+        self.run_agenda();
+    }
+
     /// Ends a connection from this end: the peer gets a reset.
     pub(super) fn abort(&mut self, id: Id) {
         if let Some(&Kind::Bytes { out: Some(out), .. }) = self.sources.get(&id) {

@@ -682,6 +682,10 @@ impl World {
         self.state().crash(host, is_power_lost);
     }
 
+    pub(crate) fn reset_between(&self, one: HostNumber, other: HostNumber) {
+        self.state().reset_between(one, other);
+    }
+
     pub(crate) fn pause(&self, host: HostNumber, is_paused: bool) {
         let mut state = self.state();
         state.turns.pause(host, is_paused);

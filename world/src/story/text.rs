@@ -63,6 +63,7 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
     for (at, record) in records.iter().enumerate() {
         let weight = match weight(&record.what) {
             _ if at + 1 == records.len() => Weight::Failure,
+            _ if repeats_itself(record, records.last()) => Weight::Inner,
             weight if last_acts.contains(&at) => weight.min(Weight::LastAct),
             weight => weight,
         };
@@ -79,6 +80,16 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
         }
     }
     groups.into_iter().flat_map(|group| split(story, group)).collect()
+}
+
+/// Returns whether a record notes the panic that ends the story: its place is in the failure's reason.
+fn repeats_itself(record: &Record, last: Option<&Record>) -> bool {
+    match (&record.what, last.map(|last| &last.what)) {
+        (What::Note(note), Some(What::HostPanicked(message))) => {
+            note.starts_with("panic at ") && note.ends_with(message.as_str())
+        }
+        _ => false,
+    }
 }
 
 /// Returns a few records with numbers of their own as a line each.

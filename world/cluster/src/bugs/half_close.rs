@@ -32,18 +32,20 @@ const WORK: Duration = Duration::from_millis(10);
 /// When the client shuts its half down.
 const SHUTDOWN: Duration = Duration::from_millis(100);
 
-/// Answers each number with the next one.
+/// Answers each number with the next one, one after the other.
 pub async fn server(bug: bool, at: SocketAddr) -> io::Result<()> {
     serve(at, |stream| answer(bug, stream)).await
 }
 
 async fn answer(bug: bool, mut stream: TcpStream) -> io::Result<()> {
     let (mut from, mut to) = stream.split();
-    let request = wire::receive(&mut from).await?;
-    tokio::select! {
-        _ = sleep(WORK) => wire::send(&mut to, &[request[0] + 1]).await,
-        // The client is gone, so nothing waits for the answer.
-        ended = from.read_u8(), if bug => ended.map(drop),
+    loop {
+        let request = wire::receive(&mut from).await?;
+        tokio::select! {
+            _ = sleep(WORK) => wire::send(&mut to, &[request[0] + 1]).await?,
+            // The client is gone, so nothing waits for the answer.
+            _ = from.read_u8(), if bug => return Ok(()),
+        }
     }
 }
 

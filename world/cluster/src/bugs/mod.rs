@@ -1,8 +1,8 @@
 //! Eight small client/server programs, each correct, and with one bug if a parameter asks for it.
 //!
-//! A correct program ends under the faults of its [`Scenario`], whatever their number and their instants. With the
-//! bug, a check in one of its hosts panics for some of them. No program fails without the faults, or seldom: they are
-//! the bugs that a test on a loopback socket doesn't see.
+//! A correct program ends under the faults of its [`Scenario`], whatever their instants, also if each happens three
+//! times. With the bug, a check in one of its hosts panics for some instants. Without the faults a program fails
+//! seldom or never: a test on a loopback socket doesn't see these bugs.
 
 pub mod counted_twice;
 pub mod half_close;
@@ -42,7 +42,7 @@ pub const SCENARIOS: [Scenario; 8] = [
 pub struct Scenario {
     pub name: &'static str,
     pub hosts: &'static [Host],
-    /// The faults that make the bug show. Each may happen several times, at any instant.
+    /// The faults that make the bug show. Each may happen several times, but not twice at once.
     pub faults: &'static [Fault],
     /// About how long the program takes without a fault. A fault that begins later finds nothing.
     pub takes: Duration,

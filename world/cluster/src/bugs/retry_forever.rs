@@ -29,8 +29,8 @@ const REQUESTS: u64 = 50;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The attempts in a row that a server can bear. Those of the correct client end before.
 const BEARABLE: u32 = 50;
-/// The attempts after which the correct client gives up: some 14 s.
-const ATTEMPTS: u32 = 20;
+/// The attempts after which the correct client gives up: 34 s if each is refused at once.
+const ATTEMPTS: u32 = 40;
 
 /// Answers each number with the next one.
 pub async fn server(at: SocketAddr) -> io::Result<()> {
