@@ -100,8 +100,8 @@ impl State {
         }
     }
 
-    /// Returns whether an operation of the source may pretend to block: an event of the direction can follow, and no raw
-    /// descriptor, whose operations a `Poll` doesn't see, is registered.
+    /// Returns whether an operation of the source may pretend to block: an event of the direction can follow, and no
+    /// raw descriptor, whose operations a `Poll` doesn't see, is registered.
     pub(super) fn may_pretend(&self, id: Id, direction: usize) -> bool {
         let keys = self.watchers.get(&id).map_or(&[][..], |keys| keys);
         let mut all = keys.iter().filter_map(|key| self.registrations.get(key));
@@ -270,7 +270,8 @@ impl State {
         first.map(|&(due, _)| due)
     }
 
-    /// Reports what is due, as far as there is space, in any order. What has waited longest comes first in the plain one.
+    /// Reports what is due, as far as there is space, in any order. In the plain one the event that has waited longest
+    /// comes first.
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let Some(found) = self.polls.get(&poll) else { return };
         let mut due: Vec<RegistrationKey> = Vec::new();

@@ -62,16 +62,16 @@ const PLANTS: [Plant; 23] = [
         backend: "sim",
         bug: "a lost re-arm: readiness that was used up is not reported again",
         file: "src/backend/sim/events.rs",
-        sound: "registration.directions[direction].armed = wanted;",
-        planted: "registration.directions[direction].armed &= wanted;",
+        sound: "state.armed = state.wanted;",
+        planted: "state.armed &= state.wanted;",
     },
     Plant {
         backend: "sim",
         bug: "a stale token: a reregistration keeps the old one",
         file: "src/backend/sim/events.rs",
-        sound: "self.registrations.insert(id, state);",
-        planted: "let token = self.registrations.get(&id).map_or(token, |old| old.token);
-        self.registrations.insert(id, RegistrationState { token, ..state });",
+        sound: "let state = RegistrationState { token, interest, tracking, is_spent, known, directions };",
+        planted: "let token = self.registrations.get(&key).map_or(token, |old| old.token);
+        let state = RegistrationState { token, interest, tracking, is_spent, known, directions };",
     },
     Plant {
         backend: "sim",
