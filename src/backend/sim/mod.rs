@@ -5,6 +5,7 @@
 
 mod calls;
 mod choices;
+mod datagrams;
 mod errno;
 mod events;
 mod faults;

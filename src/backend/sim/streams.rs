@@ -19,7 +19,8 @@ impl State {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Only if an event can follow.
-        if self.is_wanted(id, direction) && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block) {
+        if self.may_pretend(id, direction) && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block)
+        {
             self.used_up(id, direction, true);
             return Err(io::ErrorKind::WouldBlock.into());
         }
