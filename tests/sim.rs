@@ -36,10 +36,13 @@ use wakeful::{Backend, Events, Interest, Poll, Token};
 
 const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
-/// The number of seeds: Miri takes a thousand times as long for each.
+/// The number of seeds: Miri takes a thousand times as long for each, and the undefined behaviour that it looks for
+/// depends on none. WebAssembly is interpreted too.
 const fn worlds(usual: u64) -> u64 {
     if cfg!(miri) {
-        usual / 100 + 1
+        1
+    } else if cfg!(target_family = "wasm") {
+        usual / 10
     } else {
         usual
     }
@@ -148,7 +151,7 @@ fn a_failing_run_shrinks() {
     assert!(matches!(choices[..], [Choice { kind: ChoiceKind::Short, value: 1..=4, .. }]), "{choices:?}");
 }
 
-const HASH: u64 = 0xe0b9_1b29_4b32_e4c8;
+const HASH: u64 = 0x38f3_c389_06a9_5fb9;
 
 #[test]
 fn time_moves_in_poll_alone_and_costs_nothing() {

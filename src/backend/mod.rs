@@ -105,7 +105,7 @@ pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
 pub use self::sim::{
     Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
-    SocketType, What,
+    SocketType, SourceState, What,
 };
 #[cfg(feature = "sim")]
 pub(crate) use self::sim::{Choices, Current, HostNumber, Id as SimId, Outside, Sim, World};

@@ -45,7 +45,25 @@ impl Sim {
         self.world.wait_for_end(limit)
     }
 
-    /// Ends the run: no task gets a further turn.
+    /// Returns how many turns the tasks have had.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.world.turns()
+    }
+
+    /// Returns the number of the host whose task has its turn.
+    #[must_use]
+    pub fn running(&self) -> Option<u32> {
+        self.world.running()
+    }
+
+    /// Draws one of `0..limit`, as a choice of the test. 0 is the plain one.
+    #[must_use]
+    pub fn choose(&self, limit: usize) -> usize {
+        self.world.choose(limit)
+    }
+
+    /// Ends the run: no task gets a further turn, and the log is complete.
     pub fn end(&self, end: End) {
         self.world.end(end);
     }
@@ -81,6 +99,12 @@ impl Host {
         Task::of(Current::new(&self.world, self.world.add_task(self.number, true), self.number))
     }
 
+    /// Adds a task whose end no run waits for.
+    #[must_use]
+    pub fn other_task(&self) -> Task {
+        Task::of(Current::new(&self.world, self.world.add_task(self.number, false), self.number))
+    }
+
     /// Stops the host's programs at once, and closes their sockets as a kernel does with those of a killed process. With
     /// `is_power_lost` the peers get no message.
     pub fn crash(&self, is_power_lost: bool) {
@@ -100,6 +124,11 @@ impl Host {
     /// Sets the link to another host.
     pub fn set_link(&self, other: &Host, link: Link) {
         self.world.set_link(self.number, other.number, link);
+    }
+
+    /// Resets all connections to another host, as a device on the way does.
+    pub fn reset_connections(&self, other: &Host) {
+        self.world.reset_between(self.number, other.number);
     }
 
     /// Cuts the direction from this host to the other one, or mends it.

@@ -63,7 +63,7 @@ pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
 pub use self::task::Task;
 pub use crate::backend::{
     Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
-    SocketType, What,
+    SocketType, SourceState, What,
 };
 
 use std::fmt;

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
-use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType, What};
+use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType, SourceState, What};
 
 /// A thread of a simulated host, and what it can ask the host's kernel for.
 ///
@@ -213,7 +213,7 @@ impl Task {
 
     /// Returns the socket's own name: getsockname(2).
     #[must_use]
-    pub fn local_name(&self, fd: i32) -> Option<SocketName> {
+    pub fn local_name(&self, fd: i32) -> Option<io::Result<SocketName>> {
         self.current.local_name(fd)
     }
 
@@ -241,9 +241,9 @@ impl Task {
         self.current.waiting(fd)
     }
 
-    /// Returns whether the socket can be read, and whether it can be written: poll(2).
+    /// Returns the state of what `fd` stands for: poll(2).
     #[must_use]
-    pub fn readiness(&self, fd: i32) -> Option<(bool, bool)> {
+    pub fn readiness(&self, fd: i32) -> Option<SourceState> {
         self.current.readiness(fd)
     }
 

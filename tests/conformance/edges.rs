@@ -129,7 +129,7 @@ fn an_unknown_direction_loses_nothing(backend: Backend) {
     t.register(&mut a, A, BOTH);
     t.expect(&[want(A, WRITE)]);
     let mut buf = [0; 16];
-    for _ in 0..100 {
+    for _ in 0..rounds(100) {
         b.write_all(b"news").unwrap();
         // A kernel that needs re-arming doesn't know that it was the read that blocked, so it may report writable.
         t.expect(&[want(A, READ).or(WRITE)]);

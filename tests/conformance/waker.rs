@@ -124,7 +124,7 @@ fn a_dropped_waker_is_silent(backend: Backend) {
 fn a_wake_then_a_registration(backend: Backend) {
     let mut t = Tester::new(backend);
     let waker = Waker::new(t.registry(), WAKE).unwrap();
-    for _ in 0..20 {
+    for _ in 0..rounds(20) {
         let (mut a, b) = tcp_pair();
         waker.wake().unwrap();
         t.register(&mut a, A, READ);
@@ -151,7 +151,7 @@ fn a_wake_beside_ready_sources(backend: Backend) {
         let waker = Waker::new(t.registry(), WAKE).unwrap();
         let (mut a, b) = tcp_pair();
         t.register(&mut a, A, READ);
-        for _ in 0..50 {
+        for _ in 0..rounds(50) {
             send(&b, b"x");
             waker.wake().unwrap();
             t.expect(&[want(A, READ), want(WAKE, READ)]);
@@ -164,7 +164,7 @@ fn a_wake_beside_ready_sources(backend: Backend) {
 fn wakes_need_no_room_at_once(backend: Backend) {
     let mut t = Tester::with_capacity(backend, 1);
     let wakers: Vec<_> = (0..10).map(|index| Waker::new(t.registry(), Token(index)).unwrap()).collect();
-    for _ in 0..20 {
+    for _ in 0..rounds(20) {
         for waker in &wakers {
             waker.wake().unwrap();
         }

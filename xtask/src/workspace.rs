@@ -21,10 +21,10 @@ pub fn example(name: &str) -> Result<String> {
     }
 }
 
-/// The names of the library's test programs: a file, or a folder with a `main.rs`.
-pub fn test_programs() -> Result<Vec<String>> {
+/// The names of a package's test programs: a file, or a folder with a `main.rs`.
+pub fn test_programs(package: &str) -> Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(root()?.join("tests"))? {
+    for entry in fs::read_dir(root()?.join(package).join("tests"))? {
         let path = entry?.path();
         let is_program =
             path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();

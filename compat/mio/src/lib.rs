@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
-#[cfg(feature = "world")]
+#[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
 mod poll;
 
-#[cfg(feature = "world")]
+#[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
 pub use poll::Poll;
 pub use wakeful::*;
 

@@ -54,7 +54,7 @@ impl Poller {
     ///
     /// The errors of `wakeful::Poll::new`.
     pub fn new() -> io::Result<Poller> {
-        #[cfg(feature = "world")]
+        #[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
         wakeful_world::foreign::enter();
         #[cfg(polling_test_poll_backend)]
         let poll = Poll::with_backend(wakeful::Backend::PosixPoll)?;

@@ -70,6 +70,8 @@ kinds! {
     Work,
     /// Which source a fault hits; 0 is the oldest.
     Which,
+    /// What the test chooses.
+    Test,
 }
 
 /// One choice of a simulation that wasn't the plain one.
@@ -308,6 +310,6 @@ mod tests {
         let drawn: Vec<_> = (0..6).map(|_| choices.below(ChoiceKind::Turn, 1_000)).collect();
         assert_eq!(drawn, [381, 975, 561, 995, 483, 704]);
         assert_eq!(mixed(0), 0xE220_A839_7B1D_CDAF, "splitmix64's first number");
-        assert_eq!(ChoiceKind::ALL[ChoiceKind::Which as usize], ChoiceKind::Which);
+        assert_eq!(ChoiceKind::ALL[ChoiceKind::Test as usize], ChoiceKind::Test);
     }
 }

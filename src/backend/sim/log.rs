@@ -81,9 +81,9 @@ pub enum What {
     Shutdown { from: Endpoint, to: Endpoint },
     /// The host at `from` resets the connection, or a fault does.
     Reset { from: Endpoint, to: Endpoint },
-    /// A link between two hosts carries nothing until it is healed.
+    /// The link from host `a` to host `b` carries nothing until it is healed; the way back is another one.
     LinkCut { a: u32, b: u32 },
-    /// A link between two hosts carries messages again.
+    /// The link from host `a` to host `b` carries messages again.
     LinkHealed { a: u32, b: u32 },
     /// A fault hits an operation of the host.
     Fault { kind: ChoiceKind },
@@ -100,20 +100,29 @@ pub enum What {
 /// The log of one run.
 pub(crate) struct Log {
     hash: Hash,
+    is_closed: bool,
     kept: Option<Vec<Record>>,
 }
 
 impl Log {
     /// Creates a log that has a hash alone, and if `keeps`, the records too.
     pub(crate) fn new(keeps: bool) -> Log {
-        Log { hash: Hash::new(), kept: keeps.then(Vec::new) }
+        Log { hash: Hash::new(), is_closed: false, kept: keeps.then(Vec::new) }
     }
 
     pub(crate) fn push(&mut self, time: Duration, host: u32, what: What) {
+        if self.is_closed {
+            return;
+        }
         self.hash.record(time, host, &what);
         if let Some(kept) = &mut self.kept {
             kept.push(Record { time, host, what });
         }
+    }
+
+    /// Ends the log: what happens from now on is no part of the run.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// Returns the hash of everything so far: the same for the same records, on every platform.

@@ -16,7 +16,7 @@ pub(crate) struct Current {
     world: Arc<World>,
     task: TaskNumber,
     host: HostNumber,
-    /// How often the clock was read since the task's last wait.
+    /// How often the clock was read, or the turn given away, since the task's last wait.
     reads: AtomicU32,
 }
 
@@ -53,8 +53,12 @@ impl Current {
         self.host
     }
 
-    pub(super) fn count_read(&self) -> u32 {
+    pub(super) fn count_looks(&self) -> u32 {
         self.reads.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn set_looks(&self, looks: u32) {
+        self.reads.store(looks, Ordering::Relaxed);
     }
 }
 

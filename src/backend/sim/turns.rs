@@ -43,7 +43,8 @@ impl Seat {
         *is_called = false;
     }
 
-    fn call(&self) {
+    /// Calls the thread. Without a lock of the world, which the thread takes at once.
+    pub(super) fn call(&self) {
         *self.is_called.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.called.notify_one();
     }
@@ -70,8 +71,10 @@ struct Task {
 
 /// What comes next in a world.
 pub(super) enum Next {
-    /// A task has been called.
-    Called,
+    /// This task goes on: the thread in this seat is to be called.
+    Call(TaskNumber, Arc<Seat>),
+    /// A task runs already, or none runs any more.
+    Stay,
     /// Every task waits: the clock moves, at the latest to the time given.
     Advance(Option<Duration>),
 }
@@ -84,7 +87,7 @@ pub(super) struct Turns {
     /// The hosts whose tasks get no turn.
     paused: BTreeSet<HostNumber>,
     has_started: bool,
-    running: Option<TaskNumber>,
+    pub(super) running: Option<TaskNumber>,
     /// The main tasks that have not returned.
     mains: usize,
     /// How many turns were given.
@@ -218,10 +221,10 @@ impl Turns {
         }
     }
 
-    /// Calls the next task, if none runs.
+    /// Chooses the task that runs next, if none runs.
     pub(super) fn next(&mut self, choices: &mut Choices) -> Next {
         if !self.has_started || self.running.is_some() || self.end.is_some() {
-            return Next::Called;
+            return Next::Stay;
         }
         let may_run = |&&number: &&TaskNumber| !self.paused.contains(&self.tasks[number as usize].host);
         let count = self.ready.iter().filter(may_run).count();
@@ -232,14 +235,12 @@ impl Turns {
             1 => 0,
             count => choices.below(ChoiceKind::Turn, count),
         };
-        let number = self.ready.iter().filter(may_run).nth(chosen).copied();
-        if let Some(number) = number {
-            self.ready.retain(|&ready| ready != number);
-            self.count += 1;
-            self.running = Some(number);
-            self.tasks[number as usize].status = Status::Running;
-            self.tasks[number as usize].seat.call();
-        }
-        Next::Called
+        let Some(number) = self.ready.iter().filter(may_run).nth(chosen).copied() else { return Next::Stay };
+        self.ready.retain(|&ready| ready != number);
+        self.count += 1;
+        self.running = Some(number);
+        let task = &mut self.tasks[number as usize];
+        task.status = Status::Running;
+        Next::Call(number, Arc::clone(&task.seat))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::choices::{mixed, Choice, ChoiceKind, Choices};
+use super::errno;
 use super::faults::Faults;
 use super::hosts::{Link, Skew};
 use super::log::{Record, What};
@@ -18,6 +19,7 @@ use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
 use super::state::{PollState, State};
 use super::tasks::{Current, Outside};
 use super::turns::{End, HostNumber, Next, TaskNumber};
+use crate::backend::logic::watch::{Registration, Tracking};
 use crate::backend::poller::check_mode;
 use crate::readiness::{Events, Interest, Token};
 
@@ -27,8 +29,8 @@ const MOST_WAITING: usize = 16;
 /// How many calls of a task may return at once before the others get a turn.
 const CALLS_A_TURN: u32 = 16;
 
-/// How often a task may read the clock between two waits. After that each read takes a microsecond, so that a loop
-/// until a deadline ends.
+/// How often a task may read the clock between two waits. After that each read takes time, so that a loop until a
+/// deadline ends.
 const READS_A_TURN: u32 = 1000;
 
 /// The end of time, the same on every platform. Each can represent it as an `Instant`, and no wait lasts until then.
@@ -36,8 +38,9 @@ const END: Duration = Duration::from_secs(1 << 36);
 
 /// Acts on a world while it runs: at times of its choice, and whenever the clock has moved.
 pub trait Director: Send {
-    /// Returns the next time at which it wants to act.
-    fn next(&self) -> Option<Duration>;
+    /// Returns the next time at which it wants to act. Without it the clock would move to `due`, or the world's tasks
+    /// would wait for ever.
+    fn next(&self, due: Option<Duration>) -> Option<Duration>;
 
     /// Acts. Each task of the world waits meanwhile.
     fn step(&mut self, now: Duration);
@@ -132,12 +135,16 @@ impl World {
         // It may have ended while a waker lives.
         if let Some(poll) = state.polls.get_mut(&poll) {
             poll.is_notified = true;
-            if let Some(sleeper) = poll.sleeper {
+            let (sleeper, source) = (poll.sleeper, poll.source);
+            if let Some(sleeper) = sleeper {
                 state.turns.unpark(sleeper);
+            }
+            if let Some(source) = source {
+                state.changed(source, READ);
             }
         }
         if is_foreign {
-            state.fail(foreign("has woken a `Poll`"));
+            state.fail(Record::WORLD, foreign("has woken a `Poll`"));
         }
         // A run that has failed ends.
         drop(state);
@@ -150,7 +157,7 @@ impl World {
         }
         let mut state = self.state();
         if state.has_hosts() {
-            state.fail(foreign("polls"));
+            state.fail(Record::WORLD, foreign("polls"));
             return Err(io::Error::new(io::ErrorKind::Unsupported, foreign("polls")));
         }
         // The program's own work takes time, and a program that never waits must not stop the clock.
@@ -234,7 +241,7 @@ impl World {
                 // The others get a turn, and a task that polls again and again without success moves the clock.
                 found.calls = 0;
                 has_yielded = true;
-                let until = if is_done { now } else { now + Duration::from_micros(1) };
+                let until = now + Duration::from_micros(1);
                 state = self.park(state, task, Some(until)).0;
                 if is_done {
                     return Ok(());
@@ -261,7 +268,7 @@ impl World {
         if state.is_watched(id) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        state.watch((poll, id, NO_DESCRIPTOR), token, interest);
+        state.watch((poll, id, NO_DESCRIPTOR), token, interest, Tracking::Tracked);
         self.signal(state);
         Ok(())
     }
@@ -271,7 +278,7 @@ impl World {
         check_mode(interest)?;
         let key = (poll, id, NO_DESCRIPTOR);
         state.check_watched(key)?;
-        state.watch(key, token, interest);
+        state.watch(key, token, interest, Tracking::Tracked);
         self.signal(state);
         Ok(())
     }
@@ -289,42 +296,45 @@ impl World {
         &self,
         poll: Id,
         fd: i32,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> Option<io::Result<()>> {
         let mut state = self.state();
         let id = *state.descriptors.get(&fd)?;
-        if let Err(e) = check_mode(interest) {
-            return Some(Err(e));
-        }
-        if state.registrations.contains_key(&(poll, id, fd)) {
-            return Some(Err(io::ErrorKind::AlreadyExists.into()));
-        }
-        state.watch((poll, id, fd), token, interest);
-        Some(Ok(()))
+        Some(state.register(poll, id, fd, registration))
     }
 
+    /// Returns `None` if the descriptor is none of this world.
     pub(super) fn reregister_descriptor(
         &self,
         poll: Id,
         fd: i32,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+        registration: Registration,
+    ) -> Option<io::Result<()>> {
         let mut state = self.state();
-        check_mode(interest)?;
-        let id = *state.descriptors.get(&fd).ok_or(io::ErrorKind::NotFound)?;
-        state.check_watched((poll, id, fd))?;
-        state.watch((poll, id, fd), token, interest);
-        Ok(())
+        let id = *state.descriptors.get(&fd)?;
+        let result = check_mode(registration.interest).and_then(|()| state.check_watched((poll, id, fd)));
+        Some(result.map(|()| {
+            let Registration { token, interest, tracking } = registration;
+            state.watch((poll, id, fd), token, interest, tracking);
+        }))
     }
 
-    pub(super) fn deregister_descriptor(&self, poll: Id, fd: i32) -> io::Result<()> {
+    /// Returns `None` if the descriptor is none of this world.
+    pub(super) fn deregister_descriptor(&self, poll: Id, fd: i32) -> Option<io::Result<()>> {
         let mut state = self.state();
-        let id = *state.descriptors.get(&fd).ok_or(io::ErrorKind::NotFound)?;
-        state.check_watched((poll, id, fd))?;
-        state.unwatch((poll, id, fd));
-        Ok(())
+        let id = *state.descriptors.get(&fd)?;
+        Some(state.check_watched((poll, id, fd)).map(|()| state.unwatch((poll, id, fd))))
+    }
+
+    /// Makes a source of the world of a poll's descriptor, for the polls of its host.
+    pub(super) fn add_poll_descriptor(&self, poll: Id, fd: i32) {
+        let mut state = self.state();
+        if let Some(host) = state.polls.get(&poll).and_then(|poll| poll.host) {
+            let source = state.add_file(host, fd, Kind::Poll(poll));
+            if let Some(poll) = state.polls.get_mut(&poll) {
+                poll.source = Some(source);
+            }
+        }
     }
 
     pub(crate) fn stream_pair(&self) -> (Id, Id) {
@@ -481,8 +491,10 @@ impl World {
         let now = state.now;
         state.turns.park(task, deadline, now);
         let seat = state.turns.seat(task);
-        let outside = self.hand_on(state);
-        seat.wait();
+        let (outside, called) = self.hand_on(state, Some(task));
+        if called != Some(task) {
+            seat.wait();
+        }
         outside.forget_reads();
         let mut state = Locked { state: self.lock(), _outside: outside };
         state.note_turn(task);
@@ -495,20 +507,25 @@ impl World {
     }
 
     /// Calls the next task. If all wait, moves the clock until one doesn't, or ends the run. The calling thread stays
-    /// outside.
-    fn hand_on(&self, state: Locked<'_>) -> Outside {
+    /// outside. Returns which task goes on; if it is `caller`, its thread does so at once.
+    fn hand_on(&self, state: Locked<'_>, caller: Option<TaskNumber>) -> (Outside, Option<TaskNumber>) {
         let Locked { mut state, _outside: outside } = state;
-        loop {
+        let called = loop {
             let State { turns, choices, .. } = &mut *state;
-            let Next::Advance(deadline) = turns.next(choices) else { break };
+            let deadline = match turns.next(choices) {
+                Next::Advance(deadline) => deadline,
+                Next::Call(task, seat) => break Some((task, seat)),
+                Next::Stay => break None,
+            };
             let arrival = state.agenda.keys().next().map(|&(due, _)| due);
+            let due = deadline.into_iter().chain(arrival).min();
             drop(state);
             let mut director = self.director.lock().unwrap_or_else(PoisonError::into_inner);
-            let wanted = director.as_ref().and_then(|director| director.next());
+            let wanted = director.as_ref().and_then(|director| director.next(due));
             state = self.lock();
-            let Some(to) = [deadline, arrival, wanted].into_iter().flatten().min() else {
+            let Some(to) = due.into_iter().chain(wanted).min() else {
                 state.turns.end.get_or_insert(End::Deadlock);
-                break;
+                break None;
             };
             let to = to.max(state.now);
             state.advance(to);
@@ -519,13 +536,19 @@ impl World {
                 state = self.lock();
                 state.is_directed = false;
             }
-        }
+        };
         let has_ended = state.turns.end.is_some();
         drop(state);
         if has_ended {
             self.changed.notify_all();
         }
-        outside
+        let called = called.map(|(task, seat)| {
+            if Some(task) != caller {
+                seat.call();
+            }
+            task
+        });
+        (outside, called)
     }
 
     /// Lets the tasks begin, under a director.
@@ -533,7 +556,7 @@ impl World {
         let mut state = self.state();
         *self.director.lock().unwrap_or_else(PoisonError::into_inner) = director;
         state.turns.start();
-        self.hand_on(state);
+        self.hand_on(state, None);
     }
 
     /// Blocks the calling thread, which is no task, until the run ends. Returns `None` if no task has got a turn for
@@ -555,7 +578,23 @@ impl World {
     }
 
     pub(crate) fn add_task(&self, host: HostNumber, is_main: bool) -> TaskNumber {
-        self.state().turns.add(host, is_main)
+        let mut state = self.state();
+        state.hosts.all[host as usize].is_down = false;
+        state.turns.add(host, is_main)
+    }
+
+    pub(crate) fn turns(&self) -> u64 {
+        self.state().turns.count
+    }
+
+    pub(crate) fn running(&self) -> Option<HostNumber> {
+        let state = self.state();
+        state.turns.running.map(|task| state.turns.host(task))
+    }
+
+    /// Draws a choice of the test.
+    pub(crate) fn choose(&self, limit: usize) -> usize {
+        self.state().choices.below(ChoiceKind::Test, limit)
     }
 
     /// Blocks the thread of a new task until its first turn.
@@ -580,22 +619,33 @@ impl World {
     pub(super) fn finish(&self, task: TaskNumber) {
         let mut state = self.state();
         state.turns.finish(task);
-        self.hand_on(state);
+        self.hand_on(state, None);
+    }
+
+    /// Ends the run as failed, by a host.
+    pub(super) fn fail(&self, host: HostNumber, reason: String) {
+        self.state().fail(host, reason);
+        self.changed.notify_all();
     }
 
     pub(crate) fn end(&self, end: End) {
         let mut state = self.state();
+        // The task that ends the run goes on until its next wait.
+        state.log.close();
         state.turns.end.get_or_insert(end);
         drop(state);
         self.changed.notify_all();
     }
 
-    /// Returns a host's time. A task that does nothing but read the clock waits for a microsecond now and then.
+    /// Returns a host's time. A task that does nothing but read the clock waits a little.
     pub(super) fn read_clock(&self, current: &Current) -> Duration {
         let mut state = self.state();
-        if current.count_read() > READS_A_TURN {
-            let until = state.now + Duration::from_micros(1);
+        let count = current.count_looks();
+        if count > READS_A_TURN {
+            let until = state.now + busy_time(count - READS_A_TURN);
             state = self.park(state, current.task(), Some(until)).0;
+            // The wait was none of the program's: until one is, each read takes time.
+            current.set_looks(count + 1);
         }
         let skew = state.hosts.all[current.host() as usize].skew;
         skew.of(state.now)
@@ -632,6 +682,10 @@ impl World {
         self.state().crash(host, is_power_lost);
     }
 
+    pub(crate) fn reset_between(&self, one: HostNumber, other: HostNumber) {
+        self.state().reset_between(one, other);
+    }
+
     pub(crate) fn pause(&self, host: HostNumber, is_paused: bool) {
         let mut state = self.state();
         state.turns.pause(host, is_paused);
@@ -658,6 +712,12 @@ impl World {
     }
 }
 
+/// Returns how long a task waits that looks for a change for the `count`th time in a row: 1 us, and up to 64 us, so that
+/// a busy loop costs little.
+pub(super) fn busy_time(count: u32) -> Duration {
+    Duration::from_micros(1 << (count / 256).min(6))
+}
+
 /// The place of the descriptor in the key of a registration without one.
 const NO_DESCRIPTOR: i32 = -1;
 
@@ -672,11 +732,41 @@ fn foreign(act: &str) -> String {
 }
 
 impl State {
+    fn register(&mut self, poll: Id, id: Id, fd: i32, registration: Registration) -> io::Result<()> {
+        let Registration { token, interest, tracking } = registration;
+        check_mode(interest)?;
+        if let Some(&Kind::Poll(inner)) = self.sources.get(&id) {
+            self.check_nesting(poll, inner)?;
+        }
+        if self.registrations.contains_key(&(poll, id, fd)) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.watch((poll, id, fd), token, interest, tracking);
+        Ok(())
+    }
+
+    /// Fails if a poll would watch itself, as epoll does.
+    fn check_nesting(&self, outer: Id, inner: Id) -> io::Result<()> {
+        if outer == inner {
+            return Err(errno::error(errno::INVALID));
+        }
+        let watched = self.registrations.range((inner, 0, i32::MIN)..=(inner, Id::MAX, i32::MAX));
+        for (&(_, id, _), _) in watched {
+            if let Some(&Kind::Poll(next)) = self.sources.get(&id) {
+                self.check_nesting(outer, next).map_err(|_| errno::error(errno::LOOP))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn has_hosts(&self) -> bool {
         !self.hosts.all.is_empty()
     }
 
-    pub(super) fn fail(&mut self, reason: String) {
+    pub(super) fn fail(&mut self, host: u32, reason: String) {
+        let now = self.now;
+        self.log.push(now, host, What::Failed(reason.clone()));
+        self.log.close();
         self.turns.end.get_or_insert(End::Failed(reason));
     }
 

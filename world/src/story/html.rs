@@ -2,14 +2,14 @@
 //!
 //! Invariant: the page runs no script and loads nothing, and every text of a program passes through `escape`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use wakeful::sim::{Endpoint, Record, What};
 
-use super::{clean, counted, weight, Clock, Story, Weight, LINES};
+use super::{clean, counted, link, weight, Clock, Story, Weight, LINES};
 
-/// The records of a page: a browser draws ten thousand rows in about a second.
+/// The records of a page: ten thousand have three megabytes.
 const MOST_ROWS: usize = 10_000;
 
 const ROW: u64 = 20;
@@ -25,6 +25,12 @@ struct Row<'a> {
     y: u64,
     /// The idle time before it, if that is folded.
     idle: Option<Duration>,
+}
+
+/// A link that is cut.
+struct Cut<'a> {
+    start: &'a Row<'a>,
+    directions: BTreeSet<(u32, u32)>,
 }
 
 struct Page<'a> {
@@ -121,36 +127,39 @@ impl<'a> Page<'a> {
         out
     }
 
-    /// Draws a band between two lanes for as long as their link is cut.
+    /// Draws a band between two lanes for as long as their link is cut, in one direction at least.
     fn cuts(&self) -> String {
         let mut out = String::new();
-        let mut open: Vec<(u32, u32, &Row<'_>)> = Vec::new();
-        let mut band = |(a, b, start): (u32, u32, &Row<'_>), end: u64, until: &str| {
-            let (Some(one), Some(other)) = (self.x(a), self.x(b)) else { return };
-            let (x, width, height) = (one.min(other), one.abs_diff(other), end - start.y);
-            let title = escape(&format!(
-                "{}, {} to {until}",
-                self.story.sentence(start.record),
-                self.clock.time(start.record.time)
-            ));
-            let y = start.y;
-            out += &format!("<rect class=\"cut\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\">");
-            out += &format!("<title>{title}</title></rect>\n");
-        };
+        let mut open: BTreeMap<(u32, u32), Cut<'_>> = BTreeMap::new();
         for row in &self.rows {
-            match row.record.what {
-                What::LinkCut { a, b } => open.push((a.min(b), a.max(b), row)),
-                What::LinkHealed { a, b } => {
-                    let is_it = |cut: &(u32, u32, &Row<'_>)| (cut.0, cut.1) == (a.min(b), a.max(b));
-                    while let Some(at) = open.iter().position(is_it) {
-                        band(open.remove(at), row.y, &self.clock.time(row.record.time));
-                    }
+            let Some((a, b)) = link(&row.record.what) else { continue };
+            let pair = (a.min(b), a.max(b));
+            if let What::LinkCut { .. } = row.record.what {
+                let cut = open.entry(pair).or_insert(Cut { start: row, directions: BTreeSet::new() });
+                cut.directions.insert((a, b));
+            } else if let Some(cut) = open.get_mut(&pair) {
+                cut.directions.remove(&(a, b));
+                if cut.directions.is_empty() {
+                    let until = self.clock.time(row.record.time);
+                    out += &self.band(pair, cut.start, row.y, &until);
+                    open.remove(&pair);
                 }
-                _ => {}
             }
         }
-        open.into_iter().for_each(|cut| band(cut, self.height, "the end"));
+        for (pair, cut) in open {
+            out += &self.band(pair, cut.start, self.height, "the end");
+        }
         out
+    }
+
+    fn band(&self, (a, b): (u32, u32), start: &Row<'_>, end: u64, until: &str) -> String {
+        let (Some(one), Some(other)) = (self.x(a), self.x(b)) else { return String::new() };
+        let (y, x, width, height) = (start.y, one.min(other), one.abs_diff(other), end - start.y);
+        let from = self.clock.time(start.record.time);
+        let title =
+            escape(&format!("{} - {} is cut, {from} to {until}", self.story.name(a), self.story.name(b)));
+        let place = format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
+        format!("<rect class=\"cut\" {place}><title>{title}</title></rect>\n")
     }
 
     /// Draws the lanes: solid while a host runs, dashed while it is paused, faint while it is down.

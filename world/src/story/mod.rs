@@ -29,6 +29,7 @@ const LONGEST: usize = 200;
 /// let records = [
 ///     record(0, 0, What::HostStarted),
 ///     record(5, Record::WORLD, What::LinkCut { a: 0, b: 1 }),
+///     record(5, Record::WORLD, What::LinkCut { a: 1, b: 0 }),
 ///     record(9, 1, What::HostPanicked("no leader".into())),
 /// ];
 /// let story = Story::new("seed 17", &["10.0.0.1", "10.0.0.2"], &records);
@@ -55,7 +56,8 @@ pub struct Story<'a> {
 enum Place {
     Ip(IpAddr),
     Unix(u64),
-    Other,
+    /// A loopback address, which each host has.
+    Any,
 }
 
 impl<'a> Story<'a> {
@@ -108,7 +110,7 @@ impl<'a> Story<'a> {
     /// Returns the host of an endpoint, as the host of a record sees it.
     fn owner(&self, endpoint: Endpoint, seen_by: u32) -> Option<u32> {
         match place(endpoint) {
-            Place::Ip(ip) if ip.is_loopback() || ip.is_unspecified() => Some(seen_by),
+            Place::Any => Some(seen_by),
             place => self.owners.get(&place).copied(),
         }
     }
@@ -126,6 +128,10 @@ impl<'a> Story<'a> {
             Endpoint::Unix(number) => format!("Unix socket {number}"),
             other => format!("{other:?}"),
         }
+    }
+
+    fn link(&self, from: u32, to: u32) -> String {
+        format!("link from {} to {}", self.name(from), self.name(to))
     }
 
     /// Returns a record in words.
@@ -167,8 +173,8 @@ impl<'a> Story<'a> {
             }
             What::Shutdown { to, .. } => format!("{host} sends no more to {}", end(to)),
             What::Reset { from, to } => format!("the connection {} - {} is reset", end(from), end(to)),
-            What::LinkCut { a, b } => format!("the link {} - {} is cut", self.name(*a), self.name(*b)),
-            What::LinkHealed { a, b } => format!("the link {} - {} is healed", self.name(*a), self.name(*b)),
+            What::LinkCut { a, b } => format!("the {} is cut", self.link(*a, *b)),
+            What::LinkHealed { a, b } => format!("the {} is healed", self.link(*a, *b)),
             What::Fault { kind } => fault(*kind, &host),
             What::Turn { task } => format!("{host} runs its task {task}"),
             What::Slept { length } => format!("{host} sleeps for {length:?} at most"),
@@ -180,6 +186,14 @@ impl<'a> Story<'a> {
             What::Failed(message) => format!("{host} fails: {}", shortened(message)),
             other => format!("{host}: {other:?}"),
         }
+    }
+}
+
+/// Returns the hosts of a link that is cut or healed.
+fn link(what: &What) -> Option<(u32, u32)> {
+    match *what {
+        What::LinkCut { a, b } | What::LinkHealed { a, b } => Some((a, b)),
+        _ => None,
     }
 }
 
@@ -221,9 +235,10 @@ fn ends(what: &What) -> Option<(Endpoint, Endpoint)> {
 
 fn place(endpoint: Endpoint) -> Place {
     match endpoint {
+        Endpoint::Ip(address) if address.ip().is_loopback() || address.ip().is_unspecified() => Place::Any,
         Endpoint::Ip(address) => Place::Ip(address.ip()),
         Endpoint::Unix(number) => Place::Unix(number),
-        _ => Place::Other,
+        _ => Place::Any,
     }
 }
 

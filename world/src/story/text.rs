@@ -9,12 +9,18 @@ use std::mem::discriminant;
 
 use wakeful::sim::{Record, What};
 
-use super::{counted, ends, is_alike, place, weight, Clock, Story, Weight};
+use super::{counted, ends, is_alike, link, place, weight, Clock, Story, Weight};
 
 /// How many of the failing host's last acts have a line though they are usual.
 const LAST_ACTS: usize = 3;
 
-/// Records in a row that are alike, and make one line.
+/// How many records with other numbers have a line each: more are one line.
+const MOST_ALIKE: usize = 3;
+
+/// How many links a line names.
+const MOST_LINKS: usize = 4;
+
+/// Records in a row that make one line.
 struct Group {
     places: Vec<usize>,
     weight: Weight,
@@ -57,6 +63,7 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
     for (at, record) in records.iter().enumerate() {
         let weight = match weight(&record.what) {
             _ if at + 1 == records.len() => Weight::Failure,
+            _ if repeats_itself(record, records.last()) => Weight::Inner,
             weight if last_acts.contains(&at) => weight.min(Weight::LastAct),
             weight => weight,
         };
@@ -65,14 +72,49 @@ fn groups(story: &Story<'_>) -> Vec<Group> {
         }
         // A setup stands alone: it may be left out.
         match groups.last_mut().filter(|group| (group.weight == Weight::Setup) == (weight == Weight::Setup)) {
-            Some(group) if weight != Weight::Failure && is_alike(&records[group.places[0]], record) => {
+            Some(group) if weight != Weight::Failure && is_one_act(&records[group.places[0]], record) => {
                 group.places.push(at);
                 group.weight = group.weight.min(weight);
             }
             _ => groups.push(Group { places: vec![at], weight }),
         }
     }
-    groups
+    groups.into_iter().flat_map(|group| split(story, group)).collect()
+}
+
+/// Returns whether a record notes the panic that ends the story: its place is in the failure's reason.
+fn repeats_itself(record: &Record, last: Option<&Record>) -> bool {
+    match (&record.what, last.map(|last| &last.what)) {
+        (What::Note(note), Some(What::HostPanicked(message))) => {
+            note.starts_with("panic at ") && note.ends_with(message.as_str())
+        }
+        _ => false,
+    }
+}
+
+/// Returns a few records with numbers of their own as a line each.
+fn split(story: &Story<'_>, group: Group) -> Vec<Group> {
+    if group.places.len() > MOST_ALIKE || is_uniform(story, &group) {
+        return vec![group];
+    }
+    let alone = |place: usize| Group { places: vec![place], weight: group.weight };
+    group.places.into_iter().map(alone).collect()
+}
+
+/// Returns whether one line says the same of all records.
+fn is_uniform(story: &Story<'_>, group: &Group) -> bool {
+    let mut records = group.places.iter().map(|&place| &story.records[place]);
+    let first = records.next().map(|first| story.sentence(first));
+    link(&story.records[group.places[0]].what).is_some()
+        || records.all(|record| Some(story.sentence(record)) == first)
+}
+
+/// Returns whether records in a row make one line: acts that are alike, and links that are cut or healed together.
+fn is_one_act(one: &Record, other: &Record) -> bool {
+    match (link(&one.what), link(&other.what)) {
+        (Some(_), Some(_)) => one.time == other.time && discriminant(&one.what) == discriminant(&other.what),
+        _ => is_alike(one, other),
+    }
 }
 
 /// Returns the places of what the failing host did last.
@@ -82,18 +124,25 @@ fn last_acts(story: &Story<'_>) -> BTreeSet<usize> {
     let is_act = |at: &usize| {
         let record = &records[*at];
         let is_act = match &record.what {
-            // A write's message is the write.
-            What::Sent { .. } => {
-                !records[..*at].iter().rev().take_while(|other| other.time == record.time).any(|other| {
-                    matches!(other.what, What::Wrote { .. }) && ends(&other.what) == ends(&record.what)
-                })
-            }
+            // A line about the write is one about its message.
+            What::Sent { .. } => write_of(records, *at).is_none(),
             What::Arrived { .. } | What::Lost { .. } => false,
             what => ends(what).is_some() || matches!(what, What::Listen { .. }),
         };
         is_act && record.host == failing
     };
     (0..records.len().saturating_sub(1)).rev().filter(is_act).take(LAST_ACTS).collect()
+}
+
+/// Returns the place of the write by which the message at a place is sent; a datagram has none.
+fn write_of(records: &[Record], at: usize) -> Option<usize> {
+    let sent = &records[at];
+    let is_write = |place: &usize| {
+        let Record { time, what, .. } = &records[*place];
+        matches!(what, What::Wrote { .. }) && (*time, ends(what)) == (sent.time, ends(&sent.what))
+    };
+    // They are logged in one step.
+    (at.saturating_sub(4)..at).rev().find(is_write)
 }
 
 /// Returns how many groups of the same kind follow each.
@@ -124,13 +173,45 @@ fn kind(record: &Record) -> impl Eq + Hash {
 
 fn line(story: &Story<'_>, group: &Group) -> Line {
     let first = group.places[0];
+    if link(&story.records[first].what).is_some() {
+        return (first, links(story, group));
+    }
     let mut words = story.sentence(&story.records[first]);
     if let [_, .., last] = group.places[..] {
         let until = Clock::of(story.records).time(story.records[last].time);
-        words +=
-            &format!(", and {} times more until {until}", group.places.len() - 1).replace("1 times", "once");
+        words += &match group.places.len() - 1 {
+            more if !is_uniform(story, group) => format!(", and {more} more of this kind until {until}"),
+            1 => format!(", and once more at {until}"),
+            more => format!(", and {more} times more until {until}"),
+        };
     }
     (first, words)
+}
+
+/// Returns the words for links that are cut or healed together. Both ways between two hosts are one link.
+fn links(story: &Story<'_>, group: &Group) -> String {
+    let links = || group.places.iter().filter_map(|&place| link(&story.records[place].what));
+    let all: BTreeSet<(u32, u32)> = links().collect();
+    let (mut names, mut hosts) = (Vec::new(), BTreeSet::new());
+    for (a, b) in links() {
+        hosts.extend([a, b]);
+        match all.contains(&(b, a)) {
+            true if a < b => names.push(format!("{} - {}", story.name(a), story.name(b))),
+            true => {}
+            false => names.push(format!("from {} to {}", story.name(a), story.name(b))),
+        }
+    }
+    let done = match story.records[group.places[0]].what {
+        What::LinkHealed { .. } => "healed",
+        _ => "cut",
+    };
+    match &names[..] {
+        [name] => format!("the link {name} is {done}"),
+        [names @ .., last] if names.len() < MOST_LINKS => {
+            format!("the links {} and {last} are {done}", names.join(", "))
+        }
+        names => format!("{} links between {} hosts are {done}", names.len(), hosts.len()),
+    }
 }
 
 /// Returns a line for each gap between those that are shown, and how many records it is about.
@@ -151,7 +232,9 @@ fn summaries(story: &Story<'_>, groups: &[Group], shown: &BTreeSet<usize>) -> Ve
         if starts[at] {
             summaries.extend(std::mem::take(&mut gap).summary(story));
         }
-        if !is_shown[at] {
+        let is_sent = matches!(record.what, What::Sent { .. });
+        let is_written = is_sent && write_of(story.records, at).is_some_and(|write| is_shown[write]);
+        if !is_shown[at] && !is_written {
             gap.add(story, at, record, is_event[at]);
         }
     }

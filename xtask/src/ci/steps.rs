@@ -1,4 +1,4 @@
-//! The steps, in the order in which they tell most for the time they take.
+//! The steps: first those of `--quick`, then those that take longest, so that what runs at a time ends together.
 
 use super::runner::{strict, sums, Runner};
 use super::{dependencies, examples, features, minimal, msrv, opt_in, package, patch};
@@ -16,43 +16,21 @@ pub const STEPS: &[Step] = &[
     Step { name: "format", quick: true, run: format },
     Step { name: "clippy", quick: true, run: clippy },
     Step { name: "doc", quick: true, run: doc },
-    Step { name: "features", quick: false, run: features::check },
     Step { name: "dependencies", quick: true, run: dependencies::check },
     Step { name: "package", quick: true, run: package::check },
-    Step { name: "opt-in", quick: false, run: opt_in::check },
-    Step { name: "patch", quick: false, run: patch::check },
     Step { name: "test", quick: true, run: test },
-    Step { name: "test-release", quick: false, run: test_release },
-    Step { name: "mio-flags", quick: false, run: mio_flags },
     Step { name: "chaos", quick: true, run: chaos },
-    Step { name: "examples", quick: false, run: examples::check },
-    // Random programs, shortly.
-    Step { name: "model", quick: false, run: |runner| task(runner, "model --seconds 10", "model: ") },
-    // Every system call made to fail, whenever it is made.
-    Step { name: "faults", quick: false, run: |runner| task(runner, "faults", " faults, ") },
-    // Few connections for some seconds.
-    Step {
-        name: "soak",
-        quick: false,
-        run: |runner| task(runner, "soak --connections 300 --minutes 0.05", "memory "),
-    },
-    // What the hot operations cost, counted and not timed.
-    Step { name: "guard", quick: false, run: |runner| task(runner, "bench --guard", "") },
-    Step { name: "loom", quick: false, run: |runner| task(runner, "loom", "test result: ") },
     // What a program that is tested with Miri reaches.
-    Step { name: "miri", quick: false, run: |runner| task(runner, "miri", "miri: ") },
-    Step { name: "msrv", quick: false, run: msrv::check },
-    Step { name: "minimal-versions", quick: false, run: minimal::check },
-    // Each target, shortly.
-    Step { name: "fuzz", quick: false, run: |runner| task(runner, "fuzz --seconds 10", "") },
-    // The one that needs no standard library of its own.
-    Step { name: "sanitize", quick: false, run: |runner| task(runner, "sanitize address", "== address: ") },
+    Step { name: "miri", quick: false, run: |runner| task(runner, "miri --quick", "miri: ") },
     // One target of each other kind.
     Step { name: "targets", quick: false, run: |runner| task(runner, "targets --quick", "") },
     // A runtime of each preview.
     Step { name: "wasi", quick: false, run: |runner| task(runner, "wasi", "") },
-    // Windows. The release build is the command's, without `--debug-only`.
-    Step { name: "wine", quick: false, run: |runner| task(runner, "wine --debug-only", "test result: ") },
+    Step { name: "test-release", quick: false, run: test_release },
+    // Windows, without the release build.
+    Step { name: "wine", quick: false, run: |runner| task(runner, "wine --quick", "test result: ") },
+    // The one that needs no standard library of its own.
+    Step { name: "sanitize", quick: false, run: |runner| task(runner, "sanitize address", "== address: ") },
     // The crates that ask most of mio and of polling, on each backend.
     Step {
         name: "downstream",
@@ -64,6 +42,30 @@ pub const STEPS: &[Step] = &[
                 "",
             )
         },
+    },
+    // The programs of the worlds: hundreds of seeds.
+    Step { name: "worlds", quick: false, run: worlds },
+    // Each target, shortly.
+    Step { name: "fuzz", quick: false, run: |runner| task(runner, "fuzz --seconds 10", "") },
+    Step { name: "msrv", quick: false, run: msrv::check },
+    Step { name: "loom", quick: false, run: |runner| task(runner, "loom", "test result: ") },
+    Step { name: "examples", quick: false, run: examples::check },
+    Step { name: "mio-flags", quick: false, run: mio_flags },
+    Step { name: "features", quick: false, run: features::check },
+    Step { name: "minimal-versions", quick: false, run: minimal::check },
+    // Random programs, shortly.
+    Step { name: "model", quick: false, run: |runner| task(runner, "model --seconds 10", "model: ") },
+    // What the hot operations cost, counted and not timed.
+    Step { name: "guard", quick: false, run: |runner| task(runner, "bench --guard", "") },
+    // Every system call made to fail, whenever it is made.
+    Step { name: "faults", quick: false, run: |runner| task(runner, "faults", " faults, ") },
+    Step { name: "opt-in", quick: false, run: opt_in::check },
+    Step { name: "patch", quick: false, run: patch::check },
+    // Few connections for some seconds.
+    Step {
+        name: "soak",
+        quick: false,
+        run: |runner| task(runner, "soak --connections 300 --minutes 0.05", "memory "),
     },
 ];
 
@@ -90,24 +92,47 @@ fn test(runner: &mut Runner) -> Result<String> {
     sums(runner.run(strict(cargo(["test", "--workspace", "--all-features"])?)))
 }
 
+/// Programs that the release build adds nothing to: the two that read the repository, the two that are steps of their
+/// own, in release too, and the one that takes longest to build, whose subject is the kernel's answers.
+const NOT_IN_RELEASE: [&str; 5] = ["facts", "faults", "model", "soak", "tidy"];
+
 /// Debug and release must do the same.
 fn test_release(runner: &mut Runner) -> Result<String> {
     let mut command = cargo(["test", "--workspace", "--exclude", "xtask", "--all-features", "--release"])?;
-    command.args(["--lib", "--bins", "--tests"]);
+    command.arg("--lib");
+    for package in [".", "compat/mio", "compat/polling", "world"] {
+        let programs = workspace::test_programs(package)?;
+        let programs = programs.iter().filter(|name| !NOT_IN_RELEASE.contains(&name.as_str()));
+        command.args(programs.map(|name| format!("--test={name}")));
+    }
     sums(runner.run(strict(command)))
 }
 
-/// The flags that mio's users may build with.
-fn mio_flags(runner: &mut Runner) -> Result<String> {
-    let mut output = String::new();
-    for flag in ["mio_unsupported_force_waker_pipe", "mio_unsupported_force_poll_poll"] {
-        let mut command = cargo(["test", "--package", "wakeful-io", "--all-features", "--target-dir"])?;
-        command.arg(workspace::target(flag)?);
-        command.args(["--lib", "--test", "conformance", "--test", "descriptors", "--", "wake", "built_with"]);
-        rustflags(&mut command, &format!("--cfg {flag}"));
-        output += &runner.run(command)?;
+/// The programs in `world/cluster` and its examples, in worlds, on a lock file of their own.
+fn worlds(runner: &mut Runner) -> Result<String> {
+    let folder = workspace::root()?.join("world/cluster");
+    let there = |args: &[&str]| -> Result<Command> {
+        let mut command = cargo(args)?;
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", workspace::target("worlds")?);
+        Ok(command)
+    };
+    runner.run(there(&["fmt", "--", "--check"])?)?;
+    let mut output = sums(runner.run(strict(there(&["test", "--locked"])?)))?;
+    for example in ["world_mio", "world_http"] {
+        let shown = runner.read(there(&["run", "--locked", "--example", example])?)?;
+        output += &format!("   {example}: {shown}");
     }
-    sums(Ok(output))
+    Ok(output)
+}
+
+/// The flags that mio's users may build with, in one build: one is about the notifier of each backend, the other about
+/// which backend is the default.
+fn mio_flags(runner: &mut Runner) -> Result<String> {
+    let mut command = cargo(["test", "--package", "wakeful-io", "--all-features", "--target-dir"])?;
+    command.arg(workspace::target("mio-flags")?);
+    command.args(["--lib", "--test", "conformance", "--test", "descriptors", "--", "wake", "built_with"]);
+    rustflags(&mut command, "--cfg mio_unsupported_force_waker_pipe --cfg mio_unsupported_force_poll_poll");
+    sums(runner.run(command))
 }
 
 /// What the contract promises must hold with all that it allows.

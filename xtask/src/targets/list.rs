@@ -6,7 +6,7 @@ use crate::prelude::*;
 pub struct Target {
     pub triple: &'static str,
     pub proof: Proof,
-    /// Whether `--quick` has it too: one of each kind.
+    /// Whether `--quick` has it too: one of each kind, with a standard library of rustup's if one has that.
     pub quick: bool,
 }
 
@@ -101,13 +101,13 @@ pub const TARGETS: &[Target] = &[
     // event ports
     checked("x86_64-pc-solaris").quick(),
     // poll(2)
-    checked("x86_64-unknown-haiku").quick(),
+    checked("x86_64-unknown-haiku"),
     checked("x86_64-pc-cygwin"),
     checked("aarch64-unknown-nto-qnx710"),
     checked("armv7-sony-vita-newlibeabihf"),
     checked("riscv32imc-esp-espidf"),
     checked("i686-unknown-hurd-gnu"),
-    checked("x86_64-unknown-fuchsia"),
+    checked("x86_64-unknown-fuchsia").quick(),
     checked("x86_64-unknown-hermit"),
     checked("aarch64-unknown-nuttx"),
     checked("powerpc64-ibm-aix"),

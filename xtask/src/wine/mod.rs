@@ -9,11 +9,13 @@ const TARGET: &str = "x86_64-pc-windows-gnu";
 const LINKER: &str = "x86_64-w64-mingw32-gcc";
 const LIBRARY: &str = "wakeful-io";
 /// The tests that don't read the repository.
-const OF_THE_LIBRARY: &[&str] = &[
+const READ_NOTHING: &[&str] = &[
     "--lib",
     "--test=conformance",
+    "--test=iocp",
     "--test=model",
     "--test=named_pipe",
+    "--test=poller",
     "--test=waitable",
     "--test=windows",
 ];
@@ -39,9 +41,9 @@ pub struct Wine {
     #[arg(long, conflicts_with = "example")]
     downstream: bool,
 
-    /// Leave out the release build
+    /// Leave out the release build, and the tests in the documentation: each is a program that is linked for Windows
     #[arg(long)]
-    debug_only: bool,
+    quick: bool,
 
     /// Run nothing but this example, with the arguments that follow
     #[arg(long, value_name = "NAME", value_parser = crate::workspace::example)]
@@ -64,21 +66,22 @@ impl Task for Wine {
             return downstream::run(&prefix);
         }
         if let Some(name) = &self.example {
-            return prefix.example(name, &self.arguments);
+            return prefix.example(name, &["--release"], &self.arguments);
         }
 
         let mut is_well = self.wine10 || lint()?;
-        let profiles: &[&[&str]] = if self.debug_only { &[&[]] } else { &[&[], &["--release"]] };
+        let profiles: &[&[&str]] = if self.quick { &[&[]] } else { &[&[], &["--release"]] };
         for profile in profiles {
+            // In one build, which has the library once.
             let mut test = prefix.cargo("test", LIBRARY)?;
-            test.args(*profile).arg("--no-fail-fast");
-            if self.wine10 {
-                test.args(OF_THE_LIBRARY);
-            }
+            test.args(*profile).args(["--package", "polling", "--no-fail-fast"]);
+            test.args(if self.wine10 { READ_NOTHING } else { &["--lib", "--tests", "--examples"] });
             is_well &= prefix.run(test, "test.log")?;
-            let mut test = prefix.cargo("test", "polling")?;
-            test.args(*profile).args(["--no-fail-fast", "--tests"]);
-            is_well &= prefix.run(test, "polling.log")?;
+            if !self.wine10 && !self.quick {
+                let mut test = prefix.cargo("test", LIBRARY)?;
+                test.args(*profile).args(["--no-fail-fast", "--doc"]);
+                is_well &= prefix.run(test, "doc.log")?;
+            }
             for time in 1..self.times {
                 println!("== again: {time} of {}", self.times - 1);
                 let mut test = prefix.cargo("test", LIBRARY)?;
@@ -93,24 +96,21 @@ impl Task for Wine {
                 is_well &= prefix.run(test, "again.log")?;
             }
         }
-        is_well &= prefix.example("echo", &["--seconds", "3", "--connections", "60"].map(String::from))?;
+        let arguments = ["--seconds", "3", "--connections", "60"].map(String::from);
+        is_well &= prefix.example("echo", profiles[profiles.len() - 1], &arguments)?;
         Ok(is_well)
     }
 }
 
-/// What the compiler and clippy say of both Windows targets.
+/// What the compiler and clippy say of both Windows targets. No test and no example knows one from the other.
 fn lint() -> Result<bool> {
     let mut is_well = true;
-    for target in [TARGET, CHECKED] {
+    for (target, of) in [(TARGET, &["--all-targets"][..]), (CHECKED, &[])] {
         rustup::need(target)?;
         let mut clippy = cargo(["clippy"])?;
-        clippy.args([
-            "--package=wakeful-io",
-            "--package=mio",
-            "--package=polling",
-            "--all-targets",
-            "--all-features",
-        ]);
+        clippy
+            .args(["--package=wakeful-io", "--package=mio", "--package=polling", "--all-features"])
+            .args(of);
         clippy.args(["--target", target, "--", "-D", "warnings"]);
         let log = workspace::target("wine")?.join(format!("clippy-{target}.log"));
         is_well &= Job::new(clippy, log).echo().run()?.success();
@@ -162,9 +162,9 @@ impl Prefix {
         self.environment(cargo);
     }
 
-    fn example(&self, name: &str, arguments: &[String]) -> Result<bool> {
+    fn example(&self, name: &str, profile: &[&str], arguments: &[String]) -> Result<bool> {
         let mut run = self.cargo("run", LIBRARY)?;
-        run.args(["--release", "--example", name, "--"]).args(arguments);
+        run.args(profile).args(["--example", name, "--"]).args(arguments);
         self.run(run, "example.log")
     }
 

@@ -1,0 +1,24 @@
+//! Raft in worlds: the correct program is safe for each seed, and each broken line is found.
+//!
+//! Invariant: the set-up is the example's.
+
+use world_cluster::raft::Broken;
+
+#[path = "../examples/world_raft.rs"]
+mod world_raft;
+
+#[test]
+fn the_correct_program_is_safe() {
+    let report = world_raft::search(100, Broken::No);
+    assert!(report.failure.is_none(), "{}", report.failure.unwrap());
+}
+
+#[test]
+fn a_broken_line_is_found_and_told() {
+    for broken in [Broken::VotesTwice, Broken::VotesForAnyLog] {
+        let failure = world_raft::search(1_000, broken).failure.expect("a seed that fails");
+        println!("{failure}");
+        let lines = failure.story.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines <= 12, "{broken:?}: {lines} lines:\n{}", failure.story);
+    }
+}

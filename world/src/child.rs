@@ -1,0 +1,204 @@
+//! One run: a child process that builds a world, lets it run, and tells its parent the outcome.
+//!
+//! Invariant: a run starts from the state of its parent alone, and leaves no trace but its outcome. The child uses nothing
+//! that lies on the stack of another thread than the one that forked it.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wakeful::sim::{Choice, End, Faults, Sim, What};
+
+use crate::outcome::{Outcome, Reason};
+use crate::panics::{self, catch};
+use crate::story::{Story, LINES};
+use crate::sys::{in_child, set_alarm, Exit, Shared, ALARM};
+use crate::world::{of_panic, Director, World, STUCK};
+
+/// The closure of a test, which sets up the world of a run.
+///
+/// It lies on the heap and borrows nothing: in a child, the C library gives the stacks of the parent's other threads to new
+/// ones.
+pub(crate) type Build = Box<dyn Fn(&World) + Send + Sync>;
+
+/// The room for the outcome of a run without details.
+pub(crate) const ROOM: usize = 64 << 10;
+
+/// The room for a story, a page or a log: a hundred bytes for each of ten million records.
+const DETAILED_ROOM: usize = 1 << 30;
+
+/// How much longer than the world's own limit a child may live.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// What a run tells beside its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    Nothing,
+    /// The choices, and the story as lines and as a page.
+    Story,
+    Log,
+}
+
+/// A run to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) seed: u64,
+    pub(crate) faults: Faults,
+    /// The choices to repeat; drawn by the seed without.
+    pub(crate) replay: Option<&'a [Choice]>,
+    pub(crate) detail: Detail,
+    /// Whether the addresses of its memory differ from those of the usual run.
+    pub(crate) is_shifted: bool,
+    /// The limit in real time of a host that doesn't wait.
+    pub(crate) limit: Duration,
+}
+
+impl Run<'_> {
+    /// Makes the run in a child, with memory for it alone.
+    pub(crate) fn make(&self, build: &Build) -> Outcome {
+        let room = if self.detail == Detail::Nothing { ROOM } else { DETAILED_ROOM };
+        match Shared::new(room) {
+            Ok(shared) => self.make_with(&Arc::new(shared), build),
+            Err(e) => no_child(&format!("no memory to share with a child: {e}")),
+        }
+    }
+
+    /// Makes the run in a child, which tells the outcome through `shared`.
+    pub(crate) fn make_with(&self, shared: &Arc<Shared>, build: &Build) -> Outcome {
+        panics::install();
+        let exit = in_child(self.limit + GRACE, || self.live(shared, build));
+        let told = shared.take().and_then(|bytes| Outcome::decode(&bytes));
+        match (exit, told) {
+            (Ok(Exit::Code(0)), Some(outcome)) => outcome,
+            (Ok(Exit::Signal(ALARM)), _) => {
+                let text = format!(
+                    "the run has not ended after {:?} of real time: the test's closure doesn't return, or waits for a \
+                     lock that another thread of the test process held when the run began",
+                    self.limit + GRACE
+                );
+                Outcome::failed(Reason::new(STUCK, text))
+            }
+            (Ok(exit), told) => {
+                let (key, how) = match exit {
+                    Exit::Signal(number) => (format!("signal {number}"), name_of(number)),
+                    Exit::Code(code) => (format!("exit {code}"), format!("ended with the exit code {code}")),
+                };
+                let last = told.and_then(|told| told.reason).map_or(String::new(), |last| last.text);
+                Outcome::failed(Reason::new(key, format!("the run's process was {how}{last}")))
+            }
+            (Err(e), _) => no_child(&format!("no child process: {e}")),
+        }
+    }
+
+    /// The life of the child.
+    fn live(&self, shared: &Arc<Shared>, build: &Build) {
+        let last_words = Arc::clone(shared);
+        panics::keep(
+            self.detail == Detail::Story && self.replay.is_none(),
+            Box::new(move |panic| {
+                let text = format!(", after a panic at {}: {}", panic.place, panic.message);
+                last_words.publish(&Outcome::failed(Reason::new("", text)).encode());
+            }),
+        );
+        if self.is_shifted {
+            shift_addresses();
+        }
+        let outcome = self.outcome(build);
+        panics::forget_listener();
+        if !shared.publish(&outcome.encode()) {
+            let short = Outcome { story: String::new(), page: String::new(), log: String::new(), ..outcome };
+            if !shared.publish(&short.encode()) {
+                shared.publish(&Outcome { choices: Vec::new(), ..short }.encode());
+            }
+        }
+    }
+
+    fn outcome(&self, build: &Build) -> Outcome {
+        let (seed, faults) = (self.seed, self.faults.clone());
+        let sim = match (self.detail, self.replay) {
+            (Detail::Story | Detail::Log, replay) => Sim::with_log(seed, faults, replay),
+            (_, Some(replay)) => Sim::replayed(seed, faults, replay),
+            (Detail::Nothing, None) => Sim::with_faults(seed, faults),
+        };
+        let world = World::new(sim);
+        let sim = world.sim();
+        let reason = match catch(|| build(&world)) {
+            Ok(()) => world.flaw().or_else(|| self.run(&world)),
+            Err(panic) => Some(of_panic("the closure of the test", &panic)),
+        };
+        let mut outcome = Outcome {
+            reason,
+            hash: sim.log_hash(),
+            turns: sim.turns(),
+            time: sim.elapsed(),
+            choices: sim.choices(),
+            ..Outcome::default()
+        };
+        // What is left has no limit of its own, and is slow on a busy machine.
+        set_alarm(GRACE * 100);
+        match self.detail {
+            Detail::Nothing => {}
+            Detail::Story => {
+                let (title, names, records) = (format!("seed {seed}"), world.host_names(), sim.log());
+                let story = Story::new(&title, &names, &records);
+                (outcome.story, outcome.page) = (story.text(LINES), story.html());
+                outcome.stack = panics::take_stack();
+            }
+            Detail::Log => {
+                let names = world.host_names();
+                for record in sim.log() {
+                    let host = names.get(record.host as usize).map_or("the world", |name| name);
+                    let _ = writeln!(outcome.log, "{host}\t{:?}\t{:?}", record.time, record.what);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Lets a world run. Returns why it fails.
+    fn run(&self, world: &World) -> Option<Reason> {
+        world.sim().start(Some(Box::new(Director(world.clone()))));
+        match world.sim().wait_for_end(self.limit) {
+            Some(End::Done) => None,
+            Some(End::Deadlock) => {
+                let reason = world.deadlock();
+                world.sim().note(What::Failed(reason.text.clone()));
+                Some(reason)
+            }
+            Some(End::Failed(text)) => Some(world.take_reason().unwrap_or_else(|| {
+                let key = text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+                Reason::new(key, text)
+            })),
+            None => {
+                let reason = world.stuck(self.limit);
+                world.sim().note(What::Failed(reason.text.clone()));
+                Some(reason)
+            }
+        }
+    }
+}
+
+fn no_child(text: &str) -> Outcome {
+    Outcome::failed(Reason::new("no child", text))
+}
+
+fn name_of(signal: i32) -> String {
+    let name = match signal {
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGILL => "SIGILL",
+        libc::SIGTRAP => "SIGTRAP",
+        libc::SIGKILL => "SIGKILL",
+        _ => return format!("killed by the signal {signal}"),
+    };
+    format!("killed by {name}")
+}
+
+/// Moves what is allocated from now on: a program whose run depends on the addresses of its values is another run then.
+fn shift_addresses() {
+    for len in [24, 40, 72, 200, 1000, 5 << 12, 160 << 20] {
+        // Memory that is not written takes none.
+        std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(len)));
+    }
+}
