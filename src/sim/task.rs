@@ -147,8 +147,8 @@ impl Task {
         self.current.duplicate(fd, new)
     }
 
-    /// Forgets `fd`, and closes its socket if no other descriptor stands for it. `aborts` returns whether the peer gets a
-    /// reset: `SO_LINGER` with a time of 0.
+    /// Forgets `fd`, and closes its socket if no other descriptor stands for it. `aborts` returns whether the peer gets
+    /// a reset: `SO_LINGER` with a time of 0.
     pub fn close(&self, fd: i32, aborts: impl FnOnce() -> bool) -> Option<()> {
         self.current.close(fd, aborts)
     }

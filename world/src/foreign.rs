@@ -52,12 +52,12 @@ impl Drop for Run {
 /// Makes the calling thread the main task of the only host of a new world, until the thread ends, if the environment
 /// variable `WAKEFUL_WORLD_SEED` has a seed. Does nothing without it, or on a thread that is a task already.
 ///
-/// The host has the name `localhost` and the addresses 127.0.0.1 and ::1. Its faults are [`Faults::TOKIO`], or none with
-/// `WAKEFUL_WORLD_FAULTS=none`. Several threads of a process have a world each. A line on the standard error tells the
-/// begin of each world, and another one its end, with the hash of its log.
+/// The host has the name `localhost` and the addresses 127.0.0.1 and ::1. Its faults are [`Faults::TOKIO`], or none
+/// with `WAKEFUL_WORLD_FAULTS=none`. Several threads of a process have a world each. A line on the standard error tells
+/// the begin of each world, and another one its end, with the hash of its log.
 ///
-/// A deadlock, a foreign thread that wakes or polls the host's `Poll`, and 30 seconds of real time in which no task makes
-/// a call to the world end the process: a line with the seed and the reason, then abort(3).
+/// A deadlock, a foreign thread that wakes or polls the host's `Poll`, and 30 seconds of real time in which no task
+/// makes a call to the world end the process: a line with the seed and the reason, then abort(3).
 ///
 /// # Panics
 ///

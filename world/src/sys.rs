@@ -79,8 +79,8 @@ pub(crate) struct Shared {
     len: usize,
 }
 
-// SAFETY: the memory is mapped as long as this lives. `publish` has the caller's word that it is alone, and `take` reads
-// after the child's end.
+// SAFETY: the memory is mapped as long as this lives. `publish` has the caller's word that it is alone, and `take`
+// reads after the child's end.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
