@@ -47,8 +47,8 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Creates a poller. With the feature `world`, and a seed in `WAKEFUL_WORLD_SEED`, the calling thread is the host of
-    /// a world from now on: see `wakeful_world::foreign::enter`.
+    /// Creates a poller. With the feature `world`, and a seed in `WAKEFUL_WORLD_SEED`, the calling thread is the host
+    /// of a world from now on: see `wakeful_world::foreign::enter`.
     ///
     /// # Errors
     ///
