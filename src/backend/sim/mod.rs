@@ -190,7 +190,8 @@ fn descriptor(_: RawIo) -> i32 {
     -1
 }
 
-/// Returns why a descriptor that a world doesn't know can't be registered: as epoll does where it can't watch it either.
+/// Returns why a descriptor that a world doesn't know can't be registered: as epoll does where it can't watch it
+/// either.
 fn refused(io: RawIo) -> io::Error {
     #[cfg(unix)]
     if let Err(e) = crate::os::FileIdentity::of_watchable(io, false) {

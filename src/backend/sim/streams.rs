@@ -73,7 +73,8 @@ impl State {
             return Ok(count);
         }
         channel.bytes.drain(..count);
-        let (bytes, waiting) = (count as u64, there as u64);
+        // What the program has not asked for is not left.
+        let (bytes, waiting) = (count as u64, there.min(wanted) as u64);
         self.log_stream(id, |to, from| What::Read { from, to, bytes, waiting });
         self.space_made(number);
         if count < wanted {

@@ -712,8 +712,8 @@ impl World {
     }
 }
 
-/// Returns how long a task waits that looks for a change for the `count`th time in a row: 1 us, and up to 64 us, so that
-/// a busy loop costs little.
+/// Returns how long a task waits that looks for a change for the `count`th time in a row: 1 us, and up to 64 us, so
+/// that a busy loop costs little.
 pub(super) fn busy_time(count: u32) -> Duration {
     Duration::from_micros(1 << (count / 256).min(6))
 }
