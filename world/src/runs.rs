@@ -232,7 +232,7 @@ impl Runs {
                 is_late |= Instant::now() >= end;
                 !is_late && {
                     let outcome = self.a_run(seed, Some(choices), Detail::Nothing).make(build);
-                    outcome.reason.map_or(false, |reason| reason.key == key)
+                    outcome.reason.is_some_and(|reason| reason.key == key)
                 }
             });
             if let Some(shrunk) = shrunk {

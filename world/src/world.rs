@@ -86,9 +86,11 @@ enum Action {
     Every(Duration, Box<dyn FnMut(&World) + Send>),
 }
 
+type Check = Box<dyn FnMut(&World) -> Result<(), String> + Send>;
+
 struct Invariant {
     name: String,
-    check: Box<dyn FnMut(&World) -> Result<(), String> + Send>,
+    check: Check,
 }
 
 struct State {

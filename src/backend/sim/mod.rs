@@ -174,5 +174,6 @@ impl Poller for Sim {
 
 /// Returns the number by which a world knows a descriptor. Windows' sockets are none.
 fn descriptor(io: RawIo) -> i32 {
+    #[allow(clippy::useless_conversion)] // not on Windows
     i32::try_from(io).unwrap_or(-1)
 }

@@ -428,7 +428,7 @@ impl State {
     pub(super) fn reset_between(&mut self, one: HostNumber, other: HostNumber) {
         let pair = |hosts: (HostNumber, HostNumber)| hosts == (one, other) || hosts == (other, one);
         let is_between = |kind: &Kind| match kind {
-            Kind::Bytes { out: Some(out), .. } => self.channels[out].hosts.map_or(false, pair),
+            Kind::Bytes { out: Some(out), .. } => self.channels[out].hosts.is_some_and(pair),
             _ => false,
         };
         let ends = self.sources.iter().filter(|(_, kind)| is_between(kind));
