@@ -4,6 +4,7 @@
 //! that lies on the stack of another thread than the one that forked it.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,9 +101,8 @@ impl Run<'_> {
                 last_words.publish(&Outcome::failed(Reason::new("", text)).encode());
             }),
         );
-        if self.is_shifted {
-            shift_addresses();
-        }
+        IS_SHIFTED.store(self.is_shifted, Ordering::Relaxed);
+        shift_addresses();
         let outcome = self.outcome(build);
         panics::forget_listener();
         if !shared.publish(&outcome.encode()) {
@@ -195,10 +195,18 @@ fn name_of(signal: i32) -> String {
     format!("killed by {name}")
 }
 
-/// Moves what is allocated from now on: a program whose run depends on the addresses of its values is another run then.
-fn shift_addresses() {
-    for len in [24, 40, 72, 200, 1000, 5 << 12, 160 << 20] {
-        // Memory that is not written takes none.
+/// Whether this process is the second run of a seed.
+static IS_SHIFTED: AtomicBool = AtomicBool::new(false);
+
+/// Moves, in the second run of a seed, what the calling thread allocates from now on: a program that depends on the
+/// addresses of its values is another run then. An allocator can have a heap for each thread.
+pub(crate) fn shift_addresses() {
+    if !IS_SHIFTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let small = (1..64).map(|units| units * 16 + 8);
+    for len in small.chain([5 << 12, 160 << 20]) {
+        // Memory that isn't written takes none.
         std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(len)));
     }
 }
