@@ -23,6 +23,8 @@ pub mod story;
 #[cfg(unix)]
 mod sys;
 #[cfg(unix)]
+mod template;
+#[cfg(unix)]
 mod world;
 
 #[cfg(unix)]
