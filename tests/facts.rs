@@ -279,6 +279,38 @@ fn the_files_that_are_named_exist() {
     assert!(named > 30, "most were overlooked: {named}");
 }
 
+/// The chapter on worlds shows programs on tokio, which the tests of this workspace don't build: each of its blocks is a
+/// part of a test in `world/cluster`, which does.
+#[test]
+fn the_code_of_the_chapter_on_worlds_is_tested() {
+    let dedented = |part: &str| -> String {
+        let indent = part.lines().filter(|line| !line.trim().is_empty()).map(indentation).min().unwrap_or(0);
+        part.lines().map(|line| line.get(indent..).unwrap_or("").to_owned() + "\n").collect()
+    };
+    let test = include_str!("../world/cluster/tests/guide.rs").replace('\r', "");
+    let parts: Vec<String> = test
+        .split("// part: ")
+        .skip(1)
+        .filter_map(|part| {
+            let (_, code) = part.split_once('\n')?;
+            let (code, _) = code.rsplit_once("// end").map(|(code, rest)| (code.trim_end(), rest))?;
+            Some(dedented(code))
+        })
+        .collect();
+    let chapter = include_str!("../world/src/guide.md").replace('\r', "");
+    let blocks: Vec<&str> = chapter
+        .split("```rust,ignore\n")
+        .skip(1)
+        .filter_map(|block| block.split_once("```").map(|(code, _)| code))
+        .collect();
+    assert!(blocks.len() > 5);
+    assert_eq!(blocks, parts);
+}
+
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
 /// A page that the index lacks isn't found, and one without a reason doesn't help.
 #[test]
 fn each_decision_is_in_the_index_with_its_reason() {

@@ -53,6 +53,7 @@ pub(crate) mod errno {
     pub(crate) const ALREADY: i32 = 114;
     pub(crate) const BAD_DESCRIPTOR: i32 = 9;
     pub(crate) const BROKEN_PIPE: i32 = 32;
+    pub(crate) const CONNECTION_ABORTED: i32 = 103;
     pub(crate) const CONNECTION_REFUSED: i32 = 111;
     pub(crate) const CONNECTION_RESET: i32 = 104;
     pub(crate) const DESTINATION_REQUIRED: i32 = 89;
@@ -61,8 +62,11 @@ pub(crate) mod errno {
     pub(crate) const INVALID: i32 = 22;
     pub(crate) const IN_PROGRESS: i32 = 115;
     pub(crate) const IS_CONNECTED: i32 = 106;
+    pub(crate) const LOOP: i32 = 40;
     pub(crate) const MESSAGE_TOO_LONG: i32 = 90;
     pub(crate) const NOT_CONNECTED: i32 = 107;
+    pub(crate) const NOT_PERMITTED: i32 = 1;
+    pub(crate) const NOT_SOCKET: i32 = 88;
     pub(crate) const NOT_SUPPORTED: i32 = 95;
     pub(crate) const NO_ENTRY: i32 = 2;
     pub(crate) const TIMED_OUT: i32 = 110;

@@ -123,6 +123,10 @@ impl Poll {
     /// ```
     #[cfg(feature = "backends")]
     pub fn with_backend(backend: Backend) -> io::Result<Poll> {
+        #[cfg(feature = "sim")]
+        if let Some(selector) = Selector::of_task().filter(|_| backend == Backend::Sim) {
+            return Ok(Poll::with_selector(selector));
+        }
         Poll::of(backend)
     }
 

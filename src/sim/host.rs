@@ -105,8 +105,8 @@ impl Host {
         Task::of(Current::new(&self.world, self.world.add_task(self.number, false), self.number))
     }
 
-    /// Stops the host's programs at once, and closes their sockets as a kernel does with those of a killed process. With
-    /// `is_power_lost` the peers get no message.
+    /// Stops the host's programs at once, and closes their sockets as a kernel does with those of a killed process.
+    /// With `is_power_lost` the peers get no message.
     pub fn crash(&self, is_power_lost: bool) {
         self.world.crash(self.number, is_power_lost);
     }

@@ -7,7 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
-use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType, What};
+use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType, SourceState, What};
 
 /// A thread of a simulated host, and what it can ask the host's kernel for.
 ///
@@ -20,6 +20,12 @@ use crate::backend::{Current, Family, Outside, Patience, SocketName, SocketType,
 #[derive(Clone, Copy)]
 pub struct Task {
     current: &'static Current,
+}
+
+/// Sets what each thread that is no task does before it makes a [`Poll`](crate::Poll): it may become one. The first
+/// call counts.
+pub fn before_each_poll(act: fn()) {
+    Current::set_before_poll(act);
 }
 
 impl Task {
@@ -137,13 +143,18 @@ impl Task {
         self.current.pipe(reader, writer);
     }
 
+    /// Makes `fd` stand for a stream that never becomes readable: for what comes from outside of the world.
+    pub fn silent_stream(&self, fd: i32) {
+        self.current.silent_stream(fd);
+    }
+
     /// Makes `new` stand for the same socket as `fd`.
     pub fn duplicate(&self, fd: i32, new: i32) -> Option<()> {
         self.current.duplicate(fd, new)
     }
 
-    /// Forgets `fd`, and closes its socket if no other descriptor stands for it. `aborts` returns whether the peer gets a
-    /// reset: `SO_LINGER` with a time of 0.
+    /// Forgets `fd`, and closes its socket if no other descriptor stands for it. `aborts` returns whether the peer gets
+    /// a reset: `SO_LINGER` with a time of 0.
     pub fn close(&self, fd: i32, aborts: impl FnOnce() -> bool) -> Option<()> {
         self.current.close(fd, aborts)
     }
@@ -208,7 +219,7 @@ impl Task {
 
     /// Returns the socket's own name: getsockname(2).
     #[must_use]
-    pub fn local_name(&self, fd: i32) -> Option<SocketName> {
+    pub fn local_name(&self, fd: i32) -> Option<io::Result<SocketName>> {
         self.current.local_name(fd)
     }
 
@@ -236,9 +247,9 @@ impl Task {
         self.current.waiting(fd)
     }
 
-    /// Returns whether the socket can be read, and whether it can be written: poll(2).
+    /// Returns the state of what `fd` stands for: poll(2).
     #[must_use]
-    pub fn readiness(&self, fd: i32) -> Option<(bool, bool)> {
+    pub fn readiness(&self, fd: i32) -> Option<SourceState> {
         self.current.readiness(fd)
     }
 

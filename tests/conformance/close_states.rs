@@ -50,11 +50,11 @@ fn known_difference(backend: Backend, name: &str, interest: Interest) -> Option<
     if backend == Backend::Iocp {
         return iocp_difference(name, interest);
     }
-    // posix_poll knows the interest, and reports an error in its directions only.
+    // posix_poll and a simulation know the interest, and report an error in its directions only.
     match (backend, name) {
-        (Backend::PosixPoll, "pipe, full, reader has gone") => Some("WEw"),
-        (Backend::PosixPoll, "UDP, datagram refused") if interest == READ => Some("RE"),
-        (Backend::PosixPoll, "UDP, datagram refused") if interest == BOTH => Some("RWE"),
+        (Backend::PosixPoll | Backend::Sim, "pipe, full, reader has gone") => Some("WEw"),
+        (Backend::PosixPoll | Backend::Sim, "UDP, datagram refused") if interest == READ => Some("RE"),
+        (Backend::PosixPoll | Backend::Sim, "UDP, datagram refused") if interest == BOTH => Some("RWE"),
         _ => None,
     }
 }

@@ -84,7 +84,7 @@ fn a_dropped_poll_leaves_its_sources_alive(backend: Backend) {
 
 fn a_source_of_a_dropped_poll_is_free(backend: Backend) {
     let (mut a, b) = tcp_pair();
-    for &other in Backend::available() {
+    for &other in crate::backends() {
         for round in 0..3 {
             let mut t = Tester::new(backend);
             t.register(&mut a, A, BOTH);

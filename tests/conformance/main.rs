@@ -124,3 +124,8 @@ mod windows;
 // The tests of WASI alone.
 #[cfg(target_os = "wasi")]
 mod wasi;
+
+/// The backends beside which a test runs its own.
+fn backends() -> &'static [wakeful::Backend] {
+    wakeful::Backend::available()
+}

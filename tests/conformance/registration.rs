@@ -124,7 +124,7 @@ fn from_one_poll_to_another(backend: Backend) {
 /// Several backends live in one program, and a source goes from one to another.
 fn between_backends(backend: Backend) {
     let mut one = Tester::new(backend);
-    for &other in Backend::available() {
+    for &other in crate::backends() {
         let mut two = Tester::new(other);
         let (mut a, b) = tcp_pair();
         let (mut c, d) = tcp_pair();

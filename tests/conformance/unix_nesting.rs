@@ -62,7 +62,7 @@ pub fn it_is_readable_when_a_source_is_ready(backend: Backend) {
         drain(&a);
     }
     // And for another poll, of any backend.
-    for &outside in Backend::available() {
+    for &outside in crate::backends() {
         let mut outer = Tester::new(outside);
         let fd = t.poll.as_raw_fd();
         outer.register(&mut SourceFd(&fd), B, READ);
@@ -97,7 +97,7 @@ fn the_registrys_is_the_same(backend: Backend) {
 }
 
 fn a_wake_within_a_poll_within_a_poll(backend: Backend) {
-    for &outside in Backend::available() {
+    for &outside in crate::backends() {
         let mut outer = Tester::new(outside);
         let mut inner = Tester::new(backend);
         let waker = Waker::new(inner.registry(), WAKE).unwrap();

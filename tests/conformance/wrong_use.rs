@@ -53,7 +53,7 @@ fn with_a_second_poll(backend: Backend) {
 }
 
 fn with_a_poll_of_another_backend(backend: Backend) {
-    for &other in Backend::available() {
+    for &other in crate::backends() {
         two_polls(Tester::new(backend), Tester::new(other));
     }
 }

@@ -31,9 +31,10 @@ pub fn is_shaken() -> bool {
     std::env::var_os("WAKEFUL_CHAOS").is_some_and(|seed| !seed.is_empty())
 }
 
-/// The number of repetitions: Miri takes a thousand times as long for each. The second starts from what the first left.
-pub const fn rounds(usual: usize) -> usize {
-    if cfg!(miri) {
+/// The number of repetitions: Miri takes a thousand times as long for each, and a simulated world fifty times. The
+/// second starts from what the first left.
+pub fn rounds(usual: usize) -> usize {
+    if cfg!(miri) || wakeful::sim::Task::current().is_some() {
         usual / 100 + 2
     } else {
         usual

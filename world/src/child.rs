@@ -1,7 +1,7 @@
 //! One run: a child process that builds a world, lets it run, and tells its parent the outcome.
 //!
-//! Invariant: a run starts from the state of its parent alone, and leaves no trace but its outcome. The child uses nothing
-//! that lies on the stack of another thread than the one that forked it.
+//! Invariant: a run starts from the state of its parent alone, and leaves no trace but its outcome. The child uses
+//! nothing that lies on the stack of another thread than the one that forked it.
 
 use std::fmt::Write;
 use std::io;
@@ -19,8 +19,8 @@ use crate::world::{of_panic, Director, World, STUCK};
 
 /// The closure of a test, which sets up the world of a run.
 ///
-/// It lies on the heap and borrows nothing: in a child, the C library gives the stacks of the parent's other threads to new
-/// ones.
+/// It lies on the heap and borrows nothing: in a child, the C library gives the stacks of the parent's other threads to
+/// new ones.
 pub(crate) type Build = Arc<dyn Fn(&World) + Send + Sync>;
 
 /// The room for the outcome of a run without details.

@@ -64,8 +64,8 @@ impl Runs {
         self
     }
 
-    /// Sets how many seeds are run twice; otherwise 3. A seed whose two runs differ fails: the program uses something that
-    /// the seed doesn't decide.
+    /// Sets how many seeds are run twice; otherwise 3. A seed whose two runs differ fails: the program uses something
+    /// that the seed doesn't decide.
     pub fn twice(mut self, seeds: u64) -> Runs {
         self.twice = seeds;
         self
@@ -78,8 +78,8 @@ impl Runs {
 
     /// Makes the runs, until one fails. `build` is called in each to set up its world.
     ///
-    /// The environment variable `WORLD_SEED` replaces the range with one seed, whose story is printed, and `WORLD_SEEDS`
-    /// with another range: `WORLD_SEEDS=0..100000`.
+    /// The environment variable `WORLD_SEED` replaces the range with one seed, whose story is printed, and
+    /// `WORLD_SEEDS` with another range: `WORLD_SEEDS=0..100000`.
     ///
     /// # Panics
     ///
@@ -398,8 +398,8 @@ fn test_name() -> String {
     thread.name().filter(|name| *name != "main").unwrap_or("world").to_owned()
 }
 
-/// Writes the page of a run beside the test's binary, in `worlds` of the target folder. Without a place for it there is no
-/// page.
+/// Writes the page of a run beside the test's binary, in `worlds` of the target folder. Without a place for it there is
+/// no page.
 fn write_page(name: &str, seed: u64, page: &str) -> Option<PathBuf> {
     if page.is_empty() {
         return None;

@@ -31,8 +31,8 @@ pub(crate) fn fork(act: impl FnOnce()) -> io::Result<Child> {
     let error = io::stderr().lock();
     // What is left in the buffer would be written twice.
     let _ = out.flush();
-    // SAFETY: the child has one thread. What other threads may have locked is held here, or is the allocator, which the C
-    // library hands over whole, or shows in the trial that `Template` makes.
+    // SAFETY: the child has one thread. What other threads may have locked is held here, or is the allocator, which the
+    // C library hands over whole, or shows in the trial that `Template` makes.
     let pid = unsafe { libc::fork() };
     drop((out, error));
     match pid {
@@ -103,8 +103,8 @@ pub(crate) struct Shared {
     len: usize,
 }
 
-// SAFETY: the memory is mapped as long as this lives. `publish` has the caller's word that it is alone, and `take` reads
-// after the child's end.
+// SAFETY: the memory is mapped as long as this lives. `publish` has the caller's word that it is alone, and `take`
+// reads after the child's end.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
 unsafe impl Sync for Shared {}
@@ -162,7 +162,6 @@ impl Drop for Shared {
 
 /// Binds the calling thread, and the children that it forks, to one of the cores that the process may use. A failure
 /// changes no run, only its speed.
-#[cfg(target_os = "linux")]
 pub(crate) fn pin(number: usize) {
     let size = std::mem::size_of::<libc::cpu_set_t>();
     // SAFETY: all zeros is an empty set, and both calls get a set of the size that they are given.
@@ -183,7 +182,3 @@ pub(crate) fn pin(number: usize) {
         }
     }
 }
-
-/// Other systems bind threads otherwise, or not at all: the runs are slower there, and the same.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn pin(_: usize) {}

@@ -1,8 +1,8 @@
 //! The process of which each run is a fork: a copy of the test's process with one thread.
 //!
-//! A child has the locks of its parent as they are at that moment. In the test's process other threads work, and a lock that
-//! one of them holds stays locked in the child for ever. A template is such a child, and a trial run shows that it holds no
-//! lock that a run needs; all others are then forked from it.
+//! A child has the locks of its parent as they are at that moment. In the test's process other threads work, and a lock
+//! that one of them holds stays locked in the child for ever. A template is such a child, and a trial run shows that it
+//! holds no lock that a run needs; all others are then forked from it.
 //!
 //! Invariant: a template has one thread, and changes nothing between two runs.
 

@@ -324,8 +324,8 @@ impl World {
         }
     }
 
-    /// Kills the programs of a host. Its kernel goes on, and closes their sockets. The run doesn't wait for the host, unless
-    /// an `at` or `every` is left, which may restart it.
+    /// Kills the programs of a host. Its kernel goes on, and closes their sockets. The run doesn't wait for the host,
+    /// unless an `at` or `every` is left, which may restart it.
     ///
     /// The host's threads stop where they are, so a lock that they hold and share with the test stays locked.
     #[track_caller]
@@ -429,7 +429,8 @@ impl World {
         self.inner.sim.note(What::Note(text.into()));
     }
 
-    /// Returns one of `0..limit`, by the seed. 0 is the plain choice, which the smallest failing run takes where it can.
+    /// Returns one of `0..limit`, by the seed. 0 is the plain choice, which the smallest failing run takes where it
+    /// can.
     #[must_use]
     pub fn choose(&self, limit: usize) -> usize {
         self.inner.sim.choose(limit)

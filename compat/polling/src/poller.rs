@@ -47,7 +47,8 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Creates a poller.
+    /// Creates a poller. With the feature `world`, and a seed in `WAKEFUL_WORLD_SEED`, the calling thread is the host
+    /// of a world from now on: see the module `foreign` of `wakeful-world`.
     ///
     /// # Errors
     ///

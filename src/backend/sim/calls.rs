@@ -6,13 +6,14 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
-use super::hosts::SocketName;
+use super::errno;
+use super::hosts::{Protocol, SocketName};
 use super::log::What;
 use super::sockets::{Family, SocketType};
-use super::sources::{Id, Kind, Reset, READ, WRITE};
+use super::sources::{Id, Kind, Reset, SourceState, READ, WRITE};
 use super::state::State;
 use super::tasks::Current;
-use crate::os::errno;
+use super::world::busy_time;
 
 /// How long an operation waits that can't act at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,18 @@ pub enum Patience {
 }
 
 impl Current {
+    /// Acts on a socket: a file of another kind is none.
+    fn call_socket<R>(
+        &self,
+        fd: i32,
+        call: impl FnOnce(&mut State, Id) -> io::Result<R>,
+    ) -> Option<io::Result<R>> {
+        self.call(fd, |state, id| match state.sockets.get(&id) {
+            Some(socket) if !socket.is_file => call(state, id),
+            _ => Err(errno::error(errno::NOT_SOCKET)),
+        })
+    }
+
     fn call<R>(&self, fd: i32, call: impl FnOnce(&mut State, Id) -> R) -> Option<R> {
         let mut state = self.world().state();
         let id = *state.descriptors.get(&fd)?;
@@ -64,11 +77,14 @@ impl Current {
                 state = self.world().park(state, self.task(), until).0;
                 if let Some(blocked) = state.blocked.get_mut(&(id, direction)) {
                     blocked.retain(|&task| task != self.task());
+                    if blocked.is_empty() {
+                        state.blocked.remove(&(id, direction));
+                    }
                 }
             } else {
                 // The fault of an operation that could act: the others have a turn before the next attempt.
-                let now = state.now;
-                drop(self.world().park(state, self.task(), Some(now)));
+                let until = state.now + Duration::from_micros(1);
+                drop(self.world().park(state, self.task(), Some(until)));
             }
         }
     }
@@ -94,8 +110,9 @@ impl Current {
             SocketType::Stream => state.join(ids[0], ids[1]),
             SocketType::Datagram => {
                 for (id, peer) in [(ids[0], ids[1]), (ids[1], ids[0])] {
+                    state.add_sender(peer, id);
                     if let Some(socket) = state.sockets.get_mut(&id) {
-                        socket.listener = Some(peer);
+                        socket.pair = Some(peer);
                     }
                 }
             }
@@ -104,15 +121,21 @@ impl Current {
 
     pub(crate) fn pipe(&self, reader: i32, writer: i32) {
         let mut state = self.world().state();
-        let ends = [reader, writer].map(|fd| {
-            let id = state.add_socket(self.host(), Family::Unix, SocketType::Stream);
-            state.add_descriptor(fd, id);
-            id
-        });
+        let ends = [reader, writer].map(|fd| state.add_file(self.host(), fd, Kind::Idle));
         let channel = state.new_channel(ends[1], ends[0]);
         let end = |out, into| Kind::Bytes { out, into, reset: Reset::No };
         state.sources.insert(ends[0], end(None, Some(channel)));
         state.sources.insert(ends[1], end(Some(channel), None));
+    }
+
+    /// Makes a descriptor stand for a stream whose peer sends nothing and lives for ever.
+    pub(crate) fn silent_stream(&self, fd: i32) {
+        let mut state = self.world().state();
+        let id = state.add_socket(self.host(), Family::Unix, SocketType::Stream);
+        state.add_descriptor(fd, id);
+        let peer = state.new_id();
+        let channel = state.new_channel(peer, id);
+        state.sources.insert(id, Kind::Bytes { out: None, into: Some(channel), reset: Reset::No });
     }
 
     pub(crate) fn duplicate(&self, fd: i32, new: i32) -> Option<()> {
@@ -127,11 +150,11 @@ impl Current {
     }
 
     pub(crate) fn bind(&self, fd: i32, name: SocketName, shares_name: bool) -> Option<io::Result<()>> {
-        self.call(fd, |state, id| state.bind(id, name, shares_name))
+        self.call_socket(fd, |state, id| state.bind(id, name, shares_name))
     }
 
     pub(crate) fn listen(&self, fd: i32, backlog: usize) -> Option<io::Result<()>> {
-        self.call(fd, |state, id| state.listen(id, backlog))
+        self.call_socket(fd, |state, id| state.listen(id, backlog))
     }
 
     pub(crate) fn connect(
@@ -140,19 +163,23 @@ impl Current {
         to: SocketName,
         patience: impl Fn() -> Patience,
     ) -> Option<io::Result<()>> {
-        let first = self.call(fd, |state, id| state.connect_socket(id, to.clone()))?;
+        let first = self.call_socket(fd, |state, id| state.connect_socket(id, to.clone()))?;
         match &first {
             Err(e) if e.raw_os_error() == Some(errno::IN_PROGRESS) && patience() != Patience::None => {}
+            Err(e) if e.raw_os_error() == Some(errno::ALREADY) && patience() != Patience::None => {}
             _ => return Some(first),
         }
         // Blocks until the attempt has ended.
         self.operate(fd, WRITE, patience, |state, id| match state.sources.get(&id) {
             Some(Kind::Connecting) => Err(io::ErrorKind::WouldBlock.into()),
             Some(Kind::Bytes { .. }) => Ok(()),
-            _ => match state.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
-                Some(error) => Err(io::Error::from_raw_os_error(error)),
-                None => Err(io::ErrorKind::NotConnected.into()),
-            },
+            _ => {
+                if let Some(kind @ Kind::Failed) = state.sources.get_mut(&id) {
+                    *kind = Kind::Idle;
+                }
+                state.take_error(id)?;
+                Err(errno::error(errno::CONNECTION_ABORTED))
+            }
         })
     }
 
@@ -213,57 +240,60 @@ impl Current {
     }
 
     pub(crate) fn shutdown(&self, fd: i32, how: Shutdown) -> Option<io::Result<()>> {
-        self.call(fd, |state, id| match state.sources.get(&id) {
+        let (reading, writing) = (how != Shutdown::Write, how != Shutdown::Read);
+        self.call_socket(fd, |state, id| match state.sources.get(&id) {
             Some(Kind::Bytes { reset: Reset::No, .. }) => {
-                state.shutdown(id, how != Shutdown::Write, how != Shutdown::Read);
+                state.shutdown(id, reading, writing);
                 Ok(())
             }
-            Some(Kind::Messages { .. }) => Ok(()),
-            _ => Err(io::Error::from_raw_os_error(errno::NOT_CONNECTED)),
+            Some(Kind::Messages { .. }) => state.shutdown_datagrams(id, reading, writing),
+            _ => Err(errno::error(errno::NOT_CONNECTED)),
         })
     }
 
-    pub(crate) fn local_name(&self, fd: i32) -> Option<SocketName> {
-        self.call(fd, |state, id| state.sockets[&id].local.clone())
+    pub(crate) fn local_name(&self, fd: i32) -> Option<io::Result<SocketName>> {
+        self.call_socket(fd, |state, id| {
+            let socket = state.sockets.get(&id);
+            Ok(socket.map_or(SocketName::Unnamed, |socket| socket.local.clone()))
+        })
     }
 
     pub(crate) fn local_family(&self, fd: i32) -> Option<Family> {
-        self.call(fd, |state, id| state.sockets[&id].family)
+        self.call(fd, |state, id| state.sockets.get(&id).map_or(Family::Unix, |socket| socket.family))
     }
 
     pub(crate) fn peer_name(&self, fd: i32) -> Option<io::Result<SocketName>> {
-        self.call(fd, |state, id| {
-            let socket = &state.sockets[&id];
+        self.call_socket(fd, |state, id| {
+            let socket = state.sockets.get(&id).ok_or_else(super::sockets::bad_descriptor)?;
             let is_connected = match state.sources.get(&id) {
                 Some(Kind::Bytes { reset, .. }) => *reset == Reset::No,
-                Some(Kind::Messages { .. }) => {
-                    socket.peer != SocketName::Unnamed || socket.listener.is_some()
-                }
+                Some(Kind::Messages { .. }) => socket.peer != SocketName::Unnamed || socket.pair.is_some(),
                 _ => false,
             };
             match is_connected {
                 true => Ok(socket.peer.clone()),
-                false => Err(io::Error::from_raw_os_error(errno::NOT_CONNECTED)),
+                false => Err(errno::error(errno::NOT_CONNECTED)),
             }
         })
     }
 
     pub(crate) fn take_error(&self, fd: i32) -> Option<Option<i32>> {
-        self.call(fd, |state, id| state.sockets.get_mut(&id).and_then(|socket| socket.error.take()))
+        self.call(fd, |state, id| state.take_error(id).err().and_then(|error| error.raw_os_error()))
     }
 
     /// Returns how many bytes can be read.
     pub(crate) fn waiting(&self, fd: i32) -> Option<usize> {
         self.call(fd, |state, id| match state.sources.get(&id) {
-            Some(Kind::Bytes { into: Some(into), .. }) => state.channels[into].bytes.len(),
+            Some(Kind::Bytes { into: Some(into), .. }) => {
+                state.channels.get(into).map_or(0, |channel| channel.bytes.len())
+            }
             Some(Kind::Messages { waiting, .. }) => waiting.front().map_or(0, |(bytes, _)| bytes.len()),
             _ => 0,
         })
     }
 
-    /// Returns whether the two directions are ready.
-    pub(crate) fn readiness(&self, fd: i32) -> Option<(bool, bool)> {
-        self.call(fd, |state, id| (state.is_ready(id, READ), state.is_ready(id, WRITE)))
+    pub(crate) fn readiness(&self, fd: i32) -> Option<SourceState> {
+        self.call(fd, |state, id| state.readiness(id))
     }
 
     /// Removes the path of a Unix-domain socket. Returns whether there was one.
@@ -271,8 +301,9 @@ impl Current {
         let mut state = self.world().state();
         let host = &mut state.hosts.all[self.host() as usize];
         let was_there = host.paths.remove(path);
-        let name = SocketName::Unix(path.to_vec());
-        host.bound.retain(|(_, bound, _)| *bound != name);
+        for protocol in [Protocol::Stream, Protocol::Datagram] {
+            host.names.remove(&(protocol, path.to_vec()));
+        }
         was_there
     }
 
@@ -294,8 +325,11 @@ impl Current {
 
     pub(crate) fn yield_turn(&self) {
         let state = self.world().state();
-        let now = state.now;
-        drop(self.world().park(state, self.task(), Some(now)));
+        // Time must pass for a task that yields until something happens.
+        let count = self.count_looks();
+        let until = state.now + busy_time(count);
+        drop(self.world().park(state, self.task(), Some(until)));
+        self.set_looks(count + 1);
     }
 
     pub(crate) fn unpark(&self) -> bool {

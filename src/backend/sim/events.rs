@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::choices::ChoiceKind;
 use super::sources::{
-    readiness, DirectionState, Id, Kind, RegistrationKey, RegistrationState, Reset, READ, WRITE,
+    readiness, DirectionState, Id, Kind, RegistrationKey, RegistrationState, SourceState, READ, WRITE,
 };
 use super::state::State;
+use crate::backend::logic::watch::Tracking;
 use crate::backend::name::Backend;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
 
@@ -18,20 +19,43 @@ const LATEST: Duration = Duration::from_millis(10);
 
 impl State {
     /// Begins or replaces a registration.
-    pub(super) fn watch(&mut self, key: RegistrationKey, token: Token, interest: Interest) {
+    pub(super) fn watch(
+        &mut self,
+        key: RegistrationKey,
+        token: Token,
+        interest: Interest,
+        tracking: Tracking,
+    ) {
+        self.cancel(key);
+        let Some(poll) = self.polls.get_mut(&key.0) else { return };
+        if interest.is_level() {
+            poll.levels.insert(key);
+        } else {
+            poll.levels.remove(&key);
+        }
         let direction = |wanted| DirectionState { wanted, armed: wanted, due: None };
         let reads = interest.is_readable() || interest.is_end();
         let directions = [direction(reads), direction(interest.is_writable())];
-        let state = RegistrationState { token, interest, is_spent: false, directions };
+        let (is_spent, known) = (false, Readiness::NONE);
+        let state = RegistrationState { token, interest, tracking, is_spent, known, directions };
         if self.registrations.insert(key, state).is_none() {
             self.watchers.entry(key.1).or_default().push(key);
         }
-        self.changed_for(key, READ);
-        self.changed_for(key, WRITE);
+        self.changed_for(key, READ, false);
+        self.changed_for(key, WRITE, false);
+        self.follow(key);
+    }
+
+    /// Lets a registration of a poll's descriptor look at that poll when its next event is due.
+    fn follow(&mut self, key: RegistrationKey) {
+        let Some(&Kind::Poll(inner)) = self.sources.get(&key.1) else { return };
+        if let Some(due) = self.next_due(inner).filter(|due| *due > self.now) {
+            self.inner_due(key.1, due);
+        }
     }
 
     pub(super) fn unwatch(&mut self, key: RegistrationKey) {
-        self.registrations.remove(&key);
+        self.remove_registration(key);
         if let Some(watchers) = self.watchers.get_mut(&key.1) {
             watchers.retain(|watcher| *watcher != key);
             if watchers.is_empty() {
@@ -43,8 +67,16 @@ impl State {
     /// Ends all registrations of a source.
     pub(super) fn unwatch_all(&mut self, id: Id) {
         for key in self.watchers.remove(&id).unwrap_or_default() {
-            self.registrations.remove(&key);
+            self.remove_registration(key);
         }
+    }
+
+    fn remove_registration(&mut self, key: RegistrationKey) {
+        self.cancel(key);
+        if let Some(poll) = self.polls.get_mut(&key.0) {
+            poll.levels.remove(&key);
+        }
+        self.registrations.remove(&key);
     }
 
     /// Ends all registrations of a poll.
@@ -68,73 +100,133 @@ impl State {
         }
     }
 
-    /// Returns whether a registration of the source wants the direction.
-    pub(super) fn is_wanted(&self, id: Id, direction: usize) -> bool {
+    /// Returns whether an operation of the source may pretend to block: an event of the direction can follow, and no
+    /// raw descriptor, whose operations a `Poll` doesn't see, is registered.
+    pub(super) fn may_pretend(&self, id: Id, direction: usize) -> bool {
         let keys = self.watchers.get(&id).map_or(&[][..], |keys| keys);
-        keys.iter().any(|key| self.registrations[key].directions[direction].wanted)
+        let mut all = keys.iter().filter_map(|key| self.registrations.get(key));
+        // An interest in the end has no event for data.
+        let reports =
+            |found: &RegistrationState| found.directions[direction].wanted && !found.interest.is_end();
+        let is_wanted = all.clone().any(reports);
+        is_wanted && all.all(|found| found.tracking == Tracking::Tracked)
     }
 
     /// Returns whether the registration of a source reports the state of a direction.
     fn is_reported(&self, key: RegistrationKey, direction: usize) -> bool {
+        let state = self.readiness(key.1);
         match self.registrations.get(&key) {
-            Some(registration) if registration.interest.is_end() => self.has_ended(key.1),
-            _ => self.is_ready(key.1, direction),
-        }
-    }
-
-    /// Returns whether a source was reset, or its peer sends no more or receives no more.
-    fn has_ended(&self, id: Id) -> bool {
-        match self.sources.get(&id) {
-            Some(Kind::Bytes { reset: Reset::Unreported | Reset::Reported, .. }) => true,
-            Some(Kind::Bytes { into: Some(into), .. }) => self.channels[into].ended,
-            Some(Kind::Bytes { out: Some(out), .. }) => self.channels[out].unread,
-            _ => false,
+            Some(registration) if registration.interest.is_end() => state.has_ended(),
+            Some(registration) => {
+                let other = 1 - direction;
+                // Linux reports a hang-up without an interest: it counts for the directions of the interest, unless
+                // one of them is ready by itself.
+                let is_other = registration.directions[other].wanted && state.is_ready(other);
+                state.is_ready(direction) || state.error || state.is_hung_up() && !is_other
+            }
+            None => false,
         }
     }
 
     /// Handles a change in a direction: if it is ready now, and that must be reported, an event sets out.
     pub(super) fn changed(&mut self, id: Id, direction: usize) {
-        if !self.blocked.is_empty() && self.is_ready(id, direction) {
+        if !self.blocked.is_empty() {
             for task in self.blocked.remove(&(id, direction)).unwrap_or_default() {
                 self.turns.unpark(task);
             }
         }
         for at in 0.. {
             let Some(&key) = self.watchers.get(&id).and_then(|keys| keys.get(at)) else { return };
-            self.changed_for(key, direction);
+            self.changed_for(key, direction, true);
         }
     }
 
-    fn changed_for(&mut self, key: RegistrationKey, direction: usize) {
+    /// Sends an event if the registration reports the direction. `is_news`: it was less ready before.
+    fn changed_for(&mut self, key: RegistrationKey, direction: usize, is_news: bool) {
         if !self.is_reported(key, direction) {
             return;
         }
         let Some(registration) = self.registrations.get(&key).filter(|found| !found.is_spent) else { return };
         let direction = if registration.interest.is_end() { READ } else { direction };
         let DirectionState { wanted, armed, due } = registration.directions[direction];
-        let is_level = registration.interest.is_level();
+        // The reads of a raw descriptor are not seen, so each arrival is reported.
+        let is_arrival = is_news && direction == READ && registration.tracking == Tracking::Untracked;
+        let must_come = armed || is_arrival || registration.interest.is_level();
         // If the last event wasn't used up, another one may follow, as with epoll, or not, as with poll(2).
-        if wanted && due.is_none() && (armed || is_level || self.choices.chance(ChoiceKind::Repeat, 2)) {
+        if wanted && due.is_none() && (must_come || self.choices.chance(ChoiceKind::Repeat, 2)) {
             let due = self.now + self.lateness();
-            if let Some(registration) = self.registrations.get_mut(&key) {
-                registration.directions[direction].due = Some(due);
-            }
-            if let Some(sleeper) = self.polls.get(&key.0).and_then(|poll| poll.sleeper) {
-                let now = self.now;
-                self.turns.hasten(sleeper, due, now);
+            self.set_due(key, direction, Some(due));
+        } else if let Some((due, _)) = due {
+            // A poll that watches this one may have taken no note of it.
+            if let Some(outer) = self.polls.get(&key.0).and_then(|poll| poll.source) {
+                self.inner_due(outer, due);
             }
         }
     }
 
+    /// Sets when the event of a direction comes.
+    fn set_due(&mut self, key: RegistrationKey, direction: usize, due: Option<Duration>) {
+        let (Some(registration), Some(poll)) = (self.registrations.get_mut(&key), self.polls.get_mut(&key.0))
+        else {
+            return;
+        };
+        let place = &mut registration.directions[direction].due;
+        if let Some(old) = place.take() {
+            poll.due.remove(&old);
+        }
+        let Some(time) = due else { return };
+        self.next_event += 1;
+        *place = Some((time, self.next_event));
+        poll.due.insert((time, self.next_event), (key, direction));
+        let (sleeper, outer) = (poll.sleeper, poll.source);
+        if let Some(sleeper) = sleeper {
+            let now = self.now;
+            self.turns.hasten(sleeper, time, now);
+        }
+        if let Some(outer) = outer {
+            self.inner_due(outer, time);
+        }
+    }
+
+    /// Lets the polls that watch another poll's descriptor look at it when it has an event.
+    fn inner_due(&mut self, id: Id, time: Duration) {
+        for at in 0.. {
+            let Some(&key) = self.watchers.get(&id).and_then(|keys| keys.get(at)) else { return };
+            let found = self.registrations.get(&key).filter(|found| !found.is_spent);
+            let found = found.map(|found| found.directions[READ]);
+            if found.is_some_and(|direction| direction.wanted && direction.due.is_none()) {
+                let due = time.max(self.now) + self.lateness();
+                self.set_due(key, READ, Some(due));
+            }
+        }
+    }
+
+    /// Removes the events of a registration that are on their way.
+    fn cancel(&mut self, key: RegistrationKey) {
+        self.set_due(key, READ, None);
+        self.set_due(key, WRITE, None);
+    }
+
     /// Sends the events of the level-triggered sources that are ready, as each wait does.
     pub(super) fn renew_levels(&mut self, poll: Id) {
-        let all = self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX));
-        let all = all.filter(|(_, found)| found.interest.is_level());
-        let all: Vec<RegistrationKey> = all.map(|(&key, _)| key).collect();
+        let Some(poll) = self.polls.get(&poll).filter(|poll| !poll.levels.is_empty()) else { return };
+        let all: Vec<RegistrationKey> = poll.levels.iter().copied().collect();
         for key in all {
-            self.changed_for(key, READ);
-            self.changed_for(key, WRITE);
+            self.changed_for(key, READ, false);
+            self.changed_for(key, WRITE, false);
         }
+    }
+
+    /// Returns whether a wait on a poll would return at once.
+    pub(super) fn has_events(&self, poll: Id) -> bool {
+        let Some(poll) = self.polls.get(&poll) else { return false };
+        let mut due = poll.due.range(..=(self.now, u64::MAX));
+        poll.is_notified
+            || due.any(|(_, &(key, direction))| self.is_reported(key, direction))
+            || poll.levels.iter().any(|&key| {
+                let wanted = self.registrations[&key].directions.map(|direction| direction.wanted);
+                [READ, WRITE].iter().any(|&at| wanted[at] && self.is_reported(key, at))
+            })
     }
 
     fn lateness(&mut self) -> Duration {
@@ -142,40 +234,60 @@ impl State {
         Duration::from_micros(micros as u64)
     }
 
-    /// Notes that an operation has used up its direction, or pretends to: the next readiness, which may exist now, is
-    /// reported.
-    pub(super) fn used_up(&mut self, id: Id, direction: usize) {
+    /// Notes that an operation has used up its direction, or pretends to (`is_fault`): the next readiness, which may
+    /// exist now, is reported.
+    pub(super) fn used_up(&mut self, id: Id, direction: usize, is_fault: bool) {
         for at in 0.. {
             let Some(&key) = self.watchers.get(&id).and_then(|keys| keys.get(at)) else { return };
-            if let Some(registration) = self.registrations.get_mut(&key) {
-                let wanted = registration.directions[direction].wanted;
-                registration.directions[direction].armed = wanted;
+            let endings = self.endings_of(key).endings();
+            let Some(registration) = self.registrations.get_mut(&key) else { continue };
+            let state = &mut registration.directions[direction];
+            state.armed = state.wanted;
+            // A program that knows the end needs no event to find it.
+            if is_fault || endings.is_none() || registration.known != endings {
+                self.changed_for(key, direction, false);
             }
-            self.changed_for(key, direction);
         }
     }
 
+    /// Notes that an operation has found nothing. An event follows the next change.
     pub(super) fn would_block<T>(&mut self, id: Id, direction: usize) -> io::Result<T> {
-        self.used_up(id, direction);
+        self.used_up(id, direction, false);
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    pub(super) fn next_due(&self, poll: Id) -> Option<Duration> {
-        let registrations = self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX));
-        registrations.flat_map(|(_, found)| found.directions).filter_map(|direction| direction.due).min()
-    }
-
-    /// Reports what is due, as far as there is space, in any order.
-    pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
-        let mut due: Vec<RegistrationKey> = Vec::new();
-        for (&key, registration) in self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX))
-        {
-            let is_due = |direction: &DirectionState| direction.due.is_some_and(|due| due <= self.now);
-            if registration.directions.iter().any(is_due) {
-                due.push(key);
+    /// Makes the next change of a source one that is reported: an error has come, or was taken.
+    pub(super) fn arm(&mut self, id: Id) {
+        for key in self.watchers.get(&id).into_iter().flatten() {
+            if let Some(registration) = self.registrations.get_mut(key) {
+                registration.directions.iter_mut().for_each(|direction| direction.armed = direction.wanted);
             }
         }
-        for last in (1..due.len()).rev() {
+    }
+
+    pub(super) fn next_due(&self, poll: Id) -> Option<Duration> {
+        let first = self.polls.get(&poll)?.due.keys().next();
+        first.map(|&(due, _)| due)
+    }
+
+    /// Reports what is due, as far as there is space, in any order. In the plain one the event that has waited longest
+    /// comes first.
+    pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
+        let Some(found) = self.polls.get(&poll) else { return };
+        let mut due: Vec<RegistrationKey> = Vec::new();
+        // Some more than there is space for, since some may come to nothing.
+        let most = events.spare().saturating_mul(2).saturating_add(16);
+        for (place, &(key, direction)) in found.due.range(..=(self.now, u64::MAX)) {
+            let other = self.registrations[&key].directions[1 - direction].due;
+            if other.map_or(true, |other| *place < other) {
+                due.push(key);
+            }
+            if due.len() == most {
+                break;
+            }
+        }
+        // Only the order of those that come now is drawn: the others would starve.
+        for last in (1..due.len().min(events.spare())).rev() {
             due.swap(last, last - self.choices.below(ChoiceKind::Order, last + 1));
         }
         for key in due {
@@ -200,9 +312,10 @@ impl State {
 
     fn postpone(&mut self, key: RegistrationKey, micros: usize) {
         let later = self.now + Duration::from_micros(micros as u64);
-        if let Some(registration) = self.registrations.get_mut(&key) {
-            for direction in &mut registration.directions {
-                direction.due = direction.due.map(|due| due.max(later));
+        for direction in [READ, WRITE] {
+            let due = self.registrations.get(&key).and_then(|found| found.directions[direction].due);
+            if let Some((due, _)) = due {
+                self.set_due(key, direction, Some(due.max(later)));
             }
         }
     }
@@ -215,35 +328,43 @@ impl State {
         for direction in [READ, WRITE] {
             let is_ready = self.is_reported(key, direction);
             let found = self.registrations.get(&key)?.directions[direction];
-            let is_due = found.due.is_some_and(|due| due <= self.now);
-            // A ready direction may come early, or as a repetition.
+            let is_due = found.due.is_some_and(|(due, _)| due <= self.now);
+            // A ready direction may come early, or as a repetition; with the only event of a one-shot interest it does.
             let comes = match is_due {
                 true => is_ready || may_be_spurious && self.choices.chance(ChoiceKind::Stale, 4),
-                false => is_ready && found.wanted && self.choices.chance(ChoiceKind::Merge, 2),
+                false => {
+                    is_ready && found.wanted && (is_one_shot || self.choices.chance(ChoiceKind::Merge, 2))
+                }
             };
             let is_split = direction == WRITE
                 && reported[READ]
                 && !is_one_shot
                 && self.fault(ChoiceKind::Split, |faults| faults.split);
-            let direction_of = &mut self.registrations.get_mut(&key)?.directions[direction];
             if is_split {
                 continue;
             }
-            if is_due {
-                direction_of.due = None;
+            if is_due || comes {
+                self.set_due(key, direction, None);
             }
             if comes {
-                *direction_of = DirectionState { armed: false, due: None, ..*direction_of };
+                // An event without a reason is none of the readiness that comes next.
+                self.registrations.get_mut(&key)?.directions[direction].armed &= !is_ready;
                 reported[direction] = true;
             }
         }
-        let registration = self.registrations.get_mut(&key)?;
-        let (token, readiness) = (registration.token, readiness(reported));
-        if is_one_shot && !readiness.is_none() {
-            registration.is_spent = true;
-            registration.directions.iter_mut().for_each(|direction| direction.due = None);
+        let flags = readiness(reported);
+        if flags.is_none() {
+            self.follow(key);
+            return None;
         }
-        (!readiness.is_none()).then(|| simulated(token, readiness.union(self.endings(key.1))))
+        if is_one_shot {
+            self.cancel(key);
+        }
+        let endings = self.endings(key);
+        let registration = self.registrations.get_mut(&key)?;
+        registration.is_spent = is_one_shot;
+        registration.known = endings;
+        Some(simulated(registration.token, flags.union(endings)))
     }
 
     fn spurious(&mut self, poll: Id) -> Option<Event> {
@@ -256,26 +377,24 @@ impl State {
         Some(simulated(registration.token, readiness(reported)))
     }
 
+    /// Returns what is closed, as far as the registration hears of it: a half-close is a matter of readers.
+    fn endings_of(&self, key: RegistrationKey) -> SourceState {
+        let state = self.readiness(key.1);
+        let reads = self.registrations.get(&key).is_some_and(|found| found.directions[READ].wanted);
+        SourceState { read_closed: state.read_closed && reads || state.is_hung_up(), ..state }
+    }
+
     /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
-    fn endings(&mut self, id: Id) -> Readiness {
-        let (mut read_closed, mut write_closed) = (false, false);
-        let mut error = self.sockets.get(&id).is_some_and(|socket| socket.error.is_some());
-        match self.sources.get(&id) {
-            Some(&Kind::Bytes { out, into, reset }) => {
-                read_closed = into.is_some_and(|into| self.channels[&into].is_at_end());
-                let no_more_out = out.is_some_and(|out| self.channels[&out].is_broken());
-                write_closed = no_more_out && (read_closed || into.is_none());
-                error |= reset == Reset::Unreported;
-            }
-            // Linux reports a stream socket without a connection as hung up.
-            Some(Kind::Idle) => (read_closed, write_closed) = (true, true),
-            _ => {}
-        }
+    fn endings(&mut self, key: RegistrationKey) -> Readiness {
+        let state = self.endings_of(key);
+        // An event for the end alone says which it is.
+        let is_end = self.registrations.get(&key).is_some_and(|found| found.interest.is_end());
+        let one_in = if is_end { 0 } else { 4 };
         let mut hint =
-            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, 4));
-        hint(read_closed, Readiness::READ_CLOSED)
-            .union(hint(write_closed, Readiness::WRITE_CLOSED))
-            .union(hint(error, Readiness::ERROR))
+            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, one_in));
+        hint(state.read_closed, Readiness::READ_CLOSED)
+            .union(hint(state.write_closed, Readiness::WRITE_CLOSED))
+            .union(hint(state.error, Readiness::ERROR))
     }
 }
 

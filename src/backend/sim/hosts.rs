@@ -65,8 +65,10 @@ pub(super) struct Host {
     pub(super) next_port: u16,
     /// The random numbers of its programs.
     pub(super) random: u64,
-    /// The sockets that are bound. Several may share a name.
-    pub(super) bound: BTreeSet<(Protocol, SocketName, Id)>,
+    /// The sockets that are bound to a port, and to which address: IPv4 ones as such. Several may share a name.
+    pub(super) ports: BTreeMap<(Protocol, u16), Vec<(IpAddr, Id)>>,
+    /// The Unix-domain sockets that are bound.
+    pub(super) names: BTreeMap<(Protocol, Vec<u8>), Id>,
     /// The real time that stands for the start of the world, by the host's clock. Only a real clock makes an `Instant`.
     pub(super) start: Option<Instant>,
     /// Whether no message reaches it.
@@ -121,7 +123,8 @@ impl Hosts {
             skew: Skew::default(),
             next_port: FIRST_EPHEMERAL,
             random,
-            bound: BTreeSet::new(),
+            ports: BTreeMap::new(),
+            names: BTreeMap::new(),
             start: None,
             is_down: false,
             paths: BTreeSet::new(),
@@ -168,7 +171,7 @@ impl Hosts {
 }
 
 /// Returns an IPv4 address that is mapped into IPv6 as what it is.
-fn canonical(address: IpAddr) -> IpAddr {
+pub(super) fn canonical(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
         IpAddr::V4(_) => address,
@@ -190,28 +193,57 @@ impl Host {
         for _ in FIRST_EPHEMERAL..=u16::MAX {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(FIRST_EPHEMERAL);
-            let has_port = |(of, name, _): &(Protocol, SocketName, Id)| {
-                *of == protocol && matches!(name, SocketName::Ip(addr) if addr.port() == port)
-            };
-            if !self.bound.iter().any(has_port) {
+            if !self.ports.contains_key(&(protocol, port)) {
                 return Some(port);
             }
         }
         None
     }
 
-    /// Returns the socket that `name` reaches: one with the exact address, else one that is bound to all addresses.
-    pub(super) fn reached_by(&self, protocol: Protocol, name: &SocketName) -> Option<Id> {
-        let of = |test: &dyn Fn(&SocketName) -> bool| {
-            let mut bound = self.bound.iter();
-            bound.find(|(of, bound, _)| *of == protocol && test(bound)).map(|&(_, _, id)| id)
-        };
-        let is_wide = |bound: &SocketName| match (bound, name) {
-            (SocketName::Ip(bound), SocketName::Ip(name)) => {
-                bound.ip().is_unspecified() && bound.port() == name.port()
+    /// Adds a socket that is bound.
+    pub(super) fn add_bound(&mut self, protocol: Protocol, name: &SocketName, id: Id) {
+        match name {
+            SocketName::Ip(addr) => {
+                let bound = self.ports.entry((protocol, addr.port())).or_default();
+                bound.push((canonical(addr.ip()), id));
             }
-            _ => false,
-        };
-        of(&|bound| bound == name).or_else(|| of(&is_wide))
+            SocketName::Unix(path) => drop(self.names.insert((protocol, path.clone()), id)),
+            SocketName::Unnamed => {}
+        }
     }
+
+    /// Removes a socket that is bound.
+    pub(super) fn remove_bound(&mut self, protocol: Protocol, name: &SocketName, id: Id) {
+        match name {
+            SocketName::Ip(addr) => {
+                let key = (protocol, addr.port());
+                let Some(bound) = self.ports.get_mut(&key) else { return };
+                bound.retain(|&(_, other)| other != id);
+                if bound.is_empty() {
+                    self.ports.remove(&key);
+                }
+            }
+            SocketName::Unix(path) => {
+                let key = (protocol, path.clone());
+                if self.names.get(&key) == Some(&id) {
+                    self.names.remove(&key);
+                }
+            }
+            SocketName::Unnamed => {}
+        }
+    }
+
+    /// Returns the sockets that `addr` reaches: those with the exact address first, then those with all addresses.
+    pub(super) fn reached_by(&self, protocol: Protocol, addr: SocketAddr) -> Vec<Id> {
+        let address = canonical(addr.ip());
+        let bound = self.ports.get(&(protocol, addr.port())).map_or(&[][..], |bound| bound);
+        let exact = bound.iter().filter(|(bound, _)| *bound == address);
+        let wide = bound.iter().filter(|(bound, _)| *bound != address && covers(*bound, address));
+        exact.chain(wide).map(|&(_, id)| id).collect()
+    }
+}
+
+/// Returns whether a socket that is bound to `bound` is reached by `address`. All IPv6 addresses include IPv4's.
+pub(super) fn covers(bound: IpAddr, address: IpAddr) -> bool {
+    bound == address || bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4())
 }

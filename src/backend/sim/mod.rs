@@ -5,6 +5,7 @@
 
 mod calls;
 mod choices;
+mod datagrams;
 mod errno;
 mod events;
 mod faults;
@@ -26,8 +27,8 @@ pub use self::faults::Faults;
 pub use self::hosts::{Link, SocketName};
 pub use self::log::{Endpoint, Record, What};
 pub use self::sockets::{Family, SocketType};
-pub use self::sources::Address;
 pub(crate) use self::sources::Id;
+pub use self::sources::{Address, SourceState};
 pub(crate) use self::tasks::{Current, Outside};
 pub use self::turns::End;
 pub(crate) use self::turns::HostNumber;
@@ -52,6 +53,8 @@ pub(crate) struct Sim {
     world: Arc<World>,
     /// The number of this poll in its world.
     number: Id,
+    /// Whether it belongs to a host, whose tasks watch its descriptor as a source of the world.
+    has_host: bool,
     /// Opened when the poll's descriptor is first requested: the only thing here that a kernel knows.
     #[cfg(unix)]
     notifier: std::sync::OnceLock<Notifier>,
@@ -59,8 +62,10 @@ pub(crate) struct Sim {
 
 impl Sim {
     pub(crate) fn of(world: &Arc<World>) -> Sim {
+        let host = Current::get().map(Current::host);
         Sim {
-            number: world.add_poll(Current::get().map(Current::host)),
+            number: world.add_poll(host),
+            has_host: host.is_some(),
             world: Arc::clone(world),
             #[cfg(unix)]
             notifier: std::sync::OnceLock::new(),
@@ -102,7 +107,7 @@ impl Poller for Sim {
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         #[cfg(unix)]
-        if let Some(notifier) = self.notifier.get() {
+        if let Some(notifier) = self.notifier.get().filter(|_| !self.has_host) {
             notifier.drain();
         }
         self.world.wait(self.number, events, timeout)
@@ -116,27 +121,25 @@ impl Poller for Sim {
     fn notify(&self) -> io::Result<()> {
         self.world.notify(self.number);
         #[cfg(unix)]
-        if let Some(notifier) = self.notifier.get() {
+        if let Some(notifier) = self.notifier.get().filter(|_| !self.has_host) {
             notifier.notify()?;
         }
         Ok(())
     }
 
     fn register(&self, io: RawIo, registration: Registration) -> io::Result<Option<WatchKey>> {
-        let Registration { token, interest, .. } = registration;
-        match self.world.register_descriptor(self.number, descriptor(io), token, interest) {
-            Some(result) => result.map(|()| None),
-            None => Err(io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED)),
-        }
+        let result = self.world.register_descriptor(self.number, descriptor(io), registration);
+        result.unwrap_or_else(|| Err(refused(io))).map(|()| None)
     }
 
     fn reregister(&self, io: RawIo, _: Option<WatchKey>, registration: Registration) -> io::Result<()> {
-        let Registration { token, interest, .. } = registration;
-        self.world.reregister_descriptor(self.number, descriptor(io), token, interest)
+        let result = self.world.reregister_descriptor(self.number, descriptor(io), registration);
+        result.unwrap_or_else(|| Err(not_registered(io)))
     }
 
     fn deregister(&self, io: RawIo, _: Option<WatchKey>) -> io::Result<()> {
-        self.world.deregister_descriptor(self.number, descriptor(io))
+        let result = self.world.deregister_descriptor(self.number, descriptor(io));
+        result.unwrap_or_else(|| Err(not_registered(io)))
     }
 
     fn rearm(&self, _: WatchKey, _: RearmCause) -> io::Result<()> {
@@ -152,12 +155,15 @@ impl Poller for Sim {
 
     #[cfg(unix)]
     fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
-        use std::os::fd::AsFd;
+        use std::os::fd::{AsFd, AsRawFd};
 
         if self.notifier.get().is_none() {
             if let Ok(notifier) = Notifier::new() {
+                let fd = notifier.as_fd().as_raw_fd();
                 // If another thread was faster, its notifier stays.
-                let _ = self.notifier.set(notifier);
+                if self.notifier.set(notifier).is_ok() {
+                    self.world.add_poll_descriptor(self.number, fd);
+                }
             }
         }
         match self.notifier.get() {
@@ -172,8 +178,35 @@ impl Poller for Sim {
     }
 }
 
-/// Returns the number by which a world knows a descriptor. Windows' sockets are none.
+/// Returns the number by which a world knows a descriptor.
+#[cfg(not(windows))]
 fn descriptor(io: RawIo) -> i32 {
-    #[allow(clippy::useless_conversion)] // not on Windows
-    i32::try_from(io).unwrap_or(-1)
+    io
+}
+
+/// Worlds know no sockets of Windows.
+#[cfg(windows)]
+fn descriptor(_: RawIo) -> i32 {
+    -1
+}
+
+/// Returns why a descriptor that a world doesn't know can't be registered: as epoll does where it can't watch it
+/// either.
+fn refused(io: RawIo) -> io::Error {
+    #[cfg(unix)]
+    if let Err(e) = crate::os::FileIdentity::of_watchable(io, false) {
+        return e;
+    }
+    let _ = io;
+    io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED)
+}
+
+/// Returns why the registration of a descriptor that a world doesn't know can't be changed.
+fn not_registered(io: RawIo) -> io::Error {
+    #[cfg(unix)]
+    if let Err(e) = crate::os::FileIdentity::of(io) {
+        return e;
+    }
+    let _ = io;
+    io::ErrorKind::NotFound.into()
 }

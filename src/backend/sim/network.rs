@@ -289,7 +289,7 @@ impl State {
     fn syn(&mut self, client: Id, attempt: u32) {
         // The client may have closed meanwhile.
         let Some(Kind::Connecting) = self.sources.get(&client) else { return };
-        let socket = &self.sockets[&client];
+        let Some(socket) = self.sockets.get(&client) else { return };
         let (from, name) = (socket.host, socket.peer.clone());
         let SocketName::Ip(to) = &name else { return };
         let Some(host) = self.hosts.find(from, to.ip()) else { return };
@@ -306,8 +306,13 @@ impl State {
             retry(self);
             return;
         }
-        let listener = self.hosts.all[host as usize].reached_by(Protocol::Stream, &name);
-        let listener = listener.filter(|id| matches!(self.sources.get(id), Some(Kind::Listener { .. })));
+        let mut listeners = self.hosts.all[host as usize].reached_by(Protocol::Stream, *to);
+        listeners.retain(|id| matches!(self.sources.get(id), Some(Kind::Listener { .. })));
+        let listener = match listeners.len() {
+            0 | 1 => listeners.first().copied(),
+            // A kernel spreads connections over the listeners that share the name.
+            count => Some(listeners[self.choices.below(ChoiceKind::Which, count)]),
+        };
         let back = self.arrival(host, from, 0);
         let Some(listener) = listener else {
             self.later(back, Due::Refused { client, error: errno::CONNECTION_REFUSED });
@@ -358,7 +363,11 @@ impl State {
 
     fn ack(&mut self, listener: Id, server: Id) {
         if let Some(socket) = self.sockets.get_mut(&server) {
-            socket.listener = None;
+            if socket.listener.take().is_some() {
+                if let Some(listener) = self.sockets.get_mut(&listener) {
+                    listener.handshakes -= 1;
+                }
+            }
         }
         match self.sources.get_mut(&listener) {
             Some(Kind::Listener { waiting }) => {
@@ -373,7 +382,7 @@ impl State {
 
     fn fail_connect(&mut self, client: Id, error: i32) {
         let Some(kind @ Kind::Connecting) = self.sources.get_mut(&client) else { return };
-        *kind = Kind::Idle;
+        *kind = Kind::Failed;
         let (from, to) = (self.endpoint(client), self.peer_endpoint(client));
         let host = self.host_of(client);
         self.log.push(self.now, host, What::Refused { from, to });
@@ -387,6 +396,7 @@ impl State {
     pub(super) fn set_error(&mut self, id: Id, error: i32) {
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.error = Some(error);
+            self.arm(id);
             self.changed(id, READ);
             self.changed(id, WRITE);
         }
@@ -472,7 +482,10 @@ impl State {
             self.log.push(self.now, from_host, What::Lost { message, from: source, to: target });
             return;
         }
-        let found = self.hosts.all[to_host as usize].reached_by(Protocol::Datagram, to);
+        let found = match to {
+            SocketName::Ip(to) => self.find_datagrams(to_host, *to, &from_name),
+            _ => None,
+        };
         let Some(id) = found else {
             let due = self.arrival(to_host, from_host, 0);
             self.later(due, Due::Unreachable { sender: from });

@@ -3,14 +3,13 @@
 //! Invariant: a descriptor of the table has a socket, and a socket has at least one descriptor, unless it waits to be
 //! accepted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::errno;
-use super::hosts::{Protocol, SocketName};
+use super::hosts::{canonical, covers, Protocol, SocketName};
 use super::log::{Endpoint, What};
-use super::network::Due;
 use super::sources::{Id, Kind, Reset, READ, WRITE};
 use super::state::State;
 use super::turns::HostNumber;
@@ -49,21 +48,21 @@ pub(super) struct Socket {
     pub(super) backlog: usize,
     /// The listener, until the connection waits there to be accepted.
     pub(super) listener: Option<Id>,
+    /// How many connections wait for the last step before they wait to be accepted.
+    pub(super) handshakes: usize,
     /// Whether others may bind to the same name.
     pub(super) shares_name: bool,
+    /// Whether it is none, but another kind of file: the end of a pipe, or a poll.
+    pub(super) is_file: bool,
+    /// Which directions of a datagram socket are shut down.
+    pub(super) shut: [bool; 2],
+    /// The other one of a pair of datagram sockets.
+    pub(super) pair: Option<Id>,
+    /// The Unix-domain datagram socket whose full queue the last send has found.
+    pub(super) waits_for: Option<Id>,
+    /// The sockets that may wait for space in this one's queue.
+    pub(super) senders: BTreeSet<Id>,
 }
-
-/// How many bytes a datagram socket queues: `net.core.rmem_default` of Linux.
-const DATAGRAM_SPACE: usize = 212_992;
-
-/// What Linux counts for each queued datagram beside its bytes.
-const DATAGRAM_OVERHEAD: usize = 768;
-
-/// How many datagrams a Unix-domain socket queues: `net.unix.max_dgram_qlen` of Linux, and one.
-const UNIX_DATAGRAMS: usize = 11;
-
-/// The longest datagram over IPv4.
-const LONGEST_DATAGRAM: usize = 65_507;
 
 impl SocketType {
     pub(super) fn protocol(self) -> Protocol {
@@ -91,7 +90,13 @@ impl State {
                 descriptors: 0,
                 backlog: 0,
                 listener: None,
+                handshakes: 0,
                 shares_name: false,
+                is_file: false,
+                shut: [false; 2],
+                pair: None,
+                waits_for: None,
+                senders: BTreeSet::new(),
             },
         );
         let source = match kind {
@@ -100,6 +105,32 @@ impl State {
         };
         self.sources.insert(id, source);
         id
+    }
+
+    /// Adds a file that isn't a socket, behind a descriptor.
+    pub(super) fn add_file(&mut self, host: HostNumber, fd: i32, kind: Kind) -> Id {
+        let id = self.add_socket(host, Family::Unix, SocketType::Stream);
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.is_file = true;
+        }
+        self.sources.insert(id, kind);
+        self.add_descriptor(fd, id);
+        id
+    }
+
+    /// Shuts down directions of a datagram socket.
+    pub(super) fn shutdown_datagrams(&mut self, id: Id, reading: bool, writing: bool) -> io::Result<()> {
+        let Some(socket) = self.sockets.get_mut(&id) else { return Err(bad_descriptor()) };
+        socket.shut[READ] |= reading;
+        socket.shut[WRITE] |= writing;
+        let is_connected = socket.peer != SocketName::Unnamed || socket.pair.is_some();
+        self.changed(id, READ);
+        self.changed(id, WRITE);
+        match is_connected {
+            true => Ok(()),
+            // Linux: and yet it is shut down.
+            false => Err(errno::error(errno::NOT_CONNECTED)),
+        }
     }
 
     /// Lets a descriptor stand for a socket.
@@ -128,30 +159,52 @@ impl State {
 
     /// Closes a socket as a kernel does: with unread bytes, by a reset.
     pub(super) fn close_socket(&mut self, id: Id, aborts: bool) {
-        let has_unread = match self.sources.get(&id) {
-            Some(&Kind::Bytes { into: Some(into), .. }) => {
+        let (has_unread, is_tcp, peer) = match self.sources.get(&id) {
+            Some(&Kind::Bytes { into: Some(into), out: Some(_), .. }) => {
                 let into = &self.channels[&into];
-                into.hosts.is_some() && !into.bytes.is_empty()
+                (!into.bytes.is_empty(), into.hosts.is_some(), Some(into.writer))
             }
-            _ => false,
+            _ => (false, false, None),
         };
-        match aborts || has_unread {
+        match is_tcp && (aborts || has_unread) {
             true => self.abort(id),
             false => self.close(id),
+        }
+        if let Some(peer) = peer.filter(|_| has_unread && !is_tcp) {
+            self.set_error(peer, errno::CONNECTION_RESET);
         }
     }
 
     /// Removes a socket's names.
     pub(super) fn forget_socket(&mut self, id: Id) {
         let Some(socket) = self.sockets.remove(&id) else { return };
-        let host = &mut self.hosts.all[socket.host as usize];
-        host.bound.remove(&(socket.kind.protocol(), socket.local, id));
-        if let SocketName::Unix(_) = socket.peer {
-            // Those that wait for space in this socket's queue find it gone.
-            let peers: Vec<Id> = self.sockets.keys().copied().collect();
-            for peer in peers {
-                self.changed(peer, WRITE);
+        if let Some(host) = self.hosts.all.get_mut(socket.host as usize) {
+            host.remove_bound(socket.kind.protocol(), &socket.local, id);
+        }
+        if let Some(listener) = socket.listener.and_then(|listener| self.sockets.get_mut(&listener)) {
+            listener.handshakes -= 1;
+        }
+        for receiver in [socket.pair, socket.waits_for, self.named(socket.host, &socket.peer)] {
+            if let Some(receiver) = receiver.and_then(|receiver| self.sockets.get_mut(&receiver)) {
+                receiver.senders.remove(&id);
             }
+        }
+        // Those that wait for space in its queue find it gone.
+        self.space_in_queue(socket.senders);
+    }
+
+    /// Returns the Unix-domain datagram socket of this name.
+    pub(super) fn named(&self, host: HostNumber, name: &SocketName) -> Option<Id> {
+        let SocketName::Unix(path) = name else { return None };
+        self.hosts.all[host as usize].names.get(&(Protocol::Datagram, path.clone())).copied()
+    }
+
+    pub(super) fn space_in_queue(&mut self, senders: BTreeSet<Id>) {
+        for sender in senders {
+            if let Some(socket) = self.sockets.get_mut(&sender) {
+                socket.waits_for = None;
+            }
+            self.changed(sender, WRITE);
         }
     }
 
@@ -161,7 +214,7 @@ impl State {
 
     /// Returns how many connections a listener has whose last step is on its way.
     pub(super) fn handshakes(&self, listener: Id) -> usize {
-        self.sockets.values().filter(|socket| socket.listener == Some(listener)).count()
+        self.sockets.get(&listener).map_or(0, |socket| socket.handshakes)
     }
 
     /// Binds a socket. With port 0 the host chooses one.
@@ -194,15 +247,24 @@ impl State {
             SocketName::Unnamed if is_unix => SocketName::Unix(format!("\0{id:05x}").into_bytes()),
             _ => return Err(errno::error(errno::INVALID)),
         };
-        let is_taken = |(of, bound, other): &(Protocol, SocketName, Id)| {
-            *of == protocol
-                && conflict(bound, &name)
-                && !(shares_name && self.sockets.get(other).is_some_and(|other| other.shares_name))
+        let shares = |other: &Id| self.sockets.get(other).is_some_and(|other| other.shares_name);
+        let host = &self.hosts.all[number as usize];
+        let is_taken = match &name {
+            SocketName::Ip(addr) => {
+                let address = canonical(addr.ip());
+                let bound = host.ports.get(&(protocol, addr.port())).map_or(&[][..], |bound| bound);
+                bound.iter().any(|(bound, other)| {
+                    let conflicts = covers(*bound, address) || covers(address, *bound);
+                    conflicts && !(shares_name && shares(other))
+                })
+            }
+            SocketName::Unix(path) => host.names.contains_key(&(protocol, path.clone())),
+            SocketName::Unnamed => false,
         };
-        if self.hosts.all[number as usize].bound.iter().any(is_taken) {
+        if is_taken {
             return Err(errno::error(errno::ADDRESS_IN_USE));
         }
-        self.hosts.all[number as usize].bound.insert((protocol, name.clone(), id));
+        self.hosts.all[number as usize].add_bound(protocol, &name, id);
         if let Some(socket) = self.sockets.get_mut(&id) {
             (socket.local, socket.shares_name) = (name, shares_name);
         }
@@ -220,7 +282,7 @@ impl State {
     }
 
     /// Returns the address with which a host sends to `peer`.
-    fn source_address(&self, host: HostNumber, family: Family, peer: IpAddr) -> IpAddr {
+    pub(super) fn source_address(&self, host: HostNumber, family: Family, peer: IpAddr) -> IpAddr {
         let host = &self.hosts.all[host as usize];
         let is_v6 = family == Family::V6;
         if peer.is_loopback() || peer.is_unspecified() || host.addresses.contains(&peer) {
@@ -283,10 +345,13 @@ impl State {
             Some(Kind::Idle) => {}
             Some(Kind::Connecting) => return Err(errno::error(errno::ALREADY)),
             Some(Kind::Bytes { .. }) => return Err(errno::error(errno::IS_CONNECTED)),
+            Some(Kind::Failed) => {
+                // Linux reports the failure once more, by this call. The next one begins anew.
+                self.sources.insert(id, Kind::Idle);
+                let error = self.sockets.get_mut(&id).and_then(|socket| socket.error.take());
+                return Err(errno::error(error.unwrap_or(errno::CONNECTION_ABORTED)));
+            }
             _ => return Err(errno::error(errno::INVALID)),
-        }
-        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
-            return Err(errno::error(error));
         }
         // Linux: the address of no interface is the host itself.
         if to.ip().is_unspecified() {
@@ -308,6 +373,9 @@ impl State {
         socket.peer = SocketName::Ip(to);
         let host = socket.host;
         self.sources.insert(id, Kind::Connecting);
+        // It is neither readable nor writable any more: what comes next is reported.
+        self.used_up(id, READ, false);
+        self.used_up(id, WRITE, false);
         let (from, to) = (self.endpoint(id), self.peer_endpoint(id));
         self.log.push(self.now, host, What::Connect { from, to });
         self.start_connect(id);
@@ -317,11 +385,12 @@ impl State {
     /// Gives a socket that is bound to all addresses the one of its connection.
     fn rename(&mut self, id: Id, address: IpAddr) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
-        let SocketName::Ip(local) = &mut socket.local else { return };
-        let bound = &mut self.hosts.all[socket.host as usize].bound;
-        bound.remove(&(Protocol::Stream, SocketName::Ip(*local), id));
-        local.set_ip(address);
-        bound.insert((Protocol::Stream, SocketName::Ip(*local), id));
+        let host = &mut self.hosts.all[socket.host as usize];
+        host.remove_bound(Protocol::Stream, &socket.local, id);
+        if let SocketName::Ip(local) = &mut socket.local {
+            local.set_ip(address);
+        }
+        host.add_bound(Protocol::Stream, &socket.local, id);
     }
 
     /// Makes the server's half of a connection that `client` begins to the listener at `name`.
@@ -336,6 +405,9 @@ impl State {
             socket.local = as_family(name, family);
             socket.peer = as_family(client_name, family);
             socket.listener = Some(listener);
+        }
+        if let Some(socket) = self.sockets.get_mut(&listener) {
+            socket.handshakes += 1;
         }
         let (there, back) = (self.new_channel(client, server), self.new_channel(server, client));
         for (number, hosts) in [(there, (client_host, host)), (back, (host, client_host))] {
@@ -393,13 +465,17 @@ impl State {
     }
 
     /// Returns the socket at a Unix-domain address of the host.
-    fn find_unix(&self, host: HostNumber, protocol: Protocol, name: &SocketName) -> io::Result<Id> {
+    pub(super) fn find_unix(
+        &self,
+        host: HostNumber,
+        protocol: Protocol,
+        name: &SocketName,
+    ) -> io::Result<Id> {
         let host = &self.hosts.all[host as usize];
-        host.reached_by(protocol, name).ok_or_else(|| match name {
-            SocketName::Unix(path) if path.first() != Some(&0) && !host.paths.contains(path) => {
-                errno::error(errno::NO_ENTRY)
-            }
-            _ => errno::error(errno::CONNECTION_REFUSED),
+        let SocketName::Unix(path) = name else { return Err(errno::error(errno::FAMILY_NOT_SUPPORTED)) };
+        host.names.get(&(protocol, path.clone())).copied().ok_or_else(|| {
+            let is_missing = path.first() != Some(&0) && !host.paths.contains(path);
+            errno::error(if is_missing { errno::NO_ENTRY } else { errno::CONNECTION_REFUSED })
         })
     }
 
@@ -420,8 +496,9 @@ impl State {
                 self.bind_for(id, ip)?;
             }
             SocketName::Unix(_) => {
-                let host = self.sockets[&id].host;
-                self.find_unix(host, Protocol::Datagram, &to)?;
+                let host = self.sockets.get(&id).ok_or_else(bad_descriptor)?.host;
+                let receiver = self.find_unix(host, Protocol::Datagram, &to)?;
+                self.add_sender(receiver, id);
             }
             SocketName::Unnamed => {}
         }
@@ -429,6 +506,12 @@ impl State {
             socket.peer = to;
         }
         Ok(())
+    }
+
+    pub(super) fn add_sender(&mut self, receiver: Id, sender: Id) {
+        if let Some(socket) = self.sockets.get_mut(&receiver) {
+            socket.senders.insert(sender);
+        }
     }
 
     /// Takes the next connection of a listener, whose socket has no descriptor yet.
@@ -448,192 +531,15 @@ impl State {
         Ok(accepted)
     }
 
-    /// Sends a datagram to `to`, or to the peer.
-    pub(super) fn send_datagram(
-        &mut self,
-        id: Id,
-        bufs: &[io::IoSlice<'_>],
-        to: Option<SocketName>,
-    ) -> io::Result<usize> {
-        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
-            return Err(errno::error(error));
-        }
-        let socket = self.sockets.get(&id).ok_or_else(bad_descriptor)?;
-        let is_unix = socket.family == Family::Unix;
-        let to = to.unwrap_or_else(|| socket.peer.clone());
-        let no_peer = if is_unix { errno::NOT_CONNECTED } else { errno::DESTINATION_REQUIRED };
-        self.may_fail(id, WRITE)?;
-        let bytes: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
-        let len = bytes.len();
-        match to {
-            SocketName::Unnamed => match self.pair_of(id) {
-                Some(peer) => self.send_unix(id, peer, bytes)?,
-                None => return Err(errno::error(no_peer)),
-            },
-            SocketName::Ip(to) if !is_unix => {
-                if len > LONGEST_DATAGRAM {
-                    return Err(errno::error(errno::MESSAGE_TOO_LONG));
-                }
-                self.send_udp(id, to, bytes)?;
+    /// Fails with the pending error of a socket, once.
+    pub(super) fn take_error(&mut self, id: Id) -> io::Result<()> {
+        match self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
+            Some(error) => {
+                self.arm(id);
+                Err(errno::error(error))
             }
-            SocketName::Unix(_) if is_unix => {
-                let host = self.sockets[&id].host;
-                let peer = self.find_unix(host, Protocol::Datagram, &to)?;
-                self.send_unix(id, peer, bytes)?;
-            }
-            _ => return Err(errno::error(errno::FAMILY_NOT_SUPPORTED)),
+            None => Ok(()),
         }
-        Ok(len)
-    }
-
-    fn send_udp(&mut self, id: Id, to: SocketAddr, bytes: Vec<u8>) -> io::Result<()> {
-        self.bind_for_sending(id)?;
-        let socket = &self.sockets[&id];
-        let host = socket.host;
-        let local = socket.local.clone();
-        let from_name = match local {
-            SocketName::Ip(local) if local.ip().is_unspecified() => {
-                let address = self.source_address(host, socket.family, to.ip());
-                SocketName::Ip(SocketAddr::new(address, local.port()))
-            }
-            local => local,
-        };
-        let Some(to_host) = self.hosts.find(host, to.ip()) else { return Ok(()) };
-        self.next_message += 1;
-        let message = self.next_message;
-        let to = match to.ip().is_unspecified() {
-            true => SocketAddr::new(self.source_address(host, Family::V4, to.ip()), to.port()),
-            false => to,
-        };
-        let (from, endpoint) = (self.name_endpoint(&from_name, id), Endpoint::Ip(to));
-        let len = bytes.len() as u64;
-        self.log.push(self.now, host, What::Sent { message, from, to: endpoint, bytes: len });
-        if self.fault(super::choices::ChoiceKind::Lost, |faults| faults.lost) {
-            self.log.push(self.now, host, What::Lost { message, from, to: endpoint });
-            return Ok(());
-        }
-        let due = self.arrival(host, to_host, bytes.len());
-        let to = SocketName::Ip(to);
-        self.later(due, Due::Datagram { from: id, from_name, to_host, to, bytes, message });
-        if host == to_host {
-            self.run_agenda();
-        }
-        Ok(())
-    }
-
-    fn bind_for_sending(&mut self, id: Id) -> io::Result<()> {
-        let socket = &self.sockets[&id];
-        if socket.local != SocketName::Unnamed {
-            return Ok(());
-        }
-        let any: IpAddr = match socket.family {
-            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-            _ => Ipv4Addr::UNSPECIFIED.into(),
-        };
-        self.bind(id, SocketName::Ip(SocketAddr::new(any, 0)), false)
-    }
-
-    /// Returns the other socket of a pair of datagram sockets.
-    fn pair_of(&self, id: Id) -> Option<Id> {
-        self.sockets.get(&id).and_then(|socket| socket.listener)
-    }
-
-    fn send_unix(&mut self, id: Id, peer: Id, bytes: Vec<u8>) -> io::Result<()> {
-        let from = self.sockets[&id].local.clone();
-        match self.sources.get_mut(&peer) {
-            Some(Kind::Messages { waiting, .. }) if waiting.len() >= UNIX_DATAGRAMS => {
-                self.would_block(id, WRITE)
-            }
-            Some(Kind::Messages { waiting, len }) => {
-                *len += bytes.len();
-                waiting.push_back((bytes, from));
-                self.changed(peer, READ);
-                Ok(())
-            }
-            _ => Err(errno::error(errno::CONNECTION_REFUSED)),
-        }
-    }
-
-    /// Returns whether a datagram socket can send to its peer, as far as that is known.
-    pub(super) fn has_space_at_peer(&self, id: Id) -> bool {
-        let Some(socket) = self.sockets.get(&id) else { return true };
-        let peer = match &socket.peer {
-            SocketName::Unix(_) => {
-                let host = &self.hosts.all[socket.host as usize];
-                host.reached_by(Protocol::Datagram, &socket.peer)
-            }
-            _ => socket.listener,
-        };
-        match peer.and_then(|peer| self.sources.get(&peer)) {
-            Some(Kind::Messages { waiting, .. }) => waiting.len() < UNIX_DATAGRAMS,
-            _ => true,
-        }
-    }
-
-    /// Queues a datagram that has arrived. Returns false if the socket has no space for it.
-    pub(super) fn enqueue_datagram(&mut self, id: Id, bytes: Vec<u8>, from: SocketName) -> bool {
-        // A connected socket hears its peer alone.
-        let peer = self.sockets.get(&id).map_or(&SocketName::Unnamed, |socket| &socket.peer);
-        if *peer != SocketName::Unnamed && *peer != from {
-            return false;
-        }
-        let Some(Kind::Messages { waiting, len }) = self.sources.get_mut(&id) else { return false };
-        let space = *len + (waiting.len() + 1) * DATAGRAM_OVERHEAD + bytes.len();
-        if space > DATAGRAM_SPACE {
-            return false;
-        }
-        *len += bytes.len();
-        waiting.push_back((bytes, from));
-        self.changed(id, READ);
-        true
-    }
-
-    /// Receives a datagram: its length as far as the slices reach, its whole length, and its sender.
-    pub(super) fn receive_datagram(
-        &mut self,
-        id: Id,
-        bufs: &mut [io::IoSliceMut<'_>],
-        peeks: bool,
-    ) -> io::Result<(usize, usize, SocketName)> {
-        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
-            return Err(errno::error(error));
-        }
-        self.may_fail(id, READ)?;
-        let Some(Kind::Messages { waiting, len }) = self.sources.get_mut(&id) else {
-            return Err(bad_descriptor());
-        };
-        let Some((bytes, _)) = waiting.front() else { return self.would_block(id, READ) };
-        let whole = bytes.len();
-        let mut left = bytes.iter().copied();
-        let mut copied = 0;
-        for buf in bufs {
-            for (place, byte) in buf.iter_mut().zip(&mut left) {
-                *place = byte;
-                copied += 1;
-            }
-        }
-        if peeks {
-            let from = waiting[0].1.clone();
-            return Ok((copied, whole, from));
-        }
-        *len -= whole;
-        let Some((_, from)) = waiting.pop_front() else { return Err(bad_descriptor()) };
-        if let Some(socket) = self.sockets.get(&id) {
-            let host = socket.host;
-            let (sender, at) = (self.name_endpoint(&from, id), self.endpoint(id));
-            let (bytes, waiting) = (copied as u64, whole as u64);
-            self.log.push(self.now, host, What::Read { from: sender, to: at, bytes, waiting });
-            if self.sockets[&id].family == Family::Unix {
-                let host = self.sockets[&id].host;
-                let senders = self.sockets.iter().filter(|(_, other)| other.host == host);
-                let senders: Vec<Id> =
-                    senders.filter(|(_, s)| s.family == Family::Unix).map(|(&id, _)| id).collect();
-                for sender in senders {
-                    self.changed(sender, WRITE);
-                }
-            }
-        }
-        Ok((copied, whole, from))
     }
 
     pub(super) fn endpoint(&self, id: Id) -> Endpoint {
@@ -662,19 +568,20 @@ pub(super) fn bad_descriptor() -> io::Error {
     errno::error(errno::BAD_DESCRIPTOR)
 }
 
-/// Returns whether two sockets can't have these names at the same time.
-fn conflict(one: &SocketName, other: &SocketName) -> bool {
-    match (one, other) {
-        (SocketName::Ip(one), SocketName::Ip(other)) => {
-            let is_wide = one.ip().is_unspecified() || other.ip().is_unspecified();
-            one.port() == other.port() && (is_wide || one.ip() == other.ip())
-        }
-        (one, other) => one == other,
+/// Copies bytes into slices, in order, as far as they reach. Returns how many.
+pub(super) fn copy(mut bytes: &[u8], bufs: &mut [io::IoSliceMut<'_>]) -> usize {
+    let mut copied = 0;
+    for buf in bufs {
+        let count = buf.len().min(bytes.len());
+        buf[..count].copy_from_slice(&bytes[..count]);
+        bytes = &bytes[count..];
+        copied += count;
     }
+    copied
 }
 
 /// Returns an IPv4 address as an IPv6 socket reports it.
-fn as_family(name: SocketName, family: Family) -> SocketName {
+pub(super) fn as_family(name: SocketName, family: Family) -> SocketName {
     match (name, family) {
         (SocketName::Ip(SocketAddr::V4(v4)), Family::V6) => {
             SocketName::Ip(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))

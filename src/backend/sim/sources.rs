@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::hosts::SocketName;
 use super::turns::HostNumber;
+use crate::backend::logic::watch::Tracking;
 use crate::readiness::Readiness;
 
 /// Names a source within its world.
@@ -128,6 +129,10 @@ pub(super) enum Kind {
     Idle,
     /// A stream socket whose attempt to connect goes on.
     Connecting,
+    /// A stream socket whose attempt to connect has failed.
+    Failed,
+    /// The descriptor of a poll.
+    Poll(Id),
 }
 
 /// Whether a connection was reset, and whether its end has seen that.
@@ -146,8 +151,12 @@ pub(super) type RegistrationKey = (Id, Id, i32);
 pub(super) struct RegistrationState {
     pub(super) token: crate::readiness::Token,
     pub(super) interest: crate::readiness::Interest,
+    /// Whether the library sees the operations.
+    pub(super) tracking: Tracking,
     /// Whether the event of a one-shot interest has come.
     pub(super) is_spent: bool,
+    /// The flags of the last event about the end of its source.
+    pub(super) known: Readiness,
     /// An interest in the end alone wants to read.
     pub(super) directions: [DirectionState; 2],
 }
@@ -157,8 +166,45 @@ pub(super) struct DirectionState {
     pub(super) wanted: bool,
     /// The next readiness must be reported: the last one was used up, or this is new.
     pub(super) armed: bool,
-    /// The time of an event that is on its way.
-    pub(super) due: Option<Duration>,
+    /// The time of an event that is on its way, and its place among those of the same time.
+    pub(super) due: Option<(Duration, u64)>,
+}
+
+/// The state of a source, as poll(2) reports it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceState {
+    /// A read returns at once.
+    pub readable: bool,
+    /// A write returns at once.
+    pub writable: bool,
+    /// The peer sends no more, or this end reads no more: `POLLRDHUP`.
+    pub read_closed: bool,
+    /// Nothing more can be sent. With `read_closed` it is `POLLHUP`.
+    pub write_closed: bool,
+    /// `POLLERR`.
+    pub error: bool,
+}
+
+impl SourceState {
+    pub(super) fn is_ready(self, direction: usize) -> bool {
+        [self.readable, self.writable][direction]
+    }
+
+    pub(super) fn is_hung_up(self) -> bool {
+        self.read_closed && self.write_closed
+    }
+
+    pub(super) fn has_ended(self) -> bool {
+        self.read_closed || self.write_closed || self.error
+    }
+
+    /// Returns the flags of an event that aren't about a direction.
+    pub(super) fn endings(self) -> Readiness {
+        Readiness::READ_CLOSED
+            .when(self.read_closed)
+            .union(Readiness::WRITE_CLOSED.when(self.write_closed))
+            .union(Readiness::ERROR.when(self.error))
+    }
 }
 
 pub(super) const READ: usize = 0;

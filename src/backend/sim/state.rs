@@ -2,7 +2,7 @@
 //!
 //! Invariant: every choice is drawn from `choices`, and the plain ones are prompt and whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::choices::{ChoiceKind, Choices};
@@ -10,8 +10,8 @@ use super::faults::Faults;
 use super::hosts::Hosts;
 use super::log::Log;
 use super::network::Due;
-use super::sockets::Socket;
-use super::sources::{Channel, Id, Kind, Number, RegistrationKey, RegistrationState, Reset, READ, WRITE};
+use super::sockets::{Family, Socket};
+use super::sources::{Channel, Id, Kind, Number, RegistrationKey, RegistrationState, Reset, SourceState};
 use super::turns::{HostNumber, TaskNumber, Turns};
 
 pub(super) struct State {
@@ -51,6 +51,12 @@ pub(super) struct PollState {
     pub(super) sleeper: Option<TaskNumber>,
     /// How many calls have returned at once since the last one that waited.
     pub(super) calls: u32,
+    /// The events on their way, by time and place.
+    pub(super) due: BTreeMap<(Duration, u64), (RegistrationKey, usize)>,
+    /// The level-triggered registrations.
+    pub(super) levels: BTreeSet<RegistrationKey>,
+    /// The source that its descriptor is.
+    pub(super) source: Option<Id>,
 }
 
 impl State {
@@ -115,27 +121,76 @@ impl State {
         self.choices.some(kind, one_in, most)
     }
 
+    /// Returns whether an operation in the direction would return at once.
     pub(super) fn is_ready(&self, id: Id, direction: usize) -> bool {
-        if self.sockets.get(&id).is_some_and(|socket| socket.error.is_some()) {
-            return true;
-        }
-        match self.sources.get(&id) {
-            Some(Kind::Bytes { reset: Reset::Unreported | Reset::Reported, .. }) => true,
-            Some(Kind::Bytes { into: Some(into), .. }) if direction == READ => {
-                let into = &self.channels[into];
-                !into.bytes.is_empty() || into.is_at_end()
+        let state = self.readiness(id);
+        state.is_ready(direction) || state.error
+    }
+
+    /// Returns the state of a source, as the poll functions of Linux determine it.
+    pub(super) fn readiness(&self, id: Id) -> SourceState {
+        let all = SourceState {
+            readable: true,
+            writable: true,
+            read_closed: true,
+            write_closed: true,
+            ..SourceState::default()
+        };
+        let socket = self.sockets.get(&id);
+        let mut state = match self.sources.get(&id) {
+            Some(&Kind::Bytes { reset: reset @ (Reset::Unreported | Reset::Reported), .. }) => {
+                SourceState { error: reset == Reset::Unreported, ..all }
             }
-            Some(Kind::Bytes { out: Some(out), .. }) if direction == WRITE => {
-                let out = &self.channels[out];
-                out.room() > 0 || out.is_broken()
+            Some(&Kind::Bytes { out: Some(out), into: Some(into), .. }) => {
+                let (out, into) = (&self.channels[&out], &self.channels[&into]);
+                let read_closed = into.is_at_end();
+                // A Unix-domain socket isn't writable as long as its peer, though shut down, has unread bytes.
+                let is_unix = socket.is_some_and(|socket| socket.family == Family::Unix);
+                SourceState {
+                    readable: read_closed || !into.bytes.is_empty(),
+                    writable: out.room() > 0 || out.is_broken() && !is_unix,
+                    read_closed,
+                    write_closed: read_closed && out.is_broken(),
+                    error: false,
+                }
             }
-            Some(Kind::Messages { waiting, .. }) if direction == READ => !waiting.is_empty(),
-            Some(Kind::Messages { .. }) => self.has_space_at_peer(id),
+            Some(&Kind::Bytes { into: Some(into), .. }) => {
+                let into = &self.channels[&into];
+                let ended = into.is_at_end();
+                let readable = ended || !into.bytes.is_empty();
+                SourceState { readable, read_closed: ended, write_closed: ended, ..SourceState::default() }
+            }
+            Some(&Kind::Bytes { out: Some(out), .. }) => {
+                let out = &self.channels[&out];
+                let is_broken = out.is_broken();
+                let writable = out.room() > 0 || is_broken;
+                SourceState { writable, write_closed: is_broken, error: is_broken, ..SourceState::default() }
+            }
+            Some(Kind::Messages { waiting, .. }) => {
+                let [no_reads, no_writes] = socket.map_or([false; 2], |socket| socket.shut);
+                SourceState {
+                    readable: no_reads || !waiting.is_empty(),
+                    writable: self.has_space_at_peer(id),
+                    read_closed: no_reads,
+                    write_closed: no_reads && no_writes,
+                    error: false,
+                }
+            }
             // Linux reports a new stream socket as writable and hung up.
-            Some(Kind::Idle) => true,
-            Some(Kind::Datagrams { waiting, .. }) => direction == WRITE || !waiting.is_empty(),
-            Some(Kind::Listener { waiting }) => direction == READ && !waiting.is_empty(),
-            _ => false,
-        }
+            Some(Kind::Idle) => SourceState { readable: false, ..all },
+            Some(Kind::Failed) => all,
+            Some(Kind::Datagrams { waiting, .. }) => {
+                SourceState { readable: !waiting.is_empty(), writable: true, ..SourceState::default() }
+            }
+            Some(Kind::Listener { waiting }) => {
+                SourceState { readable: !waiting.is_empty(), ..SourceState::default() }
+            }
+            Some(&Kind::Poll(poll)) => {
+                SourceState { readable: self.has_events(poll), ..SourceState::default() }
+            }
+            Some(Kind::Bytes { .. } | Kind::Connecting) | None => SourceState::default(),
+        };
+        state.error |= socket.is_some_and(|socket| socket.error.is_some());
+        state
     }
 }

@@ -8,6 +8,7 @@ use super::choices::ChoiceKind;
 use super::errno;
 use super::log::{Endpoint, What};
 use super::network::Due;
+use super::sockets::copy;
 use super::sources::{Id, Kind, Number, Piece, Reset, READ, WRITE};
 use super::state::State;
 
@@ -18,8 +19,10 @@ impl State {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Only if an event can follow.
-        if self.is_wanted(id, direction) && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block) {
-            return self.would_block(id, direction);
+        if self.may_pretend(id, direction) && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block)
+        {
+            self.used_up(id, direction, true);
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(())
     }
@@ -34,12 +37,19 @@ impl State {
         if self.fault(ChoiceKind::Reset, |faults| faults.reset) {
             self.reset(id);
         }
-        let Some(&Kind::Bytes { into: Some(number), .. }) = self.sources.get(&id) else {
-            return Err(errno::error(errno::NOT_CONNECTED));
+        let number = match self.sources.get(&id) {
+            Some(&Kind::Bytes { into: Some(number), .. }) => number,
+            // Linux: the attempt to connect goes on.
+            Some(Kind::Connecting) => return self.would_block(id, READ),
+            Some(Kind::Failed) => return self.take_error(id).map(|()| 0),
+            Some(Kind::Bytes { .. }) => return Err(errno::error(errno::BAD_DESCRIPTOR)),
+            _ => return Err(errno::error(errno::NOT_CONNECTED)),
         };
         let has_bytes = !self.channels[&number].bytes.is_empty();
+        let error = self.sockets.get(&id).map(|socket| socket.error);
         // A kernel returns what has arrived before it reports a reset. A simulated source without a socket loses it.
-        if !has_bytes || !self.sockets.contains_key(&id) {
+        // Behind the end of the stream, a reset is the writer's alone.
+        if error.is_none() || !has_bytes && error != Some(Some(errno::BROKEN_PIPE)) {
             self.take_failure(id)?;
         }
         self.may_fail(id, READ)?;
@@ -58,21 +68,17 @@ impl State {
         }
         let count = self.share(there.min(wanted));
         let Some(channel) = self.channels.get_mut(&number) else { return Ok(0) };
-        let mut bytes = channel.bytes.iter().copied().take(count);
-        for buf in bufs {
-            for (place, byte) in buf.iter_mut().zip(&mut bytes) {
-                *place = byte;
-            }
-        }
+        copy(&channel.bytes.make_contiguous()[..count], bufs);
         if peeks {
             return Ok(count);
         }
         channel.bytes.drain(..count);
-        let (bytes, waiting) = (count as u64, there as u64);
+        // What the program has not asked for is not left.
+        let (bytes, waiting) = (count as u64, there.min(wanted) as u64);
         self.log_stream(id, |to, from| What::Read { from, to, bytes, waiting });
         self.space_made(number);
         if count < wanted {
-            self.used_up(id, READ);
+            self.used_up(id, READ, count < there);
         }
         Ok(count)
     }
@@ -101,7 +107,12 @@ impl State {
         let Some(&Kind::Bytes { out: Some(number), .. }) = self.sources.get(&id) else {
             return Err(match self.sources.get(&id) {
                 // Linux: the attempt to connect goes on.
-                Some(Kind::Connecting) => io::ErrorKind::WouldBlock.into(),
+                Some(Kind::Connecting) => return self.would_block(id, WRITE),
+                Some(Kind::Failed) => {
+                    self.take_error(id)?;
+                    errno::error(errno::BROKEN_PIPE)
+                }
+                Some(Kind::Bytes { .. }) => errno::error(errno::BAD_DESCRIPTOR),
                 Some(Kind::Idle) if self.sockets.contains_key(&id) => errno::error(errno::BROKEN_PIPE),
                 _ => errno::error(errno::NOT_CONNECTED),
             });
@@ -121,33 +132,37 @@ impl State {
             return self.would_block(id, WRITE);
         }
         let count = self.share(room.min(wanted));
-        let bytes = bufs.iter().flat_map(|buf| buf.iter().copied()).take(count);
-        let Some(channel) = self.channels.get_mut(&number) else { return Ok(0) };
+        let mut left = count;
+        let parts = bufs.iter().map(|buf| {
+            let part = &buf[..buf.len().min(left)];
+            left -= part.len();
+            part
+        });
         let (len, all) = (count as u64, wanted as u64);
         if is_remote {
-            let bytes: Vec<u8> = bytes.collect();
+            let mut bytes: Vec<u8> = Vec::with_capacity(count);
+            parts.for_each(|part| bytes.extend_from_slice(part));
             self.next_message += 1;
             let message = self.next_message;
             self.log_stream(id, |from, to| What::Wrote { from, to, bytes: len, wanted: all });
             self.log_stream(id, |from, to| What::Sent { message, from, to, bytes: len });
             self.transmit(number, Piece::Bytes { bytes, message });
         } else {
-            channel.bytes.extend(bytes);
+            let Some(channel) = self.channels.get_mut(&number) else { return Ok(0) };
+            parts.for_each(|part| channel.bytes.extend(part));
             let reader = channel.reader;
             self.log_stream(id, |from, to| What::Wrote { from, to, bytes: len, wanted: all });
             self.changed(reader, READ);
         }
         if count < wanted {
-            self.used_up(id, WRITE);
+            self.used_up(id, WRITE, count < room);
         }
         Ok(count)
     }
 
     /// Fails with the pending error of a socket, or with the reset of its connection, once.
     fn take_failure(&mut self, id: Id) -> io::Result<()> {
-        if let Some(error) = self.sockets.get_mut(&id).and_then(|socket| socket.error.take()) {
-            return Err(errno::error(error));
-        }
+        self.take_error(id)?;
         match self.take_reset(id) {
             true => Err(io::ErrorKind::ConnectionReset.into()),
             false => Ok(()),
@@ -256,9 +271,9 @@ impl State {
         match self.sources.remove(&id) {
             Some(Kind::Bytes { out, into, .. }) => {
                 for number in [out, into].into_iter().flatten() {
-                    let channel = &self.channels[&number];
-                    let lives = |end| self.sources.contains_key(&end);
-                    if !lives(channel.writer) && !lives(channel.reader) {
+                    let lives = |end: &Id| self.sources.contains_key(end);
+                    let ends = self.channels.get(&number).map(|channel| [channel.writer, channel.reader]);
+                    if ends.is_some_and(|ends| !ends.iter().any(lives)) {
                         self.channels.remove(&number);
                     }
                 }

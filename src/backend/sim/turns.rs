@@ -1,7 +1,7 @@
 //! Whose turn it is: of all tasks of a world, which are threads, one runs at a time.
 //!
-//! Invariant: a task that isn't running is in one place: in the queue of those that are ready, or parked with or without
-//! a deadline, or at its end.
+//! Invariant: a task that isn't running is in one place: in the queue of those that are ready, or parked with or
+//! without a deadline, or at its end.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -11,6 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::choices::{mixed, Choice, ChoiceKind, Choices};
+use super::errno;
 use super::faults::Faults;
 use super::hosts::{Link, Skew};
 use super::log::{Record, What};
@@ -18,6 +19,7 @@ use super::sources::{Address, Id, Kind, Reset, READ, WRITE};
 use super::state::{PollState, State};
 use super::tasks::{Current, Outside};
 use super::turns::{End, HostNumber, Next, TaskNumber};
+use crate::backend::logic::watch::{Registration, Tracking};
 use crate::backend::poller::check_mode;
 use crate::readiness::{Events, Interest, Token};
 
@@ -27,8 +29,8 @@ const MOST_WAITING: usize = 16;
 /// How many calls of a task may return at once before the others get a turn.
 const CALLS_A_TURN: u32 = 16;
 
-/// How often a task may read the clock between two waits. After that each read takes a microsecond, so that a loop
-/// until a deadline ends.
+/// How often a task may read the clock between two waits. After that each read takes time, so that a loop until a
+/// deadline ends.
 const READS_A_TURN: u32 = 1000;
 
 /// The end of time, the same on every platform. Each can represent it as an `Instant`, and no wait lasts until then.
@@ -133,8 +135,12 @@ impl World {
         // It may have ended while a waker lives.
         if let Some(poll) = state.polls.get_mut(&poll) {
             poll.is_notified = true;
-            if let Some(sleeper) = poll.sleeper {
+            let (sleeper, source) = (poll.sleeper, poll.source);
+            if let Some(sleeper) = sleeper {
                 state.turns.unpark(sleeper);
+            }
+            if let Some(source) = source {
+                state.changed(source, READ);
             }
         }
         if is_foreign {
@@ -235,7 +241,7 @@ impl World {
                 // The others get a turn, and a task that polls again and again without success moves the clock.
                 found.calls = 0;
                 has_yielded = true;
-                let until = if is_done { now } else { now + Duration::from_micros(1) };
+                let until = now + Duration::from_micros(1);
                 state = self.park(state, task, Some(until)).0;
                 if is_done {
                     return Ok(());
@@ -262,7 +268,7 @@ impl World {
         if state.is_watched(id) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        state.watch((poll, id, NO_DESCRIPTOR), token, interest);
+        state.watch((poll, id, NO_DESCRIPTOR), token, interest, Tracking::Tracked);
         self.signal(state);
         Ok(())
     }
@@ -272,7 +278,7 @@ impl World {
         check_mode(interest)?;
         let key = (poll, id, NO_DESCRIPTOR);
         state.check_watched(key)?;
-        state.watch(key, token, interest);
+        state.watch(key, token, interest, Tracking::Tracked);
         self.signal(state);
         Ok(())
     }
@@ -290,42 +296,45 @@ impl World {
         &self,
         poll: Id,
         fd: i32,
-        token: Token,
-        interest: Interest,
+        registration: Registration,
     ) -> Option<io::Result<()>> {
         let mut state = self.state();
         let id = *state.descriptors.get(&fd)?;
-        if let Err(e) = check_mode(interest) {
-            return Some(Err(e));
-        }
-        if state.registrations.contains_key(&(poll, id, fd)) {
-            return Some(Err(io::ErrorKind::AlreadyExists.into()));
-        }
-        state.watch((poll, id, fd), token, interest);
-        Some(Ok(()))
+        Some(state.register(poll, id, fd, registration))
     }
 
+    /// Returns `None` if the descriptor is none of this world.
     pub(super) fn reregister_descriptor(
         &self,
         poll: Id,
         fd: i32,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+        registration: Registration,
+    ) -> Option<io::Result<()>> {
         let mut state = self.state();
-        check_mode(interest)?;
-        let id = *state.descriptors.get(&fd).ok_or(io::ErrorKind::NotFound)?;
-        state.check_watched((poll, id, fd))?;
-        state.watch((poll, id, fd), token, interest);
-        Ok(())
+        let id = *state.descriptors.get(&fd)?;
+        let result = check_mode(registration.interest).and_then(|()| state.check_watched((poll, id, fd)));
+        Some(result.map(|()| {
+            let Registration { token, interest, tracking } = registration;
+            state.watch((poll, id, fd), token, interest, tracking);
+        }))
     }
 
-    pub(super) fn deregister_descriptor(&self, poll: Id, fd: i32) -> io::Result<()> {
+    /// Returns `None` if the descriptor is none of this world.
+    pub(super) fn deregister_descriptor(&self, poll: Id, fd: i32) -> Option<io::Result<()>> {
         let mut state = self.state();
-        let id = *state.descriptors.get(&fd).ok_or(io::ErrorKind::NotFound)?;
-        state.check_watched((poll, id, fd))?;
-        state.unwatch((poll, id, fd));
-        Ok(())
+        let id = *state.descriptors.get(&fd)?;
+        Some(state.check_watched((poll, id, fd)).map(|()| state.unwatch((poll, id, fd))))
+    }
+
+    /// Makes a source of the world of a poll's descriptor, for the polls of its host.
+    pub(super) fn add_poll_descriptor(&self, poll: Id, fd: i32) {
+        let mut state = self.state();
+        if let Some(host) = state.polls.get(&poll).and_then(|poll| poll.host) {
+            let source = state.add_file(host, fd, Kind::Poll(poll));
+            if let Some(poll) = state.polls.get_mut(&poll) {
+                poll.source = Some(source);
+            }
+        }
     }
 
     pub(crate) fn stream_pair(&self) -> (Id, Id) {
@@ -628,12 +637,15 @@ impl World {
         self.changed.notify_all();
     }
 
-    /// Returns a host's time. A task that does nothing but read the clock waits for a microsecond now and then.
+    /// Returns a host's time. A task that does nothing but read the clock waits a little.
     pub(super) fn read_clock(&self, current: &Current) -> Duration {
         let mut state = self.state();
-        if current.count_read() > READS_A_TURN {
-            let until = state.now + Duration::from_micros(1);
+        let count = current.count_looks();
+        if count > READS_A_TURN {
+            let until = state.now + busy_time(count - READS_A_TURN);
             state = self.park(state, current.task(), Some(until)).0;
+            // The wait was none of the program's: until one is, each read takes time.
+            current.set_looks(count + 1);
         }
         let skew = state.hosts.all[current.host() as usize].skew;
         skew.of(state.now)
@@ -700,6 +712,12 @@ impl World {
     }
 }
 
+/// Returns how long a task waits that looks for a change for the `count`th time in a row: 1 us, and up to 64 us, so
+/// that a busy loop costs little.
+pub(super) fn busy_time(count: u32) -> Duration {
+    Duration::from_micros(1 << (count / 256).min(6))
+}
+
 /// The place of the descriptor in the key of a registration without one.
 const NO_DESCRIPTOR: i32 = -1;
 
@@ -714,6 +732,33 @@ fn foreign(act: &str) -> String {
 }
 
 impl State {
+    fn register(&mut self, poll: Id, id: Id, fd: i32, registration: Registration) -> io::Result<()> {
+        let Registration { token, interest, tracking } = registration;
+        check_mode(interest)?;
+        if let Some(&Kind::Poll(inner)) = self.sources.get(&id) {
+            self.check_nesting(poll, inner)?;
+        }
+        if self.registrations.contains_key(&(poll, id, fd)) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.watch((poll, id, fd), token, interest, tracking);
+        Ok(())
+    }
+
+    /// Fails if a poll would watch itself, as epoll does.
+    fn check_nesting(&self, outer: Id, inner: Id) -> io::Result<()> {
+        if outer == inner {
+            return Err(errno::error(errno::INVALID));
+        }
+        let watched = self.registrations.range((inner, 0, i32::MIN)..=(inner, Id::MAX, i32::MAX));
+        for (&(_, id, _), _) in watched {
+            if let Some(&Kind::Poll(next)) = self.sources.get(&id) {
+                self.check_nesting(outer, next).map_err(|_| errno::error(errno::LOOP))?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn has_hosts(&self) -> bool {
         !self.hosts.all.is_empty()
     }

@@ -1,7 +1,7 @@
 //! Raft in a world: crashes, restarts and partitions by the seed, and the invariant of Raft at each step of time.
 //!
-//! `cargo run --example world_raft` runs 300 seeds of the correct program. `cargo run --example world_raft -- LINE` breaks
-//! one line of it, and prints the smallest run that loses safety. LINE is `votes-twice`, `forgets-vote`,
+//! `cargo run --example world_raft` runs 300 seeds of the correct program. `cargo run --example world_raft -- LINE`
+//! breaks one line of it, and prints the smallest run that loses safety. LINE is `votes-twice`, `forgets-vote`,
 //! `votes-for-any-log` or `commits-old-term`.
 
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ use std::io::{IoSlice, IoSliceMut};
 use libc::{c_char, c_int, c_long, c_uint, c_void, iovec, off_t, size_t, ssize_t};
 use wakeful::sim::Task;
 
-use super::sockets::patience;
+use super::sockets::{option, patience};
 use super::{real, returned, set_errno, shadows, task};
 
 shadows!(
@@ -134,12 +134,21 @@ pub(super) unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { real::close(fd) }
 }
 
-/// Lets the duplicate of a descriptor stand for the same socket.
+/// Lets the duplicate of a descriptor stand for the same socket. Of a Unix-domain stream that the world doesn't know,
+/// it stands for a silent one: tokio duplicates the one by which its process, not the host, learns of signals.
 fn duplicated(fd: c_int, new: c_int) -> c_int {
     if let Some(task) = task().filter(|_| new >= 0) {
-        task.duplicate(fd, new);
+        let is_known = task.duplicate(fd, new).is_some();
+        if !is_known && is_unix_stream(new) {
+            task.silent_stream(new);
+        }
     }
     new
+}
+
+fn is_unix_stream(fd: c_int) -> bool {
+    option(fd, libc::SOL_SOCKET, libc::SO_DOMAIN) == libc::AF_UNIX
+        && option(fd, libc::SOL_SOCKET, libc::SO_TYPE) == libc::SOCK_STREAM
 }
 
 #[no_mangle]

@@ -1,9 +1,12 @@
 //! The functions of libc that a world replaces in the program that links this package.
 //!
-//! Each has libc's name, so the linker binds every call of the program to it: the standard library's, tokio's, and those
-//! of any crate. On a thread that is no task of a world, a shadow is the next function of that name: libc's.
+//! Each has libc's name, so the linker binds every call of the program to it: the standard library's, tokio's, and
+//! those of any crate. On a thread that is no task of a world, a shadow is the next function of that name: libc's.
 //!
 //! Invariant: a shadow of a call on a descriptor acts on the world if, and only if, the world knows the descriptor.
+
+// libc's types differ from system to system.
+#![allow(clippy::unnecessary_cast)]
 
 mod address;
 mod clock;

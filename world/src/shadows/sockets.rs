@@ -57,7 +57,7 @@ fn type_of(kind: c_int) -> Option<SocketType> {
 }
 
 /// Returns a number that is an option of a real socket; 0 if the call fails.
-fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
+pub(super) fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
     let mut value: c_int = 0;
     let mut len = std::mem::size_of_val(&value) as socklen_t;
     let place = std::ptr::addr_of_mut!(value).cast();
@@ -226,7 +226,8 @@ pub(super) unsafe extern "C" fn accept4(
 #[no_mangle]
 unsafe extern "C" fn getsockname(fd: c_int, addr: *mut sockaddr, len: *mut socklen_t) -> c_int {
     match task().and_then(|task| Some((task.local_name(fd)?, task.family(fd)?))) {
-        Some((name, family)) => {
+        Some((Err(e), _)) => returned(Err(e)),
+        Some((Ok(name), family)) => {
             // SAFETY: the caller's promise is that of getsockname(2).
             unsafe { address::write(&unbound(name, family), family, addr, len) };
             0
@@ -349,10 +350,14 @@ fn look(task: Task, entry: &mut libc::pollfd) -> Option<()> {
         return None;
     }
     match task.readiness(entry.fd) {
-        Some((reads, writes)) => {
-            let reads = if reads { libc::POLLIN | libc::POLLRDNORM } else { 0 };
-            let writes = if writes { libc::POLLOUT | libc::POLLWRNORM } else { 0 };
-            entry.revents = entry.events & (reads | writes);
+        Some(state) => {
+            let when = |is_so: bool, flags| if is_so { flags } else { 0 };
+            let asked = when(state.readable, libc::POLLIN | libc::POLLRDNORM)
+                | when(state.writable, libc::POLLOUT | libc::POLLWRNORM)
+                | when(state.read_closed, libc::POLLRDHUP);
+            entry.revents = entry.events & asked
+                | when(state.read_closed && state.write_closed, libc::POLLHUP)
+                | when(state.error, libc::POLLERR);
         }
         None => {
             // SAFETY: the entry lives.

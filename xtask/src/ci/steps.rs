@@ -43,6 +43,8 @@ pub const STEPS: &[Step] = &[
             )
         },
     },
+    // The programs of the worlds: hundreds of seeds.
+    Step { name: "worlds", quick: false, run: worlds },
     // Each target, shortly.
     Step { name: "fuzz", quick: false, run: |runner| task(runner, "fuzz --seconds 10", "") },
     Step { name: "msrv", quick: false, run: msrv::check },
@@ -104,6 +106,23 @@ fn test_release(runner: &mut Runner) -> Result<String> {
         command.args(programs.map(|name| format!("--test={name}")));
     }
     sums(runner.run(strict(command)))
+}
+
+/// The programs in `world/cluster` and its examples, in worlds, on a lock file of their own.
+fn worlds(runner: &mut Runner) -> Result<String> {
+    let folder = workspace::root()?.join("world/cluster");
+    let there = |args: &[&str]| -> Result<Command> {
+        let mut command = cargo(args)?;
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", workspace::target("worlds")?);
+        Ok(command)
+    };
+    runner.run(there(&["fmt", "--", "--check"])?)?;
+    let mut output = sums(runner.run(strict(there(&["test", "--locked"])?)))?;
+    for example in ["world_mio", "world_http"] {
+        let shown = runner.read(there(&["run", "--locked", "--example", example])?)?;
+        output += &format!("   {example}: {shown}");
+    }
+    Ok(output)
 }
 
 /// The flags that mio's users may build with, in one build: one is about the notifier of each backend, the other about

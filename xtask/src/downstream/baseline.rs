@@ -70,7 +70,7 @@ mod tests {
         let outcomes = [Outcome::Passed, Outcome::Failed, Outcome::Ignored, Outcome::Hung];
         let tests = outcomes.into_iter().map(|outcome| (format!("{outcome:?}"), outcome)).collect();
         let fault = Some("hung".to_owned());
-        let tcp = ("tcp".to_owned(), Binary { tests, fault, used_epoll: true });
+        let tcp = ("tcp".to_owned(), Binary { tests, fault, used_epoll: true, in_worlds: 3 });
         let udp = ("udp".to_owned(), Binary::default());
         of("key").store(&[tcp.clone()].into()).unwrap();
         of("key").store(&[udp.clone()].into()).unwrap();

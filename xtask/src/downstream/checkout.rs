@@ -13,6 +13,8 @@ pub enum Subject {
     Real,
     /// This repository, through the package in compat.
     Wakeful,
+    /// The same, with a world for each thread that polls.
+    World,
 }
 
 /// A copy that is ready to be built.
@@ -69,6 +71,14 @@ impl Checkout {
         Ok(command)
     }
 
+    /// Tells a test executable what `cargo test` would tell it.
+    pub fn as_cargo_test(&self, command: &mut Command) {
+        command.current_dir(&self.folder);
+        command.env("CARGO_MANIFEST_DIR", &self.folder);
+        command.env("CARGO_PKG_NAME", self.published.name);
+        command.env("CARGO_PKG_VERSION", self.published.version);
+    }
+
     /// A name for what the copy stands on: its folder's.
     pub fn subject(&self) -> &'static str {
         subject_name(self.published, self.subject)
@@ -78,13 +88,15 @@ impl Checkout {
         let shim = self.shim()?;
         // Where its development dependencies use the crate itself, that must be the copy that is tested.
         let mut patches = vec![(self.published.name, Path::new("."))];
-        if self.subject == Subject::Wakeful {
+        if self.subject != Subject::Real {
             patches.push((self.published.stands_on.name, &shim));
         }
         let mut manifest = patched(&read_lossy(&source.join("Cargo.toml"))?, &patches)?;
-        if self.subject == Subject::Wakeful {
-            manifest = with_features(&manifest, &workspace::root()?)?;
-        }
+        manifest = match self.subject {
+            Subject::Real => manifest,
+            Subject::Wakeful => with_features(&manifest, &workspace::root()?)?,
+            Subject::World => with_world(&manifest, &self.published.stands_on)?,
+        };
         write_if_new(&self.folder.join("Cargo.toml"), manifest.as_bytes())
     }
 
@@ -107,7 +119,7 @@ impl Checkout {
             write_if_new(shared, lock.as_bytes())?;
         }
         write_if_new(&own, lock.as_bytes())?;
-        if self.subject == Subject::Wakeful {
+        if self.subject != Subject::Real {
             // The patch has another version than the lock file, and cargo would leave it unused.
             let package = format!("{name}@{real}");
             let shim = self.shim_version()?;
@@ -137,7 +149,9 @@ impl Checkout {
         let shim = self.shim()?.join("Cargo.toml");
         let right = match self.subject {
             Subject::Real => found["version"] == real && found["source"].is_string(),
-            Subject::Wakeful => found["manifest_path"].as_str().map(Path::new) == Some(&*shim),
+            Subject::Wakeful | Subject::World => {
+                found["manifest_path"].as_str().map(Path::new) == Some(&*shim)
+            }
         };
         if !right {
             bail!("{} would use the wrong {name}: {}", self.published.name, shown());
@@ -170,6 +184,7 @@ fn subject_name(published: &Published, subject: Subject) -> &'static str {
     match subject {
         Subject::Real => published.stands_on.name,
         Subject::Wakeful => "wakeful",
+        Subject::World => "world",
     }
 }
 
@@ -199,6 +214,27 @@ fn with_features(manifest: &str, wakeful: &Path) -> Result<String> {
          features = [\"backends\", \"chaos\"] }}"
     );
     dependencies["wakeful"] = toml_edit::value(line.parse::<toml_edit::Value>()?);
+    Ok(manifest.to_string())
+}
+
+/// Turns on the feature by which a test is run in a world.
+fn with_world(manifest: &str, Replaced { name, real }: &Replaced) -> Result<String> {
+    let mut manifest: DocumentMut = manifest.parse()?;
+    let dependencies = manifest.entry("dev-dependencies").or_insert_with(toml_edit::table);
+    let line = format!("{{ version = '{}', default-features = false, features = ['world'] }}", major(real));
+    let feature = match dependencies.get_mut(name).and_then(toml_edit::Item::as_table_like_mut) {
+        Some(there) => there
+            .entry("features")
+            .or_insert_with(|| toml_edit::value(toml_edit::Array::new()))
+            .as_array_mut(),
+        None => {
+            dependencies[name] = toml_edit::value(line.parse::<toml_edit::Value>()?);
+            None
+        }
+    };
+    if let Some(features) = feature {
+        features.push("world");
+    }
     Ok(manifest.to_string())
 }
 

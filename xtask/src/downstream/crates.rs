@@ -21,6 +21,8 @@ pub struct Published {
     /// The files of tests/ that wait for I/O: names, or the beginning of names before a `*`. What doesn't wait for I/O
     /// finds little in a readiness library, and with it the build alone takes long.
     pub io_tests: &'static [&'static str],
+    /// More files of tests/ that are worth a run in a world: those that wait for time.
+    pub world_tests: &'static [&'static str],
     /// Whether the examples in its documentation are run as well.
     pub examples: bool,
     /// Programs that its tests start, and fail without: each is also the name of its package.
@@ -56,6 +58,7 @@ pub const ALL: &[Published] = &[
             "uds_*",
             "unix_shutdown",
         ],
+        world_tests: &["rt_*", "task_abort", "time_*"],
         ..on_mio("tokio", "1.54.1")
     },
     on_mio("actix-server", "2.10.0"),
@@ -111,6 +114,7 @@ const fn on_mio(name: &'static str, version: &'static str) -> Published {
         stands_on: MIO,
         features: &[],
         io_tests: &[],
+        world_tests: &[],
         examples: false,
         programs: &[],
         needs_bus: false,
@@ -130,11 +134,19 @@ impl Published {
     }
 
     pub fn waits_for_io(&self, test: &str) -> bool {
-        self.io_tests.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => test.starts_with(beginning),
-            None => test == *pattern,
-        })
+        is_among(test, self.io_tests)
     }
+
+    pub fn is_for_worlds(&self, test: &str) -> bool {
+        is_among(test, self.io_tests) || is_among(test, self.world_tests)
+    }
+}
+
+fn is_among(test: &str, patterns: &[&str]) -> bool {
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(beginning) => test.starts_with(beginning),
+        None => test == *pattern,
+    })
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl Runner<'_> {
         }
         let ended = job.run()?;
         let output = Output::parse(&ended.output()?);
-        let mut binary = Binary { tests: output.tests, fault: None, used_epoll: ended.used_epoll };
+        let mut binary = Binary { tests: output.tests, used_epoll: ended.used_epoll, ..Binary::default() };
 
         let missing: Vec<&String> = names.iter().filter(|&name| !binary.tests.contains_key(name)).collect();
         let failed = binary.tests.values().any(|&outcome| outcome == Outcome::Failed);
@@ -105,11 +105,7 @@ impl Runner<'_> {
         let mut command = match &self.executable.path {
             Some(path) => {
                 let mut command = Command::new(path);
-                command.current_dir(&checkout.folder);
-                // What `cargo test` would tell it.
-                command.env("CARGO_MANIFEST_DIR", &checkout.folder);
-                command.env("CARGO_PKG_NAME", checkout.published.name);
-                command.env("CARGO_PKG_VERSION", checkout.published.version);
+                checkout.as_cargo_test(&mut command);
                 command
             }
             None => {

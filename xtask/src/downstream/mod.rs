@@ -10,6 +10,7 @@ mod execute;
 mod report;
 pub mod results;
 pub mod source;
+mod world;
 
 use crate::prelude::*;
 use baseline::Baseline;
@@ -56,6 +57,12 @@ pub struct Downstream {
     #[arg(long, value_name = "SEED", value_delimiter = ',')]
     chaos: Vec<u64>,
 
+    /// Run each test in a process and a world of its own: without faults, and with those of each seed, as in `0..20`
+    ///
+    /// Tests that rely on more than a world has are listed in xtask/src/downstream/beyond.rs, each with the reason.
+    #[arg(long, value_name = "SEEDS", value_parser = world::seeds, conflicts_with_all = ["backends", "chaos"])]
+    world: Option<std::ops::Range<u64>>,
+
     /// Don't restore the copies of the sources, which were changed by hand
     #[arg(long)]
     keep: bool,
@@ -71,6 +78,9 @@ pub struct Downstream {
 pub enum Backend {
     Epoll,
     PosixPoll,
+    /// The simulated kernel of a world
+    #[value(skip)]
+    World,
     /// The real mio or polling with its own choice
     Real,
 }
@@ -79,6 +89,7 @@ pub enum Backend {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct On {
     pub backend: Backend,
+    /// The seed of chaos, which a world always has with a seed.
     pub chaos: Option<u64>,
 }
 
@@ -90,6 +101,7 @@ impl fmt::Display for On {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.backend.name())?;
         match self.chaos {
+            Some(_) if self.backend == Backend::World => f.write_str(" with faults"),
             Some(seed) => write!(f, "-chaos-{seed}"),
             None => Ok(()),
         }
@@ -139,6 +151,13 @@ impl Downstream {
 
         let real = checkout(Subject::Real)?;
         let ours = self.ours();
+        if let Some(seeds) = &self.world {
+            let checkout = checkout(Subject::World)?;
+            let built = self.build(&checkout, only.as_deref(), report)?;
+            let baseline = self.baseline(&real, home, only.as_deref(), &built, report)?;
+            let limit = Duration::from_secs(self.time_limit) / 4;
+            return world::test(&checkout, &built.executables, seeds, limit, &baseline, report);
+        }
         if ours.is_empty() {
             let results = self.measure(&real, only.as_deref(), report)?;
             report.alone(published, &results);
@@ -177,7 +196,11 @@ impl Downstream {
         }
         let files = source::names(&source.join("tests"))?;
         let names = files.iter().filter_map(|file| file.to_str()?.strip_suffix(".rs"));
-        Ok(Some(names.filter(|name| published.waits_for_io(name)).map(str::to_owned).collect()))
+        let is_wanted = |name: &&str| match self.world {
+            Some(_) => published.is_for_worlds(name),
+            None => published.waits_for_io(name),
+        };
+        Ok(Some(names.filter(is_wanted).map(str::to_owned).collect()))
     }
 
     /// The results on the real package of what has been built for us.
@@ -232,7 +255,10 @@ impl Downstream {
 
 impl Backend {
     pub fn name(self) -> &'static str {
-        self.variable().unwrap_or("real")
+        match self {
+            Backend::World => "world",
+            other => other.variable().unwrap_or("real"),
+        }
     }
 
     /// The value of `WAKEFUL_BACKEND` that chooses it.
@@ -240,7 +266,7 @@ impl Backend {
         match self {
             Backend::Epoll => Some("epoll"),
             Backend::PosixPoll => Some("posix_poll"),
-            Backend::Real => None,
+            Backend::World | Backend::Real => None,
         }
     }
 }

@@ -23,7 +23,7 @@ impl Report {
     pub fn ran(&mut self, published: &'static Published, on: On, results: &Results, took: Option<Duration>) {
         let shown = match on.backend {
             Backend::Real => format!("real {}", published.stands_on.name),
-            Backend::Epoll | Backend::PosixPoll => on.to_string(),
+            Backend::Epoll | Backend::PosixPoll | Backend::World => on.to_string(),
         };
         let totals = Totals::of(results);
         if totals.passed == 0 {
@@ -41,13 +41,29 @@ impl Report {
             Some(_) => shown,
             None => format!("{shown}, measured earlier"),
         };
-        let counts =
-            [totals.binaries, totals.used_epoll, totals.passed, totals.failed, totals.ignored, totals.hung];
+        let counts = [
+            totals.binaries,
+            totals.used_epoll,
+            totals.in_worlds,
+            totals.passed,
+            totals.failed,
+            totals.ignored,
+            totals.hung,
+        ];
         let took = took.map_or("-".to_owned(), |took| format!("{:.1} s", took.as_secs_f64()));
         let mut row = vec![published.name.to_owned(), published.version.to_owned(), backend];
         row.extend(counts.map(|count| count.to_string()));
         row.push(took);
         self.rows.push(row);
+    }
+
+    /// All other numbers would look the same if no test entered a world. One that doesn't poll enters none.
+    pub fn entered(&mut self, published: &Published, on: On, real: &Results, ours: &Results) {
+        let polls =
+            real.iter().any(|(name, binary)| binary.used_epoll && !published.epoll_beside.contains(&&**name));
+        if polls && Totals::of(ours).in_worlds == 0 {
+            self.fault(format!("{} on {on}: no test was in a world", published.name), Vec::new());
+        }
     }
 
     /// Test targets that don't compile, but for those of which that is known.
@@ -95,13 +111,13 @@ impl Report {
     }
 
     /// A note that is no failure.
-    fn note(&mut self, title: String, lines: Vec<String>) {
+    pub fn note(&mut self, title: String, lines: Vec<String>) {
         if !lines.is_empty() {
             self.notes.push((title, lines));
         }
     }
 
-    fn fault(&mut self, title: String, lines: Vec<String>) {
+    pub fn fault(&mut self, title: String, lines: Vec<String>) {
         self.faults += 1;
         self.notes.push((format!("FAULT {title}"), lines));
     }
@@ -120,8 +136,19 @@ impl fmt::Display for Report {
 }
 
 /// `with epoll`: executables that were seen with an epoll descriptor, which tells the backends apart.
-const HEAD: [&str; 10] =
-    ["crate", "version", "backend", "binaries", "with epoll", "passed", "failed", "ignored", "hung", "time"];
+const HEAD: [&str; 11] = [
+    "crate",
+    "version",
+    "backend",
+    "binaries",
+    "with epoll",
+    "in worlds",
+    "passed",
+    "failed",
+    "ignored",
+    "hung",
+    "time",
+];
 
 #[cfg(test)]
 mod tests {
@@ -132,7 +159,7 @@ mod tests {
 
     fn run(outcome: Outcome, used_epoll: bool) -> Results {
         let tests = [("accept".to_owned(), outcome)].into();
-        [("tcp".to_owned(), Binary { tests, fault: None, used_epoll })].into()
+        [("tcp".to_owned(), Binary { tests, used_epoll, ..Binary::default() })].into()
     }
 
     fn is_good(backend: Backend, real: &Results, ours: &Results) -> bool {
@@ -159,6 +186,22 @@ mod tests {
         let passes = run(Outcome::Passed, true);
         assert!(!is_good(Backend::PosixPoll, &passes, &passes));
         assert!(is_good(Backend::PosixPoll, &passes, &run(Outcome::Passed, false)));
+    }
+
+    #[test]
+    fn a_run_in_no_world_is_a_fault_if_the_real_one_polls() {
+        let on = On { backend: Backend::World, chaos: None };
+        let is_good = |real: &Results, in_worlds| {
+            let mut ours = run(Outcome::Passed, false);
+            ours.values_mut().for_each(|binary| binary.in_worlds = in_worlds);
+            let mut report = Report::default();
+            report.entered(&ALL[0], on, real, &ours);
+            report.is_good()
+        };
+        let (polls, never_polls) = (run(Outcome::Passed, true), run(Outcome::Passed, false));
+        assert!(is_good(&polls, 1));
+        assert!(!is_good(&polls, 0));
+        assert!(is_good(&never_polls, 0));
     }
 
     #[test]

@@ -13,6 +13,9 @@ pub struct Binary {
     pub fault: Option<String>,
     /// Whether it was seen with an epoll descriptor.
     pub used_epoll: bool,
+    /// How many of its tests were run in a world.
+    #[serde(default)]
+    pub in_worlds: usize,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Totals {
     pub hung: usize,
     /// Executables that were seen with an epoll descriptor.
     pub used_epoll: usize,
+    /// Tests that were run in a world.
+    pub in_worlds: usize,
 }
 
 impl Totals {
@@ -31,6 +36,7 @@ impl Totals {
         let mut totals = Totals {
             binaries: results.len(),
             used_epoll: results.values().filter(|binary| binary.used_epoll).count(),
+            in_worlds: results.values().map(|binary| binary.in_worlds).sum(),
             ..Totals::default()
         };
         for outcome in results.values().flat_map(|binary| binary.tests.values()) {
@@ -121,7 +127,7 @@ mod tests {
 
     fn run(tests: &[(&str, Outcome)], fault: Option<&str>) -> Results {
         let tests = tests.iter().map(|&(name, outcome)| (name.to_owned(), outcome)).collect();
-        [("tcp".to_owned(), Binary { tests, fault: fault.map(str::to_owned), used_epoll: false })].into()
+        [("tcp".to_owned(), Binary { tests, fault: fault.map(str::to_owned), ..Binary::default() })].into()
     }
 
     fn of(real: &Results, ours: &Results) -> Comparison {
@@ -183,7 +189,7 @@ mod tests {
     #[test]
     fn totals_count_each_outcome() {
         let run = run(&[("a", Passed), ("b", Failed), ("c", Ignored), ("d", Hung), ("e", Passed)], None);
-        let expected = Totals { binaries: 1, passed: 2, failed: 1, ignored: 1, hung: 1, used_epoll: 0 };
+        let expected = Totals { binaries: 1, passed: 2, failed: 1, ignored: 1, hung: 1, ..Totals::default() };
         assert_eq!(Totals::of(&run), expected);
     }
 }

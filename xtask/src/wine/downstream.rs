@@ -95,5 +95,5 @@ fn test(prefix: &Prefix, checkout: &Checkout, name: &str, chosen: &[&str]) -> Re
         bail!("{name}: {ended}; see {}", errors.display());
     }
     let fault = ended.hung().then(|| ended.to_string());
-    Ok(Binary { tests: Output::parse(&output).tests, fault, used_epoll: false })
+    Ok(Binary { tests: Output::parse(&output).tests, fault, ..Binary::default() })
 }

@@ -1,0 +1,172 @@
+//! The complete list of tests that a world makes impossible.
+//!
+//! Each is printed and counted. A listed test that doesn't exist, or that passes, fails the suite.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wakeful::Backend;
+
+use crate::support::is_shaken;
+
+struct Skip {
+    file: &'static str,
+    reason: &'static str,
+    tests: &'static [&'static str],
+}
+
+const EPOLL: &str = "it compares with an epoll of the real kernel, which a host doesn't have";
+const SIGNALS: &str = "a host has no signals";
+const FIFOS: &str = "the named pipe is a file of the real system, which a world can't watch";
+const TERMINALS: &str = "the terminal is one of the real system, which a world can't watch";
+const ERROR_QUEUE: &str = "a world has no zero-copy transfers and no timestamps, and so no error queue";
+const OUT_OF_BAND: &str = "a world's TCP has no out-of-band byte";
+
+#[rustfmt::skip]
+const SKIPS: &[Skip] = &[
+    Skip {
+        file: "linux_descriptors",
+        reason: EPOLL,
+        tests: &["each_kind_is_answered_as_by_epoll"],
+    },
+    Skip {
+        file: "linux_lasting_flags",
+        reason: EPOLL,
+        tests: &[
+            "a_file_that_can_be_watched",
+            "a_process_that_has_ended",
+            "a_shut_down_datagram_socket",
+            "an_end_that_is_not_read",
+            "an_error_queue_that_is_not_read",
+            "an_overrun",
+            "completions_that_are_not_read",
+            "priority_data_that_is_not_read",
+            "timestamps_that_are_not_read",
+        ],
+    },
+    Skip {
+        file: "linux_lasting_flags",
+        reason: TERMINALS,
+        tests: &["a_terminal_that_has_gone_and_is_full"],
+    },
+    Skip {
+        file: "linux_lasting_flags",
+        reason: ERROR_QUEUE,
+        tests: &["an_error_queue_that_is_read", "data_beside_an_unread_completion"],
+    },
+    Skip { file: "linux_terminals", reason: TERMINALS, tests: &["keys_come_by_the_line", "the_terminal_has_gone"] },
+    Skip { file: "priority", reason: OUT_OF_BAND, tests: &["an_out_of_band_byte", "beside_ordinary_data"] },
+    Skip {
+        file: "unix_pipes",
+        reason: FIFOS,
+        tests: &[
+            "a_hasty_writer_and_a_raw_descriptor",
+            "a_hasty_writer_of_a_fifo",
+            "a_reader_of_a_fifo_comes_back",
+            "a_writer_of_a_fifo_comes_back",
+        ],
+    },
+    Skip {
+        file: "unix_signals",
+        reason: SIGNALS,
+        tests: &[
+            "a_loop_with_a_deadline",
+            "a_signal_interrupts_a_sleep",
+            "others_work_under_signals_without_end",
+            "registrations_under_signals_without_end",
+            "signals_without_end",
+        ],
+    },
+    Skip { file: "zero_copy", reason: ERROR_QUEUE, tests: &["a_completion_closes_nothing"] },
+];
+
+const BLOCKS: &str =
+    "an operation blocks only if it must; a world pretends where chaos doesn't see the operation";
+const AT_ONCE: &str = "an event is there at once; it may come later";
+const FLAGS: &str = "an error is a flag of the event; that is a hint, which may be missing";
+
+/// The tests that rely on more than the contract where a world does more than chaos.
+#[rustfmt::skip]
+const BEYOND: &[Skip] = &[
+    Skip { file: "edges", reason: BLOCKS, tests: &["an_unknown_direction_loses_nothing"] },
+    Skip { file: "modes", reason: AT_ONCE, tests: &["level_through_one_slot_serves_all"] },
+    Skip {
+        file: "udp",
+        reason: FLAGS,
+        tests: &["a_refused_datagram_is_an_error", "an_error_does_not_silence_the_reader", "errors_one_after_another"],
+    },
+    Skip {
+        file: "unix_nesting",
+        reason: AT_ONCE,
+        tests: &["a_zero_timeout_finds_what_is_ready", "it_is_readable_when_a_source_is_ready"],
+    },
+];
+
+/// Whether the test, `program::file::test` as the harness calls it, is on a list.
+pub fn leaves_out(test: &str) -> bool {
+    if std::env::var_os(ALL).is_some() {
+        return false;
+    }
+    let shaken = if is_shaken() { BEYOND } else { &[] };
+    let found = find(SKIPS, test).or_else(|| find(shaken, test));
+    if let Some(found) = found {
+        println!("skipped in a world: {}", found.reason);
+    }
+    found.is_some()
+}
+
+fn find(list: &'static [Skip], test: &str) -> Option<&'static Skip> {
+    let mut parts = test.rsplit("::");
+    let (name, file) = (parts.next()?, parts.next()?);
+    list.iter().find(|skip| skip.file == file && skip.tests.contains(&name))
+}
+
+/// Set for a program that skips nothing.
+const ALL: &str = "WAKEFUL_WORLD_SKIPS_NONE";
+
+/// Runs each listed test all the same, in a process of its own: it exists, and fails or hangs.
+#[test]
+fn every_skip_is_needed() {
+    let mut log = std::io::stderr();
+    let this = std::env::current_exe().unwrap();
+    let all = Command::new(&this).arg("--list").output().unwrap();
+    let all = String::from_utf8(all.stdout).unwrap();
+    let mut count = 0;
+    for skip in SKIPS {
+        for test in skip.tests {
+            let suffix = format!("{}::{test}::world: test", skip.file);
+            let name = all.lines().find(|line| line.ends_with(&suffix));
+            let name = name.unwrap_or_else(|| panic!("no test {suffix}")).trim_end_matches(": test");
+            let mut again = Command::new(&this);
+            again.args(["--exact", name]).env(ALL, "1").env_remove("WAKEFUL_CHAOS");
+            let mut again = again.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let deadline = Instant::now() + Duration::from_secs(3);
+            let passes = loop {
+                match again.try_wait().unwrap() {
+                    Some(status) => break status.success(),
+                    None if Instant::now() > deadline => break false,
+                    None => std::thread::sleep(Duration::from_millis(10)),
+                }
+            };
+            let _ = again.kill();
+            let _ = again.wait();
+            assert!(!passes, "{name} passes");
+            // Past the harness' capture: every log must show the skips.
+            let _ = writeln!(log, "skip: world: {name}: {}", skip.reason);
+            count += 1;
+        }
+    }
+    let _ = writeln!(log, "skips: {count}");
+}
+
+/// A world makes sockets.
+pub fn makes_sockets(_: Backend) -> bool {
+    true
+}
+
+/// No test skips by itself here.
+#[track_caller]
+pub fn skip(backend: Backend, name: &'static str) {
+    panic!("{backend} may not skip {name}");
+}
