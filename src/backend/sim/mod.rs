@@ -55,6 +55,7 @@ pub(crate) struct Sim {
     /// The number of this poll in its world.
     number: Id,
     /// Whether it belongs to a host, whose tasks watch its descriptor as a source of the world.
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor
     has_host: bool,
     /// Opened when the poll's descriptor is first requested: the only thing here that a kernel knows.
     #[cfg(unix)]

@@ -257,6 +257,7 @@ impl World {
     }
 
     /// Makes a source of the world of a poll's descriptor, for the polls of its host.
+    #[cfg(unix)]
     pub(super) fn add_poll_descriptor(&self, poll: Id, fd: i32) {
         let mut state = self.state();
         if let Some(host) = state.polls.get(&poll).and_then(|poll| poll.host) {
