@@ -37,6 +37,10 @@ impl Report {
             let title = format!("{} on posix_poll: the backend was not posix_poll", published.name);
             self.fault(title, vec![format!("with an epoll descriptor: {}", names.join(", "))]);
         }
+        if on.backend == Backend::World && totals.in_worlds == 0 {
+            let title = format!("{} on {shown}: no test was in a world", published.name);
+            self.fault(title, Vec::new());
+        }
         let backend = match took {
             Some(_) => shown,
             None => format!("{shown}, measured earlier"),
