@@ -320,7 +320,7 @@ impl Selector {
 
     /// The selector of a `Poll` that a task of a simulated host creates; `None` outside of a world.
     pub(crate) fn of_task() -> Option<Selector> {
-        Current::get().map(|current| Selector::of_world(current.world()))
+        Current::of_poll().map(|current| Selector::of_world(current.world()))
     }
 
     /// The simulation, if it is one.

@@ -60,7 +60,7 @@ mod task;
 
 pub use self::host::Host;
 pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
-pub use self::task::Task;
+pub use self::task::{before_each_poll, Task};
 pub use crate::backend::{
     Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
     SocketType, SourceState, What,

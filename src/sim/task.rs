@@ -22,6 +22,12 @@ pub struct Task {
     current: &'static Current,
 }
 
+/// Sets what each thread that is no task does before it makes a [`Poll`](crate::Poll): it may become one. The first
+/// call counts.
+pub fn before_each_poll(act: fn()) {
+    Current::set_before_poll(act);
+}
+
 impl Task {
     pub(super) fn of(current: &'static Current) -> Task {
         Task { current }

@@ -4,6 +4,8 @@
 //! nothing that lies on the stack of another thread than the one that forked it.
 
 use std::fmt::Write;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +21,13 @@ use crate::world::{of_panic, Director, World, STUCK};
 ///
 /// It lies on the heap and borrows nothing: in a child, the C library gives the stacks of the parent's other threads to
 /// new ones.
-pub(crate) type Build = Box<dyn Fn(&World) + Send + Sync>;
+pub(crate) type Build = Arc<dyn Fn(&World) + Send + Sync>;
 
 /// The room for the outcome of a run without details.
 pub(crate) const ROOM: usize = 64 << 10;
 
-/// The room for a story, a page or a log: a hundred bytes for each of ten million records.
-const DETAILED_ROOM: usize = 1 << 30;
+/// The room for an outcome with a story, a page or a log: a hundred bytes for each of ten million records.
+pub(crate) const DETAILED_ROOM: usize = 1 << 30;
 
 /// How much longer than the world's own limit a child may live.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,42 +41,41 @@ pub(crate) enum Detail {
     Log,
 }
 
-/// A run to be made.
-#[derive(Clone, Debug)]
-pub(crate) struct Run<'a> {
-    pub(crate) seed: u64,
+/// What all runs of a test have in common.
+#[derive(Clone)]
+pub(crate) struct Plan {
+    pub(crate) build: Build,
     pub(crate) faults: Faults,
-    /// The choices to repeat; drawn by the seed without.
-    pub(crate) replay: Option<&'a [Choice]>,
-    pub(crate) detail: Detail,
-    /// Whether the addresses of its memory differ from those of the usual run.
-    pub(crate) is_shifted: bool,
     /// The limit in real time of a host that doesn't wait.
     pub(crate) limit: Duration,
 }
 
-impl Run<'_> {
-    /// Makes the run in a child, with memory for it alone.
-    pub(crate) fn make(&self, build: &Build) -> Outcome {
-        let room = if self.detail == Detail::Nothing { ROOM } else { DETAILED_ROOM };
-        match Shared::new(room) {
-            Ok(shared) => self.make_with(&Arc::new(shared), build),
-            Err(e) => no_child(&format!("no memory to share with a child: {e}")),
-        }
+/// A run to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) seed: u64,
+    /// The choices to repeat; drawn by the seed without.
+    pub(crate) replay: Option<Vec<Choice>>,
+    pub(crate) detail: Detail,
+    /// Whether the addresses of its memory differ from those of the usual run.
+    pub(crate) is_shifted: bool,
+}
+
+impl Run {
+    /// Makes the run in a child, which tells its outcome through `shared`.
+    pub(crate) fn make(&self, plan: &Plan, shared: &Arc<Shared>) -> io::Result<Exit> {
+        in_child(plan.limit + GRACE, || self.live(plan, shared))
     }
 
-    /// Makes the run in a child, which tells the outcome through `shared`.
-    pub(crate) fn make_with(&self, shared: &Arc<Shared>, build: &Build) -> Outcome {
-        panics::install();
-        let exit = in_child(self.limit + GRACE, || self.live(shared, build));
+    /// Returns the outcome of a run whose child has ended like that.
+    pub(crate) fn outcome_of(exit: io::Result<Exit>, plan: &Plan, shared: &Shared) -> Outcome {
         let told = shared.take().and_then(|bytes| Outcome::decode(&bytes));
         match (exit, told) {
             (Ok(Exit::Code(0)), Some(outcome)) => outcome,
             (Ok(Exit::Signal(ALARM)), _) => {
                 let text = format!(
-                    "the run has not ended after {:?} of real time: the test's closure doesn't return, or waits for a \
-                     lock that another thread of the test process held when the run began",
-                    self.limit + GRACE
+                    "the run has not ended after {:?} of real time: the test's closure doesn't return",
+                    plan.limit + GRACE
                 );
                 Outcome::failed(Reason::new(STUCK, text))
             }
@@ -86,12 +87,12 @@ impl Run<'_> {
                 let last = told.and_then(|told| told.reason).map_or(String::new(), |last| last.text);
                 Outcome::failed(Reason::new(key, format!("the run's process was {how}{last}")))
             }
-            (Err(e), _) => no_child(&format!("no child process: {e}")),
+            (Err(e), _) => Outcome::failed(Reason::new("no child", format!("no process for a run: {e}"))),
         }
     }
 
     /// The life of the child.
-    fn live(&self, shared: &Arc<Shared>, build: &Build) {
+    fn live(&self, plan: &Plan, shared: &Arc<Shared>) {
         let last_words = Arc::clone(shared);
         panics::keep(
             self.detail == Detail::Story && self.replay.is_none(),
@@ -100,10 +101,9 @@ impl Run<'_> {
                 last_words.publish(&Outcome::failed(Reason::new("", text)).encode());
             }),
         );
-        if self.is_shifted {
-            shift_addresses();
-        }
-        let outcome = self.outcome(build);
+        IS_SHIFTED.store(self.is_shifted, Ordering::Relaxed);
+        shift_addresses();
+        let outcome = self.outcome(plan);
         panics::forget_listener();
         if !shared.publish(&outcome.encode()) {
             let short = Outcome { story: String::new(), page: String::new(), log: String::new(), ..outcome };
@@ -113,17 +113,17 @@ impl Run<'_> {
         }
     }
 
-    fn outcome(&self, build: &Build) -> Outcome {
-        let (seed, faults) = (self.seed, self.faults.clone());
-        let sim = match (self.detail, self.replay) {
+    fn outcome(&self, plan: &Plan) -> Outcome {
+        let (seed, faults) = (self.seed, plan.faults.clone());
+        let sim = match (self.detail, self.replay.as_deref()) {
             (Detail::Story | Detail::Log, replay) => Sim::with_log(seed, faults, replay),
             (_, Some(replay)) => Sim::replayed(seed, faults, replay),
             (Detail::Nothing, None) => Sim::with_faults(seed, faults),
         };
         let world = World::new(sim);
         let sim = world.sim();
-        let reason = match catch(|| build(&world)) {
-            Ok(()) => world.flaw().or_else(|| self.run(&world)),
+        let reason = match catch(|| (plan.build)(&world)) {
+            Ok(()) => world.flaw().or_else(|| run(&world, plan.limit)),
             Err(panic) => Some(of_panic("the closure of the test", &panic)),
         };
         let mut outcome = Outcome {
@@ -154,32 +154,28 @@ impl Run<'_> {
         }
         outcome
     }
-
-    /// Lets a world run. Returns why it fails.
-    fn run(&self, world: &World) -> Option<Reason> {
-        world.sim().start(Some(Box::new(Director(world.clone()))));
-        match world.sim().wait_for_end(self.limit) {
-            Some(End::Done) => None,
-            Some(End::Deadlock) => {
-                let reason = world.deadlock();
-                world.sim().note(What::Failed(reason.text.clone()));
-                Some(reason)
-            }
-            Some(End::Failed(text)) => Some(world.take_reason().unwrap_or_else(|| {
-                let key = text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
-                Reason::new(key, text)
-            })),
-            None => {
-                let reason = world.stuck(self.limit);
-                world.sim().note(What::Failed(reason.text.clone()));
-                Some(reason)
-            }
-        }
-    }
 }
 
-fn no_child(text: &str) -> Outcome {
-    Outcome::failed(Reason::new("no child", text))
+/// Lets a world run. Returns why it fails.
+fn run(world: &World, limit: Duration) -> Option<Reason> {
+    world.sim().start(Some(Box::new(Director(world.clone()))));
+    match world.sim().wait_for_end(limit) {
+        Some(End::Done) => None,
+        Some(End::Deadlock) => {
+            let reason = world.deadlock();
+            world.sim().note(What::Failed(reason.text.clone()));
+            Some(reason)
+        }
+        Some(End::Failed(text)) => Some(world.take_reason().unwrap_or_else(|| {
+            let key = text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+            Reason::new(key, text)
+        })),
+        None => {
+            let reason = world.stuck(limit);
+            world.sim().note(What::Failed(reason.text.clone()));
+            Some(reason)
+        }
+    }
 }
 
 fn name_of(signal: i32) -> String {
@@ -195,10 +191,18 @@ fn name_of(signal: i32) -> String {
     format!("killed by {name}")
 }
 
-/// Moves what is allocated from now on: a program whose run depends on the addresses of its values is another run then.
-fn shift_addresses() {
-    for len in [24, 40, 72, 200, 1000, 5 << 12, 160 << 20] {
-        // Memory that is not written takes none.
+/// Whether this process is the second run of a seed.
+static IS_SHIFTED: AtomicBool = AtomicBool::new(false);
+
+/// Moves, in the second run of a seed, what the calling thread allocates from now on: a program that depends on the
+/// addresses of its values is another run then. An allocator can have a heap for each thread.
+pub(crate) fn shift_addresses() {
+    if !IS_SHIFTED.load(Ordering::Relaxed) {
+        return;
+    }
+    let small = (1..64).map(|units| units * 16 + 8);
+    for len in small.chain([5 << 12, 160 << 20]) {
+        // Memory that isn't written takes none.
         std::mem::forget(std::hint::black_box(Vec::<u8>::with_capacity(len)));
     }
 }

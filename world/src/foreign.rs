@@ -3,6 +3,12 @@
 //! Test suites of others run in worlds by it, without a change to their text: a feature of the packages in `compat` and
 //! an environment variable are enough.
 //!
+//! A thread enters its world when it makes a `Poll` and the environment variable `WAKEFUL_WORLD_SEED` has a seed. The
+//! host has the name `localhost` and the addresses 127.0.0.1 and ::1. Its faults are [`Faults::TOKIO`], or none with
+//! `WAKEFUL_WORLD_FAULTS=none`. A line on the standard error tells the begin of each world, and another one its end,
+//! with the hash of its log. A deadlock, a foreign thread that polls, and 30 seconds of real time in which no task
+//! makes a call to the world end the process: a line with the seed and the reason, then abort(3).
+//!
 //! Invariant: a thread that has entered its world stays there until it ends, and a thread outside of the world watches
 //! it: a thread can't be unwound from outside, so a world that ends otherwise than by the end of its thread ends the
 //! process.
@@ -49,20 +55,18 @@ impl Drop for Run {
     }
 }
 
-/// Makes the calling thread the main task of the only host of a new world, until the thread ends, if the environment
-/// variable `WAKEFUL_WORLD_SEED` has a seed. Does nothing without it, or on a thread that is a task already.
-///
-/// The host has the name `localhost` and the addresses 127.0.0.1 and ::1. Its faults are [`Faults::TOKIO`], or none
-/// with `WAKEFUL_WORLD_FAULTS=none`. Several threads of a process have a world each. A line on the standard error tells
-/// the begin of each world, and another one its end, with the hash of its log.
-///
-/// A deadlock, a foreign thread that wakes or polls the host's `Poll`, and 30 seconds of real time in which no task
-/// makes a call to the world end the process: a line with the seed and the reason, then abort(3).
-///
-/// # Panics
-///
-/// The seed is no number, the faults are unknown, or the shadows are not linked into the program.
-pub fn enter() {
+/// Runs before `main` in each program that links this package.
+#[used]
+#[link_section = ".init_array"]
+static PREPARE: extern "C" fn() = prepare;
+
+extern "C" fn prepare() {
+    wakeful::sim::before_each_poll(enter);
+}
+
+/// Makes the calling thread the main task of the only host of a new world, until the thread ends. Does nothing without
+/// a seed, or on a thread that is a task already.
+fn enter() {
     if Task::current().is_some() {
         return;
     }

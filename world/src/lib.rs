@@ -19,6 +19,7 @@ pub mod shadows;
 pub mod shrink;
 pub mod story;
 mod sys;
+mod template;
 mod world;
 
 pub use self::report::{Failure, Report};

@@ -46,6 +46,13 @@ impl Outcome {
         Outcome { reason: Some(reason), ..Outcome::default() }
     }
 
+    /// Returns the result in a line.
+    pub(crate) fn brief(&self) -> String {
+        let Outcome { time, turns, hash, .. } = self;
+        let end = self.reason.as_ref().map_or("done", |reason| &reason.text);
+        format!("{time:?}, {turns} turns, hash {hash:016x}, {end}")
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(256);
         let reason = self.reason.as_ref();
@@ -59,11 +66,7 @@ impl Outcome {
             push(&mut bytes, text.len() as u64);
             bytes.extend_from_slice(text.as_bytes());
         }
-        for choice in &self.choices {
-            for number in [choice.kind as u64, choice.index, choice.value] {
-                push(&mut bytes, number);
-            }
-        }
+        push_choices(&mut bytes, &self.choices);
         bytes
     }
 
@@ -74,11 +77,7 @@ impl Outcome {
         let has_failed = number(from)? != 0;
         let reason = Reason { key: text(from)?, text: text(from)? };
         let (stack, story, page, log) = (text(from)?, text(from)?, text(from)?, text(from)?);
-        let mut choices = Vec::new();
-        while !from.is_empty() {
-            let kind = *ChoiceKind::ALL.get(number(from)? as usize)?;
-            choices.push(Choice { kind, index: number(from)?, value: number(from)? });
-        }
+        let choices = choices(from)?;
         Some(Outcome {
             reason: has_failed.then_some(reason),
             hash,
@@ -93,12 +92,30 @@ impl Outcome {
     }
 }
 
-fn push(bytes: &mut Vec<u8>, number: u64) {
+pub(crate) fn push(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend_from_slice(&number.to_le_bytes());
 }
 
-fn number(from: &mut &[u8]) -> Option<u64> {
+pub(crate) fn number(from: &mut &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(take(from, 8)?.try_into().ok()?))
+}
+
+pub(crate) fn push_choices(bytes: &mut Vec<u8>, choices: &[Choice]) {
+    for choice in choices {
+        for number in [choice.kind as u64, choice.index, choice.value] {
+            push(bytes, number);
+        }
+    }
+}
+
+/// Takes the rest.
+pub(crate) fn choices(from: &mut &[u8]) -> Option<Vec<Choice>> {
+    let mut choices = Vec::with_capacity(from.len() / 24);
+    while !from.is_empty() {
+        let kind = *ChoiceKind::ALL.get(number(from)? as usize)?;
+        choices.push(Choice { kind, index: number(from)?, value: number(from)? });
+    }
+    Some(choices)
 }
 
 fn text(from: &mut &[u8]) -> Option<String> {

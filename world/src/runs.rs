@@ -1,6 +1,6 @@
 //! The runs of many seeds, on all cores, and what becomes of a seed that fails.
 //!
-//! Invariant: each run is a child process of its own, so no run depends on another one, nor on how many run at once.
+//! Invariant: each run is a process of its own, so no run depends on another one, nor on how many run at once.
 
 use std::io::{self, IsTerminal, Write};
 use std::ops::Range;
@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use wakeful::sim::{Choice, Faults};
 
-use crate::child::{Build, Detail, Run, ROOM};
+use crate::child::{Build, Detail, Plan, Run, DETAILED_ROOM, ROOM};
 use crate::outcome::{Outcome, Reason};
 use crate::report::{Failure, Report};
 use crate::shrink::shrink;
-use crate::sys::{pin, Shared};
+use crate::sys::pin;
+use crate::template::Template;
 use crate::world::{World, STUCK};
 
 /// How many runs the search for the smallest failing run takes at most.
@@ -87,7 +88,7 @@ impl Runs {
     pub fn run(mut self, build: impl Fn(&World) + Send + Sync + 'static) {
         let name = test_name();
         let one = self.read_environment();
-        let build: Build = Box::new(build);
+        let build: Build = Arc::new(build);
         let report = self.all(&build, true);
         if let Some(failure) = &report.failure {
             let seed = failure.seed;
@@ -98,7 +99,10 @@ impl Runs {
             );
         }
         if let Some(seed) = one {
-            let told = alone(|| self.a_run(seed, None, Detail::Story).make(&build));
+            let told = alone(|| {
+                let run = a_run(seed, None, Detail::Story);
+                self.template(&build, DETAILED_ROOM).make(&run)
+            });
             let page = write_page(&name, seed, &told.page);
             println!("seed {seed} does not fail:\n\n{}", told.story);
             page.iter().for_each(|page| println!("the page: {}", page.display()));
@@ -107,13 +111,13 @@ impl Runs {
 
     /// Makes the runs, until one fails, and returns what they have come to. The environment changes nothing.
     pub fn search(self, build: impl Fn(&World) + Send + Sync + 'static) -> Report {
-        let build: Build = Box::new(build);
+        let build: Build = Arc::new(build);
         self.all(&build, true)
     }
 
     /// Makes all runs, and returns what they have come to. The environment changes nothing.
     pub fn check(self, build: impl Fn(&World) + Send + Sync + 'static) -> Report {
-        self.all(&(Box::new(build) as Build), false)
+        self.all(&(Arc::new(build) as Build), false)
     }
 
     /// Returns the seed if the environment wants a single one.
@@ -133,8 +137,13 @@ impl Runs {
         None
     }
 
-    fn a_run<'a>(&'a self, seed: u64, replay: Option<&'a [Choice]>, detail: Detail) -> Run<'a> {
-        Run { seed, faults: self.faults.clone(), replay, detail, is_shifted: false, limit: self.limit }
+    /// Starts the process of which the calling thread's runs are forks.
+    fn template(&self, build: &Build, room: usize) -> Template {
+        let plan = Plan { build: Arc::clone(build), faults: self.faults.clone(), limit: self.limit };
+        match Template::new(&plan, room) {
+            Ok(template) => template,
+            Err(e) => panic!("no process for the runs: {e}"),
+        }
     }
 
     fn all(&self, build: &Build, stops: bool) -> Report {
@@ -163,22 +172,20 @@ impl Runs {
     /// Makes runs on one core until none are left.
     fn work(&self, work: &Work, build: &Build, stops: bool) {
         pin_next();
-        let shared = match Shared::new(ROOM) {
-            Ok(shared) => Arc::new(shared),
-            Err(e) => panic!("no memory to share with the runs: {e}"),
-        };
+        let mut template = self.template(build, ROOM);
         loop {
             let seed = work.next.fetch_add(1, Ordering::Relaxed);
             if seed >= work.end.load(Ordering::Relaxed) {
                 break;
             }
-            let run = self.a_run(seed, None, Detail::Nothing);
-            let mut outcome = run.make_with(&shared, build);
+            let run = a_run(seed, None, Detail::Nothing);
+            let mut outcome = template.make(&run);
             let is_stuck = outcome.reason.as_ref().is_some_and(|reason| reason.key == STUCK);
             if seed - self.seeds.start < self.twice && !is_stuck {
-                let second = Run { is_shifted: true, ..run.clone() }.make_with(&shared, build);
+                let second = template.make(&Run { is_shifted: true, ..run });
                 if second != outcome {
-                    outcome.reason = Some(Reason::new(DIVERGED, "two runs of the seed differ"));
+                    let text = format!("  first run:  {}\n  second run: {}", outcome.brief(), second.brief());
+                    outcome.reason = Some(Reason::new(DIVERGED, text));
                 }
             }
             if stops && outcome.reason.is_some() {
@@ -204,11 +211,12 @@ impl Runs {
             story: String::new(),
             page: None,
         };
+        let mut template = self.template(build, DETAILED_ROOM);
         if reason.key == DIVERGED {
-            failure.reason = self.difference(seed, build);
+            failure.reason = difference(seed, &failure.reason, &mut template);
             return failure;
         }
-        let whole = self.a_run(seed, None, Detail::Story).make(build);
+        let whole = template.make(&a_run(seed, None, Detail::Story));
         let key = match whole.reason {
             Some(again) if again.key == reason.key => {
                 (failure.reason, failure.stack) = (again.text, whole.stack);
@@ -231,13 +239,13 @@ impl Runs {
             let shrunk = shrink(&failure.choices, SEARCH, |choices| {
                 is_late |= Instant::now() >= end;
                 !is_late && {
-                    let outcome = self.a_run(seed, Some(choices), Detail::Nothing).make(build);
+                    let outcome = template.make(&a_run(seed, Some(choices), Detail::Nothing));
                     outcome.reason.is_some_and(|reason| reason.key == key)
                 }
             });
             if let Some(shrunk) = shrunk {
                 (failure.searched, failure.is_minimal) = (shrunk.runs, shrunk.is_minimal && !is_late);
-                let small = self.a_run(seed, Some(&shrunk.choices), Detail::Story).make(build);
+                let small = template.make(&a_run(seed, Some(&shrunk.choices), Detail::Story));
                 (story, page) = (small.story, small.page);
                 failure.choices = shrunk.choices;
             }
@@ -249,22 +257,23 @@ impl Runs {
         failure.story = story;
         failure
     }
+}
 
-    /// Returns where two runs of a seed differ.
-    fn difference(&self, seed: u64, build: &Build) -> String {
-        for _ in 0..REPEATS {
-            let run = self.a_run(seed, None, Detail::Log);
-            let first = run.make(build);
-            let second = Run { is_shifted: true, ..run.clone() }.make(build);
-            if first != second {
-                return format!(
-                    "two runs of the seed differ\n{}\n{CAUSES}",
-                    first_difference(&first, &second)
-                );
-            }
+fn a_run(seed: u64, replay: Option<&[Choice]>, detail: Detail) -> Run {
+    Run { seed, replay: replay.map(<[Choice]>::to_vec), detail, is_shifted: false }
+}
+
+/// Returns where two runs of a seed differ, whose results were seen to do so.
+fn difference(seed: u64, seen: &str, template: &mut Template) -> String {
+    for _ in 0..REPEATS {
+        let run = a_run(seed, None, Detail::Log);
+        let first = template.make(&run);
+        let second = template.make(&Run { is_shifted: true, ..run });
+        if first != second {
+            return format!("two runs of the seed differ\n{}\n{CAUSES}", first_difference(&first, &second));
         }
-        format!("two runs of the seed have differed, and {REPEATS} later pairs have not\n{CAUSES}")
     }
+    format!("two runs of the seed have differed, and {REPEATS} later pairs have not\n{seen}\n{CAUSES}")
 }
 
 const DIVERGED: &str = "diverged";

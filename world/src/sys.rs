@@ -3,6 +3,8 @@
 //! Invariant: a child ends by `_exit`, so nothing of its parent runs in it twice.
 
 use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::net::UnixStream;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,28 +22,47 @@ pub(crate) enum Exit {
 /// The signal that ends a child at its limit.
 pub(crate) const ALARM: i32 = libc::SIGALRM;
 
-/// Runs `act` in a child, whose only thread is a copy of the calling one, and waits for its end. SIGALRM ends the child
-/// after `limit`.
-pub(crate) fn in_child(limit: Duration, act: impl FnOnce()) -> io::Result<Exit> {
+/// A child that was not waited for.
+pub(crate) struct Child(libc::pid_t);
+
+/// Runs `act` in a child, whose only thread is a copy of the calling one.
+pub(crate) fn fork(act: impl FnOnce()) -> io::Result<Child> {
     let mut out = io::stdout().lock();
     let error = io::stderr().lock();
     // What is left in the buffer would be written twice.
     let _ = out.flush();
-    // SAFETY: the child has one thread, and calls what other threads may have locked only if that is held here, or is
-    // the allocator, which the C library hands over whole.
+    // SAFETY: the child has one thread. What other threads may have locked is held here, or is the allocator, which the
+    // C library hands over whole, or shows in the trial that `Template` makes.
     let pid = unsafe { libc::fork() };
     drop((out, error));
     match pid {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let _ = catch_unwind(AssertUnwindSafe(|| {
-                set_alarm(limit);
-                act();
-            }));
+            let _ = catch_unwind(AssertUnwindSafe(act));
             // SAFETY: ends the process; no destructor of the parent's values runs.
             unsafe { libc::_exit(0) }
         }
-        pid => wait(pid),
+        pid => Ok(Child(pid)),
+    }
+}
+
+/// Runs `act` in a child, and waits for its end. SIGALRM ends the child after `limit`.
+pub(crate) fn in_child(limit: Duration, act: impl FnOnce()) -> io::Result<Exit> {
+    let act = || {
+        set_alarm(limit);
+        act();
+    };
+    fork(act)?.wait()
+}
+
+/// Moves a descriptor out of the way of those that a program opens: it sees the same numbers in each run.
+pub(crate) fn out_of_the_way(stream: UnixStream) -> UnixStream {
+    // SAFETY: the new descriptor is this function's own.
+    unsafe {
+        match libc::fcntl(stream.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 900) {
+            -1 => stream,
+            fd => UnixStream::from_raw_fd(fd),
+        }
     }
 }
 
@@ -55,22 +76,25 @@ pub(crate) fn set_alarm(limit: Duration) {
     }
 }
 
-fn wait(pid: libc::pid_t) -> io::Result<Exit> {
-    let mut status = 0;
-    loop {
-        // SAFETY: `status` is valid for the call.
-        if unsafe { libc::waitpid(pid, &mut status, 0) } == pid {
-            break;
+impl Child {
+    /// Waits for the end.
+    pub(crate) fn wait(self) -> io::Result<Exit> {
+        let mut status = 0;
+        loop {
+            // SAFETY: `status` is valid for the call.
+            if unsafe { libc::waitpid(self.0, &mut status, 0) } == self.0 {
+                break;
+            }
+            let e = io::Error::last_os_error();
+            if e.kind() != io::ErrorKind::Interrupted {
+                return Err(e);
+            }
         }
-        let e = io::Error::last_os_error();
-        if e.kind() != io::ErrorKind::Interrupted {
-            return Err(e);
-        }
+        Ok(match libc::WIFSIGNALED(status) {
+            true => Exit::Signal(libc::WTERMSIG(status)),
+            false => Exit::Code(libc::WEXITSTATUS(status)),
+        })
     }
-    Ok(match libc::WIFSIGNALED(status) {
-        true => Exit::Signal(libc::WTERMSIG(status)),
-        false => Exit::Code(libc::WEXITSTATUS(status)),
-    })
 }
 
 /// Memory that a child shares with its parent, for one message of the child.
@@ -138,7 +162,6 @@ impl Drop for Shared {
 
 /// Binds the calling thread, and the children that it forks, to one of the cores that the process may use. A failure
 /// changes no run, only its speed.
-#[cfg(target_os = "linux")]
 pub(crate) fn pin(number: usize) {
     let size = std::mem::size_of::<libc::cpu_set_t>();
     // SAFETY: all zeros is an empty set, and both calls get a set of the size that they are given.
@@ -159,7 +182,3 @@ pub(crate) fn pin(number: usize) {
         }
     }
 }
-
-/// Other systems bind threads otherwise, or not at all: the runs are slower there, and the same.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn pin(_: usize) {}

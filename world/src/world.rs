@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use wakeful::sim::{End, Host, Link, Sim, Task, What};
 
+use crate::child::shift_addresses;
 use crate::outcome::Reason;
 use crate::panics::{catch, Panic};
 use crate::runs::Runs;
@@ -238,6 +239,7 @@ impl World {
     /// The life of a host, on its thread.
     fn live(&self, life: Life, program: &(dyn Fn() + Send + Sync)) {
         let Life { index, name, host, task, begins, is_ready } = life;
+        shift_addresses();
         is_ready.wait();
         // It leaves the world at its end, behind the destructors of its thread-local values.
         shadows::enter(task);

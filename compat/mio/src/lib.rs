@@ -1,12 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
-#[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
-mod poll;
-
-#[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
-pub use poll::Poll;
 pub use wakeful::*;
+// Linked for its shadows of libc's functions, and for the worlds that it makes of threads.
+#[cfg(feature = "world")]
+use wakeful_world as _;
 
 pub mod features {
     //! The features of this package: mio's, and four of wakeful's that mio lacks.

@@ -47,15 +47,13 @@ pub struct Poller {
 }
 
 impl Poller {
-    /// Creates a poller. With the feature `world`, and a seed in `WAKEFUL_WORLD_SEED`, the calling thread is the host of
-    /// a world from now on: see `wakeful_world::foreign::enter`.
+    /// Creates a poller. With the feature `world`, and a seed in `WAKEFUL_WORLD_SEED`, the calling thread is the host
+    /// of a world from now on: see the module `foreign` of `wakeful-world`.
     ///
     /// # Errors
     ///
     /// The errors of `wakeful::Poll::new`.
     pub fn new() -> io::Result<Poller> {
-        #[cfg(all(feature = "world", target_os = "linux", target_env = "gnu"))]
-        wakeful_world::foreign::enter();
         #[cfg(polling_test_poll_backend)]
         let poll = Poll::with_backend(wakeful::Backend::PosixPoll)?;
         #[cfg(not(polling_test_poll_backend))]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::choices::ChoiceKind;
 use super::sources::{
-    readiness, DirectionState, Id, RegistrationKey, RegistrationState, SourceState, READ, WRITE,
+    readiness, DirectionState, Id, Kind, RegistrationKey, RegistrationState, SourceState, READ, WRITE,
 };
 use super::state::State;
 use crate::backend::logic::watch::Tracking;
@@ -43,6 +43,15 @@ impl State {
         }
         self.changed_for(key, READ, false);
         self.changed_for(key, WRITE, false);
+        self.follow(key);
+    }
+
+    /// Lets a registration of a poll's descriptor look at that poll when its next event is due.
+    fn follow(&mut self, key: RegistrationKey) {
+        let Some(&Kind::Poll(inner)) = self.sources.get(&key.1) else { return };
+        if let Some(due) = self.next_due(inner).filter(|due| *due > self.now) {
+            self.inner_due(key.1, due);
+        }
     }
 
     pub(super) fn unwatch(&mut self, key: RegistrationKey) {
@@ -91,10 +100,16 @@ impl State {
         }
     }
 
-    /// Returns whether a registration of the source wants the direction.
-    pub(super) fn is_wanted(&self, id: Id, direction: usize) -> bool {
+    /// Returns whether an operation of the source may pretend to block: an event of the direction can follow, and no
+    /// raw descriptor, whose operations a `Poll` doesn't see, is registered.
+    pub(super) fn may_pretend(&self, id: Id, direction: usize) -> bool {
         let keys = self.watchers.get(&id).map_or(&[][..], |keys| keys);
-        keys.iter().any(|key| self.registrations[key].directions[direction].wanted)
+        let mut all = keys.iter().filter_map(|key| self.registrations.get(key));
+        // An interest in the end has no event for data.
+        let reports =
+            |found: &RegistrationState| found.directions[direction].wanted && !found.interest.is_end();
+        let is_wanted = all.clone().any(reports);
+        is_wanted && all.all(|found| found.tracking == Tracking::Tracked)
     }
 
     /// Returns whether the registration of a source reports the state of a direction.
@@ -141,6 +156,11 @@ impl State {
         if wanted && due.is_none() && (must_come || self.choices.chance(ChoiceKind::Repeat, 2)) {
             let due = self.now + self.lateness();
             self.set_due(key, direction, Some(due));
+        } else if let Some((due, _)) = due {
+            // A poll that watches this one may have taken no note of it.
+            if let Some(outer) = self.polls.get(&key.0).and_then(|poll| poll.source) {
+                self.inner_due(outer, due);
+            }
         }
     }
 
@@ -250,11 +270,12 @@ impl State {
         first.map(|&(due, _)| due)
     }
 
-    /// Reports what is due, as far as there is space, in any order. What has waited longest comes first in the plain one.
+    /// Reports what is due, as far as there is space, in any order. In the plain one the event that has waited longest
+    /// comes first.
     pub(super) fn deliver(&mut self, poll: Id, events: &mut Events) {
         let Some(found) = self.polls.get(&poll) else { return };
         let mut due: Vec<RegistrationKey> = Vec::new();
-        // Some more than there is space for: their order is drawn, and some may come to nothing.
+        // Some more than there is space for, since some may come to nothing.
         let most = events.spare().saturating_mul(2).saturating_add(16);
         for (place, &(key, direction)) in found.due.range(..=(self.now, u64::MAX)) {
             let other = self.registrations[&key].directions[1 - direction].due;
@@ -265,7 +286,8 @@ impl State {
                 break;
             }
         }
-        for last in (1..due.len()).rev() {
+        // Only the order of those that come now is drawn: the others would starve.
+        for last in (1..due.len().min(events.spare())).rev() {
             due.swap(last, last - self.choices.below(ChoiceKind::Order, last + 1));
         }
         for key in due {
@@ -307,10 +329,12 @@ impl State {
             let is_ready = self.is_reported(key, direction);
             let found = self.registrations.get(&key)?.directions[direction];
             let is_due = found.due.is_some_and(|(due, _)| due <= self.now);
-            // A ready direction may come early, or as a repetition.
+            // A ready direction may come early, or as a repetition; with the only event of a one-shot interest it does.
             let comes = match is_due {
                 true => is_ready || may_be_spurious && self.choices.chance(ChoiceKind::Stale, 4),
-                false => is_ready && found.wanted && self.choices.chance(ChoiceKind::Merge, 2),
+                false => {
+                    is_ready && found.wanted && (is_one_shot || self.choices.chance(ChoiceKind::Merge, 2))
+                }
             };
             let is_split = direction == WRITE
                 && reported[READ]
@@ -323,12 +347,14 @@ impl State {
                 self.set_due(key, direction, None);
             }
             if comes {
-                self.registrations.get_mut(&key)?.directions[direction].armed = false;
+                // An event without a reason is none of the readiness that comes next.
+                self.registrations.get_mut(&key)?.directions[direction].armed &= !is_ready;
                 reported[direction] = true;
             }
         }
         let flags = readiness(reported);
         if flags.is_none() {
+            self.follow(key);
             return None;
         }
         if is_one_shot {
@@ -361,8 +387,11 @@ impl State {
     /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
     fn endings(&mut self, key: RegistrationKey) -> Readiness {
         let state = self.endings_of(key);
+        // An event for the end alone says which it is.
+        let is_end = self.registrations.get(&key).is_some_and(|found| found.interest.is_end());
+        let one_in = if is_end { 0 } else { 4 };
         let mut hint =
-            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, 4));
+            |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, one_in));
         hint(state.read_closed, Readiness::READ_CLOSED)
             .union(hint(state.write_closed, Readiness::WRITE_CLOSED))
             .union(hint(state.error, Readiness::ERROR))

@@ -5,12 +5,14 @@
 
 mod calls;
 mod choices;
+mod datagrams;
 mod errno;
 mod events;
 mod faults;
 mod hosts;
 mod log;
 mod network;
+mod run;
 mod sockets;
 mod sources;
 mod state;
@@ -25,13 +27,13 @@ pub use self::choices::{Choice, ChoiceKind};
 pub use self::faults::Faults;
 pub use self::hosts::{Link, SocketName};
 pub use self::log::{Endpoint, Record, What};
+pub use self::run::Director;
 pub use self::sockets::{Family, SocketType};
 pub(crate) use self::sources::Id;
 pub use self::sources::{Address, SourceState};
 pub(crate) use self::tasks::{Current, Outside};
 pub use self::turns::End;
 pub(crate) use self::turns::HostNumber;
-pub use self::world::Director;
 pub(crate) use self::world::World;
 
 use std::fmt;
@@ -189,7 +191,8 @@ fn descriptor(_: RawIo) -> i32 {
     -1
 }
 
-/// Returns why a descriptor that a world doesn't know can't be registered: as epoll does where it can't watch it either.
+/// Returns why a descriptor that a world doesn't know can't be registered: as epoll does where it can't watch it
+/// either.
 fn refused(io: RawIo) -> io::Error {
     #[cfg(unix)]
     if let Err(e) = crate::os::FileIdentity::of_watchable(io, false) {

@@ -19,7 +19,8 @@ impl State {
             return Err(io::ErrorKind::Interrupted.into());
         }
         // Only if an event can follow.
-        if self.is_wanted(id, direction) && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block) {
+        if self.may_pretend(id, direction) && self.fault(ChoiceKind::WouldBlock, |faults| faults.would_block)
+        {
             self.used_up(id, direction, true);
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -72,7 +73,8 @@ impl State {
             return Ok(count);
         }
         channel.bytes.drain(..count);
-        let (bytes, waiting) = (count as u64, there as u64);
+        // What the program has not asked for is not left.
+        let (bytes, waiting) = (count as u64, there.min(wanted) as u64);
         self.log_stream(id, |to, from| What::Read { from, to, bytes, waiting });
         self.space_made(number);
         if count < wanted {

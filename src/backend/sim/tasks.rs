@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::turns::{HostNumber, TaskNumber};
@@ -24,7 +24,23 @@ std::thread_local! {
     static CURRENT: Cell<Option<&'static Current>> = const { Cell::new(None) };
 }
 
+/// What a thread outside of a world does before it makes a `Poll`.
+static BEFORE_POLL: OnceLock<fn()> = OnceLock::new();
+
 impl Current {
+    /// Sets what each thread outside of a world does before it makes a `Poll`. The first call counts.
+    pub(crate) fn set_before_poll(act: fn()) {
+        let _ = BEFORE_POLL.set(act);
+    }
+
+    /// Returns what the calling thread is when it makes a `Poll`.
+    pub(crate) fn of_poll() -> Option<&'static Current> {
+        if let (None, Some(act)) = (Current::get(), BEFORE_POLL.get()) {
+            act();
+        }
+        Current::get()
+    }
+
     pub(crate) fn new(world: &Arc<World>, task: TaskNumber, host: HostNumber) -> &'static Current {
         let world = Arc::clone(world);
         Box::leak(Box::new(Current { world, task, host, reads: AtomicU32::new(0) }))

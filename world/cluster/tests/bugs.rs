@@ -3,6 +3,8 @@
 //! Each host runs on a thread with a runtime of its own, as a host of a world does. What a world does by a fault, the
 //! peer does here by hand: it writes in pieces, hangs up, doesn't read.
 
+mod loopback;
+
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,17 +12,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use loopback::{addresses, block_on};
 use world_cluster::bugs::*;
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-/// Addresses that are free now.
-fn addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
-}
 
 /// Runs a host on a thread of its own. Returns the message of its panic, if it panics.
 fn host<F: Future<Output = std::io::Result<()>>>(
@@ -128,8 +121,8 @@ fn lost_wake_leaves_a_request_unsent() {
         number
     };
     for bug in [false, true] {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = listener.local_addr().unwrap();
+        let at = addresses(1)[0];
+        let listener = TcpListener::bind(at).unwrap();
         let client = host(move || lost_wake::client(bug, at));
         assert_eq!(answer(&listener), 0);
         // Meanwhile the client queues the next request.

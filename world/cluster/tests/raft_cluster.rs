@@ -1,23 +1,15 @@
 //! Three Raft nodes on loopback sockets, each on a thread with a runtime of its own, as a host of a world has it.
 
-use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+mod loopback;
+
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use loopback::{addresses, block_on};
 use tokio::sync::oneshot;
 use world_cluster::raft::{run, Broken, Client, Config, Disk, History};
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-/// Addresses that are free now.
-fn addresses(count: usize) -> Vec<SocketAddr> {
-    let listeners: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap()).collect()
-}
 
 struct Node {
     crash: oneshot::Sender<()>,

@@ -134,8 +134,8 @@ pub(super) unsafe extern "C" fn close(fd: c_int) -> c_int {
     unsafe { real::close(fd) }
 }
 
-/// Lets the duplicate of a descriptor stand for the same socket. Of a Unix-domain stream that the world doesn't know, it
-/// stands for a silent one: tokio duplicates the one by which its process, not the host, learns of signals.
+/// Lets the duplicate of a descriptor stand for the same socket. Of a Unix-domain stream that the world doesn't know,
+/// it stands for a silent one: tokio duplicates the one by which its process, not the host, learns of signals.
 fn duplicated(fd: c_int, new: c_int) -> c_int {
     if let Some(task) = task().filter(|_| new >= 0) {
         let is_known = task.duplicate(fd, new).is_some();

@@ -103,6 +103,7 @@ pub fn test(
         // Those of an executable that isn't run here have no results.
         let known = baseline.iter().filter(|(name, _)| results.contains_key(*name));
         let known: Results = known.map(|(name, binary)| (name.clone(), binary.clone())).collect();
+        report.entered(published, on, &known, results);
         report.compared(published, on, Comparison::of(&known, results, excuse));
         report.stale(published, on, beyond::stale(published, on, &known, results));
     }

@@ -61,17 +61,17 @@ const PLANTS: [Plant; 23] = [
     Plant {
         backend: "sim",
         bug: "a lost re-arm: readiness that was used up is not reported again",
-        file: "src/backend/sim/state.rs",
-        sound: "registration.directions[direction].armed = wanted;",
-        planted: "registration.directions[direction].armed &= wanted;",
+        file: "src/backend/sim/events.rs",
+        sound: "state.armed = state.wanted;",
+        planted: "state.armed &= state.wanted;",
     },
     Plant {
         backend: "sim",
         bug: "a stale token: a reregistration keeps the old one",
-        file: "src/backend/sim/state.rs",
-        sound: "self.registrations.insert(id, state);",
-        planted: "let token = self.registrations.get(&id).map_or(token, |old| old.token);
-        self.registrations.insert(id, RegistrationState { token, ..state });",
+        file: "src/backend/sim/events.rs",
+        sound: "let state = RegistrationState { token, interest, tracking, is_spent, known, directions };",
+        planted: "let token = self.registrations.get(&key).map_or(token, |old| old.token);
+        let state = RegistrationState { token, interest, tracking, is_spent, known, directions };",
     },
     Plant {
         backend: "sim",
@@ -154,31 +154,31 @@ const PLANTS: [Plant; 23] = [
     Plant {
         backend: "sim",
         bug: "a one-shot registration has a second event",
-        file: "src/backend/sim/state.rs",
-        sound: "registration.is_spent = true;",
+        file: "src/backend/sim/events.rs",
+        sound: "registration.is_spent = is_one_shot;",
         planted: "registration.is_spent = false;",
     },
     Plant {
         backend: "sim",
         bug: "a one-shot registration stays spent when it is registered again",
-        file: "src/backend/sim/state.rs",
-        sound: "interest, is_spent: false, directions };",
-        planted:
-            "interest, is_spent: self.registrations.get(&id).is_some_and(|old| old.is_spent), directions };",
+        file: "src/backend/sim/events.rs",
+        sound: "let (is_spent, known) = (false, Readiness::NONE);",
+        planted: "let is_spent = self.registrations.get(&key).is_some_and(|old| old.is_spent);
+        let known = Readiness::NONE;",
     },
     Plant {
         backend: "sim",
         bug: "a level-triggered registration is edge-triggered",
-        file: "src/backend/sim/state.rs",
-        sound: "(armed || is_level || ",
-        planted: "(armed || is_level && false || ",
+        file: "src/backend/sim/events.rs",
+        sound: "armed || is_arrival || registration.interest.is_level();",
+        planted: "armed || is_arrival;",
     },
     Plant {
         backend: "sim",
         bug: "an interest in the end is one in data",
-        file: "src/backend/sim/state.rs",
-        sound: "registration.interest.is_end() => self.has_ended(id),",
-        planted: "registration.interest.is_end() => self.is_ready(id, direction),",
+        file: "src/backend/sim/events.rs",
+        sound: "registration.interest.is_end() => state.has_ended(),",
+        planted: "registration.interest.is_end() => state.is_ready(direction),",
     },
 ];
 
