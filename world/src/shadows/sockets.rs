@@ -270,30 +270,39 @@ unsafe extern "C" fn getsockopt(
     value: *mut c_void,
     len: *mut socklen_t,
 ) -> c_int {
-    let is_error = level == libc::SOL_SOCKET && name == libc::SO_ERROR;
-    if let Some(error) = task().filter(|_| is_error).and_then(|task| task.take_error(fd)) {
-        // SAFETY: the caller's promise is that of getsockopt(2).
-        return unsafe { write_number(error.unwrap_or(0), value, len) };
+    if let Some(task) = task().filter(|_| level == libc::SOL_SOCKET) {
+        if name == libc::SO_ERROR {
+            if let Some(error) = task.take_error(fd) {
+                // SAFETY: the caller's promise is that of getsockopt(2).
+                return unsafe { write(&error.unwrap_or(0), value, len) };
+            }
+        }
+        if name == libc::SO_PEERCRED && task.family(fd) == Some(Family::Unix) {
+            // Each process of the host is this one.
+            // SAFETY: the three calls have no arguments, and always succeed.
+            let (pid, uid, gid) = unsafe { (libc::getpid(), libc::getuid(), libc::getgid()) };
+            // SAFETY: the caller's promise is that of getsockopt(2).
+            return unsafe { write(&libc::ucred { pid, uid, gid }, value, len) };
+        }
     }
     // SAFETY: the caller's promise.
     unsafe { real::getsockopt(fd, level, name, value, len) }
 }
 
-/// Writes a number as getsockopt(2) does.
+/// Writes an option as getsockopt(2) does.
 ///
 /// # Safety
 ///
 /// `len` says how many bytes can be written at `value`.
-unsafe fn write_number(number: c_int, value: *mut c_void, len: *mut socklen_t) -> c_int {
+unsafe fn write<T: Copy>(option: &T, value: *mut c_void, len: *mut socklen_t) -> c_int {
     if value.is_null() || len.is_null() {
         set_errno(libc::EFAULT);
         return -1;
     }
-    let bytes = number.to_ne_bytes();
     // SAFETY: the caller's promise.
     unsafe {
-        let count = (*len as usize).min(bytes.len());
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value.cast(), count);
+        let count = (*len as usize).min(std::mem::size_of::<T>());
+        std::ptr::copy_nonoverlapping((option as *const T).cast::<u8>(), value.cast(), count);
         *len = count as socklen_t;
     }
     0

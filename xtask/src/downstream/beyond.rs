@@ -7,7 +7,9 @@ use super::results::Results;
 use super::Backend::{self, PosixPoll};
 use super::On;
 use crate::prelude::*;
-use Fails::{AtTimes, AtTimesOn, Chaos, ChaosHangs, On as Always};
+use Fails::{
+    AtTimes, AtTimesOn, Chaos, ChaosHangs, On as Always, World, WorldAtTimes, WorldFaults, WorldHangs,
+};
 
 /// Tests of one executable that have the same reason.
 struct Beyond {
@@ -32,6 +34,14 @@ enum Fails {
     AtTimesOn(Backend),
     /// By chance, on the real package too.
     AtTimes,
+    /// In a world, each time.
+    World,
+    /// In a world by chance: what it waits for is real.
+    WorldAtTimes,
+    /// In a world with faults, by some seeds.
+    WorldFaults,
+    /// In a world it waits for ever: so it isn't run there.
+    WorldHangs,
 }
 
 const FIRST: &str =
@@ -40,6 +50,12 @@ const WHOLE: &str = "one operation moves a message as a whole; it may move a par
 const READY: &str =
     "an operation succeeds as long as its source was called ready; it may answer WouldBlock again";
 const SOON: &str = "an event comes with the next turn of the scheduler, and none without a reason";
+const CHILD: &str = "a child process, and a pipe to it, are real: a world has only what its own tasks open";
+const SIGNAL: &str = "a signal is for the process, and most often comes on a thread outside of the world";
+const FIFO: &str = "a named pipe is a file, and files are real: a world has only pipes without a name";
+const BUSY: &str =
+    "time passes for a thread that computes, or yields to its own tasks: in a world only waits take time";
+const FULL: &str = "a write that would block means that there is no space; it may only pretend to block";
 const AT_ONCE: &str =
     "a dispatch that doesn't wait brings the events of all that was done before; any may be late";
 
@@ -123,6 +139,44 @@ const LIST: &[Beyond] = beyond! {
          "threaded_scheduler_1_thread::yield_defers_until_park",
          "threaded_scheduler_4_threads::coop_yield_defers_until_park",
          "threaded_scheduler_4_threads::yield_defers_until_park"],
+    "tokio" "io_async_fd" World, "the error queue of a socket (IP_RECVERR) is not simulated",
+        ["await_error_readiness_invalid_address"],
+    "tokio" "io_async_fd" World, "out-of-band data is not simulated", ["priority_event_on_oob_data"],
+    "tokio" "io_async_fd" WorldFaults, FULL, ["poll_fns", "reset_writable"],
+    "tokio" "net_unix_pipe" World, FIFO,
+        ["fifo_multiple_writes", "fifo_resilient_reader", "fifo_simple_send", "fifo_simple_send_sender_first",
+         "from_file", "from_file_detects_wrong_access_mode", "from_file_sets_nonblock", "try_read_buf",
+         "try_read_write", "try_read_write_vectored"],
+    "tokio" "net_unix_pipe" World, CHILD, ["anon_pipe_spawn_echo"],
+    "tokio" "process_arg0" World, CHILD, ["arg0"],
+    "tokio" "process_change_of_runtime" World, CHILD, ["process_spawned_and_wait_in_different_runtime"],
+    "tokio" "process_issue_2174" World, CHILD, ["issue_2174"],
+    "tokio" "process_issue_8042" World, CHILD,
+        ["child_stderr_receives_second_chunk_before_exit", "child_stdin_rearms_after_pipe_is_full",
+         "child_stdout_receives_second_chunk_before_exit"],
+    "tokio" "process_kill_after_wait" World, CHILD, ["kill_after_wait"],
+    "tokio" "process_kill_on_drop" World, CHILD, ["kill_on_drop"],
+    "tokio" "process_smoke" World, CHILD, ["simple"],
+    "tokio" "rt_common" WorldHangs, BUSY,
+        ["current_thread_scheduler::complete_block_on_under_load",
+         "current_thread_scheduler::complete_task_under_load",
+         "threaded_scheduler_1_thread::complete_block_on_under_load",
+         "threaded_scheduler_1_thread::complete_task_under_load",
+         "threaded_scheduler_4_threads::complete_block_on_under_load",
+         "threaded_scheduler_4_threads::complete_task_under_load"],
+    "tokio" "rt_metrics" World, BUSY, ["worker_total_busy_duration"],
+    "tokio" "signal_ctrl_c" WorldAtTimes, SIGNAL, ["ctrl_c"],
+    "tokio" "signal_drop_recv" WorldAtTimes, SIGNAL, ["drop_then_get_a_signal"],
+    "tokio" "signal_drop_rt" WorldAtTimes, SIGNAL, ["dropping_loops_does_not_cause_starvation"],
+    "tokio" "signal_drop_signal" WorldAtTimes, SIGNAL, ["dropping_signal_does_not_deregister_any_other_instances"],
+    "tokio" "signal_multi_rt" WorldAtTimes, SIGNAL, ["multi_loop"],
+    "tokio" "signal_notify_both" WorldAtTimes, SIGNAL, ["notify_both"],
+    "tokio" "signal_realtime" WorldAtTimes, SIGNAL, ["signal_realtime"],
+    "tokio" "signal_twice" WorldAtTimes, SIGNAL, ["twice"],
+    "tokio" "signal_usr1" WorldAtTimes, SIGNAL, ["signal_usr1"],
+    "tokio" "tcp_accept_ready" WorldFaults, FIRST,
+        ["async_io_wouldblock_falls_back_to_wait", "later_reads_after_runtime_drop_report_shutdown"],
+    "tokio" "time_rt" WorldHangs, BUSY, ["starving"],
     "tokio" "tcp_accept" Chaos, "a task is polled exactly three times; an event without a reason polls it once more",
         ["no_extra_poll"],
     "tokio" "tcp_accept_ready" Chaos, FIRST,
@@ -149,7 +203,9 @@ pub fn reason(published: &Published, on: On, executable: &str, test: &str) -> Op
 /// The tests that must not be run.
 pub fn hanging(published: &Published, on: On, executable: &str) -> Vec<&'static str> {
     let hangs = |found: &&Beyond| {
-        found.executable == executable && found.fails == Fails::ChaosHangs && found.fails.may(on)
+        found.executable == executable
+            && matches!(found.fails, ChaosHangs | WorldHangs)
+            && found.fails.may(on)
     };
     of(published).filter(hangs).flat_map(|found| found.tests).copied().collect()
 }
@@ -166,7 +222,7 @@ pub fn stale(published: &Published, on: On, real: &Results, ours: &Results) -> V
         for &test in found.tests {
             if !real.tests.contains_key(test) {
                 stale.push(format!("{}: {test}: has gone", found.executable));
-            } else if found.fails == Fails::On(on.backend) && passes(test) {
+            } else if found.fails.always(on) && passes(test) {
                 stale.push(format!("{}: {test}: passes", found.executable));
             }
         }
@@ -179,11 +235,18 @@ fn of(published: &Published) -> impl Iterator<Item = &'static Beyond> + '_ {
 }
 
 impl Fails {
+    /// Whether the test fails each time, so that it is listed for nothing if it passes.
+    fn always(self, on: On) -> bool {
+        self == Fails::On(on.backend) || self == Fails::World && on.backend == Backend::World
+    }
+
     fn may(self, on: On) -> bool {
         match self {
             Fails::Chaos | Fails::ChaosHangs => on.chaos.is_some(),
             Fails::On(backend) | Fails::AtTimesOn(backend) => on.backend == backend,
             Fails::AtTimes => true,
+            Fails::World | Fails::WorldAtTimes | Fails::WorldHangs => on.backend == Backend::World,
+            Fails::WorldFaults => on.backend == Backend::World && on.chaos.is_some(),
         }
     }
 }

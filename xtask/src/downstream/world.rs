@@ -13,6 +13,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// A world without faults.
 const PLAIN: On = On { backend: Backend::World, chaos: None };
+/// One with the faults of a seed. The results of all seeds are merged.
+const FAULTS: On = On { backend: Backend::World, chaos: Some(0) };
 
 /// Reads `0..20`.
 pub fn seeds(text: &str) -> std::result::Result<Range<u64>, String> {
@@ -34,12 +36,12 @@ struct Test<'a> {
 
 /// What came of a test's runs.
 struct Seen {
-    /// Without faults.
-    plain: Outcome,
+    /// Without faults; nothing if the test would hang.
+    plain: Option<Outcome>,
     /// Whether it was in a world.
     had_world: bool,
     /// With the faults of all seeds: the worst.
-    faulty: Outcome,
+    faulty: Option<Outcome>,
     failing: Vec<u64>,
     /// Whether two runs of the first seed were not the same to the world's log.
     differs: bool,
@@ -79,8 +81,10 @@ pub fn test(
         let title = format!("{}: {}", test.executable, test.name);
         for (results, outcome) in [(&mut plain, seen.plain), (&mut faulty, seen.faulty)] {
             let binary = results.entry(test.executable.to_owned()).or_default();
-            binary.tests.insert(test.name.clone(), outcome);
-            binary.in_worlds += usize::from(seen.had_world);
+            if let Some(outcome) = outcome {
+                binary.tests.insert(test.name.clone(), outcome);
+                binary.in_worlds += usize::from(seen.had_world);
+            }
         }
         if !seen.failing.is_empty() {
             let shown: Vec<String> = seen.failing.iter().map(u64::to_string).collect();
@@ -89,12 +93,11 @@ pub fn test(
         if seen.differs {
             differing.push(title.clone());
         }
-        if !seen.had_world && seen.plain != Outcome::Ignored {
+        if !seen.had_world && !matches!(seen.plain, None | Some(Outcome::Ignored)) {
             without.push(title);
         }
     }
-    let faults = On { chaos: Some(seeds.start), ..PLAIN };
-    for (on, results) in [(PLAIN, &plain), (faults, &faulty)] {
+    for (on, results) in [(PLAIN, &plain), (FAULTS, &faulty)] {
         report.ran(published, on, results, Some(start.elapsed()));
         let excuse = |executable: &str, test: &str| beyond::reason(published, on, executable, test);
         // Those of an executable that isn't run here have no results.
@@ -132,14 +135,23 @@ fn all(tests: &[Test], seeds: &Range<u64>, limit: Duration) -> Result<Vec<Seen>>
 
 impl Test<'_> {
     fn run(&self, seeds: &Range<u64>, limit: Duration) -> Result<Seen> {
-        let (plain, worlds) = self.once(None, limit)?;
-        let had_world = !worlds.is_empty();
-        let mut seen = Seen { plain, had_world, faulty: plain, failing: Vec::new(), differs: false };
-        // Faults and seeds are the world's. One that hangs would hang for each of them.
-        if !had_world || matches!(plain, Outcome::Ignored | Outcome::Hung) {
+        let hangs = |on| beyond::hanging(self.checkout.published, on, self.executable).contains(&&*self.name);
+        let mut seen =
+            Seen { plain: None, had_world: false, faulty: None, failing: Vec::new(), differs: false };
+        if hangs(PLAIN) {
             return Ok(seen);
         }
-        seen.faulty = Outcome::Passed;
+        let (plain, worlds) = self.once(None, limit)?;
+        (seen.plain, seen.had_world) = (Some(plain), !worlds.is_empty());
+        // Faults and seeds are the world's. One that hangs would hang for each of them.
+        if !seen.had_world || matches!(plain, Outcome::Ignored | Outcome::Hung) {
+            seen.faulty = seen.plain;
+            return Ok(seen);
+        }
+        if hangs(FAULTS) {
+            return Ok(seen);
+        }
+        let mut worst = Outcome::Passed;
         for seed in seeds.clone() {
             let (outcome, worlds) = self.once(Some(seed), limit)?;
             if seed == seeds.start {
@@ -147,12 +159,13 @@ impl Test<'_> {
             }
             if outcome != Outcome::Passed {
                 seen.failing.push(seed);
-                seen.faulty = seen.faulty.max(outcome);
+                worst = worst.max(outcome);
             }
             if outcome == Outcome::Hung {
                 break;
             }
         }
+        seen.faulty = Some(worst);
         Ok(seen)
     }
 
