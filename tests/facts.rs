@@ -279,8 +279,8 @@ fn the_files_that_are_named_exist() {
     assert!(named > 30, "most were overlooked: {named}");
 }
 
-/// The chapter on worlds shows programs on tokio, which the tests of this workspace don't build: each of its blocks is a
-/// part of a test in `world/cluster`, which does.
+/// The chapter on worlds shows programs on tokio, which the tests of this workspace don't build: each of its blocks is
+/// a part of a test in `world/cluster`, which does.
 #[test]
 fn the_code_of_the_chapter_on_worlds_is_tested() {
     let dedented = |part: &str| -> String {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::errno;
 use super::hosts::{Protocol, SocketName};
 use super::log::What;
+use super::run::busy_time;
 use super::sockets::{Family, SocketType};
 use super::sources::{Id, Kind, Reset, SourceState, READ, WRITE};
 use super::state::State;
 use super::tasks::Current;
-use super::world::busy_time;
 
 /// How long an operation waits that can't act at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

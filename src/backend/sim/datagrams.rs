@@ -7,10 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::choices::ChoiceKind;
 use super::errno;
-use super::hosts::{canonical, Protocol, SocketName};
+use super::hosts::{as_family, canonical, Protocol, SocketName};
 use super::log::{Endpoint, What};
 use super::network::Due;
-use super::sockets::{as_family, bad_descriptor, copy, Family};
+use super::sockets::{bad_descriptor, copy, Family};
 use super::sources::{Id, Kind, READ, WRITE};
 use super::state::State;
 use super::turns::HostNumber;

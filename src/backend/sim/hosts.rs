@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::sockets::Family;
 use super::sources::Id;
 use super::turns::HostNumber;
 
@@ -246,4 +247,18 @@ impl Host {
 /// Returns whether a socket that is bound to `bound` is reached by `address`. All IPv6 addresses include IPv4's.
 pub(super) fn covers(bound: IpAddr, address: IpAddr) -> bool {
     bound == address || bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4())
+}
+
+/// Returns an IPv4 address as an IPv6 socket reports it.
+pub(super) fn as_family(name: SocketName, family: Family) -> SocketName {
+    match (name, family) {
+        (SocketName::Ip(SocketAddr::V4(v4)), Family::V6) => {
+            SocketName::Ip(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))
+        }
+        (SocketName::Ip(SocketAddr::V6(v6)), Family::V4) => match v6.ip().to_ipv4_mapped() {
+            Some(v4) => SocketName::Ip(SocketAddr::new(v4.into(), v6.port())),
+            None => SocketName::Ip(SocketAddr::V6(v6)),
+        },
+        (name, _) => name,
+    }
 }

@@ -12,6 +12,7 @@ mod faults;
 mod hosts;
 mod log;
 mod network;
+mod run;
 mod sockets;
 mod sources;
 mod state;
@@ -26,13 +27,13 @@ pub use self::choices::{Choice, ChoiceKind};
 pub use self::faults::Faults;
 pub use self::hosts::{Link, SocketName};
 pub use self::log::{Endpoint, Record, What};
+pub use self::run::Director;
 pub use self::sockets::{Family, SocketType};
 pub(crate) use self::sources::Id;
 pub use self::sources::{Address, SourceState};
 pub(crate) use self::tasks::{Current, Outside};
 pub use self::turns::End;
 pub(crate) use self::turns::HostNumber;
-pub use self::world::Director;
 pub(crate) use self::world::World;
 
 use std::fmt;
@@ -54,6 +55,7 @@ pub(crate) struct Sim {
     /// The number of this poll in its world.
     number: Id,
     /// Whether it belongs to a host, whose tasks watch its descriptor as a source of the world.
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has no descriptor
     has_host: bool,
     /// Opened when the poll's descriptor is first requested: the only thing here that a kernel knows.
     #[cfg(unix)]

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::errno;
-use super::hosts::{canonical, covers, Protocol, SocketName};
+use super::hosts::{as_family, canonical, covers, Protocol, SocketName};
 use super::log::{Endpoint, What};
 use super::sources::{Id, Kind, Reset, READ, WRITE};
 use super::state::State;
@@ -578,18 +578,4 @@ pub(super) fn copy(mut bytes: &[u8], bufs: &mut [io::IoSliceMut<'_>]) -> usize {
         copied += count;
     }
     copied
-}
-
-/// Returns an IPv4 address as an IPv6 socket reports it.
-pub(super) fn as_family(name: SocketName, family: Family) -> SocketName {
-    match (name, family) {
-        (SocketName::Ip(SocketAddr::V4(v4)), Family::V6) => {
-            SocketName::Ip(SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()))
-        }
-        (SocketName::Ip(SocketAddr::V6(v6)), Family::V4) => match v6.ip().to_ipv4_mapped() {
-            Some(v4) => SocketName::Ip(SocketAddr::new(v4.into(), v6.port())),
-            None => SocketName::Ip(SocketAddr::V6(v6)),
-        },
-        (name, _) => name,
-    }
 }

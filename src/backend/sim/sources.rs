@@ -132,6 +132,7 @@ pub(super) enum Kind {
     /// A stream socket whose attempt to connect has failed.
     Failed,
     /// The descriptor of a poll.
+    #[cfg_attr(not(unix), allow(dead_code))] // elsewhere a poll has none
     Poll(Id),
 }
 
