@@ -115,9 +115,8 @@ fn serve(plan: &Plan, shared: &Arc<Shared>, mut stream: &UnixStream, limit: Dura
             Ok(Exit::Signal(signal)) => (1, signal),
             Err(e) => (2, e.raw_os_error().unwrap_or(libc::EIO)),
         };
-        let mut answer = vec![kind];
-        answer.extend_from_slice(&value.to_le_bytes());
-        if stream.write_all(&answer).is_err() {
+        let value = value.to_le_bytes();
+        if stream.write_all(&[kind, value[0], value[1], value[2], value[3]]).is_err() {
             return;
         }
     }
