@@ -414,7 +414,7 @@ mod tests {
     fn without_room_for_all_each_gets_its_turn() {
         // Miri takes an hour for all: there only a few wakers share the last bit.
         let (count, polls, rooms) = match cfg!(miri) {
-            true => (usize::BITS as usize + 2, 20, &[7][..]),
+            true => (usize::BITS as usize + 2, 100, &[7][..]),
             false => (2 * usize::BITS as usize, 4 * (usize::BITS as usize).pow(2), &[1, 2, 7][..]),
         };
         let wakes = Wakes::new();
