@@ -451,20 +451,27 @@ impl State {
 
     /// Ends a connection from this end: the peer gets a reset.
     pub(super) fn abort(&mut self, id: Id) {
-        if let Some(&Kind::Bytes { out: Some(out), .. }) = self.sources.get(&id) {
-            if let Some(channel) = self.channels.get(&out) {
-                if let (Some((from, to)), peer) = (channel.hosts, channel.reader) {
-                    let due = self.arrival(from, to, 0);
-                    self.later(due, Due::Reset { end: peer });
-                    if let Some(channel) = self.channels.get_mut(&out) {
-                        channel.flying.clear();
-                        (channel.flying_bytes, channel.stalls) = (0, channel.stalls + 1);
-                    }
-                    self.run_agenda_if(from == to);
-                }
+        let out = match self.sources.get(&id) {
+            Some(&Kind::Bytes { out: Some(out), .. }) => self.channels.get_mut(&out),
+            _ => None,
+        };
+        let Some(channel) = out else { return self.close_source(id) };
+        let peer = channel.reader;
+        channel.flying.clear();
+        (channel.flying_bytes, channel.stalls) = (0, channel.stalls + 1);
+        match channel.hosts {
+            Some((from, to)) => {
+                let due = self.arrival(from, to, 0);
+                self.later(due, Due::Reset { end: peer });
+                self.run_agenda_if(from == to);
+                self.close_source(id);
+            }
+            None => {
+                // A Unix-domain stream has no network, and its peer still reads all that it has.
+                self.close(id);
+                self.set_error(peer, errno::CONNECTION_RESET);
             }
         }
-        self.close_source(id);
     }
 
     fn datagram_arrives(
