@@ -22,8 +22,7 @@ pub struct Task {
     current: &'static Current,
 }
 
-/// Sets what each thread that is no task does before it makes a [`Poll`](crate::Poll): it may become one. The first
-/// call counts.
+/// Sets what each thread does before it makes a [`Poll`](crate::Poll): it may become a task. The first call counts.
 pub fn before_each_poll(act: fn()) {
     Current::set_before_poll(act);
 }

@@ -24,18 +24,18 @@ std::thread_local! {
     static CURRENT: Cell<Option<&'static Current>> = const { Cell::new(None) };
 }
 
-/// What a thread outside of a world does before it makes a `Poll`.
+/// What a thread does before it makes a `Poll`.
 static BEFORE_POLL: OnceLock<fn()> = OnceLock::new();
 
 impl Current {
-    /// Sets what each thread outside of a world does before it makes a `Poll`. The first call counts.
+    /// Sets what each thread does before it makes a `Poll`. The first call counts.
     pub(crate) fn set_before_poll(act: fn()) {
         let _ = BEFORE_POLL.set(act);
     }
 
     /// Returns what the calling thread is when it makes a `Poll`.
     pub(crate) fn of_poll() -> Option<&'static Current> {
-        if let (None, Some(act)) = (Current::get(), BEFORE_POLL.get()) {
+        if let Some(act) = BEFORE_POLL.get() {
             act();
         }
         Current::get()

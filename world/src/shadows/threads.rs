@@ -12,12 +12,15 @@ use libc::{c_int, c_void, pthread_attr_t, pthread_key_t, pthread_t};
 use wakeful::sim::Task;
 
 use super::{real, shadows, task};
+use crate::foreign;
 
 shadows!(pthread_create, pthread_join, pthread_detach);
 
 /// What a new thread begins with.
 struct Start {
     task: Task,
+    /// The thread's own world, if a thread outside of any has started it.
+    run: Option<foreign::Run>,
     function: extern "C" fn(*mut c_void) -> *mut c_void,
     arg: *mut c_void,
 }
@@ -83,8 +86,11 @@ pub fn enter(task: Task) {
 extern "C" fn begin(start: *mut c_void) -> *mut c_void {
     // SAFETY: `pthread_create` has boxed it for this thread.
     let start = unsafe { Box::from_raw(start.cast::<Start>()) };
-    enter(start.task);
-    let Start { function, arg, .. } = *start;
+    let Start { task, run, function, arg } = *start;
+    enter(task);
+    if let Some(run) = run {
+        run.keep();
+    }
     function(arg)
 }
 
@@ -95,11 +101,13 @@ unsafe extern "C" fn pthread_create(
     function: extern "C" fn(*mut c_void) -> *mut c_void,
     arg: *mut c_void,
 ) -> c_int {
-    let Some(task) = task() else {
+    let of_host = task().map(|task| (task.spawn(), None));
+    let of_its_own = || foreign::of_new_thread().map(|(task, run)| (task, Some(run)));
+    let Some((new, run)) = of_host.or_else(of_its_own) else {
         // SAFETY: the caller's promise.
         return unsafe { real::pthread_create(thread, attr, function, arg) };
     };
-    let start = Box::into_raw(Box::new(Start { task: task.spawn(), function, arg }));
+    let start = Box::into_raw(Box::new(Start { task: new, run, function, arg }));
     // The first use of the key, by one task at a time.
     key();
     // SAFETY: the caller's promise, but for the function, which takes the box.
@@ -107,7 +115,7 @@ unsafe extern "C" fn pthread_create(
     if result == 0 {
         // SAFETY: pthread_create(3) has written it.
         let number = unsafe { *thread } as u64;
-        task.outside(|| joins().insert(number, Join::default()));
+        new.outside(|| joins().insert(number, Join::default()));
     } else {
         // SAFETY: no thread has taken it.
         let start = unsafe { Box::from_raw(start) };
