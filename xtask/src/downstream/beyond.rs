@@ -57,6 +57,8 @@ const SPINS: &str =
     "another thread has a turn while one spins; in a world one that makes no call to the system keeps its turn";
 const BUSY: &str = "time passes while a thread computes; in a world only waits take time";
 const FULL: &str = "a write that would block means that there is no space; it may only pretend to block";
+const CLOSING: &str =
+    "the peer closes without a request on its way, so no write fails; one that is late finds the connection closed";
 const AT_ONCE: &str =
     "a dispatch that doesn't wait brings the events of all that was done before; any may be late";
 
@@ -99,6 +101,17 @@ const LIST: &[Beyond] = beyond! {
     "calloop" "lib" ChaosHangs,
         "a dispatch that doesn't wait brings the event of a ping; if it is late, the test waits for ever",
         ["loop_logic::tests::non_static_data"],
+    "hyper" "client" WorldFaults, WHOLE,
+        ["conn::connect_method", "conn::dropped_conn_sends_incomplete_body_error", "conn::get",
+         "conn::get_custom_reason_phrase", "conn::http1_conn_coerces_http2_request", "conn::incoming_content_length",
+         "conn::upgrade", "conn::uri_absolute_form"],
+    "hyper" "integration" WorldFaults, CLOSING, ["get_2", "get_body_2_keeps_alive", "http2_parallel_10"],
+    "hyper" "server" WorldFaults, WHOLE,
+        ["http1_graceful_shutdown_after_upgrade", "http2_keep_alive_count_server_pings",
+         "http_10_request_receives_http_10_response", "http_connect", "http_connect_new", "pipeline_enabled",
+         "upgrades", "upgrades_new"],
+    "hyper" "server" WorldFaults, "the body's error comes after the answer; with a part at a time it may come before",
+        ["post_with_chunked_overflow"],
     "mio-pidfd" "lib" Chaos,
         "once the end of one child was an event, the next is the other's; the first may be late, or come again",
         ["tests::multi_process"],
