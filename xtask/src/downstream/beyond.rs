@@ -81,6 +81,7 @@ const LIST: &[Beyond] = beyond! {
         "a thread that sleeps for a second wakes the test no sooner than a second after the test has read the clock; \
          but the test reads it once that thread has started, and the wake-up takes less time than that may have",
         ["first_cannot_wake_second", "inner_cannot_wake_outer", "outer_cannot_wake_inner"],
+    "async-io" "async" WorldFaults, WHOLE, ["duplicate_socket_insert", "tcp_peek_read", "udp_connect"],
     "calloop" "lib" Chaos, AT_ONCE,
         ["loop_logic::tests::change_interests", "loop_logic::tests::disarm_rearm",
          "loop_logic::tests::kill_source", "loop_logic::tests::multiple_tokens",
