@@ -37,6 +37,10 @@ macro_rules! trace {
     };
 }
 
+// Linked for its shadows of libc's functions, and for the worlds that it makes of threads.
+#[cfg(feature = "world")]
+use wakeful_world as _;
+
 mod event;
 mod events;
 mod poller;
