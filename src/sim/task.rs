@@ -45,6 +45,12 @@ impl Task {
         self.current.task()
     }
 
+    /// Returns whether both tasks are of the same world.
+    #[must_use]
+    pub fn is_of_world(&self, other: &Task) -> bool {
+        std::sync::Arc::ptr_eq(self.current.world(), other.current.world())
+    }
+
     /// Returns the number of the task's host.
     #[must_use]
     pub fn host(&self) -> u32 {

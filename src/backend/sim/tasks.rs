@@ -3,6 +3,9 @@
 //! Invariant: while a thread is in code of the world itself, it is outside, so that a call which a package has shadowed
 //! (a lock's futex, the clock) is the real one there.
 
+// A false alarm about a `const` that is there, for illumos and Solaris.
+#![allow(clippy::missing_const_for_thread_local)]
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};

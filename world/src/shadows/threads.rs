@@ -178,7 +178,7 @@ pub(super) fn wait(task: Task, word: usize, deadline: Option<Duration>) -> bool 
     task.outside(|| {
         let mut waiters = waiters();
         if let Some(queue) = waiters.get_mut(&word) {
-            queue.retain(|waiter| waiter.number() != task.number() || waiter.host() != task.host());
+            queue.retain(|waiter| !waiter.is_of_world(&task) || waiter.number() != task.number());
             if queue.is_empty() {
                 waiters.remove(&word);
             }
@@ -187,17 +187,29 @@ pub(super) fn wait(task: Task, word: usize, deadline: Option<Duration>) -> bool 
     false
 }
 
+/// Takes up to `count` of the tasks that wait on a word, those of the caller's world alone: a world that has ended may
+/// have left waiters at the address.
+fn take(waiters: &mut BTreeMap<usize, VecDeque<Task>>, word: usize, task: Task, count: usize) -> Vec<Task> {
+    let Some(queue) = waiters.get_mut(&word) else { return Vec::new() };
+    let mut taken = Vec::new();
+    queue.retain(|waiter| {
+        let is_taken = taken.len() < count && waiter.is_of_world(&task);
+        if is_taken {
+            taken.push(*waiter);
+        }
+        !is_taken
+    });
+    if queue.is_empty() {
+        waiters.remove(&word);
+    }
+    taken
+}
+
 /// Ends the waits of up to `count` tasks on a word. Returns how many waited.
 pub(super) fn wake(task: Task, word: usize, count: usize) -> usize {
     let woken = task.outside(|| {
         let mut waiters = waiters();
-        let Some(queue) = waiters.get_mut(&word) else { return Vec::new() };
-        let count = count.min(queue.len());
-        let woken: Vec<Task> = queue.drain(..count).collect();
-        if queue.is_empty() {
-            waiters.remove(&word);
-        }
-        woken
+        take(&mut waiters, word, task, count)
     });
     for waiter in &woken {
         waiter.unpark();
@@ -209,12 +221,8 @@ pub(super) fn wake(task: Task, word: usize, count: usize) -> usize {
 pub(super) fn requeue(task: Task, word: usize, other: usize, count: usize) -> usize {
     task.outside(|| {
         let mut waiters = waiters();
-        let Some(queue) = waiters.get_mut(&word) else { return 0 };
-        let count = count.min(queue.len());
-        let moved: Vec<Task> = queue.drain(..count).collect();
-        if queue.is_empty() {
-            waiters.remove(&word);
-        }
+        let moved = take(&mut waiters, word, task, count);
+        let count = moved.len();
         waiters.entry(other).or_default().extend(moved);
         count
     })

@@ -1,7 +1,7 @@
 //! A world with one host, on which a test is the main task.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::mpsc;
+use std::sync::{mpsc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -15,12 +15,16 @@ const STALL: Duration = Duration::from_secs(60);
 /// How long it may run in real time.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// One world at a time: a lock of the process that a task of another world holds is one that this world can't wait for.
+static ONE: Mutex<()> = Mutex::new(());
+
 /// Runs a test, `program::file::test` as the harness calls it, or counts its skip.
 pub fn run(name: &str, test: fn(Backend)) {
     if crate::skips::leaves_out(name) {
         return;
     }
     assert!(shadows::are_linked(), "the program calls libc past the shadows");
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(fault) = end_of(test) {
         panic!("{name}: {fault}");
     }
