@@ -9,9 +9,9 @@
 //! with the hash of its log. A deadlock, a foreign thread that polls, and 30 seconds of real time in which no task
 //! makes a call to the world end the process: a line with the seed and the reason, then abort(3).
 //!
-//! With `WAKEFUL_WORLD_THREADS=1` as well, each thread that a thread outside of all worlds starts has its world from its
-//! beginning. A test harness starts such a thread for each test: what a test does before it polls, and on threads that
-//! it starts before, is in its world then. A further line on the standard error tells that such a thread makes a `Poll`.
+//! With `WAKEFUL_WORLD_THREADS=1` as well, each thread that a thread outside of all worlds starts has its world from
+//! its beginning. A test harness starts such a thread for each test: what a test does before it polls, and on threads
+//! that it starts before, is in its world then. Each `Poll` of a world is a further line on the standard error.
 //!
 //! Invariant: a thread that has entered its world stays there until it ends, and a thread outside of the world watches
 //! it: a thread can't be unwound from outside, so a world that ends otherwise than by the end of its thread ends the
@@ -82,8 +82,8 @@ extern "C" fn prepare() {
     wakeful::sim::before_each_poll(enter);
 }
 
-/// Makes the calling thread, which makes a `Poll`, the main task of the only host of a new world, until the thread ends.
-/// Does so only with a seed, and if the thread is no task already.
+/// Makes the calling thread, which makes a `Poll`, the main task of the only host of a new world, until the thread
+/// ends. Does so only with a seed, and if the thread is no task already.
 fn enter() {
     let Some(seed) = seed() else { return };
     if Task::current().is_none() {
