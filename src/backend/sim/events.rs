@@ -10,6 +10,7 @@ use super::sources::{
     readiness, DirectionState, Id, Kind, RegistrationKey, RegistrationState, SourceState, READ, WRITE,
 };
 use super::state::State;
+use super::world::NO_DESCRIPTOR;
 use crate::backend::logic::watch::Tracking;
 use crate::backend::name::Backend;
 use crate::readiness::{Event, Events, Interest, Readiness, Token};
@@ -384,12 +385,13 @@ impl State {
         SourceState { read_closed: state.read_closed && reads || state.is_hung_up(), ..state }
     }
 
-    /// Returns the flags of what is closed. They are only hints: a kernel may omit them.
+    /// Returns the flags of what is closed. They are only hints: a kernel may omit them. Linux omits none, and a source
+    /// with a descriptor is one of Linux's.
     fn endings(&mut self, key: RegistrationKey) -> Readiness {
         let state = self.endings_of(key);
         // An event for the end alone says which it is.
         let is_end = self.registrations.get(&key).is_some_and(|found| found.interest.is_end());
-        let one_in = if is_end { 0 } else { 4 };
+        let one_in = if is_end || key.2 != NO_DESCRIPTOR { 0 } else { 4 };
         let mut hint =
             |is_so: bool, flag: Readiness| flag.when(is_so && !self.choices.chance(ChoiceKind::Hint, one_in));
         hint(state.read_closed, Readiness::READ_CLOSED)

@@ -59,13 +59,11 @@ impl World {
             let is_done = std::mem::take(&mut found.is_notified) || events.len() > before;
             let is_over = deadline.is_some_and(|deadline| deadline <= now);
             if is_done || is_over {
-                // What has found something isn't busy in vain.
-                found.calls =
-                    if is_done { found.calls % CALLS_A_TURN + 1 } else { found.calls.saturating_add(1) };
+                found.calls = found.calls.saturating_add(1);
                 if has_yielded || found.calls % CALLS_A_TURN != 0 {
                     return Ok(());
                 }
-                // The others get a turn, and a task that polls again and again without success moves the clock.
+                // The others get a turn, and a task that polls again and again moves the clock.
                 has_yielded = true;
                 let until = now + busy_time(found.calls);
                 state = self.park(state, task, Some(until)).0;

@@ -474,7 +474,7 @@ impl World {
 }
 
 /// The place of the descriptor in the key of a registration without one.
-const NO_DESCRIPTOR: i32 = -1;
+pub(super) const NO_DESCRIPTOR: i32 = -1;
 
 /// Returns the message about a thread that no world schedules.
 fn foreign(act: &str) -> String {
