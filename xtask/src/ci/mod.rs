@@ -87,13 +87,14 @@ impl Step {
             Err(error) => shown += &format!("{error:#}\n"),
         }
         shown += &format!("== {}: {} in {:.1?}\n", self.name, word(result.is_ok()), took);
-        (Done { name: self.name, passed: result.is_ok(), took }, shown)
+        let failure = result.err().map(|error| format!("{error:#}"));
+        (Done { name: self.name, failure, took }, shown)
     }
 }
 
 struct Done {
     name: &'static str,
-    passed: bool,
+    failure: Option<String>,
     took: Duration,
 }
 
@@ -101,12 +102,22 @@ fn sum_up(done: &[Done]) -> bool {
     println!("\n{:24} {:8} {:>9}", "step", "result", "time");
     for step in done {
         let seconds = format!("{:.1} s", step.took.as_secs_f64());
-        println!("{:24} {:8} {seconds:>9}", step.name, word(step.passed));
+        println!("{:24} {:8} {seconds:>9}", step.name, word(step.failure.is_none()));
     }
-    let passed = done.iter().filter(|step| step.passed).count();
-    let failed = done.len() - passed;
-    println!("\n{passed} passed, {failed} failed");
-    failed == 0
+    let failed = done.iter().filter_map(|step| Some((step.name, step.failure.as_deref()?)));
+    let failed: Vec<_> = failed.collect();
+    println!("\n{} passed, {} failed", done.len() - failed.len(), failed.len());
+    // Where only the end of the output is kept, the reason is in it.
+    for (name, failure) in &failed {
+        println!("\n{name} failed:\n{}", last_lines(failure, 40));
+    }
+    failed.is_empty()
+}
+
+/// Returns the last lines of a text, at most `count`.
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 fn word(passed: bool) -> &'static str {
