@@ -11,6 +11,7 @@
 mod address;
 mod clock;
 mod descriptors;
+mod fibers;
 mod messages;
 mod names;
 mod random;
@@ -19,6 +20,7 @@ mod sockets;
 mod syscall;
 mod threads;
 
+pub(crate) use self::fibers::prepare;
 pub use self::threads::enter;
 
 use wakeful::sim::Task;
