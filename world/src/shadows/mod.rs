@@ -14,6 +14,7 @@ mod descriptors;
 mod fibers;
 mod messages;
 mod names;
+mod placeholders;
 mod random;
 mod real;
 mod sockets;
