@@ -79,7 +79,7 @@ impl Runs {
     /// Makes the runs, until one fails. `build` is called in each to set up its world.
     ///
     /// The environment variable `WORLD_SEED` replaces the range with one seed, whose story is printed, and
-    /// `WORLD_SEEDS` with another range: `WORLD_SEEDS=0..100000`.
+    /// `WORLD_SEEDS` with another range: `WORLD_SEEDS=0..100000`. With `WORLD_TWICE=1` each seed is run twice.
     ///
     /// # Panics
     ///
@@ -133,6 +133,9 @@ impl Runs {
             let (start, end) =
                 ends.unwrap_or_else(|| panic!("WORLD_SEEDS is {value:?}, and not like 0..100"));
             self.seeds = start..end;
+        }
+        if read("WORLD_TWICE").is_some() {
+            self.twice = u64::MAX;
         }
         None
     }

@@ -495,13 +495,10 @@ fn a_run_that_is_stuck_is_ended() {
     assert!(found.reason.contains("the test's closure doesn't return"), "{found}");
 }
 
-/// Sets off a failure, if this process is the one that a test started for that.
-fn fail_in_another_process(name: &str, environment: (&str, &str)) -> String {
+/// Makes runs, in the process that a test has started for that. Returns what it prints.
+fn in_another_process(name: &str, environment: (&str, &str), runs: fn()) -> String {
     if std::env::var_os("WORLD_TEST_INNER").is_some() {
-        World::seeds(0..50).run(|world| {
-            let chosen = world.choose(10);
-            world.host("10.0.0.1", move || assert_ne!(chosen, 3, "the planted bug"));
-        });
+        runs();
         return String::new();
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -512,8 +509,14 @@ fn fail_in_another_process(name: &str, environment: (&str, &str)) -> String {
 
 #[test]
 fn the_environment_repeats_a_seed() {
+    let runs = || {
+        World::seeds(0..50).run(|world| {
+            let chosen = world.choose(10);
+            world.host("10.0.0.1", move || assert_ne!(chosen, 3, "the planted bug"));
+        });
+    };
     let fail =
-        |name: &str, value: &str| fail_in_another_process("the_environment_repeats_a_seed", (name, value));
+        |name: &str, value: &str| in_another_process("the_environment_repeats_a_seed", (name, value), runs);
     let first = fail("WORLD_SEED", "");
     if first.is_empty() {
         return;
@@ -536,4 +539,25 @@ fn the_environment_repeats_a_seed() {
     // A seed that doesn't fail has a story too.
     let well = fail("WORLD_SEED", if seed == "0" { "1" } else { "0" });
     assert!(well.contains("10.0.0.1 ends") || well.contains("10.0.0.1 returns"), "{well}");
+}
+
+#[test]
+fn the_environment_runs_each_seed_twice() {
+    let runs = || {
+        World::seeds(0..50).twice(0).run(|world| {
+            let escapes = world.seed() == 40;
+            let id = if escapes { std::process::id() } else { 0 };
+            world.host("10.0.0.1", move || sleep(SECOND + Duration::from_micros(id.into())));
+        });
+    };
+    let printed = |value: &str| {
+        in_another_process("the_environment_runs_each_seed_twice", ("WORLD_TWICE", value), runs)
+    };
+    let twice = printed("1");
+    if twice.is_empty() {
+        return;
+    }
+    assert!(twice.contains("seed 40 ") && twice.contains("host 10.0.0.1 diverged"), "{twice}");
+    let once = printed("");
+    assert!(once.contains("1 passed"), "{once}");
 }

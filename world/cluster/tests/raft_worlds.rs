@@ -2,6 +2,7 @@
 //!
 //! Invariant: the set-up is the example's.
 
+use wakeful_world::{Faults, World};
 use world_cluster::raft::Broken;
 
 #[path = "../examples/world_raft.rs"]
@@ -9,8 +10,7 @@ mod world_raft;
 
 #[test]
 fn the_correct_program_is_safe() {
-    let report = world_raft::search(100, Broken::No);
-    assert!(report.failure.is_none(), "{}", report.failure.unwrap());
+    World::seeds(0..100).faults(Faults::TOKIO).run(|world| world_raft::set_up(world, 3, Broken::No));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use wakeful_world::{Faults, Link, Report, World};
+use wakeful_world::{Faults, Link, Runs, World};
 use world_cluster::bugs::{Fault, Scenario};
 
 wakeful_world::interpose!();
@@ -64,11 +64,10 @@ fn plan(world: &World, scenario: &Scenario, fault: Fault) {
     }
 }
 
-fn check(scenario: &'static Scenario, bug: bool, seeds: u64) -> Report {
+fn runs(scenario: &Scenario, seeds: u64) -> Runs {
     // The pieces are the only fault of an operation that these programs are made for.
     let pieces = scenario.faults.contains(&Fault::Pieces);
-    let faults = if pieces { Faults::TOKIO } else { Faults { short: 0, ..Faults::TOKIO } };
-    World::seeds(0..seeds).faults(faults).search(move |world| set_up(world, scenario, bug))
+    World::seeds(0..seeds).faults(if pieces { Faults::TOKIO } else { Faults { short: 0, ..Faults::TOKIO } })
 }
 
 macro_rules! scenarios {
@@ -76,13 +75,14 @@ macro_rules! scenarios {
         mod $name {
             #[test]
             fn no_seed_fails_the_correct_program() {
-                let report = super::check(&world_cluster::bugs::$name::SCENARIO, false, 200);
-                assert!(report.failure.is_none(), "{}", report.failure.unwrap());
+                let scenario = &world_cluster::bugs::$name::SCENARIO;
+                super::runs(scenario, 200).run(|world| super::set_up(world, scenario, false));
             }
 
             #[test]
             fn the_bug_is_found_and_told_in_a_dozen_lines() {
-                let report = super::check(&world_cluster::bugs::$name::SCENARIO, true, 1000);
+                let scenario = &world_cluster::bugs::$name::SCENARIO;
+                let report = super::runs(scenario, 1000).search(|world| super::set_up(world, scenario, true));
                 let failure = report.failure.expect("a seed that fails");
                 println!("{failure}");
                 let lines = failure.story.lines().filter(|line| !line.trim().is_empty()).count();
