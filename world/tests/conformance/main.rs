@@ -23,6 +23,8 @@ macro_rules! on_every_backend {
 mod support;
 
 mod ground;
+#[path = "../support/mod.rs"]
+mod host;
 mod skips;
 
 macro_rules! of_the_suite {
