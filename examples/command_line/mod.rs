@@ -56,9 +56,14 @@ pub fn no_argument(argument: Option<&str>) -> Result<(), Failure> {
 
 /// Prints a line. `println!` panics if the reader has gone, as in `signals | head -1`.
 pub fn say(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}");
+    print(io::stdout(), line);
 }
 
 fn complain(line: impl Display) {
-    let _ = writeln!(io::stderr(), "{line}");
+    print(io::stderr(), line);
+}
+
+/// In one write, so that the lines of two threads, on two streams to one file, don't mix.
+fn print(mut stream: impl Write, line: impl Display) {
+    let _ = stream.write_all(format!("{line}\n").as_bytes());
 }

@@ -9,12 +9,17 @@ use crate::server::Served;
 
 /// Prints a line. A closed output (`| head`) is not an error.
 pub fn say(text: &str) {
-    let _ = writeln!(io::stdout(), "{text}");
+    print(io::stdout(), text);
 }
 
 /// Prints a message to standard error.
 pub fn complain(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    print(io::stderr(), text);
+}
+
+/// In one write, so that the lines of two threads, on two streams to one file, don't mix.
+fn print(mut stream: impl Write, text: &str) {
+    let _ = stream.write_all(format!("{text}\n").as_bytes());
 }
 
 /// The counts of one transport.

@@ -104,8 +104,8 @@ pub(crate) use self::poller::check_mode;
 pub(crate) use self::poller::Poller;
 #[cfg(feature = "sim")]
 pub use self::sim::{
-    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
-    SocketType, SourceState, What,
+    seat_tasks_by, Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience,
+    Record, Seat, SocketName, SocketType, SourceState, What,
 };
 #[cfg(feature = "sim")]
 pub(crate) use self::sim::{Choices, Current, HostNumber, Id as SimId, Outside, Sim, World};

@@ -62,8 +62,8 @@ pub use self::host::Host;
 pub use self::sources::{Datagram, Listener, Receiver, Sender, Stream};
 pub use self::task::{before_each_poll, Task};
 pub use crate::backend::{
-    Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience, Record, SocketName,
-    SocketType, SourceState, What,
+    seat_tasks_by, Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience,
+    Record, Seat, SocketName, SocketType, SourceState, What,
 };
 
 use std::fmt;

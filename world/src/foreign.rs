@@ -79,6 +79,7 @@ impl Drop for Run {
 static PREPARE: extern "C" fn() = prepare;
 
 extern "C" fn prepare() {
+    shadows::prepare();
     wakeful::sim::before_each_poll(enter);
 }
 

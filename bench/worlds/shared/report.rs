@@ -2,6 +2,7 @@
 //!
 //! A run counts only if it has done its work: the mean of what the hosts report is printed with the times.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy)]
@@ -11,14 +12,15 @@ pub enum Work {
     Raft,
 }
 
-/// What one run has done, in how much of the world's time.
+/// What runs have done, in how much of their worlds' time.
+#[derive(Default)]
 pub struct Run {
     pub done: u64,
     pub virtual_time: Duration,
 }
 
 /// Runs `echo`, `gossip` or `raft` with the seeds from 0 and prints the figures: `<runner> <work> <seeds>`.
-pub fn main(run: impl Fn(Work, u64) -> Run) {
+pub fn main(run: impl Fn(Work, Range<u64>) -> Run) {
     let arguments: Vec<String> = std::env::args().collect();
     let (work, seeds) = match &arguments[..] {
         [_, work, seeds] => (work.as_str(), seeds.parse().expect("a number of seeds")),
@@ -31,13 +33,7 @@ pub fn main(run: impl Fn(Work, u64) -> Run) {
         _ => panic!("no such work: {work}"),
     };
     let begin = Instant::now();
-    let (mut done, mut virtual_time) = (0, Duration::ZERO);
-    for seed in 0..seeds {
-        let run = run(which, seed);
-        assert!(run.done > 0, "seed {seed} has done nothing");
-        done += run.done;
-        virtual_time += run.virtual_time;
-    }
+    let Run { done, virtual_time } = run(which, 0..seeds);
     let (real, processor) = (begin.elapsed().as_secs_f64(), processor_time());
     let (runs, virtual_time) = (seeds as f64, virtual_time.as_secs_f64());
     println!(
@@ -49,6 +45,19 @@ pub fn main(run: impl Fn(Work, u64) -> Run) {
         1000.0 * processor / runs,
         done as f64 / runs,
     );
+}
+
+/// Runs one seed after another.
+#[allow(dead_code)] // a runner may have a way of its own
+pub fn each(seeds: Range<u64>, run: impl Fn(u64) -> Run) -> Run {
+    let mut all = Run::default();
+    for seed in seeds {
+        let run = run(seed);
+        assert!(run.done > 0, "seed {seed} has done nothing");
+        all.done += run.done;
+        all.virtual_time += run.virtual_time;
+    }
+    all
 }
 
 /// The processor time of this process and of its children that have ended, in seconds: what a loaded machine leaves

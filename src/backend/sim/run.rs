@@ -3,10 +3,11 @@
 //! Invariant: a task that waits is outside of its world until its next turn.
 
 use std::io;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::choices::ChoiceKind;
+use super::seats::Seat;
 use super::sources::Id;
 use super::state::State;
 use super::tasks::{Current, Outside};
@@ -30,6 +31,9 @@ pub trait Director: Send {
     /// Acts. Each task of the world waits meanwhile.
     fn step(&mut self, now: Duration);
 }
+
+/// The task that goes on, and its seat.
+type Called = (TaskNumber, Arc<dyn Seat>);
 
 impl World {
     /// Waits as [`wait`](World::wait) does, while other tasks have their turns.
@@ -95,9 +99,11 @@ impl World {
         let now = state.now;
         state.turns.park(task, deadline, now);
         let seat = state.turns.seat(task);
-        let (outside, called) = self.hand_on(state, Some(task));
-        if called != Some(task) {
-            seat.wait();
+        let (outside, called) = self.hand_on(state);
+        match called {
+            Some((next, _)) if next == task => {}
+            Some((_, next)) => seat.hand_over(&*next),
+            None => seat.wait(),
         }
         outside.forget_reads();
         let mut state = Locked { state: self.lock(), _outside: outside };
@@ -110,9 +116,9 @@ impl World {
         self.state().turns.unpark(task)
     }
 
-    /// Calls the next task. If all wait, moves the clock until one doesn't, or ends the run. The calling thread stays
-    /// outside. Returns which task goes on; if it is `caller`, its thread does so at once.
-    fn hand_on(&self, state: Locked<'_>, caller: Option<TaskNumber>) -> (Outside, Option<TaskNumber>) {
+    /// Chooses the task that goes on, which the caller has to call. If all wait, moves the clock until one doesn't, or
+    /// ends the run. The calling thread stays outside.
+    fn hand_on(&self, state: Locked<'_>) -> (Outside, Option<Called>) {
         let Locked { mut state, _outside: outside } = state;
         let called = loop {
             let State { turns, choices, .. } = &mut *state;
@@ -146,13 +152,15 @@ impl World {
         if has_ended {
             self.changed.notify_all();
         }
-        let called = called.map(|(task, seat)| {
-            if Some(task) != caller {
-                seat.call();
-            }
-            task
-        });
         (outside, called)
+    }
+
+    /// Calls the task that goes on.
+    fn call_next(&self, state: Locked<'_>) {
+        let (_outside, called) = self.hand_on(state);
+        if let Some((_, seat)) = called {
+            seat.call();
+        }
     }
 
     /// Lets the tasks begin, under a director.
@@ -160,7 +168,7 @@ impl World {
         let mut state = self.state();
         *self.director.lock().unwrap_or_else(PoisonError::into_inner) = director;
         state.turns.start();
-        self.hand_on(state, None);
+        self.call_next(state);
     }
 
     /// Blocks the calling thread, which is no task, until the run ends. Returns `None` if no task has got a turn for
@@ -221,9 +229,14 @@ impl World {
 
     /// Ends a task, and gives the turn to the next one.
     pub(super) fn finish(&self, task: TaskNumber) {
+        let seat = self.state().turns.seat(task);
+        {
+            let _outside = Outside::new();
+            seat.leave();
+        }
         let mut state = self.state();
         state.turns.finish(task);
-        self.hand_on(state, None);
+        self.call_next(state);
     }
 
     /// Ends the run as failed, by a host.

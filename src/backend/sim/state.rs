@@ -72,7 +72,7 @@ impl State {
             watchers: BTreeMap::new(),
             polls: BTreeMap::new(),
             log: Log::new(keeps_log),
-            turns: Turns::default(),
+            turns: Turns::new(),
             hosts: Hosts::default(),
             sockets: BTreeMap::new(),
             descriptors: BTreeMap::new(),

@@ -4,10 +4,11 @@
 //! without a deadline, or at its end.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::choices::{ChoiceKind, Choices};
+use super::seats::{self, Seat};
 
 /// Names a host of a world.
 pub(crate) type HostNumber = u32;
@@ -26,30 +27,6 @@ pub enum End {
     Failed(String),
 }
 
-/// Where a task's thread waits for its turn.
-#[derive(Default)]
-pub(super) struct Seat {
-    is_called: Mutex<bool>,
-    called: Condvar,
-}
-
-impl Seat {
-    /// Blocks the thread until it is called.
-    pub(super) fn wait(&self) {
-        let mut is_called = self.is_called.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*is_called {
-            is_called = self.called.wait(is_called).unwrap_or_else(PoisonError::into_inner);
-        }
-        *is_called = false;
-    }
-
-    /// Calls the thread. Without a lock of the world, which the thread takes at once.
-    pub(super) fn call(&self) {
-        *self.is_called.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.called.notify_one();
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Ready,
@@ -66,21 +43,21 @@ struct Task {
     deadline: Option<Duration>,
     /// Whether the last park was ended by `unpark`.
     was_unparked: bool,
-    seat: Arc<Seat>,
+    seat: Arc<dyn Seat>,
 }
 
 /// What comes next in a world.
 pub(super) enum Next {
     /// This task goes on: the thread in this seat is to be called.
-    Call(TaskNumber, Arc<Seat>),
+    Call(TaskNumber, Arc<dyn Seat>),
     /// A task runs already, or none runs any more.
     Stay,
     /// Every task waits: the clock moves, at the latest to the time given.
     Advance(Option<Duration>),
 }
 
-#[derive(Default)]
 pub(super) struct Turns {
+    new_seat: fn() -> Arc<dyn Seat>,
     tasks: Vec<Task>,
     ready: VecDeque<TaskNumber>,
     deadlines: BTreeSet<(Duration, TaskNumber)>,
@@ -96,10 +73,25 @@ pub(super) struct Turns {
 }
 
 impl Turns {
+    pub(super) fn new() -> Turns {
+        Turns {
+            new_seat: seats::maker(),
+            tasks: Vec::new(),
+            ready: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            paused: BTreeSet::new(),
+            has_started: false,
+            running: None,
+            mains: 0,
+            count: 0,
+            end: None,
+        }
+    }
+
     /// Adds a task, which is ready.
     pub(super) fn add(&mut self, host: HostNumber, is_main: bool) -> TaskNumber {
         let number = self.tasks.len() as TaskNumber;
-        let (deadline, seat) = (None, Arc::default());
+        let (deadline, seat) = (None, (self.new_seat)());
         let status = Status::Ready;
         self.tasks.push(Task { host, is_main, status, deadline, was_unparked: false, seat });
         self.ready.push_back(number);
@@ -111,7 +103,7 @@ impl Turns {
         self.has_started = true;
     }
 
-    pub(super) fn seat(&self, task: TaskNumber) -> Arc<Seat> {
+    pub(super) fn seat(&self, task: TaskNumber) -> Arc<dyn Seat> {
         Arc::clone(&self.tasks[task as usize].seat)
     }
 

@@ -8,7 +8,7 @@ use libc::{c_char, c_int, c_long, c_uint, c_void, iovec, off_t, size_t, ssize_t}
 use wakeful::sim::Task;
 
 use super::sockets::{option, patience};
-use super::{real, returned, set_errno, shadows, task};
+use super::{placeholders, real, returned, set_errno, shadows, task};
 
 shadows!(
     read,
@@ -117,6 +117,9 @@ pub(super) unsafe extern "C" fn writev(fd: c_int, iov: *const iovec, count: c_in
 
 /// Returns whether a real socket is set to end its connection by a reset: `SO_LINGER` with a time of 0.
 fn aborts(fd: c_int) -> bool {
+    if placeholders::mode(fd).is_some() {
+        return false;
+    }
     let mut linger = libc::linger { l_onoff: 0, l_linger: 0 };
     let mut len = std::mem::size_of_val(&linger) as libc::socklen_t;
     let place = std::ptr::addr_of_mut!(linger).cast();
@@ -130,6 +133,7 @@ pub(super) unsafe extern "C" fn close(fd: c_int) -> c_int {
     if let Some(task) = task() {
         task.close(fd, || aborts(fd));
     }
+    placeholders::forget(fd);
     // SAFETY: the caller's promise is that it owns the descriptor.
     unsafe { real::close(fd) }
 }
@@ -153,14 +157,27 @@ fn is_unix_stream(fd: c_int) -> bool {
 
 #[no_mangle]
 unsafe extern "C" fn dup(fd: c_int) -> c_int {
+    if !placeholders::own(fd) {
+        return -1;
+    }
     // SAFETY: no memory is passed.
     duplicated(fd, unsafe { real::dup(fd) })
 }
 
+/// Returns whether the descriptor is open; if not, sets `errno`. A call that fails closes nothing.
+fn is_open(fd: c_int) -> bool {
+    // SAFETY: no memory is passed.
+    unsafe { real::fcntl(fd, libc::F_GETFD, 0) >= 0 }
+}
+
 #[no_mangle]
 unsafe extern "C" fn dup2(fd: c_int, new: c_int) -> c_int {
-    if let Some(task) = task().filter(|_| fd != new) {
-        task.close(new, || false);
+    if !is_open(fd) || !placeholders::own(fd) {
+        return -1;
+    }
+    if fd != new {
+        task().map(|task| task.close(new, || false));
+        placeholders::forget(new);
     }
     // SAFETY: no memory is passed.
     let result = unsafe { real::dup2(fd, new) };
@@ -172,8 +189,13 @@ unsafe extern "C" fn dup2(fd: c_int, new: c_int) -> c_int {
 
 #[no_mangle]
 unsafe extern "C" fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
-    if let Some(task) = task() {
-        task.close(new, || false);
+    if !is_open(fd) || !placeholders::own(fd) {
+        return -1;
+    }
+    // The kernel refuses equal numbers.
+    if fd != new {
+        task().map(|task| task.close(new, || false));
+        placeholders::forget(new);
     }
     // SAFETY: no memory is passed.
     duplicated(fd, unsafe { real::dup3(fd, new, flags) })
@@ -181,6 +203,10 @@ unsafe extern "C" fn dup3(fd: c_int, new: c_int, flags: c_int) -> c_int {
 
 #[no_mangle]
 unsafe extern "C" fn fcntl(fd: c_int, command: c_int, arg: c_long) -> c_int {
+    // What is the descriptor's own, and what changes nothing.
+    if !matches!(command, libc::F_GETFD | libc::F_SETFD | libc::F_GETFL) && !placeholders::own(fd) {
+        return -1;
+    }
     // SAFETY: the caller's promise. A command without an argument ignores the register.
     let result = unsafe { real::fcntl(fd, command, arg) };
     match command {
@@ -203,6 +229,9 @@ unsafe extern "C" fn ioctl(fd: c_int, request: c_long, arg: c_long) -> c_int {
             unsafe { *(arg as *mut c_int) = c_int::try_from(waiting).unwrap_or(c_int::MAX) };
             return 0;
         }
+    }
+    if !placeholders::own(fd) {
+        return -1;
     }
     // SAFETY: the caller's promise.
     unsafe { real::ioctl(fd, request, arg) }

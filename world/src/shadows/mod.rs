@@ -11,14 +11,17 @@
 mod address;
 mod clock;
 mod descriptors;
+mod fibers;
 mod messages;
 mod names;
+mod placeholders;
 mod random;
 mod real;
 mod sockets;
 mod syscall;
 mod threads;
 
+pub(crate) use self::fibers::prepare;
 pub use self::threads::enter;
 
 use wakeful::sim::Task;

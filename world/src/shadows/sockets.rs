@@ -9,7 +9,7 @@ use std::time::Duration;
 use libc::{c_int, c_void, sockaddr, socklen_t};
 use wakeful::sim::{Family, Patience, SocketName, SocketType, Task};
 
-use super::{address, real, returned, set_errno, shadows, task};
+use super::{address, placeholders, real, returned, set_errno, shadows, task};
 
 shadows!(
     socket,
@@ -24,6 +24,7 @@ shadows!(
     getsockname,
     getpeername,
     getsockopt,
+    setsockopt,
     shutdown,
     poll,
     epoll_create1,
@@ -70,9 +71,12 @@ pub(super) fn option(fd: c_int, level: c_int, name: c_int) -> c_int {
 
 /// Returns how long an operation on a descriptor waits, by the modes of the real socket.
 pub(super) fn patience(fd: c_int, flags: c_int, limit: c_int) -> Patience {
-    // SAFETY: no memory is passed.
-    let modes = unsafe { real::fcntl(fd, libc::F_GETFL, 0) };
-    if flags & libc::MSG_DONTWAIT != 0 || modes & libc::O_NONBLOCK != 0 {
+    let is_non_blocking = || match placeholders::mode(fd) {
+        Some(is_non_blocking) => is_non_blocking,
+        // SAFETY: no memory is passed.
+        None => unsafe { real::fcntl(fd, libc::F_GETFL, 0) & libc::O_NONBLOCK != 0 },
+    };
+    if flags & libc::MSG_DONTWAIT != 0 || is_non_blocking() {
         return Patience::None;
     }
     let mut time = libc::timeval { tv_sec: 0, tv_usec: 0 };
@@ -88,20 +92,19 @@ pub(super) fn patience(fd: c_int, flags: c_int, limit: c_int) -> Patience {
 
 #[no_mangle]
 unsafe extern "C" fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int {
-    // SAFETY: no memory is passed.
-    let fd = unsafe { real::socket(domain, kind, protocol) };
-    let Some(task) = task().filter(|_| fd >= 0) else { return fd };
-    match (family_of(domain), type_of(kind)) {
-        (Some(family), Some(kind)) => task.socket(fd, family, kind),
-        (Some(_), None) => {
-            // Raw sockets and sequences of packets: never a real connection.
-            // SAFETY: just opened, and not used elsewhere.
-            unsafe { real::close(fd) };
-            set_errno(libc::EPROTONOSUPPORT);
-            return -1;
-        }
+    let (Some(task), Some(family)) = (task(), family_of(domain)) else {
         // Other families have no network: what the kernel says of its interfaces, for example.
-        (None, _) => {}
+        // SAFETY: no memory is passed.
+        return unsafe { real::socket(domain, kind, protocol) };
+    };
+    let Some(of) = type_of(kind) else {
+        // Raw sockets and sequences of packets: never a real connection.
+        set_errno(libc::EPROTONOSUPPORT);
+        return -1;
+    };
+    let fd = placeholders::open(domain, kind, protocol);
+    if fd >= 0 {
+        task.socket(fd, family, of);
     }
     fd
 }
@@ -112,14 +115,13 @@ unsafe extern "C" fn socketpair(domain: c_int, kind: c_int, protocol: c_int, fds
         // SAFETY: the caller's promise.
         return unsafe { real::socketpair(domain, kind, protocol, fds) };
     };
-    // SAFETY: no memory is passed.
-    let one = unsafe { real::socket(domain, kind, protocol) };
+    let one = placeholders::open(domain, kind, protocol);
     if one < 0 {
         return -1;
     }
-    // SAFETY: no memory is passed.
-    let other = unsafe { real::socket(domain, kind, protocol) };
+    let other = placeholders::open(domain, kind, protocol);
     if other < 0 {
+        placeholders::forget(one);
         // SAFETY: just opened, and not used elsewhere.
         unsafe { real::close(one) };
         set_errno(libc::EMFILE);
@@ -154,6 +156,9 @@ unsafe extern "C" fn pipe2(fds: *mut c_int, flags: c_int) -> c_int {
 #[no_mangle]
 unsafe extern "C" fn bind(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
     let Some(task) = task().filter(|task| task.knows(fd)) else {
+        if !placeholders::own(fd) {
+            return -1;
+        }
         // SAFETY: the caller's promise.
         return unsafe { real::bind(fd, addr, len) };
     };
@@ -168,6 +173,7 @@ unsafe extern "C" fn bind(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c
 unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
     match task().and_then(|task| task.listen(fd, usize::try_from(backlog).unwrap_or(4096))) {
         Some(result) => returned(result.map(|()| 0)),
+        None if !placeholders::own(fd) => -1,
         // SAFETY: no memory is passed.
         None => unsafe { real::listen(fd, backlog) },
     }
@@ -176,6 +182,9 @@ unsafe extern "C" fn listen(fd: c_int, backlog: c_int) -> c_int {
 #[no_mangle]
 pub(super) unsafe extern "C" fn connect(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c_int {
     let Some(task) = task().filter(|task| task.knows(fd)) else {
+        if !placeholders::own(fd) {
+            return -1;
+        }
         // SAFETY: the caller's promise.
         return unsafe { real::connect(fd, addr, len) };
     };
@@ -203,12 +212,9 @@ pub(super) unsafe extern "C" fn accept4(
         // SAFETY: the caller's promise.
         return unsafe { real::accept4(fd, addr, len, flags) };
     };
-    let open = |family| {
-        // SAFETY: no memory is passed.
-        match unsafe { real::socket(domain_of(family), libc::SOCK_STREAM | flags, 0) } {
-            -1 => Err(io::Error::last_os_error()),
-            new => Ok(new),
-        }
+    let open = |family| match placeholders::open(domain_of(family), libc::SOCK_STREAM | flags, 0) {
+        -1 => Err(io::Error::last_os_error()),
+        new => Ok(new),
     };
     match task.accept(fd, || patience(fd, 0, libc::SO_RCVTIMEO), open) {
         Some(Ok((new, peer))) => {
@@ -287,6 +293,21 @@ unsafe extern "C" fn getsockopt(
     }
     // SAFETY: the caller's promise.
     unsafe { real::getsockopt(fd, level, name, value, len) }
+}
+
+#[no_mangle]
+unsafe extern "C" fn setsockopt(
+    fd: c_int,
+    level: c_int,
+    name: c_int,
+    value: *const c_void,
+    len: socklen_t,
+) -> c_int {
+    if !placeholders::own(fd) {
+        return -1;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { real::setsockopt(fd, level, name, value, len) }
 }
 
 /// Writes an option as getsockopt(2) does.

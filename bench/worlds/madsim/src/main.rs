@@ -26,7 +26,7 @@ mod net {
 }
 
 fn main() {
-    report::main(run);
+    report::main(|what, seeds| report::each(seeds, |seed| run(what, seed)));
 }
 
 fn host(number: u64) -> SocketAddr {

@@ -18,6 +18,7 @@ mod net {
 }
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -49,12 +50,10 @@ fn shared() -> &'static AtomicU64 {
     }
 }
 
-fn run(what: Work, seed: u64) -> Run {
-    static DONE: std::sync::OnceLock<&AtomicU64> = std::sync::OnceLock::new();
-    let done = *DONE.get_or_init(shared);
-    done.store(0, Ordering::Relaxed);
-    let runs = World::seeds(seed..seed + 1).faults(Faults::NONE).twice(0).cores(1);
-    let report = runs.check(move |world| set_up(world, what, seed, done));
+fn run(what: Work, seeds: Range<u64>) -> Run {
+    let done = shared();
+    let runs = World::seeds(seeds).faults(Faults::NONE).twice(0).cores(1);
+    let report = runs.check(move |world| set_up(world, what, world.seed(), done));
     if let Some(failure) = report.failure {
         panic!("{failure}");
     }
