@@ -203,10 +203,10 @@ const PLANTS: [Plant; 33] = [
     },
     Plant {
         backend: "world",
-        bug: "the other direction of a one-shot registration has an event of its own",
+        bug: "a one-shot registration has a second event",
         file: "src/backend/sim/events.rs",
-        sound: "if is_one_shot {\n            self.cancel(key);",
-        planted: "if false {\n            self.cancel(key);",
+        sound: "registration.is_spent = is_one_shot;",
+        planted: "registration.is_spent = false;",
     },
     Plant {
         backend: "world",
