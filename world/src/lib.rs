@@ -1,8 +1,9 @@
 //! Simulated worlds for unmodified programs: their smallest failing runs, and the stories of them.
 //!
 //! Invariant: the same binary and the same seed give the same run.
-// Elsewhere the package is empty: the shadows are those of glibc's functions.
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
+// Elsewhere the package is empty: the shadows are those of glibc's functions, of which 32-bit systems have two by some
+// names, with the old and the new width of times.
+#![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 #![deny(missing_docs)]
 
 #[cfg(doc)]

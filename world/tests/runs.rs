@@ -1,7 +1,7 @@
 //! Runs of worlds: how they end, and what is found in them.
 //!
 //! Invariant: each failure here is planted, and the same program without it passes.
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

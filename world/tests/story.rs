@@ -1,7 +1,7 @@
 //! The stories of hand-made runs, against golden files, and of random ones.
 //!
 //! `WAKEFUL_BLESS=1 cargo test -p wakeful-world --test story` writes the golden files anew: read their difference.
-#![cfg(all(target_os = "linux", target_env = "gnu"))]
+#![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
 use std::net::SocketAddr;
 use std::path::Path;

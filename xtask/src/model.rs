@@ -4,9 +4,21 @@ mod planted;
 
 use crate::prelude::*;
 
-/// What a program runs on: the tests of tests/model.
-const GROUNDS: [&str; 7] =
-    ["epoll", "posix_poll", "chaos_on_epoll", "chaos_on_posix_poll", "iocp", "chaos_on_iocp", "sim"];
+/// What a program runs on: the tests of tests/model and of world/tests/model.
+const GROUNDS: [&str; 9] = [
+    "epoll",
+    "posix_poll",
+    "chaos_on_epoll",
+    "chaos_on_posix_poll",
+    "iocp",
+    "chaos_on_iocp",
+    "sim",
+    "world",
+    "faulty_world",
+];
+
+/// The packages that have a model.
+const PACKAGES: [&str; 4] = ["--package", "wakeful-io", "--package", "wakeful-world"];
 
 /// Run random programs on every backend, and compare with a model of the contract
 #[derive(clap::Args)]
@@ -33,9 +45,8 @@ impl Task for Model {
         if self.planted {
             return planted::find_all(self.backend.as_deref());
         }
-        let mut test =
-            cargo(["test", "--package", "wakeful-io", "--release", "--all-features", "--test", "model"])?;
-        test.arg("--").arg("--exact").args(self.backend.as_deref());
+        let mut test = cargo(["test", "--release", "--all-features", "--test", "model"])?;
+        test.args(PACKAGES).arg("--").arg("--exact").args(self.backend.as_deref());
         test.env("WAKEFUL_MODEL_SECONDS", self.seconds.to_string());
         if let Some(seed) = self.seed {
             test.env("WAKEFUL_SEED", seed.to_string());

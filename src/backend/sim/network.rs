@@ -528,3 +528,6 @@ fn channel_len(channel: Option<&mut Channel>) -> usize {
         channel.flying.len()
     })
 }
+
+#[cfg(test)]
+mod tests;

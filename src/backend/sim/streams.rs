@@ -260,6 +260,12 @@ impl State {
     }
 
     pub(super) fn close(&mut self, id: Id) {
+        // A kernel frees what a closed end has not read, so its peer has room.
+        if let Some(&Kind::Bytes { into: Some(into), .. }) = self.sources.get(&id) {
+            if let Some(channel) = self.channels.get_mut(&into).filter(|channel| channel.hosts.is_none()) {
+                channel.bytes.clear();
+            }
+        }
         self.shutdown(id, true, true);
         self.close_source(id);
     }

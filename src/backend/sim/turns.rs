@@ -236,3 +236,6 @@ impl Turns {
         Next::Call(number, Arc::clone(&task.seat))
     }
 }
+
+#[cfg(test)]
+mod tests;

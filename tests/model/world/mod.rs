@@ -29,6 +29,11 @@ pub trait Ground {
     fn now(&self) -> Instant;
     /// Whether other threads can end a `poll`, so that it may have no timeout.
     fn has_threads(&self) -> bool;
+    /// Whether all threads are tasks of a world: its time passes for nothing but waits, and it ends a `poll` that waits
+    /// for ever.
+    fn is_a_host(&self) -> bool {
+        false
+    }
 }
 
 struct World<'a> {

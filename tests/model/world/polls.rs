@@ -37,8 +37,8 @@ impl World<'_> {
         let mut events = Events::with_capacity(capacity);
         let limit = Limit::start();
         let _rescue = match timeout {
-            None => Some(rescue::after(limit, self.poll.registry())),
-            Some(_) => None,
+            None if !self.ground.is_a_host() => Some(rescue::after(limit, self.poll.registry())),
+            _ => None,
         };
         let reported = loop {
             let (start, limit_of_this) = (self.ground.now(), Limit::start());
@@ -86,7 +86,7 @@ impl World<'_> {
 
     /// Whether an event that is missing at the timeout had enough time. Simulated time passes for nothing else.
     fn had_time(&self, limit: &Limit) -> bool {
-        !self.ground.has_threads() || limit.had_time()
+        !self.ground.has_threads() || self.ground.is_a_host() || limit.had_time()
     }
 
     /// Every due event comes, in any number of calls.
@@ -231,7 +231,7 @@ impl World<'_> {
             match self.poll.poll(&mut events, Some(timeout)) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(format!("poll: {e}")),
-                Ok(()) if must_come && start.elapsed() >= LATEST && limit.had_time() => {
+                Ok(()) if must_come && start.elapsed() >= LATEST && self.had_time(&limit) => {
                     return Err("poll blocked on, though another thread made something ready".into());
                 }
                 Ok(()) if must_come && events.is_empty() && start.elapsed() >= LATEST => {}

@@ -3,7 +3,7 @@
 //!
 //! Only the table of `conformance/skips.rs` excuses a test. With `WAKEFUL_CHAOS=SEED` the world of that seed does all
 //! that the contract allows; without it every choice is plain.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
 /// Makes a module of each behaviour, with its test.
 macro_rules! on_every_backend {
@@ -23,6 +23,8 @@ macro_rules! on_every_backend {
 mod support;
 
 mod ground;
+#[path = "../support/mod.rs"]
+mod host;
 mod skips;
 
 macro_rules! of_the_suite {

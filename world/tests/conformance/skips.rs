@@ -81,21 +81,12 @@ const SKIPS: &[Skip] = &[
     Skip { file: "zero_copy", reason: ERROR_QUEUE, tests: &["a_completion_closes_nothing"] },
 ];
 
-const BLOCKS: &str =
-    "an operation blocks only if it must; a world pretends where chaos doesn't see the operation";
 const AT_ONCE: &str = "an event is there at once; it may come later";
-const FLAGS: &str = "an error is a flag of the event; that is a hint, which may be missing";
 
 /// The tests that rely on more than the contract where a world does more than chaos.
 #[rustfmt::skip]
 const BEYOND: &[Skip] = &[
-    Skip { file: "edges", reason: BLOCKS, tests: &["an_unknown_direction_loses_nothing"] },
     Skip { file: "modes", reason: AT_ONCE, tests: &["level_through_one_slot_serves_all"] },
-    Skip {
-        file: "udp",
-        reason: FLAGS,
-        tests: &["a_refused_datagram_is_an_error", "an_error_does_not_silence_the_reader", "errors_one_after_another"],
-    },
     Skip {
         file: "unix_nesting",
         reason: AT_ONCE,
@@ -125,39 +116,56 @@ fn find(list: &'static [Skip], test: &str) -> Option<&'static Skip> {
 /// Set for a program that skips nothing.
 const ALL: &str = "WAKEFUL_WORLD_SKIPS_NONE";
 
+/// How many worlds a test beyond the contract has to fail in one of.
+const SEEDS: u64 = 20;
+
 /// Runs each listed test all the same, in a process of its own: it exists, and fails or hangs.
 #[test]
 fn every_skip_is_needed() {
     let mut log = std::io::stderr();
-    let this = std::env::current_exe().unwrap();
-    let all = Command::new(&this).arg("--list").output().unwrap();
+    let all = Command::new(std::env::current_exe().unwrap()).arg("--list").output().unwrap();
     let all = String::from_utf8(all.stdout).unwrap();
+    let name_of = |file: &str, test: &str| {
+        let suffix = format!("{file}::{test}::world: test");
+        let line = all.lines().find(|line| line.ends_with(&suffix));
+        line.unwrap_or_else(|| panic!("no test {suffix}")).trim_end_matches(": test").to_owned()
+    };
     let mut count = 0;
     for skip in SKIPS {
         for test in skip.tests {
-            let suffix = format!("{}::{test}::world: test", skip.file);
-            let name = all.lines().find(|line| line.ends_with(&suffix));
-            let name = name.unwrap_or_else(|| panic!("no test {suffix}")).trim_end_matches(": test");
-            let mut again = Command::new(&this);
-            again.args(["--exact", name]).env(ALL, "1").env_remove("WAKEFUL_CHAOS");
-            let mut again = again.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            let deadline = Instant::now() + Duration::from_secs(3);
-            let passes = loop {
-                match again.try_wait().unwrap() {
-                    Some(status) => break status.success(),
-                    None if Instant::now() > deadline => break false,
-                    None => std::thread::sleep(Duration::from_millis(10)),
-                }
-            };
-            let _ = again.kill();
-            let _ = again.wait();
-            assert!(!passes, "{name} passes");
+            let name = name_of(skip.file, test);
+            assert!(!passes(&name, ""), "{name} passes");
             // Past the harness' capture: every log must show the skips.
             let _ = writeln!(log, "skip: world: {name}: {}", skip.reason);
             count += 1;
         }
     }
+    for beyond in BEYOND {
+        for test in beyond.tests {
+            let name = name_of(beyond.file, test);
+            let is_needed = (1..=SEEDS).any(|seed| !passes(&name, &seed.to_string()));
+            assert!(is_needed, "{name} passes with {SEEDS} seeds of WAKEFUL_CHAOS");
+        }
+    }
     let _ = writeln!(log, "skips: {count}");
+}
+
+/// Runs a test in a process of its own, with a seed of chaos or without. Returns whether it passes within 3 s.
+fn passes(name: &str, seed: &str) -> bool {
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", name]).env(ALL, "1").env("WAKEFUL_CHAOS", seed);
+    let mut test = test.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(3);
+    let passes = loop {
+        match test.try_wait().unwrap() {
+            Some(status) => break status.success(),
+            None if Instant::now() > deadline => break false,
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let _ = test.kill();
+    let _ = test.wait();
+    passes
 }
 
 /// A world makes sockets.

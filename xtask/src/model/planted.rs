@@ -14,7 +14,7 @@ struct Plant {
     planted: &'static str,
 }
 
-const PLANTS: [Plant; 23] = [
+const PLANTS: [Plant; 33] = [
     Plant {
         backend: "epoll",
         bug: "a lost re-arm: the kernel reports once, and is never asked again",
@@ -180,6 +180,76 @@ const PLANTS: [Plant; 23] = [
         sound: "registration.interest.is_end() => state.has_ended(),",
         planted: "registration.interest.is_end() => state.is_ready(direction),",
     },
+    Plant {
+        backend: "world",
+        bug: "a short read arms nothing",
+        file: "src/backend/sim/streams.rs",
+        sound: "self.used_up(id, READ, count < there);",
+        planted: "let _ = there;",
+    },
+    Plant {
+        backend: "world",
+        bug: "the peer's end never arrives",
+        file: "src/backend/sim/network.rs",
+        sound: "Piece::End => channel.ended = true,",
+        planted: "Piece::End => {}",
+    },
+    Plant {
+        backend: "world",
+        bug: "a deregistered descriptor still has events",
+        file: "src/backend/sim/world.rs",
+        sound: ".map(|()| state.unwatch((poll, id, fd)))",
+        planted: "",
+    },
+    Plant {
+        backend: "world",
+        bug: "a one-shot registration has a second event",
+        file: "src/backend/sim/events.rs",
+        sound: "registration.is_spent = is_one_shot;",
+        planted: "registration.is_spent = false;",
+    },
+    Plant {
+        backend: "world",
+        bug: "what a closed end has not read fills its peer's buffer",
+        file: "src/backend/sim/streams.rs",
+        sound: "channel.bytes.clear();\n            }\n        }\n        self.shutdown",
+        planted: "let _ = channel;\n            }\n        }\n        self.shutdown",
+    },
+    Plant {
+        backend: "world",
+        bug: "the space that a read has made is not reported",
+        file: "src/backend/sim/streams.rs",
+        sound: "_ => self.changed(writer, WRITE),",
+        planted: "_ => {}",
+    },
+    Plant {
+        backend: "world",
+        bug: "the space in a queue of datagrams is not reported",
+        file: "src/backend/sim/datagrams.rs",
+        sound: "self.space_in_queue(senders);",
+        planted: "drop(senders);",
+    },
+    Plant {
+        backend: "world",
+        bug: "closing a duplicate closes the socket",
+        file: "src/backend/sim/sockets.rs",
+        sound: "if socket.descriptors == 0 {",
+        planted: "if true {",
+    },
+    Plant {
+        backend: "faulty_world",
+        bug: "no event follows an operation that pretended to block",
+        file: "src/backend/sim/streams.rs",
+        sound: "self.used_up(id, direction, true);",
+        planted: "",
+    },
+    Plant {
+        backend: "faulty_world",
+        bug: "no event follows a short transfer that left something",
+        file: "src/backend/sim/events.rs",
+        sound: "if is_fault || endings.is_none() || registration.known != endings {",
+        planted: "if !is_fault && (endings.is_none() || registration.known != endings) {",
+    },
 ];
 
 /// What a bug may stay hidden for.
@@ -196,8 +266,8 @@ pub fn find_all(backend: Option<&str>) -> Result<bool> {
         let file = tree.join(plant.file);
         write_if_new(&file, plant.applied(&fs::read_to_string(&file)?)?.as_bytes())?;
 
-        let mut test =
-            cargo(["test", "--package", "wakeful-io", "--release", "--all-features", "--test", "model"])?;
+        let mut test = cargo(["test", "--release", "--all-features", "--test", "model"])?;
+        test.args(["--package", plant.package()]);
         test.arg("--target-dir").arg(&folder).args(["--", "--exact", plant.backend]);
         test.current_dir(&tree).env("WAKEFUL_MODEL_SECONDS", LIMIT.to_string());
         let log = folder.join(format!("{number}.log"));
@@ -223,6 +293,13 @@ pub fn find_all(backend: Option<&str>) -> Result<bool> {
 }
 
 impl Plant {
+    fn package(&self) -> &'static str {
+        match self.backend {
+            "world" | "faulty_world" => "wakeful-world",
+            _ => "wakeful-io",
+        }
+    }
+
     fn applied(&self, source: &str) -> Result<String> {
         match source.matches(self.sound).count() {
             1 => Ok(source.replacen(self.sound, self.planted, 1)),
@@ -234,10 +311,10 @@ impl Plant {
 /// Makes `tree` the workspace as it is.
 fn copy(tree: &Path) -> Result<()> {
     let root = workspace::root()?;
-    for folder in ["src", "tests", "examples", "compat", "xtask"] {
+    for folder in ["src", "tests", "examples", "compat", "world", "xtask"] {
         mirror(&root.join(folder), &tree.join(folder))?;
     }
-    let manifests = ["Cargo.toml", "Cargo.lock", "xtask/Cargo.toml"];
+    let manifests = ["Cargo.toml", "Cargo.lock", "world/Cargo.toml", "xtask/Cargo.toml"];
     // The documentation is part of the library.
     for file in manifests.into_iter().chain(["README.md", "PLATFORMS.md"]) {
         let content = fs::read(root.join(file))?;

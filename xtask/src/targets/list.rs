@@ -41,6 +41,14 @@ impl Runner {
         Some((format!("{prefix}-gcc"), runner))
     }
 
+    /// Whether the package for worlds has the functions of this libc: glibc's, of 64-bit systems.
+    pub fn has_worlds(self) -> bool {
+        match self {
+            Runner::Musl => false,
+            Runner::Glibc(_, machine, _) => !["i386", "armhf"].contains(&machine),
+        }
+    }
+
     /// Installs what this machine lacks of Debian's packages.
     pub fn need(self) -> Result<()> {
         let Runner::Glibc(prefix, machine, qemu) = self else { return Ok(()) };

@@ -96,7 +96,15 @@ impl Row {
                 if output.tests.values().any(|&outcome| outcome == Outcome::Failed) || output.passed() == 0 {
                     bail!("the conformance suite has failed");
                 }
-                self.cells.push(format!("{} passed", output.passed()));
+                let mut cell = format!("{} passed", output.passed());
+                if runner.has_worlds() {
+                    let test = test(self.triple, runner, &["wakeful-world", "--test", "everywhere"])?;
+                    if Output::parse(&run_one(test, self.triple, "world")?).passed() == 0 {
+                        bail!("no run of a world has passed");
+                    }
+                    cell += ", and a world";
+                }
+                self.cells.push(cell);
             }
         }
         Ok(())
@@ -109,9 +117,14 @@ impl Row {
 
 /// `cargo test` of the conformance suite.
 pub fn conformance(triple: &str, runner: Runner) -> Result<Command> {
+    let args = ["wakeful-io", "--all-features", "--no-fail-fast", "--test", "conformance"];
+    test(triple, runner, &args)
+}
+
+/// `cargo test` of a package, with further arguments.
+fn test(triple: &str, runner: Runner, package: &[&str]) -> Result<Command> {
     let mut test = cargo_for(triple, "test")?;
-    test.args(["--jobs", "2", "--package", "wakeful-io", "--all-features", "--no-fail-fast"]);
-    test.args(["--test", "conformance"]);
+    test.args(["--jobs", "2", "--package"]).args(package);
     if let Some((linker, runner)) = runner.programs() {
         let variable = triple.to_uppercase().replace('-', "_");
         test.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
