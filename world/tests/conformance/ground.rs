@@ -1,21 +1,15 @@
 //! A world with one host, on which a test is the main task.
 
-use std::sync::{Mutex, PoisonError};
-
 use wakeful::sim::{Faults, Sim};
 use wakeful::Backend;
 
 use crate::host::on_a_host;
-
-/// One world at a time: a lock of the process that a task of another world holds is one that this world can't wait for.
-static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs a test, `program::file::test` as the harness calls it, or counts its skip.
 pub fn run(name: &str, test: fn(Backend)) {
     if crate::skips::leaves_out(name) {
         return;
     }
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(fault) = end_of(test) {
         panic!("{name}: {fault}");
     }
