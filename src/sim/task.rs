@@ -169,6 +169,11 @@ impl Task {
         self.current.bind(fd, name, shares_name)
     }
 
+    /// Sets whether an IPv6 socket that is bound later takes no IPv4: `IPV6_V6ONLY`.
+    pub fn set_only_v6(&self, fd: i32, is_only_v6: bool) {
+        self.current.set_only_v6(fd, is_only_v6);
+    }
+
     /// Makes a socket a listener: listen(2).
     pub fn listen(&self, fd: i32, backlog: usize) -> Option<io::Result<()>> {
         self.current.listen(fd, backlog)

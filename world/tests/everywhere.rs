@@ -20,7 +20,7 @@ wakeful_world::interpose!();
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Of all runs, the same in every version that changes none of them.
-const HASH: u64 = 0x2319_59d7_2b62_22ea;
+const HASH: u64 = 0x97ac_aa6a_79bd_230f;
 
 /// The turns of all tasks: a smaller sign of where a difference comes from.
 const TURNS: u64 = 6_464;

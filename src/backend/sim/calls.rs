@@ -153,6 +153,14 @@ impl Current {
         self.call_socket(fd, |state, id| state.bind(id, name, shares_name))
     }
 
+    pub(crate) fn set_only_v6(&self, fd: i32, is_only_v6: bool) {
+        self.call(fd, |state, id| {
+            if let Some(socket) = state.sockets.get_mut(&id) {
+                socket.is_only_v6 = is_only_v6;
+            }
+        });
+    }
+
     pub(crate) fn listen(&self, fd: i32, backlog: usize) -> Option<io::Result<()>> {
         self.call_socket(fd, |state, id| state.listen(id, backlog))
     }

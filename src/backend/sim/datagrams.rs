@@ -95,7 +95,7 @@ impl State {
         }
         let due = self.arrival(host, to_host, bytes.len());
         let to = SocketName::Ip(to);
-        self.later(due, Due::Datagram { from: id, from_name, to_host, to, bytes, message });
+        self.later(due, Due::Datagram { from: id, from_name, hosts: (host, to_host), to, bytes, message });
         if host == to_host {
             self.run_agenda();
         }

@@ -67,7 +67,7 @@ pub(super) struct Host {
     /// The random numbers of its programs.
     pub(super) random: u64,
     /// The sockets that are bound to a port, and to which address: IPv4 ones as such. Several may share a name.
-    pub(super) ports: BTreeMap<(Protocol, u16), Vec<(IpAddr, Id)>>,
+    pub(super) ports: BTreeMap<(Protocol, u16), Vec<Bound>>,
     /// The Unix-domain sockets that are bound.
     pub(super) names: BTreeMap<(Protocol, Vec<u8>), Id>,
     /// The real time that stands for the start of the world, by the host's clock. Only a real clock makes an `Instant`.
@@ -76,6 +76,23 @@ pub(super) struct Host {
     pub(super) is_down: bool,
     /// Paths of Unix-domain sockets that were bound and not unlinked.
     pub(super) paths: BTreeSet<Vec<u8>>,
+}
+
+/// A socket that is bound to a port.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) address: IpAddr,
+    pub(super) is_only_v6: bool,
+    pub(super) id: Id,
+}
+
+impl Bound {
+    /// Returns whether `address` reaches it. All IPv6 addresses include IPv4's, unless the socket takes IPv6 alone.
+    pub(super) fn covers(&self, address: IpAddr) -> bool {
+        let has_family = self.address.is_ipv6() == address.is_ipv6();
+        let is_wide = self.address.is_unspecified();
+        self.address == address || is_wide && (has_family || self.address.is_ipv6() && !self.is_only_v6)
+    }
 }
 
 /// The error of a clock.
@@ -202,11 +219,11 @@ impl Host {
     }
 
     /// Adds a socket that is bound.
-    pub(super) fn add_bound(&mut self, protocol: Protocol, name: &SocketName, id: Id) {
+    pub(super) fn add_bound(&mut self, protocol: Protocol, name: &SocketName, is_only_v6: bool, id: Id) {
         match name {
             SocketName::Ip(addr) => {
                 let bound = self.ports.entry((protocol, addr.port())).or_default();
-                bound.push((canonical(addr.ip()), id));
+                bound.push(Bound { address: canonical(addr.ip()), is_only_v6, id });
             }
             SocketName::Unix(path) => drop(self.names.insert((protocol, path.clone()), id)),
             SocketName::Unnamed => {}
@@ -219,7 +236,7 @@ impl Host {
             SocketName::Ip(addr) => {
                 let key = (protocol, addr.port());
                 let Some(bound) = self.ports.get_mut(&key) else { return };
-                bound.retain(|&(_, other)| other != id);
+                bound.retain(|other| other.id != id);
                 if bound.is_empty() {
                     self.ports.remove(&key);
                 }
@@ -238,15 +255,10 @@ impl Host {
     pub(super) fn reached_by(&self, protocol: Protocol, addr: SocketAddr) -> Vec<Id> {
         let address = canonical(addr.ip());
         let bound = self.ports.get(&(protocol, addr.port())).map_or(&[][..], |bound| bound);
-        let exact = bound.iter().filter(|(bound, _)| *bound == address);
-        let wide = bound.iter().filter(|(bound, _)| *bound != address && covers(*bound, address));
-        exact.chain(wide).map(|&(_, id)| id).collect()
+        let exact = bound.iter().filter(|bound| bound.address == address);
+        let wide = bound.iter().filter(|bound| bound.address != address && bound.covers(address));
+        exact.chain(wide).map(|bound| bound.id).collect()
     }
-}
-
-/// Returns whether a socket that is bound to `bound` is reached by `address`. All IPv6 addresses include IPv4's.
-pub(super) fn covers(bound: IpAddr, address: IpAddr) -> bool {
-    bound == address || bound.is_unspecified() && (bound.is_ipv6() || address.is_ipv4())
 }
 
 /// Returns an IPv4 address as an IPv6 socket reports it.

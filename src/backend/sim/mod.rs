@@ -198,8 +198,17 @@ fn descriptor(_: RawIo) -> i32 {
 /// either.
 fn refused(io: RawIo) -> io::Error {
     #[cfg(unix)]
-    if let Err(e) = crate::os::FileIdentity::of_watchable(io, false) {
-        return e;
+    match crate::os::FileIdentity::of_watchable(io, false) {
+        Ok((_, kind)) if Current::get().is_some() => {
+            let what = match kind {
+                crate::os::FileKind::Socket => "a socket from outside of the world",
+                _ => "no socket, but a file, a terminal or another object of the system",
+            };
+            let text = format!("a world can't watch the descriptor {io}: it is {what}");
+            return io::Error::new(io::ErrorKind::Unsupported, text);
+        }
+        Ok(_) => {}
+        Err(e) => return e,
     }
     let _ = io;
     io::Error::new(io::ErrorKind::Unsupported, super::poller::ONLY_SIMULATED)

@@ -69,7 +69,7 @@ pub(super) enum Due {
     Datagram {
         from: Id,
         from_name: SocketName,
-        to_host: HostNumber,
+        hosts: (HostNumber, HostNumber),
         to: SocketName,
         bytes: Vec<u8>,
         message: u64,
@@ -122,8 +122,8 @@ impl State {
             Due::Refused { client, error } => self.fail_connect(client, error),
             Due::Reset { end } => self.reset_arrives(end),
             Due::Window { writer } => self.changed(writer, WRITE),
-            Due::Datagram { from, from_name, to_host, to, bytes, message } => {
-                self.datagram_arrives(from, from_name, to_host, &to, bytes, message);
+            Due::Datagram { from, from_name, hosts, to, bytes, message } => {
+                self.datagram_arrives(from, from_name, hosts, &to, bytes, message);
             }
             Due::Unreachable { sender } => {
                 if self.sockets.get(&sender).is_some_and(|socket| socket.peer != SocketName::Unnamed) {
@@ -216,7 +216,7 @@ impl State {
         let Some(channel) = self.channels.get_mut(&number) else { return };
         let Some(piece) = channel.flying.pop_front() else { return };
         channel.flying_bytes -= piece.len();
-        let (reader, writer) = (channel.reader, channel.writer);
+        let (reader, [from, to]) = (channel.reader, channel.names);
         if !self.sources.contains_key(&reader) {
             // The reader has closed: its kernel answers with a reset.
             if matches!(piece, Piece::Bytes { .. }) {
@@ -229,7 +229,6 @@ impl State {
                 let len = bytes.len();
                 let Some(channel) = self.channels.get_mut(&number) else { return };
                 channel.bytes.extend(bytes);
-                let (from, to) = (self.endpoint(writer), self.endpoint(reader));
                 let host = self.host_of(reader);
                 self.log.push(self.now, host, What::Arrived { message, from, to, bytes: len as u64 });
             }
@@ -478,12 +477,11 @@ impl State {
         &mut self,
         from: Id,
         from_name: SocketName,
-        to_host: HostNumber,
+        (from_host, to_host): (HostNumber, HostNumber),
         to: &SocketName,
         bytes: Vec<u8>,
         message: u64,
     ) {
-        let from_host = self.sockets.get(&from).map_or(to_host, |socket| socket.host);
         let (source, target) = (self.name_endpoint(&from_name, from), self.name_endpoint(to, from));
         if !self.passes(from_host, to_host) || self.hosts.is_down(to_host) {
             self.log.push(self.now, from_host, What::Lost { message, from: source, to: target });
@@ -511,12 +509,8 @@ impl State {
     }
 
     fn note_lost(&mut self, number: Number, message: u64) {
-        let (writer, reader) = match self.channels.get(&number) {
-            Some(channel) => (channel.writer, channel.reader),
-            None => return,
-        };
-        let (from, to) = (self.endpoint(writer), self.endpoint(reader));
-        let host = self.host_of(writer);
+        let Some(channel) = self.channels.get(&number) else { return };
+        let (Some((host, _)), [from, to]) = (channel.hosts, channel.names) else { return };
         self.log.push(self.now, host, What::Lost { message, from, to });
     }
 }

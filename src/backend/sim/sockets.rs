@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::errno;
-use super::hosts::{as_family, canonical, covers, Protocol, SocketName};
+use super::hosts::{as_family, canonical, Bound, Protocol, SocketName};
 use super::log::{Endpoint, What};
 use super::sources::{Id, Kind, Reset, READ, WRITE};
 use super::state::State;
@@ -50,6 +50,8 @@ pub(super) struct Socket {
     pub(super) listener: Option<Id>,
     /// How many connections wait for the last step before they wait to be accepted.
     pub(super) handshakes: usize,
+    /// Whether it takes no IPv4: `IPV6_V6ONLY`.
+    pub(super) is_only_v6: bool,
     /// Whether others may bind to the same name.
     pub(super) shares_name: bool,
     /// Whether it is none, but another kind of file: the end of a pipe, or a poll.
@@ -91,6 +93,7 @@ impl State {
                 backlog: 0,
                 listener: None,
                 handshakes: 0,
+                is_only_v6: false,
                 shares_name: false,
                 is_file: false,
                 shut: [false; 2],
@@ -224,7 +227,7 @@ impl State {
             return Err(errno::error(errno::INVALID));
         }
         let (number, protocol) = (socket.host, socket.kind.protocol());
-        let is_unix = socket.family == Family::Unix;
+        let (is_unix, is_only_v6) = (socket.family == Family::Unix, socket.is_only_v6);
         let host = &mut self.hosts.all[number as usize];
         let name = match name {
             SocketName::Ip(mut addr) if !is_unix => {
@@ -251,11 +254,11 @@ impl State {
         let host = &self.hosts.all[number as usize];
         let is_taken = match &name {
             SocketName::Ip(addr) => {
-                let address = canonical(addr.ip());
+                let new = Bound { address: canonical(addr.ip()), is_only_v6, id };
                 let bound = host.ports.get(&(protocol, addr.port())).map_or(&[][..], |bound| bound);
-                bound.iter().any(|(bound, other)| {
-                    let conflicts = covers(*bound, address) || covers(address, *bound);
-                    conflicts && !(shares_name && shares(other))
+                bound.iter().any(|other| {
+                    let conflicts = other.covers(new.address) || new.covers(other.address);
+                    conflicts && !(shares_name && shares(&other.id))
                 })
             }
             SocketName::Unix(path) => host.names.contains_key(&(protocol, path.clone())),
@@ -264,7 +267,7 @@ impl State {
         if is_taken {
             return Err(errno::error(errno::ADDRESS_IN_USE));
         }
-        self.hosts.all[number as usize].add_bound(protocol, &name, id);
+        self.hosts.all[number as usize].add_bound(protocol, &name, is_only_v6, id);
         if let Some(socket) = self.sockets.get_mut(&id) {
             (socket.local, socket.shares_name) = (name, shares_name);
         }
@@ -390,7 +393,7 @@ impl State {
         if let SocketName::Ip(local) = &mut socket.local {
             local.set_ip(address);
         }
-        host.add_bound(Protocol::Stream, &socket.local, id);
+        host.add_bound(Protocol::Stream, &socket.local, socket.is_only_v6, id);
     }
 
     /// Makes the server's half of a connection that `client` begins to the listener at `name`.
@@ -410,9 +413,12 @@ impl State {
             socket.handshakes += 1;
         }
         let (there, back) = (self.new_channel(client, server), self.new_channel(server, client));
-        for (number, hosts) in [(there, (client_host, host)), (back, (host, client_host))] {
+        let (from, to) = (self.endpoint(client), self.endpoint(server));
+        for (number, hosts, names) in
+            [(there, (client_host, host), [from, to]), (back, (host, client_host), [to, from])]
+        {
             if let Some(channel) = self.channels.get_mut(&number) {
-                channel.hosts = Some(hosts);
+                (channel.hosts, channel.names) = (Some(hosts), names);
                 channel.last_due = self.now;
             }
         }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::hosts::SocketName;
+use super::log::Endpoint;
 use super::turns::HostNumber;
 use crate::backend::logic::watch::Tracking;
 use crate::readiness::Readiness;
@@ -33,6 +34,8 @@ pub(super) struct Channel {
     pub(super) reader: Id,
     /// The hosts of the ends, if the network is between them. Then the ends learn of each other by messages alone.
     pub(super) hosts: Option<(HostNumber, HostNumber)>,
+    /// The names of the writer and the reader, which may have closed when a piece arrives.
+    pub(super) names: [Endpoint; 2],
     /// What is on its way, in order.
     pub(super) flying: VecDeque<Piece>,
     pub(super) flying_bytes: usize,
@@ -78,6 +81,7 @@ impl Channel {
             writer,
             reader,
             hosts: None,
+            names: [Endpoint::Unix(writer), Endpoint::Unix(reader)],
             flying: VecDeque::new(),
             flying_bytes: 0,
             last_due: Duration::ZERO,

@@ -14,6 +14,9 @@ shadows!(recv, recvfrom, recvmsg, recvmmsg, send, sendto, sendmsg, sendmmsg);
 /// `UDP_SEGMENT` of Linux: one call sends many datagrams.
 const UDP_SEGMENT: c_int = 103;
 
+/// What a world doesn't have: the out-of-band byte, and the completions of zero-copy transfers.
+const UNKNOWN_FLAGS: c_int = libc::MSG_OOB | libc::MSG_ZEROCOPY;
+
 #[no_mangle]
 unsafe extern "C" fn recv(fd: c_int, buf: *mut c_void, len: size_t, flags: c_int) -> ssize_t {
     // SAFETY: the caller's promise.
@@ -165,6 +168,9 @@ unsafe fn transmit(
 ) -> Option<std::io::Result<ssize_t>> {
     if !task.knows(fd) {
         return None;
+    }
+    if flags & UNKNOWN_FLAGS != 0 {
+        return Some(Err(std::io::Error::from_raw_os_error(libc::EOPNOTSUPP)));
     }
     let to = match addr.is_null() || addr_len == 0 {
         true => None,

@@ -163,6 +163,7 @@ unsafe extern "C" fn bind(fd: c_int, addr: *const sockaddr, len: socklen_t) -> c
         return unsafe { real::bind(fd, addr, len) };
     };
     let shares_name = option(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT) != 0;
+    task.set_only_v6(fd, option(fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY) != 0);
     // SAFETY: the caller's promise is that of bind(2).
     let name = unsafe { address::read(addr, len) };
     let result = name.and_then(|name| task.bind(fd, name, shares_name).unwrap_or(Ok(())));

@@ -176,7 +176,7 @@ fn a_lost_piece_is_sent_again_and_those_behind_it_wait() {
     net.write(client, b"two");
     // Lost at 5 ms, sent again after 200 ms and lost again, and after 400 ms more, which arrives in 5 ms.
     let first = net.arrivals(server, MS * 1_000);
-    assert_eq!(first, [(604_000 + 5_000 + 0, b"one, two".to_vec())]);
+    assert_eq!(first, [(609_000, b"one, two".to_vec())]);
 }
 
 #[test]
@@ -300,4 +300,37 @@ fn a_full_queue_drops_attempts_and_they_come_again() {
     net.state.accept_socket(net.listener).unwrap();
     net.advance(MS * 1_000);
     assert_eq!(clients.map(|client| net.is_connected(client)), [true, true, true]);
+}
+
+#[test]
+fn what_a_closed_socket_has_sent_keeps_its_name_and_its_way() {
+    let names = |net: &Net| {
+        let lost = net.state.log.kept().iter().rev().find_map(|record| match record.what {
+            What::Lost { from, to, .. } => Some((record.host, from, to)),
+            _ => None,
+        });
+        let (host, from, to) = lost.expect("a lost message");
+        (host, [from, to].map(|end| matches!(end, crate::sim::Endpoint::Ip(_))))
+    };
+    let mut net = Net::new(Link { loss: 1_000, ..PLAIN }, losing([2]));
+    let [client, server] = net.connection();
+    net.write(client, b"farewell");
+    net.state.close_socket(client, false);
+    net.advance(MS * 5);
+    assert_eq!(names(&net), (0, [true, true]));
+    assert_eq!(net.arrivals(server, MS * 1_000), [(205_000, b"farewell".to_vec())]);
+
+    // Host 1 sends, so a lost sender is not taken for host 0.
+    let mut net = Net::new(PLAIN, Vec::new());
+    let [from, to] = [1, 0].map(|host| {
+        let id = net.state.add_socket(host, Family::V4, SocketType::Datagram);
+        net.state.bind(id, name(host, 9), false).unwrap();
+        id
+    });
+    net.state.hosts.cut(1, 0, true);
+    net.state.send_datagram(from, &[io::IoSlice::new(b"?")], Some(name(0, 9))).unwrap();
+    net.state.close_socket(from, false);
+    net.advance(MS * 5);
+    assert_eq!(names(&net), (1, [true, true]));
+    assert!(!net.state.readiness(to).readable);
 }
