@@ -46,7 +46,7 @@ pub(crate) enum Detail {
 pub(crate) struct Plan {
     pub(crate) build: Build,
     pub(crate) faults: Faults,
-    /// The limit in real time of a host that doesn't wait.
+    /// The limit of a run in real time.
     pub(crate) limit: Duration,
 }
 
@@ -74,7 +74,8 @@ impl Run {
             (Ok(Exit::Code(0)), Some(outcome)) => outcome,
             (Ok(Exit::Signal(ALARM)), _) => {
                 let text = format!(
-                    "the run has not ended after {:?} of real time: the test's closure doesn't return",
+                    "the run has not ended after {:?} of real time: the test's closure doesn't return, or the hosts \
+                     take turns and none lets time pass",
                     plan.limit + GRACE
                 );
                 Outcome::failed(Reason::new(STUCK, text))
@@ -158,7 +159,7 @@ impl Run {
 
 /// Lets a world run. Returns why it fails.
 fn run(world: &World, limit: Duration) -> Option<Reason> {
-    world.sim().start(Some(Box::new(Director(world.clone()))));
+    world.sim().start(Some(Box::new(Director::new(world, limit))));
     match world.sim().wait_for_end(limit) {
         Some(End::Done) => None,
         Some(End::Deadlock) => {

@@ -58,7 +58,7 @@ impl Runs {
         self
     }
 
-    /// Sets how long, in real time, a host may run without waiting; otherwise 30 s.
+    /// Sets how long a run may take in real time; otherwise 30 s.
     pub fn limit(mut self, limit: Duration) -> Runs {
         self.limit = limit;
         self

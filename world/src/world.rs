@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wakeful::sim::{End, Host, Link, Sim, Task, What};
 
@@ -523,11 +523,23 @@ impl fmt::Debug for World {
 }
 
 /// What the world asks the test for whenever all hosts wait.
-pub(crate) struct Director(pub(crate) World);
+pub(crate) struct Director {
+    world: World,
+    /// The run's start, in real time.
+    start: Instant,
+    /// How long the run may take in real time.
+    limit: Duration,
+}
+
+impl Director {
+    pub(crate) fn new(world: &World, limit: Duration) -> Director {
+        Director { world: world.clone(), start: Instant::now(), limit }
+    }
+}
 
 impl wakeful::sim::Director for Director {
     fn next(&self, due: Option<Duration>) -> Option<Duration> {
-        let state = self.0.state();
+        let state = self.world.state();
         if state.is_done() {
             return Some(Duration::ZERO);
         }
@@ -538,7 +550,7 @@ impl wakeful::sim::Director for Director {
     }
 
     fn step(&mut self, now: Duration) {
-        let world = &self.0;
+        let world = &self.world;
         world.act(now);
         world.check();
         let state = world.state();
@@ -551,6 +563,12 @@ impl wakeful::sim::Director for Director {
                 format!("the limit of {:?} is over, and {} still runs", state.limit, state.waited_for());
             drop(state);
             world.fail(Reason::new("limit", text));
+        } else if self.start.elapsed() > self.limit {
+            let limit = self.limit;
+            let text =
+                format!("the run has taken {limit:?} of real time, and {} still runs", state.waited_for());
+            drop(state);
+            world.fail(Reason::new(STUCK, text));
         }
     }
 }

@@ -495,6 +495,17 @@ fn a_run_that_is_stuck_is_ended() {
     assert!(found.reason.contains("the test's closure doesn't return"), "{found}");
 }
 
+#[test]
+fn a_run_that_takes_too_long_is_ended_at_a_time_of_the_story() {
+    let found = failure(World::seeds(0..1).limit(SECOND / 2).check(|world| {
+        world.host("10.0.0.1", || loop {
+            sleep(Duration::from_nanos(1));
+        });
+    }));
+    assert_eq!(found.reason, "the run has taken 500ms of real time, and 10.0.0.1 still runs", "{found}");
+    assert!(found.story.contains("the run fails"), "{found}");
+}
+
 /// Makes runs, in the process that a test has started for that. Returns what it prints.
 fn in_another_process(name: &str, environment: (&str, &str), runs: fn()) -> String {
     if std::env::var_os("WORLD_TEST_INNER").is_some() {
