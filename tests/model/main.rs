@@ -1,8 +1,8 @@
 //! Random programs, and the contract as a model that judges the events that they get.
 //!
 //! A sequence comes from a seed. A sequence that breaks the contract is shortened as far as possible, and printed
-//! with its seed. `cargo xtask model` runs for a given time; the tests here are its short form. `world/tests/model` has the
-//! sockets of a world as another ground.
+//! with its seed. `cargo xtask model` runs for a given time; the tests here are its short form. `world/tests/model` has
+//! the sockets of a world as another ground.
 #![cfg(any(unix, windows))]
 
 mod check;

@@ -56,7 +56,11 @@ const SKIPS: &[Skip] = &[
         tests: &["an_error_queue_that_is_read", "data_beside_an_unread_completion"],
     },
     Skip { file: "linux_terminals", reason: TERMINALS, tests: &["keys_come_by_the_line", "the_terminal_has_gone"] },
-    Skip { file: "priority", reason: OUT_OF_BAND, tests: &["an_out_of_band_byte", "beside_ordinary_data"] },
+    Skip {
+        file: "priority",
+        reason: OUT_OF_BAND,
+        tests: &["an_out_of_band_byte", "beside_ordinary_data", "without_an_interest_in_it"],
+    },
     Skip {
         file: "unix_pipes",
         reason: FIFOS,

@@ -116,6 +116,10 @@ const LIST: &[Beyond] = beyond! {
         ["h2_connect_backpressure_respected", "h2_connect_large_body", "h2_connect_zero_window_then_release"],
     "hyper" "server" WorldFaults, "a stream's reset is read before its task reads; it may come later",
         ["h2_connect_multiplex"],
+    "mini-redis" "server" AtTimes,
+        "the clock is paused, and tokio moves it whenever every task waits: the key may expire while an answer is on \
+         its way",
+        ["key_value_timeout"],
     "mio-pidfd" "lib" Chaos,
         "once the end of one child was an event, the next is the other's; the first may be late, or come again",
         ["tests::multi_process"],

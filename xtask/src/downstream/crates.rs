@@ -76,6 +76,8 @@ pub const ALL: &[Published] = &[
     on_mio("tokio-tungstenite", "0.30.0"),
     // Its tests block, without mio: they show that the machine can do what quinn, which waits with tokio, asks of it.
     on_mio("quinn-udp", "0.6.3"),
+    // All but the unit tests, of which it has none.
+    Published { io_tests: &["*"], ..on_mio("mini-redis", "0.4.1") },
     // Its TLS is ring's by default.
     on_mio("quinn", "0.11.12"),
     // All but the examples, of which each is a build.

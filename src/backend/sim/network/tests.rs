@@ -9,6 +9,7 @@ use super::*;
 use crate::backend::sim::choices::{Choice, Choices};
 use crate::backend::sim::faults::Faults;
 use crate::backend::sim::hosts::Link;
+use crate::backend::sim::log::Endpoint;
 use crate::backend::sim::sockets::{Family, SocketType};
 
 const MS: Duration = Duration::from_millis(1);
@@ -310,7 +311,7 @@ fn what_a_closed_socket_has_sent_keeps_its_name_and_its_way() {
             _ => None,
         });
         let (host, from, to) = lost.expect("a lost message");
-        (host, [from, to].map(|end| matches!(end, crate::sim::Endpoint::Ip(_))))
+        (host, [from, to].map(|end| matches!(end, Endpoint::Ip(_))))
     };
     let mut net = Net::new(Link { loss: 1_000, ..PLAIN }, losing([2]));
     let [client, server] = net.connection();

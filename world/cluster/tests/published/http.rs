@@ -25,6 +25,10 @@ use super::{block_on, pattern, run, Trouble};
 const LARGE: usize = 300_000;
 const PIECE: usize = 10_000;
 
+/// The limits of a sale, which a partition exceeds, and of a large body.
+const SOON: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(10);
+
 type Sales = Arc<Mutex<BTreeMap<u64, u64>>>;
 
 /// Serves the sum of the sales, the bytes of a pattern, and an echo. Each answer to a sale names the client's port.
@@ -58,7 +62,7 @@ fn in_pieces(length: usize) -> Body {
 async fn answer(make: impl Fn() -> reqwest::RequestBuilder, version: Version) -> Vec<u8> {
     loop {
         let whole = async {
-            let response = make().timeout(Duration::from_secs(10)).send().await?.error_for_status()?;
+            let response = make().send().await?.error_for_status()?;
             assert_eq!(response.version(), version);
             response.bytes().await
         };
@@ -74,14 +78,16 @@ async fn answer(make: impl Fn() -> reqwest::RequestBuilder, version: Version) ->
 async fn shop(client: Client, version: Version) -> usize {
     let mut ports = Vec::new();
     for number in 1..=20 {
-        let sold = answer(|| client.post(format!("http://server/sale/{number}/{number}")), version).await;
+        let sale = || client.post(format!("http://server/sale/{number}/{number}")).timeout(SOON);
+        let sold = answer(sale, version).await;
         let sold = String::from_utf8(sold).unwrap();
         let (sum, port) = sold.split_once(' ').unwrap();
         assert_eq!(sum, (number * (number + 1) / 2).to_string(), "after sale {number}");
         ports.push(port.to_owned());
         sleep(Duration::from_millis(50)).await;
         if number == 10 {
-            let read = answer(|| client.get(format!("http://server/pattern/{LARGE}")), version).await;
+            let read =
+                answer(|| client.get(format!("http://server/pattern/{LARGE}")).timeout(LATE), version).await;
             assert!(read == pattern(LARGE), "{} bytes", read.len());
         }
     }
@@ -93,7 +99,8 @@ async fn shop(client: Client, version: Version) -> usize {
                 let pieces: Vec<_> = pattern(length).chunks(PIECE).map(<[u8]>::to_vec).collect();
                 reqwest::Body::wrap_stream(stream::iter(pieces).map(Ok::<_, std::io::Error>))
             };
-            let echo = answer(|| client.post("http://server/echo").body(pieces()), version).await;
+            let echo =
+                answer(|| client.post("http://server/echo").body(pieces()).timeout(LATE), version).await;
             assert!(echo == pattern(length), "{} of {length} bytes", echo.len());
         }
     });
