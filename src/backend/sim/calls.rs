@@ -375,7 +375,7 @@ impl State {
         for task in self.turns.of_host(host) {
             self.turns.finish(task);
         }
-        let descriptors: Vec<i32> = self.descriptors.iter().map(|(&fd, _)| fd).collect();
+        let descriptors: Vec<i32> = self.descriptors.iter().map(|(fd, _)| fd).collect();
         for fd in descriptors {
             let id = self.descriptors[&fd];
             if self.sockets.get(&id).is_some_and(|socket| socket.host == host) {
@@ -389,7 +389,7 @@ impl State {
             }
         }
         let polls: Vec<Id> =
-            self.polls.iter().filter(|(_, poll)| poll.host == Some(host)).map(|(&id, _)| id).collect();
+            self.polls.iter().filter(|(_, poll)| poll.host == Some(host)).map(|(id, _)| id).collect();
         for poll in polls {
             self.remove_poll(poll);
         }

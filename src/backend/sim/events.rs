@@ -39,9 +39,7 @@ impl State {
         let directions = [direction(reads), direction(interest.is_writable())];
         let (is_spent, known) = (false, Readiness::NONE);
         let state = RegistrationState { token, interest, tracking, is_spent, known, directions };
-        if self.registrations.insert(key, state).is_none() {
-            self.watchers.entry(key.1).or_default().push(key);
-        }
+        self.registrations.insert(key, state);
         self.changed_for(key, READ, false);
         self.changed_for(key, WRITE, false);
         self.follow(key);
@@ -56,23 +54,6 @@ impl State {
     }
 
     pub(super) fn unwatch(&mut self, key: RegistrationKey) {
-        self.remove_registration(key);
-        if let Some(watchers) = self.watchers.get_mut(&key.1) {
-            watchers.retain(|watcher| *watcher != key);
-            if watchers.is_empty() {
-                self.watchers.remove(&key.1);
-            }
-        }
-    }
-
-    /// Ends all registrations of a source.
-    pub(super) fn unwatch_all(&mut self, id: Id) {
-        for key in self.watchers.remove(&id).unwrap_or_default() {
-            self.remove_registration(key);
-        }
-    }
-
-    fn remove_registration(&mut self, key: RegistrationKey) {
         self.cancel(key);
         if let Some(poll) = self.polls.get_mut(&key.0) {
             poll.levels.remove(&key);
@@ -80,18 +61,23 @@ impl State {
         self.registrations.remove(&key);
     }
 
+    /// Ends all registrations of a source.
+    pub(super) fn unwatch_all(&mut self, id: Id) {
+        while let Some(&(key, _)) = self.registrations.of(id).first() {
+            self.unwatch(key);
+        }
+    }
+
     /// Ends all registrations of a poll.
     pub(super) fn remove_poll(&mut self, poll: Id) {
         self.polls.remove(&poll);
-        let all = self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX));
-        let all: Vec<RegistrationKey> = all.map(|(&key, _)| key).collect();
-        for key in all {
+        for key in self.registrations.of_poll(poll, |_| true) {
             self.unwatch(key);
         }
     }
 
     pub(super) fn is_watched(&self, id: Id) -> bool {
-        self.watchers.contains_key(&id)
+        !self.registrations.of(id).is_empty()
     }
 
     pub(super) fn check_watched(&self, key: RegistrationKey) -> io::Result<()> {
@@ -104,8 +90,7 @@ impl State {
     /// Returns whether an operation of the source may pretend to block: an event of the direction can follow, and no
     /// raw descriptor, whose operations a `Poll` doesn't see, is registered.
     pub(super) fn may_pretend(&self, id: Id, direction: usize) -> bool {
-        let keys = self.watchers.get(&id).map_or(&[][..], |keys| keys);
-        let mut all = keys.iter().filter_map(|key| self.registrations.get(key));
+        let mut all = self.registrations.of(id).iter().map(|(_, registration)| registration);
         // An interest in the end has no event for data.
         let reports =
             |found: &RegistrationState| found.directions[direction].wanted && !found.interest.is_end();
@@ -137,7 +122,7 @@ impl State {
             }
         }
         for at in 0.. {
-            let Some(&key) = self.watchers.get(&id).and_then(|keys| keys.get(at)) else { return };
+            let Some(&(key, _)) = self.registrations.of(id).get(at) else { return };
             self.changed_for(key, direction, true);
         }
     }
@@ -192,7 +177,7 @@ impl State {
     /// Lets the polls that watch another poll's descriptor look at it when it has an event.
     fn inner_due(&mut self, id: Id, time: Duration) {
         for at in 0.. {
-            let Some(&key) = self.watchers.get(&id).and_then(|keys| keys.get(at)) else { return };
+            let Some(&(key, _)) = self.registrations.of(id).get(at) else { return };
             let found = self.registrations.get(&key).filter(|found| !found.is_spent);
             let found = found.map(|found| found.directions[READ]);
             if found.is_some_and(|direction| direction.wanted && direction.due.is_none()) {
@@ -239,7 +224,7 @@ impl State {
     /// exist now, is reported.
     pub(super) fn used_up(&mut self, id: Id, direction: usize, is_fault: bool) {
         for at in 0.. {
-            let Some(&key) = self.watchers.get(&id).and_then(|keys| keys.get(at)) else { return };
+            let Some(&(key, _)) = self.registrations.of(id).get(at) else { return };
             let endings = self.endings_of(key).endings();
             let Some(registration) = self.registrations.get_mut(&key) else { continue };
             let state = &mut registration.directions[direction];
@@ -259,10 +244,8 @@ impl State {
 
     /// Makes the next change of a source one that is reported: an error has come, or was taken.
     pub(super) fn arm(&mut self, id: Id) {
-        for key in self.watchers.get(&id).into_iter().flatten() {
-            if let Some(registration) = self.registrations.get_mut(key) {
-                registration.directions.iter_mut().for_each(|direction| direction.armed = direction.wanted);
-            }
+        for (_, registration) in self.registrations.of_mut(id) {
+            registration.directions.iter_mut().for_each(|direction| direction.armed = direction.wanted);
         }
     }
 
@@ -369,9 +352,7 @@ impl State {
     }
 
     fn spurious(&mut self, poll: Id) -> Option<Event> {
-        let all = self.registrations.range((poll, 0, i32::MIN)..=(poll, Id::MAX, i32::MAX));
-        let all = all.filter(|(_, one)| may_be_spurious(one));
-        let all: Vec<RegistrationKey> = all.map(|(&key, _)| key).collect();
+        let all = self.registrations.of_poll(poll, may_be_spurious);
         let key = *all.get(self.choices.below(ChoiceKind::Which, all.len()))?;
         let registration = &self.registrations[&key];
         let reported = registration.directions.map(|direction| direction.wanted);

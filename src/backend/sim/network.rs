@@ -441,7 +441,7 @@ impl State {
             _ => false,
         };
         let ends = self.sources.iter().filter(|(_, kind)| is_between(kind));
-        let ends: Vec<Id> = ends.map(|(&id, _)| id).collect();
+        let ends: Vec<Id> = ends.map(|(id, _)| id).collect();
         for end in ends {
             self.later(self.now, Due::Reset { end });
         }

@@ -10,8 +10,10 @@ use super::faults::Faults;
 use super::hosts::Hosts;
 use super::log::Log;
 use super::network::Due;
+use super::registrations::Registrations;
 use super::sockets::{Family, Socket};
-use super::sources::{Channel, Id, Kind, Number, RegistrationKey, RegistrationState, Reset, SourceState};
+use super::sources::{Channel, Id, Kind, Number, RegistrationKey, Reset, SourceState};
+use super::table::Table;
 use super::turns::{HostNumber, TaskNumber, Turns};
 
 pub(super) struct State {
@@ -19,17 +21,15 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) now: Duration,
     pub(super) next_id: Id,
-    pub(super) sources: BTreeMap<Id, Kind>,
-    pub(super) channels: BTreeMap<Number, Channel>,
-    pub(super) registrations: BTreeMap<RegistrationKey, RegistrationState>,
-    /// The registrations of each source.
-    pub(super) watchers: BTreeMap<Id, Vec<RegistrationKey>>,
-    pub(super) polls: BTreeMap<Id, PollState>,
+    pub(super) sources: Table<Id, Kind>,
+    pub(super) channels: Table<Number, Channel>,
+    pub(super) registrations: Registrations,
+    pub(super) polls: Table<Id, PollState>,
     pub(super) log: Log,
     pub(super) turns: Turns,
     pub(super) hosts: Hosts,
-    pub(super) sockets: BTreeMap<Id, Socket>,
-    pub(super) descriptors: BTreeMap<i32, Id>,
+    pub(super) sockets: Table<Id, Socket>,
+    pub(super) descriptors: Table<i32, Id>,
     /// What is on its way, by the time of its arrival.
     pub(super) agenda: BTreeMap<(Duration, u64), Due>,
     pub(super) next_event: u64,
@@ -66,16 +66,15 @@ impl State {
             faults,
             now: Duration::ZERO,
             next_id: 1,
-            sources: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            registrations: BTreeMap::new(),
-            watchers: BTreeMap::new(),
-            polls: BTreeMap::new(),
+            sources: Table::new(),
+            channels: Table::new(),
+            registrations: Registrations::new(),
+            polls: Table::new(),
             log: Log::new(keeps_log),
             turns: Turns::new(),
             hosts: Hosts::default(),
-            sockets: BTreeMap::new(),
-            descriptors: BTreeMap::new(),
+            sockets: Table::new(),
+            descriptors: Table::new(),
             agenda: BTreeMap::new(),
             next_event: 0,
             next_message: 0,

@@ -255,7 +255,7 @@ impl State {
     fn any_connection(&mut self) -> Option<Id> {
         let is_connection = |kind: &Kind| matches!(kind, Kind::Bytes { out: Some(_), into: Some(_), .. });
         let all: Vec<Id> =
-            self.sources.iter().filter(|(_, kind)| is_connection(kind)).map(|(&id, _)| id).collect();
+            self.sources.iter().filter(|(_, kind)| is_connection(kind)).map(|(id, _)| id).collect();
         all.get(self.choices.below(ChoiceKind::Which, all.len())).copied()
     }
 

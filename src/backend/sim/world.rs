@@ -505,8 +505,7 @@ impl State {
         if outer == inner {
             return Err(errno::error(errno::INVALID));
         }
-        let watched = self.registrations.range((inner, 0, i32::MIN)..=(inner, Id::MAX, i32::MAX));
-        for (&(_, id, _), _) in watched {
+        for (_, id, _) in self.registrations.of_poll(inner, |_| true) {
             if let Some(&Kind::Poll(next)) = self.sources.get(&id) {
                 self.check_nesting(outer, next).map_err(|_| errno::error(errno::LOOP))?;
             }
