@@ -148,7 +148,9 @@ mod tests {
             assert_eq!(table.get_mut(&key), map.get_mut(&key));
             assert!(table.iter().eq(map.iter().map(|(&key, value)| (key, value))));
         }
-        map.keys().for_each(|key| drop(table.remove(key)));
+        for (key, value) in map {
+            assert_eq!(table.remove(&key), Some(value));
+        }
         assert!(table.chunks.iter().all(Option::is_none), "no chunk is left");
     }
 }

@@ -13,8 +13,8 @@
 //! Invariant: the registers of a task are loaded by one thread, after they were saved; a thread waits on its own small
 //! stack before another one may load what it has run.
 //!
-//! The kernel is the way on other processors, on an x86 whose kernel is older than Linux 5.9 (it must allow a program
-//! to write the register), and under sanitizers, which follow a thread by its stack.
+//! The kernel is the way on other processors, and on an x86 whose kernel is older than Linux 5.9: it must allow a
+//! program to write the register.
 
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -24,17 +24,9 @@ use wakeful::sim::Seat;
 
 /// Has worlds made from now on seat their tasks here, if the system allows it.
 pub(crate) fn prepare() {
-    if machine::may_switch() && !is_sanitized() {
+    if machine::may_switch() {
         wakeful::sim::seat_tasks_by(|| Arc::new(FiberSeat(Fiber::new())));
     }
-}
-
-fn is_sanitized() -> bool {
-    let finds = |name: &str| {
-        // SAFETY: the name ends with a zero byte.
-        !unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast()) }.is_null()
-    };
-    ["__asan_init\0", "__tsan_init\0", "__msan_init\0", "__hwasan_init\0"].into_iter().any(finds)
 }
 
 /// The registers of a task or of a waiting thread: the stack pointer, with the others on the stack, and the base of the
