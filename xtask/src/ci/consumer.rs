@@ -6,10 +6,12 @@ use crate::prelude::*;
 pub struct Consumer {
     folder: PathBuf,
     target: PathBuf,
+    /// Its own: steps that run side by side build into one folder.
+    program: String,
 }
 
-/// What the manifest says before the dependencies. It is a workspace, or cargo would look for ours.
-const HEAD: &str = "[package]\nname = \"consumer\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n";
+/// What the name of each project begins with.
+const PREFIX: &str = "consumer-";
 
 impl Consumer {
     /// A new one, without a lock file. `manifest` is what follows the package.
@@ -18,8 +20,11 @@ impl Consumer {
         let folder = consumers.join(name);
         workspace::fresh(&folder)?;
         fs::create_dir(folder.join("src"))?;
-        let consumer = Consumer { folder, target: consumers.join("target") };
-        consumer.write("Cargo.toml", &format!("{HEAD}\n{manifest}"))?;
+        let program = format!("{PREFIX}{name}");
+        let consumer = Consumer { folder, target: consumers.join("target"), program };
+        // It is a workspace, or cargo would look for ours.
+        let package = format!("name = \"{}\"\nversion = \"0.0.0\"\nedition = \"2021\"", consumer.program);
+        consumer.write("Cargo.toml", &format!("[package]\n{package}\n\n[workspace]\n\n{manifest}"))?;
         consumer.write("src/main.rs", main)?;
         Ok(consumer)
     }
@@ -60,7 +65,7 @@ impl Consumer {
 
     /// The program that `cargo build` makes.
     pub fn built(&self) -> PathBuf {
-        self.target.join("debug/consumer")
+        self.target.join("debug").join(&self.program)
     }
 
     /// The packages that cargo has locked, without the project itself.
@@ -96,7 +101,7 @@ fn names(lock: &str) -> Result<BTreeSet<String>> {
     let lock: toml_edit::DocumentMut = lock.parse()?;
     let packages = lock["package"].as_array_of_tables().context("the lock file has no packages")?;
     let names = packages.iter().filter_map(|package| package["name"].as_str());
-    Ok(names.filter(|&name| name != "consumer").map(str::to_owned).collect())
+    Ok(names.filter(|name| !name.starts_with(PREFIX)).map(str::to_owned).collect())
 }
 
 #[cfg(test)]
@@ -105,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_locks_packages_are_read() {
-        let lock = "version = 4\n\n[[package]]\nname = \"consumer\"\ndependencies = [\n \"libc\",\n]\n\n\
+        let lock =
+            "version = 4\n\n[[package]]\nname = \"consumer-lock\"\ndependencies = [\n \"libc\",\n]\n\n\
             [[package]]\nname = \"libc\"\n";
         assert_eq!(names(lock).unwrap().into_iter().collect::<Vec<_>>(), ["libc"]);
     }

@@ -48,10 +48,7 @@ impl Program {
         let wakeful = ours("wakeful-io", ".", features)?;
         let user = Consumer::new(name, &format!("[dependencies]\nwakeful = {wakeful}\n"), MAIN)?;
         runner.run(user.cargo(&["build"])?)?;
-        // The next one is built in the same place.
-        let path = user.built().with_file_name(name);
-        fs::rename(user.built(), &path)?;
-        Ok(Program { path })
+        Ok(Program { path: user.built() })
     }
 
     fn contains(&self, text: &str) -> Result<bool> {
