@@ -346,6 +346,27 @@ fn a_closed_source_takes_no_space_from_others() {
     assert!(events.iter().map(|event| event.token()).eq([Token(2)]));
 }
 
+/// The search goes around the list, and a closed source gives its position to the last entry, which had its turn.
+#[test]
+fn a_closed_source_hides_no_other() {
+    let test = Test::new();
+    let more = UnixDatagram::pair().unwrap();
+    let fds = [test.fd(0), test.fd(1), more.0.as_raw_fd()];
+    for (token, fd) in fds.into_iter().enumerate() {
+        test.backend.register(fd, Registration::untracked(Token(token), READ.level())).unwrap();
+    }
+    let is = |fd: RawFd, flags| kernel(|kernel| kernel.flags.insert(fd, flags));
+    is(fds[1], IN);
+    is(fds[2], IN);
+    let mut one = Events::with_capacity(1);
+    test.backend.wait(&mut one, NOW).unwrap();
+    assert_eq!(one.iter().map(|event| event.token()).collect::<Vec<_>>(), [Token(1)]);
+    // The next search begins with the last entry.
+    is(fds[0], INVALID);
+    assert_eq!(test.wait(), [2, 1]);
+    assert_eq!(test.wait(), [2, 1], "each once");
+}
+
 #[test]
 fn a_registration_that_ends_during_its_recheck_is_not_reported() {
     let test = Test::new();
