@@ -404,8 +404,8 @@ fn collect<E: PollEntry>(table: &mut Table<PollList<E>>, found: usize, events: &
             if left == 0 {
                 return 0;
             }
-            // If the registration was forgotten, the last entry has this position now. In the second search that entry has
-            // had its turn in the first: counted twice, it would take the place of one that is still to come.
+            // If the registration was forgotten, the last entry has this position now. In the second search that entry
+            // has had its turn in the first: counted twice, it would take the place of one that is still to come.
             let slots = &table.driver.slots;
             let is_handled = slots.get(position) == Some(&slot) || end == first && slots.len() >= first;
             next = position + usize::from(is_handled);
