@@ -126,4 +126,4 @@ pub use self::backend::{Backend, UnknownBackend};
 pub use self::poll::{Poll, Registry, Waker};
 pub use self::readiness::{Events, Interest, Token};
 #[cfg(feature = "os-poll")]
-pub use self::source::IoSource;
+pub use self::source::{IoSource, Timer};

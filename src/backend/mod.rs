@@ -95,6 +95,7 @@ mod wasi;
 pub(crate) use self::iocp::{Completions, ObjectWait, UserEventKey};
 #[cfg(fuzzing)]
 pub use self::logic::fuzzing;
+pub(crate) use self::logic::slab::{Slab, SlabKey};
 #[cfg(all(unix, feature = "os-ext"))]
 pub(crate) use self::logic::watch::FilterChange;
 pub(crate) use self::logic::watch::{RearmCause, Registration, WatchKey};

@@ -4,9 +4,11 @@
 
 #[cfg(feature = "chaos")]
 pub(crate) mod chaos;
+mod deadlines;
 pub(crate) mod errors;
 pub(crate) mod layer;
 pub(crate) mod lives;
+pub(crate) mod timers;
 pub(crate) mod wait;
 pub(crate) mod wakes;
 
@@ -17,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use self::layer::{Layer, LayerKey};
+use self::timers::{Sleep, Timers};
 use self::wakes::Wakes;
 use crate::backend::Selector;
 use crate::readiness::{Events, Interest};
@@ -29,6 +32,7 @@ pub(crate) struct Engine {
     pub(crate) selector: Selector,
     pub(crate) layer: Layer,
     pub(crate) wakes: Wakes,
+    pub(crate) timers: Timers,
     /// The number of registries, with the one inside the `Poll`.
     registries: AtomicUsize,
 }
@@ -37,7 +41,8 @@ impl Engine {
     /// Creates an engine that counts one registry.
     pub(crate) fn new(selector: Selector, layer: impl FnOnce(u32) -> Layer) -> Engine {
         let id = lives::begin();
-        Engine { id, selector, layer: layer(id), wakes: Wakes::new(), registries: AtomicUsize::new(1) }
+        let (wakes, timers, registries) = (Wakes::new(), Timers::new(), AtomicUsize::new(1));
+        Engine { id, selector, layer: layer(id), wakes, timers, registries }
     }
 
     pub(crate) fn add_registry(&self) {
@@ -94,6 +99,16 @@ impl Engine {
         let result = self.selector.notify();
         self.wakes.notify_done(result.is_ok());
         result
+    }
+
+    /// Does what a change of the timers asks for.
+    #[inline]
+    pub(crate) fn adapt(&self, sleep: Sleep) -> io::Result<()> {
+        match sleep {
+            Sleep::MayGoOn => Ok(()),
+            _ if self.wakes.raise_timers(sleep == Sleep::KnowsNone) => self.notify(),
+            _ => Ok(()),
+        }
     }
 
     /// Lends the engine's descriptor, which shows pending events and wakes from now on.

@@ -15,11 +15,18 @@ use crate::readiness::{Event, Events, Readiness};
 pub(crate) struct Waiting {
     /// The last call returned events, so this one may find some without sleeping.
     is_busy: bool,
-    /// The last call had no room for all wakes. The next one delivers wakes first, or a busy poll would starve them.
-    wakes_first: bool,
+    /// What a poll has to do beside the usual: the flags below.
+    extra: u8,
     /// How long to spin before a sleep.
     pub(crate) spin: Option<Duration>,
 }
+
+/// The last call had no room for all wakes. The next one delivers wakes first, or a busy poll would starve them.
+const WAKES_FIRST: u8 = 1 << 0;
+/// The same, for timers.
+const TIMERS_FIRST: u8 = 1 << 1;
+/// There are timers.
+const TIMERS: u8 = 1 << 2;
 
 /// The shortest sleep that the timer slack shortens a longer one to.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(2);
@@ -40,16 +47,20 @@ impl Engine {
         if events.capacity() == 0 {
             return Err(zero_capacity());
         }
-        let mut timeout = timeout;
-        if waiting.wakes_first {
-            let result = self.take_wakes_first(waiting, events);
-            if result.is_err() || events.spare() == 0 {
-                return waiting.end(events, result);
-            }
-            if !events.is_empty() {
-                timeout = Some(Duration::ZERO);
-            }
+        if waiting.extra != 0 {
+            return self.poll_with_extra(waiting, events, timeout);
         }
+        self.poll_usual(waiting, events, timeout)
+    }
+
+    /// Waits for events and wakes.
+    #[inline(always)]
+    fn poll_usual(
+        &self,
+        waiting: &mut Waiting,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
         // A sleep with a timeout needs the clock and two steps of the wakers' protocol. A busy poll mostly finds events
         // at once, and saves them.
         if timeout == Some(Duration::ZERO) || (waiting.is_busy && timeout.is_some()) {
@@ -62,6 +73,104 @@ impl Engine {
             }
         }
         self.sleep_until(waiting, events, timeout)
+    }
+
+    /// Delivers first what the last call had no room for. Waits for timers too, if there are any.
+    #[cold]
+    #[inline(never)]
+    fn poll_with_extra(
+        &self,
+        waiting: &mut Waiting,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        if waiting.has(WAKES_FIRST) {
+            let result = self.take_wakes(waiting, events);
+            // The wakes that are left come after the sources now, or busy wakers would starve the sources.
+            waiting.set(WAKES_FIRST, waiting.has(WAKES_FIRST) && events.spare() > 0);
+            if result.is_err() || events.spare() == 0 {
+                return waiting.end(events, result);
+            }
+        }
+        if waiting.has(TIMERS_FIRST) {
+            self.take_timers(waiting, events);
+            // Those that are left come after the sources now.
+            waiting.set(TIMERS_FIRST, false);
+            if events.spare() == 0 {
+                return waiting.end(events, Ok(()));
+            }
+        }
+        let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
+        waiting.set(TIMERS, waiting.has(TIMERS) && self.timers.are_needed());
+        match waiting.has(TIMERS) {
+            true => self.poll_with_timers(waiting, events, timeout),
+            false => self.poll_usual(waiting, events, timeout),
+        }
+    }
+
+    /// Waits for events, wakes and timers.
+    fn poll_with_timers(
+        &self,
+        waiting: &mut Waiting,
+        events: &mut Events,
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let mut now = self.selector.now();
+        let end = timeout.and_then(|timeout| now.checked_add(timeout));
+        let slack = self.selector.timer_slack();
+        let mut is_first = true;
+        loop {
+            let next = self.timers.next();
+            let until = next.into_iter().chain(end).min();
+            let mut left = until.map(|until| until.saturating_duration_since(now));
+            if !events.is_empty() || timeout == Some(Duration::ZERO) {
+                left = Some(Duration::ZERO);
+            }
+            let result = match left {
+                Some(Duration::ZERO) => self.poll_now(waiting, events),
+                // As in `sleep_until`.
+                Some(left) if is_first => {
+                    let shortened = left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
+                    self.sleep_before(waiting, events, Some(shortened), next)
+                }
+                left => self.sleep_before(waiting, events, left, next),
+            };
+            is_first = false;
+            now = self.selector.now();
+            if next.is_some_and(|next| next <= now) {
+                self.take_timers(waiting, events);
+            }
+            let is_over = timeout == Some(Duration::ZERO) || end.is_some_and(|end| end <= now);
+            if !events.is_empty() || result.is_err() || is_over {
+                return waiting.end(events, result);
+            }
+        }
+    }
+
+    /// Reports the timers that are due, as far as there is room. Returns how many.
+    #[cold]
+    fn take_timers(&self, waiting: &mut Waiting, events: &mut Events) -> usize {
+        let before = events.len();
+        let are_left = self.timers.take(self.selector.now(), events);
+        waiting.set(TIMERS, true);
+        waiting.set(TIMERS_FIRST, are_left);
+        events.len() - before
+    }
+
+    /// Sleeps once, as [`sleep`](Engine::sleep) does, but not if a timer was set that is due before `next`.
+    fn sleep_before(
+        &self,
+        waiting: &mut Waiting,
+        events: &mut Events,
+        timeout: Option<Duration>,
+        next: Option<Instant>,
+    ) -> io::Result<()> {
+        let may_sleep = self.wakes.enter() && !self.timers.is_earlier_than(next);
+        if let Err(e) = self.wait_cold(events, if may_sleep { timeout } else { Some(Duration::ZERO) }) {
+            self.wakes.abandon();
+            return Err(e);
+        }
+        self.take_wakes(waiting, events)
     }
 
     /// Takes the events and wakes that are there, without sleeping.
@@ -112,6 +221,10 @@ impl Engine {
                 }
                 left = Some(rest);
             }
+            // The first timer has ended the sleep.
+            if waiting.has(TIMERS) {
+                return self.poll_with_timers(waiting, events, left);
+            }
         }
     }
 
@@ -147,16 +260,6 @@ impl Engine {
         self.take_wakes(waiting, events)
     }
 
-    /// Takes the wakes for which the last call had no room.
-    #[cold]
-    #[inline(never)]
-    fn take_wakes_first(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
-        self.take_wakes(waiting, events)?;
-        // The wakes that are left come after the sources now, or busy wakers would starve the sources.
-        waiting.wakes_first &= events.spare() > 0;
-        Ok(())
-    }
-
     #[inline(always)]
     fn take_pending_wakes(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
         if self.wakes.is_pending() {
@@ -171,7 +274,7 @@ impl Engine {
     fn take_wakes(&self, waiting: &mut Waiting, events: &mut Events) -> io::Result<()> {
         let pending = self.wakes.leave();
         if pending.is_none() {
-            waiting.wakes_first = false;
+            waiting.set(WAKES_FIRST, false);
             return Ok(());
         }
         self.deliver(waiting, pending, events)
@@ -179,11 +282,15 @@ impl Engine {
 
     #[inline(never)]
     fn deliver(&self, waiting: &mut Waiting, pending: Pending, events: &mut Events) -> io::Result<()> {
-        let left = self.wakes.deliver(pending, events.spare(), |token| {
-            events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
+        let left = self.wakes.deliver(pending, events.spare(), |token| match token {
+            Some(token) => {
+                events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
+                1
+            }
+            None => self.take_timers(waiting, events),
         });
-        waiting.wakes_first = !left.is_none();
-        if waiting.wakes_first && self.wakes.keep(left) {
+        waiting.set(WAKES_FIRST, !left.is_none());
+        if !left.is_none() && self.wakes.keep(left) {
             self.notify()?;
         }
         Ok(())
@@ -191,6 +298,15 @@ impl Engine {
 }
 
 impl Waiting {
+    fn has(&self, extra: u8) -> bool {
+        self.extra & extra != 0
+    }
+
+    #[inline]
+    fn set(&mut self, extra: u8, is_so: bool) {
+        self.extra = self.extra & !extra | if is_so { extra } else { 0 };
+    }
+
     /// The last step of each poll.
     #[inline(never)]
     fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {

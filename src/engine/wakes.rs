@@ -50,6 +50,8 @@ const PENDING: usize = !(POLLING | EXPOSED | NOTIFY_FAILED | NOTIFYING);
 const FIRST_BIT: u32 = PENDING.trailing_zeros();
 /// Shared by all wakers that found no free bit; each of them has a flag in its slot.
 const SHARED_BIT: u32 = ONE_NOTIFYING.trailing_zeros() - 1;
+/// Ends a sleep because of a timer: no waker has it, so nothing is reported.
+const TIMER_BIT: u32 = SHARED_BIT - 1;
 
 /// The wakes of one `Poll`.
 #[derive(Debug)]
@@ -95,7 +97,7 @@ impl Wakes {
 
     pub(crate) fn add(&self, token: Token) -> Arc<Slot> {
         let mut slots = self.slots();
-        let free = (FIRST_BIT..SHARED_BIT).find(|&bit| slots.own[bit as usize].is_none());
+        let free = (FIRST_BIT..TIMER_BIT).find(|&bit| slots.own[bit as usize].is_none());
         let bit = free.unwrap_or(SHARED_BIT);
         let slot = Arc::new(Slot { token, bit, is_raised: AtomicBool::new(false) });
         if bit == SHARED_BIT {
@@ -116,6 +118,18 @@ impl Wakes {
             // A pending wake that stayed would be reported for the bit's next waker.
             self.state.fetch_and(!(1 << slot.bit), Ordering::AcqRel);
         }
+    }
+
+    /// Ends a sleep of the poller because of a timer, or, if `is_news`, has an awake poller look for timers. Returns the
+    /// same as [`raise`](Wakes::raise).
+    #[must_use]
+    pub(crate) fn raise_timers(&self, is_news: bool) -> bool {
+        // Read and written in one step even if nothing changes: a poller that begins to sleep after this one sees the
+        // deadline that the caller has set.
+        self.change(|before| match is_news || before & POLLING != 0 {
+            true => add_to_sleeper(before, 1 << TIMER_BIT),
+            false => (before, false),
+        })
     }
 
     /// Makes the slot's wake pending. If this returns true, the caller must notify the kernel and then call
@@ -167,9 +181,15 @@ impl Wakes {
         self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
-    /// Passes the tokens of `pending` to `deliver`, at most `room`. Returns the wakes that found no room.
+    /// Passes the tokens of `pending` to `deliver`, and `None` for a change of the timers. It returns how much of the
+    /// room that takes. Returns the wakes that found no room.
     #[must_use]
-    pub(crate) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
+    pub(crate) fn deliver(
+        &self,
+        pending: Pending,
+        room: usize,
+        mut deliver: impl FnMut(Option<Token>) -> usize,
+    ) -> Pending {
         let mut slots = self.slots();
         let mut left = pending.0;
         let mut room = room;
@@ -183,13 +203,14 @@ impl Wakes {
                 return Pending(left);
             }
             if bit == SHARED_BIT {
-                if slots.deliver_shared(&mut room, &mut deliver) {
+                if slots.deliver_shared(&mut room, &mut |token| _ = deliver(Some(token))) {
                     slots.next_bit = FIRST_BIT;
                     return Pending(left);
                 }
             } else if let Some(slot) = &slots.own[bit as usize] {
-                deliver(slot.token);
-                room -= 1;
+                room -= deliver(Some(slot.token));
+            } else if bit == TIMER_BIT {
+                room -= deliver(None);
             }
             left &= !(1 << bit);
         }
@@ -231,10 +252,7 @@ impl Wakes {
 
     #[inline(never)]
     fn add_pending_to_sleeper(&self, bits: usize) -> bool {
-        self.change(|before| {
-            let is_notified = before & PENDING != 0 && before & (NOTIFY_FAILED | NOTIFYING) == 0;
-            (before | bits, before & (POLLING | EXPOSED) != 0 && !is_notified)
-        })
+        self.change(|before| add_to_sleeper(before, bits))
     }
 
     /// Changes the state. If `change` returns that the kernel must be notified, the same step increments NOTIFYING.
@@ -255,6 +273,12 @@ impl Wakes {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the state with bits that are pending, and whether the kernel must be notified of them.
+fn add_to_sleeper(before: usize, bits: usize) -> (usize, bool) {
+    let is_notified = before & PENDING != 0 && before & (NOTIFY_FAILED | NOTIFYING) == 0;
+    (before | bits, before & (POLLING | EXPOSED) != 0 && !is_notified)
 }
 
 impl Slots {
@@ -302,7 +326,10 @@ mod tests {
     /// Polls for wakes alone. Returns the tokens, and whether some were left.
     fn take(wakes: &Wakes, room: usize) -> (Vec<Token>, bool) {
         let mut tokens = Vec::new();
-        let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
+        let left = wakes.deliver(wakes.leave(), room, |token| {
+            tokens.extend(token);
+            usize::from(token.is_some())
+        });
         if !left.is_none() {
             let _ = wakes.keep(left);
         }

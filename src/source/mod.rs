@@ -7,9 +7,11 @@ mod io_source;
 mod macros;
 #[cfg(all(not(windows), feature = "os-ext"))]
 mod source_fd;
+mod timer;
 
 pub use self::io_source::IoSource;
 #[cfg(any(feature = "net", all(unix, feature = "os-ext")))]
 pub(crate) use self::macros::{continue_write_all, impl_read, impl_source, impl_write, total_len};
 #[cfg(all(not(windows), feature = "os-ext"))]
 pub use self::source_fd::SourceFd;
+pub use self::timer::Timer;

@@ -74,6 +74,7 @@ mod short_reads;
 mod skips;
 mod spinning;
 mod timeouts;
+mod timers;
 mod tokens;
 mod udp;
 mod waker;

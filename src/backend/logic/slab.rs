@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 /// Names a value within one [`Slab`]; never names another one later.
 ///
 /// A generation is never 0, so an `Option<SlabKey>` takes a register like the key itself.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SlabKey {
     pub slot: u32,
     pub generation: NonZeroU32,
@@ -17,7 +17,7 @@ pub(crate) struct SlabKey {
 /// indexed by slot, if their owner clears an element when its value is removed.
 ///
 /// A slot whose generations have run out, after 2^32 - 1 values, isn't reused: so a key is never wrong, however old.
-pub(in crate::backend) struct Slab<T> {
+pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
 }
@@ -29,16 +29,16 @@ struct Slot<T> {
 
 #[allow(dead_code)] // each kernel needs some of these
 impl<T> Slab<T> {
-    pub(in crate::backend) const fn new() -> Slab<T> {
+    pub(crate) const fn new() -> Slab<T> {
         Slab { slots: Vec::new(), free: Vec::new() }
     }
 
-    pub(in crate::backend) fn insert(&mut self, value: T) -> SlabKey {
+    pub(crate) fn insert(&mut self, value: T) -> SlabKey {
         self.insert_with(|_| value)
     }
 
     /// Inserts a value that needs its own key.
-    pub(in crate::backend) fn insert_with(&mut self, value: impl FnOnce(SlabKey) -> T) -> SlabKey {
+    pub(crate) fn insert_with(&mut self, value: impl FnOnce(SlabKey) -> T) -> SlabKey {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: FIRST, value: None });
             (self.slots.len() - 1) as u32
@@ -50,21 +50,21 @@ impl<T> Slab<T> {
     }
 
     /// Returns the slot of `key`, if its value exists.
-    pub(in crate::backend) fn slot_of(&self, key: SlabKey) -> Option<u32> {
+    pub(crate) fn slot_of(&self, key: SlabKey) -> Option<u32> {
         self.get(key).map(|_| key.slot)
     }
 
-    pub(in crate::backend) fn get(&self, key: SlabKey) -> Option<&T> {
+    pub(crate) fn get(&self, key: SlabKey) -> Option<&T> {
         let place = self.slots.get(key.slot as usize)?;
         place.value.as_ref().filter(|_| place.generation == key.generation)
     }
 
-    pub(in crate::backend) fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: SlabKey) -> Option<&mut T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         place.value.as_mut().filter(|_| place.generation == key.generation)
     }
 
-    pub(in crate::backend) fn remove(&mut self, key: SlabKey) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: SlabKey) -> Option<T> {
         let place = self.slots.get_mut(key.slot as usize)?;
         if place.generation != key.generation {
             return None;
@@ -75,27 +75,27 @@ impl<T> Slab<T> {
     }
 
     /// Returns the key of the value in `slot`.
-    pub(in crate::backend) fn key_at(&self, slot: u32) -> Option<SlabKey> {
+    pub(crate) fn key_at(&self, slot: u32) -> Option<SlabKey> {
         let place = self.slots.get(slot as usize)?;
         place.value.as_ref().map(|_| SlabKey { slot, generation: place.generation })
     }
 
-    pub(in crate::backend) fn at(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn at(&self, slot: u32) -> Option<&T> {
         self.slots.get(slot as usize)?.value.as_ref()
     }
 
-    pub(in crate::backend) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
+    pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut T> {
         self.slots.get_mut(slot as usize)?.value.as_mut()
     }
 
     /// Returns the value in `slot`, and its key.
-    pub(in crate::backend) fn entry_at(&mut self, slot: u32) -> Option<(SlabKey, &mut T)> {
+    pub(crate) fn entry_at(&mut self, slot: u32) -> Option<(SlabKey, &mut T)> {
         let place = self.slots.get_mut(slot as usize)?;
         let key = SlabKey { slot, generation: place.generation };
         place.value.as_mut().map(|value| (key, value))
     }
 
-    pub(in crate::backend) fn remove_at(&mut self, slot: u32) -> Option<T> {
+    pub(crate) fn remove_at(&mut self, slot: u32) -> Option<T> {
         let place = self.slots.get_mut(slot as usize)?;
         let value = place.value.take()?;
         self.free_slot(slot);
@@ -111,7 +111,7 @@ impl<T> Slab<T> {
     }
 
     /// Returns every slot, occupied or free.
-    pub(in crate::backend) fn slots(&self) -> std::ops::Range<u32> {
+    pub(crate) fn slots(&self) -> std::ops::Range<u32> {
         0..self.slots.len() as u32
     }
 }
