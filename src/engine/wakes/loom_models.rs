@@ -65,7 +65,10 @@ fn poll_now(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
 }
 
 fn take(wakes: &Wakes, kernel: &Kernel, room: usize, tokens: &mut Vec<Token>) {
-    let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
+    let left = wakes.deliver(wakes.leave(), room, |token| {
+        tokens.extend(token);
+        usize::from(token.is_some())
+    });
     if !left.is_none() && wakes.keep(left) {
         notify(wakes, kernel);
     }
@@ -304,5 +307,32 @@ fn a_poll_that_failed_keeps_the_wake() {
         }
         assert_eq!(poll(&wakes, &kernel, 8), [Token(1)]);
         waker.join().unwrap();
+    });
+}
+
+/// A deadline that is set while the poller begins to sleep: the poller sees it, or the sleep ends.
+#[test]
+fn a_deadline_is_seen_or_ends_the_sleep() {
+    loom::model(|| {
+        let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
+        let earliest = Arc::new(AtomicUsize::new(usize::MAX));
+        let poller = {
+            let (wakes, kernel, earliest) = (Arc::clone(&wakes), Arc::clone(&kernel), Arc::clone(&earliest));
+            thread::spawn(move || {
+                while earliest.load(Ordering::Relaxed) == usize::MAX {
+                    if wakes.enter() && earliest.load(Ordering::Acquire) == usize::MAX {
+                        kernel.sleep();
+                    } else {
+                        kernel.clear();
+                    }
+                    take(&wakes, &kernel, usize::MAX, &mut Vec::new());
+                }
+            })
+        };
+        earliest.store(7, Ordering::Release);
+        if wakes.raise_timers(false) {
+            notify(&wakes, &kernel);
+        }
+        poller.join().unwrap();
     });
 }
