@@ -2,7 +2,8 @@
 //!
 //! The list is changed in place. While a thread waits it owns the list, so changes are queued and the thread is
 //! notified; it applies them before it evaluates the kernel's result. Such a kernel is level-triggered: a result that a
-//! change has made stale is skipped, and the next call returns it again.
+//! change has made stale is skipped, and the next call returns it again. The end of a registration waits until the list
+//! is returned, since the kernel holds a reference to each file of the list.
 //!
 //! Invariant: the list has one entry for each registration, and one thread at a time owns it.
 
@@ -10,7 +11,13 @@ use std::fmt;
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
+#[cfg(not(all(test, wakeful_loom)))]
+use std::sync::Condvar;
+use std::sync::PoisonError;
 use std::time::Duration;
+
+#[cfg(all(test, wakeful_loom))]
+use loom::sync::Condvar;
 
 use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::poll_entry::{PollEntry, PollMask, PollSet};
@@ -31,7 +38,13 @@ pub(crate) struct ListBackend<E: PollEntry> {
     registrations: Registrations<PollList<E>>,
     /// Ends a wait, for a wake or for a change of the list.
     notifier: Notifier,
+    /// Notified when a waiting thread has returned the list.
+    returned: Condvar,
 }
+
+/// How long the end of a registration waits for the thread that has the list. After a `fork` the child has no such
+/// thread; otherwise only one that isn't scheduled takes long.
+const LONGEST_RETURN: Duration = Duration::from_millis(100);
 
 impl<E: PollEntry> Poller for ListBackend<E> {
     type OrElse<B: Poller> = Absent;
@@ -39,7 +52,7 @@ impl<E: PollEntry> Poller for ListBackend<E> {
     fn new() -> io::Result<ListBackend<E>> {
         let notifier = Notifier::new()?;
         let list = PollList::new(notifier.as_raw_fd());
-        Ok(ListBackend { registrations: Registrations::new(list), notifier })
+        Ok(ListBackend { registrations: Registrations::new(list), notifier, returned: Condvar::new() })
     }
 
     fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -56,7 +69,9 @@ impl<E: PollEntry> Poller for ListBackend<E> {
             }
         }
         let mut table = self.registrations.lock();
-        table.driver.take_back(set);
+        if table.driver.take_back(set) {
+            self.returned.notify_all();
+        }
         match result {
             Ok(0) => {}
             Ok(found) => {
@@ -107,12 +122,9 @@ impl<E: PollEntry> Poller for ListBackend<E> {
 
     fn deregister(&self, io: RawIo, key: Option<WatchKey>) -> io::Result<()> {
         let (mut table, key) = self.registrations.find(io, key);
-        let removed = key.and_then(|key| table.remove(key));
-        // While a thread waits for a file the kernel holds a reference to it. The thread must release that, or the peer
-        // would not see the connection closed when its descriptor is. If the notification fails, the thread releases it
-        // later: the source is deregistered all the same.
-        let _ = self.changed(table);
-        removed
+        key.and_then(|key| table.remove(key))?;
+        self.release(table);
+        Ok(())
     }
 
     fn rearm(&self, key: WatchKey, cause: RearmCause) -> io::Result<()> {
@@ -122,9 +134,9 @@ impl<E: PollEntry> Poller for ListBackend<E> {
 
     fn abandon(&self, key: WatchKey) {
         let mut table = self.registrations.lock();
-        let _ = table.remove(key);
-        // If the notification fails the waiting thread is late, not stuck: the closed descriptor ends its wait.
-        let _ = self.changed(table);
+        if table.remove(key).is_ok() {
+            self.release(table);
+        }
     }
 
     fn allow_replacement(&self, key: WatchKey) {
@@ -199,6 +211,30 @@ impl<E: PollEntry> ListBackend<E> {
         result
     }
 
+    /// Returns when no thread waits for the file of a registration that has ended.
+    ///
+    /// While a thread waits for a file the kernel holds a reference to it, and closing its descriptor closes nothing: a
+    /// peer would not see the end of the connection, and the address of a listener would still be in use.
+    fn release(&self, table: Locked<'_, PollList<E>>) {
+        let lends = table.driver.lends;
+        // If the notification fails, the thread releases the file later: the registration has ended all the same.
+        if table.driver.is_lent && self.changed(table).is_ok() {
+            self.await_return(lends);
+        }
+    }
+
+    #[cold]
+    fn await_return(&self, lends: u64) {
+        let mut table = self.registrations.lock();
+        while table.driver.is_lent && table.driver.lends == lends && !table.driver.is_overdue {
+            table.driver.is_awaited = true;
+            let waited = self.returned.wait_timeout(table, LONGEST_RETURN);
+            let (locked, result) = waited.unwrap_or_else(PoisonError::into_inner);
+            table = locked;
+            table.driver.is_overdue |= result.timed_out();
+        }
+    }
+
     /// Drains the notifier, for which the kernel has returned `raw`. Fails if the notifier is closed or has no writer:
     /// the kernel would report that on each call, and no wake could end a wait.
     fn take_notification(&self, raw: u32) -> io::Result<()> {
@@ -231,6 +267,12 @@ struct PollList<E: PollEntry> {
     notifier: RawFd,
     /// Whether a waiting thread owns the list.
     is_lent: bool,
+    /// How often the list has been lent.
+    lends: u64,
+    /// Whether a thread waits for the list's return.
+    is_awaited: bool,
+    /// Whether a thread has waited too long for it, so that no other one does.
+    is_overdue: bool,
     /// What has changed while the list was lent, by slot. A slot that changes repeatedly takes no more memory than one.
     pending_changes: Vec<Option<PendingChange<E>>>,
     changed: Vec<u32>,
@@ -286,6 +328,9 @@ impl<E: PollEntry> PollList<E> {
             positions: Vec::new(),
             notifier,
             is_lent: false,
+            lends: 0,
+            is_awaited: false,
+            is_overdue: false,
             pending_changes: Vec::new(),
             changed: Vec::new(),
             must_notify: false,
@@ -342,13 +387,15 @@ impl<E: PollEntry> PollList<E> {
     /// Lends the list to a thread that is about to wait.
     fn lend(&mut self) -> PollSet<E> {
         self.is_lent = true;
+        self.lends += 1;
         mem::take(&mut self.set)
     }
 
-    /// Takes the list back, and applies the changes of the meantime.
-    fn take_back(&mut self, set: PollSet<E>) {
+    /// Takes the list back, and applies the changes of the meantime. Returns whether a thread waits for that.
+    fn take_back(&mut self, set: PollSet<E>) -> bool {
         self.set = set;
         self.is_lent = false;
+        self.is_overdue = false;
         self.must_notify = false;
         while let Some(slot) = self.changed.pop() {
             match self.pending_changes[slot as usize].take() {
@@ -357,6 +404,7 @@ impl<E: PollEntry> PollList<E> {
                 None => {}
             }
         }
+        mem::take(&mut self.is_awaited)
     }
 
     /// Makes the next change notify the waiting thread again.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use wakeful::net::TcpStream;
+use wakeful::net::{TcpListener, TcpStream};
 use wakeful::{Backend, Interest, Token, Waker};
 
 use crate::support::*;
@@ -22,6 +22,7 @@ on_every_backend![
     a_deregistration_takes_effect_at_once,
     a_read_that_blocks_takes_effect_at_once,
     a_dropped_source_closes_at_once,
+    a_closed_listener_frees_its_address_at_once,
     a_deregistered_token_is_never_seen_again,
     registrations_do_not_restart_a_timeout,
     wakes_of_dropped_wakers_do_not_restart_a_timeout,
@@ -384,6 +385,29 @@ fn a_dropped_source_closes_at_once(backend: Backend) {
             drop(a);
             // The poller sleeps on: only then is it woken.
             assert_eq!(b.read(&mut [0]).expect("the end of the stream"), 0);
+            waker.wake().unwrap();
+        });
+        assert_only(&events, WAKE, READ);
+    }
+}
+
+/// The kernel holds no reference to a source that has been deregistered or dropped: its address can be bound again.
+fn a_closed_listener_frees_its_address_at_once(backend: Backend) {
+    let mut t = Tester::new(backend);
+    let registry = t.registry().try_clone().unwrap();
+    let waker = Waker::new(t.registry(), WAKE).unwrap();
+    let mut next = Some(TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap());
+    for round in 0..200 {
+        let mut listener = next.take().unwrap();
+        t.register(&mut listener, A, READ);
+        let (registry, waker, next) = (&registry, &waker, &mut next);
+        let events = while_asleep(&mut t, round, move || {
+            let address = listener.local_addr().unwrap();
+            if round % 2 == 0 {
+                registry.deregister(&mut listener).unwrap();
+            }
+            drop(listener);
+            *next = Some(TcpListener::bind(address).expect("a free address"));
             waker.wake().unwrap();
         });
         assert_only(&events, WAKE, READ);

@@ -34,6 +34,8 @@ impl Task for Fuzz {
             fs::create_dir_all(workspace::root()?.join(&folders[0]))?;
             fuzz.args(["fuzz", "run", target])
                 .args(folders)
+                .arg("--target-dir")
+                .arg(&logs)
                 .arg("--")
                 .arg(format!("-max_total_time={}", self.seconds));
             // What cargo tells us of itself isn't for the nightly one.

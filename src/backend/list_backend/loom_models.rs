@@ -27,6 +27,8 @@ struct State {
     taken: usize,
     notifier: RawFd,
     is_notified: bool,
+    /// The files to which a call holds a reference.
+    held: Vec<RawFd>,
     /// Each reading of the clock is a second later: a pause that has begun is over.
     seconds: u64,
 }
@@ -116,8 +118,10 @@ impl PollEntry for Fake {
             let found = entries.iter().filter(|entry| entry.found != 0).count();
             // A pause is over at once, or there would be as many continuations as there are moments.
             if timeout.is_some() || found > 0 {
+                state.held.clear();
                 return Ok(found);
             }
+            state.held = entries.iter().map(|entry| entry.fd).collect();
             state = KERNEL.changed.wait(state).unwrap();
         }
     }
@@ -300,6 +304,24 @@ mod tests {
                 })
             };
             assert_eq!(poll(&backend), [2]);
+            thread.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn the_kernel_holds_no_deregistered_source() {
+        loom::model(|| {
+            let (backend, [fd, _]) = (backend(), sources());
+            let key = register(&backend, fd, 1);
+            let thread = {
+                let backend = backend.clone();
+                thread::spawn(move || {
+                    backend.deregister(fd, Some(key)).unwrap();
+                    assert!(!KERNEL.state.lock().unwrap().held.contains(&fd));
+                    backend.notify().unwrap();
+                })
+            };
+            wait(&backend, None);
             thread.join().unwrap();
         });
     }

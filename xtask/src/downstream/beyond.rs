@@ -8,7 +8,8 @@ use super::Backend::{self, PosixPoll};
 use super::On;
 use crate::prelude::*;
 use Fails::{
-    AtTimes, AtTimesOn, Chaos, ChaosHangs, On as Always, World, WorldAtTimes, WorldFaults, WorldHangs,
+    AtTimes, AtTimesOn, Chaos, ChaosHangs, On as Always, World, WorldAtTimes, WorldFaults, WorldFaultsHang,
+    WorldHangs,
 };
 
 /// Tests of one executable that have the same reason.
@@ -40,6 +41,8 @@ enum Fails {
     WorldAtTimes,
     /// In a world with faults, by some seeds.
     WorldFaults,
+    /// As `WorldFaults`, and then the test waits for ever: so it isn't run with faults.
+    WorldFaultsHang,
     /// In a world it waits for ever: so it isn't run there.
     WorldHangs,
 }
@@ -59,6 +62,8 @@ const BUSY: &str = "time passes while a thread computes; in a world only waits t
 const FULL: &str = "a write that would block means that there is no space; it may only pretend to block";
 const CLOSING: &str =
     "the peer closes without a request on its way, so no write fails; one that is late finds the connection closed";
+const END_COMES: &str =
+    "the end of a stream is an event of its own; data that was not read until WouldBlock may stand for both";
 const AT_ONCE: &str =
     "a dispatch that doesn't wait brings the events of all that was done before; any may be late";
 
@@ -199,7 +204,10 @@ const LIST: &[Beyond] = beyond! {
     "tokio" "signal_usr1" WorldAtTimes, SIGNAL, ["signal_usr1"],
     "tokio" "tcp_accept_ready" WorldFaults, FIRST,
         ["async_io_wouldblock_falls_back_to_wait", "later_reads_after_runtime_drop_report_shutdown"],
+    "tokio" "tcp_stream" WorldFaults, SOON, ["read_closed"],
+    "tokio" "tcp_stream" WorldFaultsHang, END_COMES, ["try_read_buf", "try_read_write"],
     "tokio" "time_rt" WorldHangs, SPINS, ["starving"],
+    "tokio" "uds_stream" WorldFaultsHang, END_COMES, ["try_read_buf", "try_read_write"],
     "tokio" "tcp_accept" Chaos, "a task is polled exactly three times; an event without a reason polls it once more",
         ["no_extra_poll"],
     "tokio" "tcp_accept_ready" Chaos, FIRST,
@@ -227,7 +235,7 @@ pub fn reason(published: &Published, on: On, executable: &str, test: &str) -> Op
 pub fn hanging(published: &Published, on: On, executable: &str) -> Vec<&'static str> {
     let hangs = |found: &&Beyond| {
         found.executable == executable
-            && matches!(found.fails, ChaosHangs | WorldHangs)
+            && matches!(found.fails, ChaosHangs | WorldFaultsHang | WorldHangs)
             && found.fails.may(on)
     };
     of(published).filter(hangs).flat_map(|found| found.tests).copied().collect()
@@ -269,7 +277,7 @@ impl Fails {
             Fails::On(backend) | Fails::AtTimesOn(backend) => on.backend == backend,
             Fails::AtTimes => true,
             Fails::World | Fails::WorldAtTimes | Fails::WorldHangs => on.backend == Backend::World,
-            Fails::WorldFaults => on.backend == Backend::World && on.chaos.is_some(),
+            Fails::WorldFaults | Fails::WorldFaultsHang => on.backend == Backend::World && on.chaos.is_some(),
         }
     }
 }
