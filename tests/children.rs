@@ -72,7 +72,7 @@ on_every_backend![
     a_child_that_is_waited_for_before_the_poll,
     a_child_that_ends_during_a_sleep,
     a_child_that_is_registered_during_a_sleep,
-    each_of_a_thousand_children,
+    each_of_many_children,
     with_room_for_one,
     each_source_of_one_child,
     another_token,
@@ -343,11 +343,11 @@ fn a_child_that_is_registered_during_a_sleep(backend: Backend) {
     }
 }
 
-/// In batches: some systems allow 256 descriptors.
-fn each_of_a_thousand_children(backend: Backend) {
+/// In batches: some systems allow 256 descriptors. Wine takes 0.1 s to start each, so there are fewer on Windows.
+fn each_of_many_children(backend: Backend) {
     const BATCH: usize = 100;
     let mut t = Tester::new(backend);
-    for _ in 0..10 {
+    for _ in 0..if cfg!(windows) { 2 } else { 10 } {
         let mut children = Vec::new();
         for number in 0..BATCH {
             let child = short_child();
