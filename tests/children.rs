@@ -124,6 +124,40 @@ fn can_watch(backend: Backend, test: &str) -> bool {
     false
 }
 
+/// Promises 13 and 15. The kernel shows the process of a descriptor.
+#[cfg(target_os = "linux")]
+#[test]
+fn its_descriptor_is_close_on_exec_and_closed_with_it() {
+    if !can_watch(Backend::Epoll, "its_descriptor_is_close_on_exec_and_closed_with_it") {
+        return;
+    }
+    let mut child = waiting_child();
+    let own = || -> Vec<i32> {
+        let line = format!("Pid:\t{}", child.id());
+        let open = std::fs::read_dir("/proc/self/fdinfo").unwrap();
+        let numbers = open.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let is_own = |number: &String| {
+            // Another test may have closed it.
+            let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+            info.lines().any(|found| found == line)
+        };
+        numbers.filter(is_own).map(|number| number.parse().unwrap()).collect()
+    };
+    for &backend in Backend::available() {
+        let mut t = Tester::new(backend);
+        let mut exit = exit_of(&child);
+        t.register(&mut exit, A, READ);
+        t.quiet();
+        let found = own();
+        assert_eq!(found.len(), 1, "{backend}: {found:?}");
+        assert!(unix::is_close_on_exec(found[0]), "{backend}");
+        drop(exit);
+        assert_eq!(own(), [], "{backend}");
+    }
+    end(&mut child);
+    child.wait().unwrap();
+}
+
 const CHILD: &str = "WAKEFUL_TEST_CHILD";
 
 /// The child of the other tests, where there is no `cat`; not a test itself.
