@@ -108,6 +108,9 @@ pub mod fuzzing {
 #[cfg(feature = "net")]
 pub mod net;
 
+#[cfg(feature = "os-ext")]
+pub mod process;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 

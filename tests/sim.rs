@@ -296,6 +296,23 @@ fn worlds_and_kernels_do_not_mix() {
     assert_eq!(Poll::with_backend(Backend::Sim).unwrap_err().kind(), ErrorKind::Unsupported);
 }
 
+/// This process stands for a child, which only a kernel can watch.
+#[cfg(all(any(unix, windows), feature = "os-ext", not(miri)))]
+#[test]
+fn a_simulated_poll_watches_no_process() {
+    use wakeful::process::ChildExit;
+
+    let poll = Sim::new(1).new_poll();
+    let id = std::num::NonZeroU32::new(std::process::id()).unwrap();
+    match ChildExit::from_pid(id) {
+        Ok(mut exit) => {
+            let refused = poll.registry().register(&mut exit, Token(1), Interest::READABLE);
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+        }
+        Err(e) => assert_eq!(e.kind(), ErrorKind::Unsupported),
+    }
+}
+
 /// Returns the result of `call`, or fails if it hangs.
 #[cfg(not(target_family = "wasm"))]
 fn in_time<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> T {

@@ -197,6 +197,7 @@ fn imports(source: &Source) -> Vec<Vec<String>> {
 /// The floors, the highest first.
 const FLOORS: &[&[&str]] = &[
     &["lib", "guide"],
+    &["process"],
     &["net", "unix", "windows", "hermit", "wasi", "sim"],
     &["source"],
     &["poll"],

@@ -1,7 +1,7 @@
-//! `windows::Waitable`: processes, threads, events and semaphores as sources.
+//! `windows::Waitable`: processes, threads, events, semaphores, timers and a console's input as sources.
 #![cfg(all(windows, feature = "os-ext"))]
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::process::{Child, Command};
 use std::ptr;
@@ -12,10 +12,18 @@ use std::time::{Duration, Instant};
 use wakeful::windows::Waitable;
 use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
 
-use windows_sys::Win32::Foundation::{DuplicateHandle, HANDLE, WAIT_OBJECT_0, WAIT_TIMEOUT};
+use windows_sys::Win32::Foundation::{
+    DuplicateHandle, GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0, WAIT_TIMEOUT,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateFileW, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
+};
+use windows_sys::Win32::System::Console::{
+    AllocConsole, FlushConsoleInputBuffer, ReadConsoleInputW, WriteConsoleInputW, INPUT_RECORD, KEY_EVENT,
+};
 use windows_sys::Win32::System::Threading::{
-    CreateEventW, CreateMutexW, CreateSemaphoreW, GetCurrentProcess, ReleaseSemaphore, ResetEvent, SetEvent,
-    WaitForSingleObject,
+    CreateEventW, CreateMutexW, CreateSemaphoreW, CreateWaitableTimerW, GetCurrentProcess, ReleaseSemaphore,
+    ResetEvent, SetEvent, SetWaitableTimer, WaitForSingleObject,
 };
 
 mod support;
@@ -199,6 +207,106 @@ fn a_thread_that_ends_is_reported_once() {
     t.expect(A);
     t.expect_nothing();
     thread.join().unwrap();
+}
+
+/// A timer of the system that stays signalled.
+#[test]
+fn a_timer_that_elapses_is_reported_once() {
+    const HUNDRED_NANOSECONDS: i64 = -1;
+    let _turn = turn();
+    let mut t = Tester::new();
+    // SAFETY: no memory is passed.
+    let timer = Object::of(unsafe { CreateWaitableTimerW(ptr::null(), 1, ptr::null()) });
+    let mut source = waitable(&timer);
+    t.register(&mut source, A, READ);
+    for token in [A, B] {
+        t.expect_nothing();
+        let due = 20 * 10_000 * HUNDRED_NANOSECONDS;
+        // SAFETY: `due` outlives the call, and no function is called when the timer elapses.
+        assert_ne!(unsafe { SetWaitableTimer(timer.0.as_raw_handle(), &due, 0, None, ptr::null(), 0) }, 0);
+        // The first has had its event.
+        if token == B {
+            t.expect_nothing_at_once();
+            t.reregister(&mut source, token, READ);
+        }
+        t.expect(token);
+        t.expect_nothing();
+    }
+}
+
+/// The input of this program's console; `None` where it has none and gets none.
+fn console_input() -> Option<Object> {
+    let name: Vec<u16> = "CONIN$\0".encode_utf16().collect();
+    // SAFETY: the name ends with a zero, and no other memory is passed. A program that has a console gets no second.
+    let handle = unsafe {
+        AllocConsole();
+        let (access, share) = (GENERIC_READ | GENERIC_WRITE, FILE_SHARE_READ | FILE_SHARE_WRITE);
+        CreateFileW(name.as_ptr(), access, share, ptr::null(), OPEN_EXISTING, 0, ptr::null_mut())
+    };
+    (handle != INVALID_HANDLE_VALUE).then(|| Object::of(handle))
+}
+
+/// Writes a key to a console's input, as a keyboard does.
+fn press(console: &Object) {
+    // SAFETY: all zeros is a legal record, which outlives the call; so does the count.
+    unsafe {
+        let mut record: INPUT_RECORD = std::mem::zeroed();
+        record.EventType = KEY_EVENT as u16;
+        record.Event.KeyEvent.bKeyDown = 1;
+        record.Event.KeyEvent.wRepeatCount = 1;
+        record.Event.KeyEvent.uChar.UnicodeChar = u16::from(b'x');
+        let mut written = 0;
+        assert_ne!(WriteConsoleInputW(console.0.as_raw_handle(), &record, 1, &mut written), 0);
+        assert_eq!(written, 1);
+    }
+}
+
+/// Reads all keys of the console's input.
+fn read_keys(console: &Object) -> usize {
+    // SAFETY: the records have the size that is passed, and are written before the call returns.
+    unsafe {
+        let mut records: [INPUT_RECORD; 16] = std::mem::zeroed();
+        let mut found = 0;
+        assert_ne!(ReadConsoleInputW(console.0.as_raw_handle(), records.as_mut_ptr(), 16, &mut found), 0);
+        records[..found as usize].iter().filter(|record| record.EventType == KEY_EVENT as u16).count()
+    }
+}
+
+/// A console's input is signalled while it has records.
+#[test]
+fn the_input_of_a_console() {
+    let _turn = turn();
+    let Some(console) = console_input() else {
+        // Past the harness' capture: every log must show the skip.
+        let _ = std::io::stderr().write_all(b"skip: waitable: the_input_of_a_console: no console here\n");
+        return;
+    };
+    let mut t = Tester::new();
+    let mut source = waitable(&console);
+    t.register(&mut source, A, READ);
+    // A new console has records of its window.
+    while !t.poll_for(10 * QUIET).is_empty() {
+        // SAFETY: no memory is passed.
+        assert_ne!(unsafe { FlushConsoleInputBuffer(console.0.as_raw_handle()) }, 0);
+        t.reregister(&mut source, A, READ);
+    }
+    for _ in 0..3 {
+        t.expect_nothing();
+        press(&console);
+        t.expect(A);
+        press(&console);
+        t.expect_nothing();
+        assert_eq!(read_keys(&console), 2);
+        t.reregister(&mut source, A, READ);
+    }
+    t.reregister(&mut source, B, READ.level());
+    for _ in 0..3 {
+        t.expect_nothing();
+        press(&console);
+        t.expect(B);
+        t.expect_at_once(B);
+        assert_eq!(read_keys(&console), 1);
+    }
 }
 
 /// The source has a handle of its own.

@@ -97,7 +97,7 @@ pub(crate) use self::iocp::{Completions, ObjectWait, UserEventKey};
 pub use self::logic::fuzzing;
 pub(crate) use self::logic::slab::{Slab, SlabKey};
 #[cfg(all(unix, feature = "os-ext"))]
-pub(crate) use self::logic::watch::FilterChange;
+pub(crate) use self::logic::watch::{FilterChange, FilterOwner};
 pub(crate) use self::logic::watch::{RearmCause, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
 #[cfg(all(windows, feature = "os-ext"))]
@@ -276,9 +276,14 @@ macro_rules! selectors {
             }
 
             #[cfg(all(unix, feature = "os-ext"))]
-            pub(crate) fn change_filter(&self, filter: &KernelFilter, change: FilterChange) -> io::Result<()> {
+            pub(crate) fn change_filter(
+                &self,
+                filter: &KernelFilter,
+                owner: FilterOwner,
+                change: FilterChange,
+            ) -> io::Result<()> {
                 match self {
-                    $(Selector::$Name(selector) => selector.change_filter(filter, change),)*
+                    $(Selector::$Name(selector) => selector.change_filter(filter, owner, change),)*
                 }
             }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 #[cfg(unix)]
-use crate::backend::logic::watch::FilterChange;
+use crate::backend::logic::watch::{FilterChange, FilterOwner};
 use crate::backend::logic::watch::{RearmCause, Registration, WatchKey};
 #[cfg(unix)]
 use crate::os::KernelFilter;
@@ -82,10 +82,16 @@ pub(crate) trait Poller: Sized + Send + Sync {
 
     /// Changes the registration of a source that is no descriptor, with the promises and the errors of
     /// [`register`](Poller::register), [`reregister`](Poller::reregister) and [`deregister`](Poller::deregister). Fails
-    /// with `Unsupported` if the kernel has no such filter.
+    /// with `Unsupported` if the kernel has no such filter, and with `NO_PROCESS` for a process that has ended, if the
+    /// kernel doesn't report it. `owner` changes no registration of another owner.
     #[cfg(unix)]
     #[cfg_attr(not(feature = "os-ext"), allow(dead_code))]
-    fn change_filter(&self, _filter: &KernelFilter, _change: FilterChange) -> io::Result<()> {
+    fn change_filter(
+        &self,
+        _filter: &KernelFilter,
+        _owner: FilterOwner,
+        _change: FilterChange,
+    ) -> io::Result<()> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
             "only a kqueue has filters for signals, processes and timers",

@@ -6,6 +6,8 @@
 mod registry;
 mod waker;
 
+#[cfg(all(unix, feature = "os-ext"))]
+pub(crate) use self::registry::change_filter;
 pub use self::registry::{Registry, Source};
 pub use self::waker::Waker;
 

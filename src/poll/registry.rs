@@ -9,10 +9,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
-#[cfg(all(unix, feature = "os-ext"))]
-use crate::backend::FilterChange;
 #[cfg(feature = "os-ext")]
 use crate::backend::Registration;
+#[cfg(all(unix, feature = "os-ext"))]
+use crate::backend::{FilterChange, FilterOwner};
 #[cfg(feature = "os-ext")]
 use crate::engine::errors::{of_change, of_register};
 use crate::engine::Engine;
@@ -255,26 +255,39 @@ impl Registry {
 #[cfg(all(unix, feature = "os-ext"))]
 impl Source for KernelFilter {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let engine = &registry.engine;
-        engine.layer.replace_filter(self, token, interest, || {
-            let change = FilterChange::Register(token, interest);
-            engine.selector.change_filter(self, change).map_err(of_register)
-        })
+        change_filter(&registry.engine, self, FilterOwner::SHARED, FilterChange::Register(token, interest))
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let engine = &registry.engine;
-        engine.layer.replace_filter(self, token, interest, || {
-            let change = FilterChange::Reregister(token, interest);
-            engine.selector.change_filter(self, change).map_err(of_change)
-        })
+        change_filter(&registry.engine, self, FilterOwner::SHARED, FilterChange::Reregister(token, interest))
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        let engine = &registry.engine;
-        engine.selector.change_filter(self, FilterChange::Deregister).map_err(of_change)?;
-        engine.layer.remove_filter(self);
-        Ok(())
+        change_filter(&registry.engine, self, FilterOwner::SHARED, FilterChange::Deregister)
+    }
+}
+
+/// Changes the registration of a filter, with the selector and the layer.
+#[cfg(all(unix, feature = "os-ext"))]
+pub(crate) fn change_filter(
+    engine: &Engine,
+    filter: &KernelFilter,
+    owner: FilterOwner,
+    change: FilterChange,
+) -> io::Result<()> {
+    let run = || engine.selector.change_filter(filter, owner, change);
+    match change {
+        FilterChange::Register(token, interest) => {
+            engine.layer.replace_filter(filter, token, interest, || run().map_err(of_register))
+        }
+        FilterChange::Reregister(token, interest) => {
+            engine.layer.replace_filter(filter, token, interest, || run().map_err(of_change))
+        }
+        FilterChange::Deregister => {
+            run().map_err(of_change)?;
+            engine.layer.remove_filter(filter);
+            Ok(())
+        }
     }
 }
 

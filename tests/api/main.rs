@@ -95,6 +95,20 @@ mod additions {
         }
     }
 
+    #[cfg(feature = "os-ext")]
+    #[test]
+    fn processes() {
+        use std::num::NonZeroU32;
+        use std::process::Child;
+
+        use wakeful::process::ChildExit;
+
+        fn is_source<T: Source + std::fmt::Debug + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe>() {}
+        is_source::<ChildExit>();
+        let _: fn(&Child) -> io::Result<ChildExit> = ChildExit::new;
+        let _: fn(NonZeroU32) -> io::Result<ChildExit> = ChildExit::from_pid;
+    }
+
     #[cfg(all(unix, feature = "os-ext"))]
     #[test]
     fn pipes() {

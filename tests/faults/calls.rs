@@ -47,6 +47,9 @@ pub const CALLS: &[Call] = &[
     call("fcntl F_SETFL", &["EPERM"]),
     // The standard library's, in debug builds: a check that a descriptor is open before its close.
     call("fcntl F_GETFD", &[]),
+    call("pidfd_open", &["EMFILE", "ENFILE", "ENOMEM", "ENODEV", "ENOSYS", "EPERM", "ESRCH"]),
+    // Whether a descriptor is one of a process, which Linux before 6.9 doesn't say otherwise.
+    call("waitid", &[]),
     call("read", &["EINTR", "EIO"]),
     call("write", &["EINTR", "EIO"]),
     call("readv", &["EINTR", "EIO"]),

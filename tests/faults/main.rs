@@ -76,7 +76,7 @@ fn case() {
     let faults: Vec<&str> = lines.collect();
     for (step, e) in child::run(backend, from, &faults, Path::new(log), leaks) {
         // Not through libtest: it would keep it.
-        println!("\n@ {step}\t{}", e.raw_os_error().unwrap_or_default());
+        println!("\n@ {step}\t{}", table::name(&e));
     }
     println!("\n@ done");
 }
@@ -226,7 +226,8 @@ fn outcome(stand: &Stand, backend: Backend, fault: &Fault, usual: &Seen) -> Opti
     }
 }
 
-type Seen = Vec<(String, i32)>;
+/// The functions that have failed, and the name of each error.
+type Seen = Vec<(String, String)>;
 
 /// Runs the steps in their own process, and returns the log of the system calls from step `from` on, and the steps
 /// that have failed.
@@ -270,7 +271,7 @@ fn run(
     match (status, lines.split_last()) {
         (Some(status), Some((&"done", seen))) if status.success() => {
             let seen = seen.iter().filter_map(|line| line.split_once('\t'));
-            let seen = seen.map(|(step, error)| (step.to_owned(), error.parse().unwrap())).collect();
+            let seen = seen.map(|(step, error)| (step.to_owned(), error.to_owned())).collect();
             Ok((std::fs::read_to_string(log).unwrap_or_default(), seen))
         }
         (None, _) => Err(format!("hangs: {output}")),

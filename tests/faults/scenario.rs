@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net as std_unix;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use wakeful::event::Source;
 use wakeful::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
+use wakeful::process::ChildExit;
 use wakeful::unix::pipe::{self, Receiver, Sender};
 use wakeful::unix::SourceFd;
 use wakeful::{Backend, Events, Interest, Poll, Registry, Token, Waker};
@@ -36,6 +38,8 @@ const PIPE: Token = Token(8);
 const RAW: Token = Token(9);
 const LATE: Token = Token(10);
 const LATE_AGAIN: Token = Token(11);
+const CHILD: Token = Token(12);
+const CHILD_AGAIN: Token = Token(13);
 /// Each registration of the source that is registered in each mode.
 const MODES: [Token; 9] =
     [Token(20), Token(21), Token(22), Token(23), Token(24), Token(25), Token(26), Token(27), Token(28)];
@@ -83,6 +87,7 @@ pub struct World {
     raw: Option<(std_unix::UnixStream, std_unix::UnixStream)>,
     late: Option<(UnixStream, std_unix::UnixStream)>,
     moded: Option<(UnixStream, std_unix::UnixStream)>,
+    child: Option<(Child, Option<ChildExit>)>,
     sleeper: Option<Sleeper>,
 }
 
@@ -111,6 +116,7 @@ impl World {
             raw: None,
             late: None,
             moded: None,
+            child: None,
             sleeper: None,
         }
     }
@@ -132,6 +138,7 @@ pub fn steps() -> Vec<Step> {
     steps.pipes();
     steps.raw();
     steps.modes();
+    steps.child();
     steps.timeouts();
     steps.sleepers();
     steps.mark();
@@ -504,6 +511,31 @@ impl Steps {
         });
     }
 
+    /// A child that has ended: so each poll finds its event at once.
+    fn child(&mut self) {
+        self.step("", |w| {
+            w.child = Some((elsewhere(ended_child), None));
+            Ok(())
+        });
+        self.step("ChildExit::new", |w| {
+            let (child, exit) = w.child.as_mut().unwrap();
+            *exit = Some(ChildExit::new(child)?);
+            Ok(())
+        });
+        self.register(CHILD, READ, exit);
+        self.event(CHILD, READ);
+        self.no_event(CHILD);
+        self.reregister(CHILD_AGAIN, READ.level(), exit);
+        self.event(CHILD_AGAIN, READ);
+        self.deregister(exit);
+        self.step("", |w| {
+            w.came.remove(&(CHILD_AGAIN, true));
+            let (mut child, _) = w.child.take().unwrap();
+            assert!(elsewhere(|| child.wait().unwrap()).success());
+            Ok(())
+        });
+    }
+
     fn timeouts(&mut self) {
         // Shortened by the timer slack, none is a whole number of milliseconds, so each uses the call that counts
         // nanoseconds.
@@ -674,6 +706,10 @@ fn moded(w: &mut World) -> &mut UnixStream {
     &mut w.moded.as_mut().unwrap().0
 }
 
+fn exit(w: &mut World) -> &mut ChildExit {
+    w.child.as_mut().unwrap().1.as_mut().unwrap()
+}
+
 fn late(w: &mut World) -> &mut UnixStream {
     &mut w.late.as_mut().unwrap().0
 }
@@ -702,6 +738,18 @@ fn blocked<T: std::fmt::Debug>(result: io::Result<T>) -> io::Result<()> {
 /// Runs code that isn't the library's in a thread without faults.
 fn elsewhere<T: Send>(run: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+/// A child that has ended, and that the program hasn't waited for.
+fn ended_child() -> Child {
+    let child = Command::new("true").spawn().unwrap();
+    // SAFETY: `waitid` accepts a null pointer for the status.
+    let ended = unsafe {
+        let look = libc::WEXITED | libc::WNOWAIT;
+        libc::waitid(libc::P_PID, child.id() as libc::id_t, std::ptr::null_mut(), look)
+    };
+    assert_eq!(ended, 0);
+    child
 }
 
 /// Waits until the thread sleeps in the kernel, and not for a lock.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::io;
 use std::path::Path;
 
 use wakeful::Backend;
 
 use super::calls::{DATAGRAMS, PIPE, PLAIN};
-use super::{At, Fault};
+use super::{At, Fault, Seen};
 
 pub struct Row {
     pub stand: &'static str,
@@ -18,12 +19,12 @@ pub struct Row {
 
 /// The errors that a program gets: each function that failed, in order. `usual` has the errors without the fault,
 /// since the system lacks a call.
-pub fn outcome(seen: &[(String, i32)], usual: &[(String, i32)], fault: &Fault) -> String {
+pub fn outcome(seen: &Seen, usual: &Seen, fault: &Fault) -> String {
     let mut parts: Vec<String> = Vec::new();
     for (function, error) in seen.iter().filter(|failed| !usual.contains(failed)) {
-        let part = match Some(*error) == number(fault.error) {
+        let part = match error == fault.error {
             true => format!("the error from `{function}`"),
-            false => format!("{} from `{function}`", name(*error)),
+            false => format!("{error} from `{function}`"),
         };
         if !parts.contains(&part) {
             parts.push(part);
@@ -142,13 +143,11 @@ fn diff(old: &str, new: &str) -> Vec<String> {
     gone.chain(after.difference(&before).map(|line| format!("+ {line}"))).collect()
 }
 
-fn number(error: &str) -> Option<i32> {
-    ERRORS.iter().find(|(name, _)| *name == error).map(|(_, number)| *number)
-}
-
-fn name(error: i32) -> String {
-    let known = ERRORS.iter().find(|(_, number)| *number == error);
-    known.map_or_else(|| format!("error {error}"), |(name, _)| name.to_string())
+/// Returns the name of a system's error, or the kind of one that the library defines.
+pub fn name(error: &io::Error) -> String {
+    let Some(raw) = error.raw_os_error() else { return format!("`{:?}`", error.kind()) };
+    let known = ERRORS.iter().find(|(_, number)| *number == raw);
+    known.map_or_else(|| format!("error {raw}"), |(name, _)| name.to_string())
 }
 
 const ERRORS: [(&str, i32); 19] = [
@@ -185,7 +184,8 @@ In every case of this table the following holds, or the run fails:
 
 - The program gets the error of the system call from the function that made it, or no error where the library has a
   fallback (a notifier has three kinds; if all fail, the error is that of the second, unless descriptors have run out).
-  Nothing panics, and nothing hangs.
+  `pidfd_open` has none: if the kernel lacks it or a sandbox forbids it, the error is `Unsupported`, and `NotFound` if
+  there is no such process. Nothing panics, and nothing hangs.
 - The error changes nothing: the same step succeeds as soon as the call does. A permanent fault is left to another
   thread, whose calls succeed, and which continues with the same `Poll`, sources and wakers. One case is an exception:
   epoll can't modify an exclusive registration, and `reregister` deletes it and adds it again. If the second of these

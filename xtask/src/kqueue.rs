@@ -25,6 +25,7 @@ const ROOM: &str = "what it takes from the kernel and has no room to report is l
 const HALVES: &str = "it guesses from epoll which half has ended";
 const EPOLL: &str = "it waits by epoll, which makes an event of each attempt to write that fails";
 const FILES: &str = "it takes a file of /proc for a regular one, which is readable before its end alone";
+const STATUS: &str = "it asks for the status of a child that has ended, and reports none that was waited for";
 const NESTED: &str = "its descriptor isn't readable when an event is pending, nor does it know its own";
 
 /// What libkqueue can't do, though every kernel with kqueues can: each test that fails, and why. One that fails for
@@ -57,6 +58,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("linux_lasting_flags::a_full_queue_of_another", EPOLL),
     ("linux_lasting_flags::a_terminal_that_has_gone_and_is_full", EPOLL),
     ("linux_lasting_flags::a_file_that_can_be_watched", FILES),
+    ("a_child_that_is_waited_for_before_the_poll", STATUS),
     ("unix_nesting::a_poll_cannot_watch_itself", NESTED),
     ("unix_nesting::a_refused_exclusive_changes_nothing", NESTED),
     ("unix_nesting::a_sleeper_outside_is_woken", NESTED),
@@ -93,9 +95,17 @@ impl Task for Kqueue {
         let target = workspace::target("libkqueue")?;
         let run = |filter: &[&str], log: &str| -> Result<Output> {
             let mut test = cargo(["test", "--package", "wakeful-io", "--package", "polling"])?;
-            test.args(["--all-features", "--no-fail-fast", "--lib", "--test", "conformance", "--target-dir"]);
+            test.args([
+                "--all-features",
+                "--no-fail-fast",
+                "--lib",
+                "--test",
+                "children",
+                "--test",
+                "conformance",
+            ]);
             // For compat/polling, which chooses no backend itself.
-            test.arg(&target).env("WAKEFUL_BACKEND", "kqueue");
+            test.arg("--target-dir").arg(&target).env("WAKEFUL_BACKEND", "kqueue");
             test.arg("--").args(filter);
             rustflags(&mut test, &flags);
             if let Some(folder) = &folder {
@@ -103,10 +113,10 @@ impl Task for Kqueue {
             }
             let ended = Job::new(test, target.join(log)).echo().run()?;
             let text = ended.output()?;
-            // The library's own tests, the conformance suite, and the tests of compat/polling.
+            // The library's own tests, those of children, the conformance suite, and the tests of compat/polling.
             let programs = text.lines().filter(|line| line.starts_with("test result: ")).count();
             let output = Output::parse(&text);
-            if programs != 3 || output.tests.is_empty() {
+            if programs != 4 || output.tests.is_empty() {
                 bail!("not every test has run: {ended}");
             }
             Ok(output)

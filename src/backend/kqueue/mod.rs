@@ -18,7 +18,7 @@ use self::sys::{Kevent, KERNEL_BATCH};
 use super::poller::{check_mode, describe_bits, Absent, Poller};
 use crate::backend::logic::kernel_filters::{FilterCalls, FilterRecord, KernelFilters};
 use crate::backend::logic::knotes::{readiness, Change, Filter, Knotes, KqueueCalls, Queue, Sifted, EV_EOF};
-use crate::backend::logic::watch::{FilterChange, RearmCause, Registration, WatchKey};
+use crate::backend::logic::watch::{FilterChange, FilterOwner, RearmCause, Registration, WatchKey};
 use crate::backend::name::Backend;
 use crate::os::{FileIdentity, KernelFilter, Notifier, RawIo, PIPE_IS_FORCED};
 use crate::readiness::{Event, Events, Token};
@@ -140,8 +140,13 @@ impl Poller for Kqueue {
 
     fn abandon(&self, _: WatchKey) {}
 
-    fn change_filter(&self, filter: &KernelFilter, change: FilterChange) -> io::Result<()> {
-        self.lock_filters().change(self, filter, change)
+    fn change_filter(
+        &self,
+        filter: &KernelFilter,
+        owner: FilterOwner,
+        change: FilterChange,
+    ) -> io::Result<()> {
+        self.lock_filters().change(self, filter, owner, change)
     }
 
     fn descriptor(&self) -> BorrowedFd<'_> {

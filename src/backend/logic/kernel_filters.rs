@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use super::watch::FilterChange;
-use crate::os::{FilterId, KernelFilter};
+use super::watch::{FilterChange, FilterOwner};
+use crate::os::{errors, FilterId, KernelFilter};
 use crate::readiness::{Interest, Token};
 
 /// The system calls on one knote.
@@ -32,6 +32,7 @@ pub(crate) struct FilterRecord {
     pub filter: KernelFilter,
     pub token: Token,
     pub is_one_shot: bool,
+    pub owner: FilterOwner,
 }
 
 /// The registrations of one kqueue, and of each whether the kernel has dropped its knote.
@@ -43,21 +44,27 @@ impl KernelFilters {
         &mut self,
         calls: &impl FilterCalls,
         filter: &KernelFilter,
+        owner: FilterOwner,
         change: FilterChange,
     ) -> io::Result<()> {
         let id = filter.id();
         let old = self.0.get(&id).copied();
+        let is_own = old.is_some_and(|(record, _)| record.owner == owner);
         let record = match (change, old) {
             (FilterChange::Register(..), Some((_, false))) => return Err(ErrorKind::AlreadyExists.into()),
-            (FilterChange::Reregister(..) | FilterChange::Deregister, None) => {
+            (FilterChange::Reregister(..) | FilterChange::Deregister, _) if !is_own => {
                 return Err(ErrorKind::NotFound.into());
             }
-            (FilterChange::Deregister, Some(_)) => {
+            // Not asked of the kernel: another process may have the number by now.
+            (FilterChange::Reregister(..), Some((_, true))) => {
+                return Err(io::Error::from_raw_os_error(errors::NO_PROCESS));
+            }
+            (FilterChange::Deregister, _) => {
                 self.0.remove(&id);
                 return delete(calls, filter);
             }
             (FilterChange::Register(token, interest) | FilterChange::Reregister(token, interest), _) => {
-                FilterRecord { filter: *filter, token, is_one_shot: is_one_shot(interest)? }
+                FilterRecord { filter: *filter, token, is_one_shot: is_one_shot(interest)?, owner }
             }
         };
         match old {

@@ -103,6 +103,17 @@ pub(crate) enum FilterChange {
     Deregister,
 }
 
+/// Names the source of such a registration, where it matters: each source of a child's end has a number of its own.
+#[allow(dead_code)] // as above
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FilterOwner(pub(crate) usize);
+
+impl FilterOwner {
+    /// The owner of what a `KernelFilter` registers, which stores nothing.
+    #[allow(dead_code)] // as above
+    pub(crate) const SHARED: FilterOwner = FilterOwner(0);
+}
+
 /// Whether the library sees the operations on a source.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tracking {

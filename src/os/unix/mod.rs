@@ -15,6 +15,8 @@ mod io;
 mod notifier;
 #[cfg(all(not(miri), any(feature = "chaos", feature = "backends")))]
 mod privilege;
+#[cfg(feature = "os-ext")]
+mod process;
 #[cfg(feature = "net")]
 mod socket;
 mod timed;
@@ -34,7 +36,11 @@ pub(crate) use self::{
     timed::*,
 };
 #[cfg(feature = "os-ext")]
-pub(crate) use self::{io::*, notifier::pipe};
+pub(crate) use self::{
+    io::*,
+    notifier::pipe,
+    process::{open_process, ProcessHandle},
+};
 #[cfg(feature = "net")]
 pub(crate) use socket2::{Domain, SockRef, Type};
 
@@ -69,4 +75,5 @@ pub(crate) mod errors {
     pub(crate) const NOT_FOUND: i32 = libc::ENOENT;
     pub(crate) const ALREADY_EXISTS: i32 = libc::EEXIST;
     pub(crate) const BAD_DESCRIPTOR: i32 = libc::EBADF;
+    pub(crate) const NO_PROCESS: i32 = libc::ESRCH;
 }

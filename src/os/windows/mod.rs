@@ -7,6 +7,8 @@ mod conversions;
 #[cfg(feature = "os-ext")]
 mod pipe;
 mod port;
+#[cfg(feature = "os-ext")]
+mod process;
 mod request;
 #[cfg(feature = "net")]
 mod socket;
@@ -25,6 +27,7 @@ pub(crate) use self::socket::*;
 pub(crate) use self::{
     conversions::{owned_handle, raw_handle_conversions},
     pipe::*,
+    process::open_process,
 };
 pub(crate) use self::{
     port::{Batch, Mark, Packet, Port},

@@ -11,6 +11,7 @@ const LIBRARY: &str = "wakeful-io";
 /// The tests that don't read the repository.
 const READ_NOTHING: &[&str] = &[
     "--lib",
+    "--test=children",
     "--test=conformance",
     "--test=iocp",
     "--test=model",

@@ -70,8 +70,12 @@ const TIMER: KernelFilter = KernelFilter::Timer { id: 5, interval: Duration::fro
 struct Pair(Fake, KernelFilters);
 
 impl Pair {
+    fn change_of(&mut self, owner: usize, change: FilterChange) -> io::Result<()> {
+        self.1.change(&self.0, &EXIT, FilterOwner(owner), change)
+    }
+
     fn change(&mut self, filter: KernelFilter, change: FilterChange) -> Result<(), ErrorKind> {
-        self.1.change(&self.0, &filter, change).map_err(|e| e.kind())
+        self.1.change(&self.0, &filter, FilterOwner::SHARED, change).map_err(|e| e.kind())
     }
 
     fn register(&mut self, filter: KernelFilter, token: usize, interest: Interest) -> Result<(), ErrorKind> {
@@ -196,4 +200,30 @@ fn an_interval_is_rounded_up() {
     assert_eq!(timer_value(nanos(1_000_001), None), (0, 2));
     // Too long for a number of nanoseconds.
     assert_eq!(timer_value(Duration::MAX, Some(NOTE)), (0, isize::MAX));
+}
+
+/// A number that a later process has got.
+#[test]
+fn an_owner_changes_no_registration_of_another() {
+    let mut pair = Pair::default();
+    let register = |token| FilterChange::Register(Token(token), READ);
+    let reregister = |token| FilterChange::Reregister(Token(token), READ);
+    pair.change_of(1, register(1)).unwrap();
+    for owner in [0, 2] {
+        assert_eq!(pair.change_of(owner, register(2)).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        for change in [reregister(2), FilterChange::Deregister] {
+            assert_eq!(pair.change_of(owner, change).unwrap_err().kind(), ErrorKind::NotFound);
+        }
+    }
+    // It ends, and the kernel isn't asked for the process that may have the number now.
+    pair.0.end(5);
+    pair.1.process_ended(5);
+    assert_eq!(pair.change_of(1, reregister(3)).unwrap_err().raw_os_error(), Some(ESRCH));
+    assert_eq!(pair.0.shown(), []);
+    pair.change_of(2, register(4)).unwrap();
+    for change in [reregister(5), FilterChange::Deregister] {
+        assert_eq!(pair.change_of(1, change).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+    assert_eq!(pair.0.shown(), [(EXIT.id(), 4, 0)]);
+    pair.change_of(2, FilterChange::Deregister).unwrap();
 }

@@ -1,0 +1,7 @@
+//! Sources that are processes: the end of a child.
+
+mod child_exit;
+#[cfg(unix)]
+mod numbered;
+
+pub use self::child_exit::ChildExit;
