@@ -12,7 +12,7 @@
 //! - [For users of polling, smol and calloop](#for-users-of-polling-smol-and-calloop)
 //! - [Moving from mio](#moving-from-mio)
 //! - [Recipes](recipes): deadlines that can be cancelled, signals, child processes, a keyboard, bounded write buffers,
-//!   a shortage of descriptors, half-close, one `Poll` per core
+//!   a shortage of descriptors, half-close, one `Poll` per core, five sources in one loop
 //! - [Platform notes](platforms), with a table of what each kernel reports in which situation
 //!
 //! # A first program
@@ -614,6 +614,9 @@
 //! - macOS and the BSDs have not been run yet: see [`platforms`].
 
 #[doc = include_str!("guide/recipes.md")]
+#[doc = "```ignore"]
+#[doc = include_str!("guide/five_sources.rs")]
+#[doc = "```"]
 pub mod recipes {}
 
 #[doc = include_str!("../PLATFORMS.md")]

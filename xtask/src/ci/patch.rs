@@ -1,6 +1,6 @@
 //! The README's lines for users of mio, and for those of polling, do what they say, in a project whose lock file has
 //! the newest of it. So do the guide's manifests that turn chaos on in a program on tokio and in one on calloop, and
-//! the manifest of the example on calloop.
+//! the manifests of the examples that have one.
 
 use super::consumer::{quoted, Consumer};
 use super::runner::Runner;
@@ -49,25 +49,62 @@ const REPLACED: [Replaced; 2] = [
     },
 ];
 
-pub fn check(runner: &mut Runner) -> Result<String> {
-    let shown: String = REPLACED.iter().map(|replaced| replaced.check(runner)).collect::<Result<_>>()?;
-    Ok(shown + &example(runner)?)
+/// A program in `examples` with a manifest of its own, which replaces a package that ours stands in for.
+struct Example {
+    name: &'static str,
+    replaced: &'static str,
+    /// Runs the program, which is `$1`.
+    script: &'static str,
+    prints: &'static [&'static str],
 }
 
-/// The example on calloop runs, and on this library.
-fn example(runner: &mut Runner) -> Result<String> {
-    let folder = workspace::root()?.join("examples/calloop");
-    let cargo_there = |args: &[&str]| -> Result<Command> {
-        let mut command = cargo(args)?;
-        command.current_dir(&folder).env("CARGO_TARGET_DIR", workspace::target("consumers")?.join("target"));
-        Ok(command)
-    };
-    let tree = runner.read(cargo_there(&["tree", "--invert", "polling"])?)?;
-    if !tree.lines().next().is_some_and(|line| line.contains("compat/polling")) {
-        bail!("examples/calloop stands on another polling:\n{tree}");
+const EXAMPLES: [Example; 2] = [
+    Example { name: "calloop", replaced: "polling", script: "\"$1\"", prints: &["pings and"] },
+    Example {
+        name: "five_sources",
+        replaced: "mio",
+        // A line on its standard input, a datagram, and at last a signal, which ends it.
+        script: "(sleep 0.5; echo typed; echo hello | nc -u -w1 127.0.0.1 7007; sleep 3) |
+            timeout --preserve-status --signal TERM 4 \"$1\"",
+        prints: &["tick", "keys: typed", "UDP: hello", "output: done", "the child has ended: exit status: 0"],
+    },
+];
+
+pub fn check(runner: &mut Runner) -> Result<String> {
+    let mut shown: String = REPLACED.iter().map(|replaced| replaced.check(runner)).collect::<Result<_>>()?;
+    for example in EXAMPLES {
+        shown += &example.check(runner)?;
     }
-    let shown = runner.read(cargo_there(&["run"])?)?;
-    Ok(format!("   calloop: {shown}"))
+    Ok(shown)
+}
+
+impl Example {
+    /// The example runs, and on this library.
+    fn check(&self, runner: &mut Runner) -> Result<String> {
+        let Example { name, replaced, .. } = self;
+        let folder = workspace::root()?.join("examples").join(name);
+        let cargo_there = |args: &[&str]| -> Result<Command> {
+            let mut command = cargo(args)?;
+            command
+                .current_dir(&folder)
+                .env("CARGO_TARGET_DIR", workspace::target("consumers")?.join("target"));
+            Ok(command)
+        };
+        let tree = runner.read(cargo_there(&["tree", "--invert", replaced])?)?;
+        if !tree.lines().next().is_some_and(|line| line.contains(&format!("compat/{replaced}"))) {
+            bail!("examples/{name} stands on another {replaced}:\n{tree}");
+        }
+        let built = runner.read(cargo_there(&["build", "--message-format=json-render-diagnostics"])?)?;
+        let (_, _, program) =
+            executables(&built).find(|(kind, ..)| kind == "bin").context("cargo has built no program")?;
+        let mut run = Command::new("sh");
+        run.args(["-c", self.script, "sh"]).arg(program);
+        let shown = runner.read(run)?;
+        if let Some(missing) = self.prints.iter().find(|line| !shown.contains(**line)) {
+            bail!("examples/{name} doesn't print {missing:?}:\n{shown}");
+        }
+        Ok(shown.lines().map(|line| format!("   {name}: {line}\n")).collect())
+    }
 }
 
 impl Replaced {
