@@ -53,7 +53,7 @@
 //! |---|---|---|
 //! | `os-poll` | yes | `Poll`, `Registry`, `Waker`, `IoSource`: everything that needs an operating system |
 //! | `net` | yes | TCP, UDP and Unix-domain sockets (module `net`); turns on `os-poll` |
-//! | `os-ext` | | sources of one system: `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
+//! | `os-ext` | | `process::ChildExit`, `SourceFd`, pipes (`unix`, `hermit`, `wasi`, `windows`); turns on `os-poll` |
 //! | `sim` | | sources, a clock and faults without a kernel, by a seed (module `sim`), to test programs with |
 //! | `chaos` | | `Poll::with_chaos`, `WAKEFUL_CHAOS`: all that the contract allows and kernels do rarely, by a seed |
 //! | `backends` | | every backend of the target in one build: `Poll::with_backend`, `WAKEFUL_BACKEND` |

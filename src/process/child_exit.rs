@@ -18,8 +18,8 @@ use crate::readiness::{Interest, Token};
 /// # Events
 ///
 /// Register the source for [`READABLE`](Interest::READABLE). It has one event after each `register` and `reregister`,
-/// in the edge-triggered and in the one-shot modes alike: an end isn't taken back, so the event comes at once if the
-/// child has ended before, even if the program has waited for it since. With [`Interest::level`] each `poll` reports it.
+/// in the edge-triggered and in the one-shot modes alike. A child stays ended, so the event comes at once if it has
+/// ended before, even if the program has waited for it since. With [`Interest::level`] each `poll` reports it.
 ///
 /// The event is readable, and neither closed nor an error.
 ///
@@ -121,8 +121,8 @@ impl ChildExit {
 
     /// Creates a source of the end of the process with this number.
     ///
-    /// Where a kernel can watch processes that are no children of this one, so can the source. Unlike a [`Child`], the
-    /// number doesn't keep its process: if the process has ended and was waited for, the number may be another's by now.
+    /// The process need not be a child of this one, as far as the system allows. A number alone reserves nothing: after
+    /// the process has ended and its parent has waited for it, another process may have the number.
     ///
     /// # Errors
     ///

@@ -30,6 +30,10 @@ use crate::readiness::{Interest, Token};
 ///   again".
 /// - With `posix_poll`, the kernel holds the file while a thread sleeps in `poll`. If another thread closes the
 ///   descriptor without deregistering it first, the peer sees the end of the connection only after that sleep.
+/// - On macOS `/dev/tty` can't be watched: registering it fails with `EINVAL` (`InvalidInput`), since the device has no
+///   filter for a kqueue, and poll(2) supports no devices there. The same terminal by its own name can be: a standard
+///   stream that is a terminal, or the path that ttyname(3) returns for one, such as `/dev/ttys003`. Without such a
+///   stream, a thread of the program waits by select(2) and wakes a [`Waker`](crate::Waker).
 ///
 /// # Errors
 ///
