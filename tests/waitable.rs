@@ -829,6 +829,60 @@ fn fifty_children_end_and_none_is_missed() {
     }
 }
 
+/// The guide's five sources in one loop, without the signal: a child's output and end, a keyboard, a timer, a UDP socket.
+#[cfg(feature = "net")]
+#[test]
+fn a_loop_with_a_source_of_each_kind() {
+    use std::io::Read;
+    use std::process::Stdio;
+    use wakeful::{event::Source, net::UdpSocket, process::ChildExit, windows::NamedPipe, Timer};
+
+    let _turn = turn();
+    let mut child = Command::new("cmd").args(["/C", "echo done"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = NamedPipe::from(OwnedHandle::from(child.stdout.take().unwrap()));
+    let (mut exit, mut timer) = (ChildExit::new(&child).unwrap(), Timer::new());
+    timer.set_every(Instant::now(), Duration::from_millis(20)).unwrap();
+    let mut socket = UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+
+    let mut poll = Poll::new().unwrap();
+    let sources: [&mut dyn Source; 4] = [&mut output, &mut exit, &mut timer, &mut socket];
+    for (number, source) in sources.into_iter().enumerate() {
+        poll.registry().register(source, Token(number), READ).unwrap();
+    }
+    // Its test says whether there is one.
+    let console = console_input();
+    let mut keys = console.as_ref().map(|console| Waitable::new(console).unwrap());
+    if let (Some(keys), Some(console)) = (&mut keys, &console) {
+        poll.registry().register(keys, Token(4), READ.level()).unwrap();
+        press(console);
+    }
+
+    let (mut events, mut bytes) = (Events::with_capacity(8), [0; 64]);
+    let (mut ends, mut ticks, mut shown) = (0, 0, Vec::new());
+    let (mut received, mut pressed) = (0, usize::from(console.is_none()));
+    let deadline = Instant::now() + PATIENCE;
+    while ends == 0 || ticks < 3 || received == 0 || pressed == 0 || shown != b"done\r\n" {
+        poll.poll_until(&mut events, deadline).unwrap();
+        assert!(
+            Instant::now() < deadline,
+            "{ends} ends, {ticks} ticks, {received}, {pressed} keys, {shown:?}"
+        );
+        for event in &events {
+            match (event.token().0, &console) {
+                (0, _) => drop(output.read_to_end(&mut shown)),
+                (1, _) => ends += usize::from(child.wait().unwrap().success()),
+                (2, _) => ticks += 1,
+                (3, _) => received += socket.recv(&mut bytes).unwrap_or(0),
+                (_, Some(console)) => pressed += read_keys(console),
+                _ => unreachable!(),
+            }
+        }
+    }
+    assert_eq!((ends, received, pressed), (1, 5, 1));
+    assert!(child.wait().unwrap().success());
+}
+
 /// Events may be late and spurious then, but none is lost, and one-shot holds.
 #[test]
 fn with_chaos_each_signal_is_reported() {
