@@ -879,7 +879,8 @@ fn a_loop_with_a_source_of_each_kind() {
             }
         }
     }
-    assert_eq!((ends, received, pressed), (1, 5, 1));
+    // A terminal may have keys of its own.
+    assert_eq!((ends, received), (1, 5));
     assert!(child.wait().unwrap().success());
 }
 
