@@ -3,8 +3,10 @@
 //! Invariant: one thread at a time waits, the one that holds the engine's [`Waiting`].
 
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
+use super::timers::Sleep;
 use super::wakes::Pending;
 use super::Engine;
 use crate::backend::NO_KERNEL;
@@ -93,7 +95,7 @@ impl Engine {
             }
         }
         if waiting.has(TIMERS_FIRST) {
-            self.take_timers(waiting, events);
+            self.take_timers(waiting, events, self.selector.now());
             // Those that are left come after the sources now.
             waiting.set(TIMERS_FIRST, false);
             if events.spare() == 0 {
@@ -101,7 +103,6 @@ impl Engine {
             }
         }
         let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
-        waiting.set(TIMERS, waiting.has(TIMERS) && self.timers.are_needed());
         match waiting.has(TIMERS) {
             true => self.poll_with_timers(waiting, events, timeout),
             false => self.poll_usual(waiting, events, timeout),
@@ -116,30 +117,21 @@ impl Engine {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let mut now = self.selector.now();
-        let end = timeout.and_then(|timeout| now.checked_add(timeout));
-        let slack = self.selector.timer_slack();
-        let mut is_first = true;
+        // A time that an `Instant` can't hold never comes.
+        let after = |length: Duration| now.checked_add(length);
+        let end = timeout.and_then(after);
+        let is_spinning = waiting.spin.filter(|_| self.selector.time_passes());
+        let sleep_from = is_spinning.map_or(Some(now), after);
+        let mut slack = self.selector.timer_slack();
         loop {
-            let next = self.timers.next();
-            let until = next.into_iter().chain(end).min();
-            let mut left = until.map(|until| until.saturating_duration_since(now));
-            if !events.is_empty() || timeout == Some(Duration::ZERO) {
-                left = Some(Duration::ZERO);
-            }
-            let result = match left {
-                Some(Duration::ZERO) => self.poll_now(waiting, events),
-                // As in `sleep_until`.
-                Some(left) if is_first => {
-                    let shortened = left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
-                    self.sleep_before(waiting, events, Some(shortened), next)
-                }
-                left => self.sleep_before(waiting, events, left, next),
+            let may_sleep = events.is_empty() && sleep_from.is_some_and(|from| from <= now);
+            let result = match may_sleep && timeout != Some(Duration::ZERO) {
+                // As in `sleep_until`, only the first sleep is shortened.
+                true => self.sleep_beside_timers(waiting, events, now, end, mem::take(&mut slack)),
+                false => self.poll_now(waiting, events),
             };
-            is_first = false;
             now = self.selector.now();
-            if next.is_some_and(|next| next <= now) {
-                self.take_timers(waiting, events);
-            }
+            self.take_timers(waiting, events, now);
             let is_over = timeout == Some(Duration::ZERO) || end.is_some_and(|end| end <= now);
             if !events.is_empty() || result.is_err() || is_over {
                 return waiting.end(events, result);
@@ -147,30 +139,33 @@ impl Engine {
         }
     }
 
-    /// Reports the timers that are due, as far as there is room. Returns how many.
-    #[cold]
-    fn take_timers(&self, waiting: &mut Waiting, events: &mut Events) -> usize {
-        let before = events.len();
-        let are_left = self.timers.take(self.selector.now(), events);
-        waiting.set(TIMERS, true);
-        waiting.set(TIMERS_FIRST, are_left);
-        events.len() - before
-    }
-
-    /// Sleeps once, as [`sleep`](Engine::sleep) does, but not if a timer was set that is due before `next`.
-    fn sleep_before(
+    /// Sleeps once, until `end` or the first deadline. May return early and empty.
+    fn sleep_beside_timers(
         &self,
         waiting: &mut Waiting,
         events: &mut Events,
-        timeout: Option<Duration>,
-        next: Option<Instant>,
+        now: Instant,
+        end: Option<Instant>,
+        slack: Duration,
     ) -> io::Result<()> {
-        let may_sleep = self.wakes.enter() && !self.timers.is_earlier_than(next);
-        if let Err(e) = self.wait_cold(events, if may_sleep { timeout } else { Some(Duration::ZERO) }) {
+        let may_sleep = self.wakes.enter();
+        let until = self.timers.next(now).into_iter().chain(end).min();
+        let timeout = match may_sleep {
+            true => until.map(|until| shortened(until.saturating_duration_since(now), slack)),
+            false => Some(Duration::ZERO),
+        };
+        if let Err(e) = self.wait_cold(events, timeout) {
             self.wakes.abandon();
             return Err(e);
         }
         self.take_wakes(waiting, events)
+    }
+
+    /// Reports the timers that are due, as far as there is room.
+    fn take_timers(&self, waiting: &mut Waiting, events: &mut Events, now: Instant) {
+        let left = self.timers.take(now, events);
+        waiting.set(TIMERS, left.are_any);
+        waiting.set(TIMERS_FIRST, left.are_due);
     }
 
     /// Takes the events and wakes that are there, without sleeping.
@@ -195,17 +190,19 @@ impl Engine {
         // rest. A timeout that has elapsed before the kernel checks it causes no sleep at all (Linux 6.18), so a sleep
         // is never shortened to nothing.
         let slack = self.selector.timer_slack();
-        let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
-        let mut left = timeout.map(shortened);
+        let mut left = timeout.map(|timeout| shortened(timeout, slack));
         if let Some(limit) = waiting.spin.filter(|_| self.selector.time_passes()) {
             match self.spin(waiting, events, limit.min(timeout.unwrap_or(limit))) {
                 Ok(now) => {
-                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now)));
+                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now), slack));
                 }
                 Err(e) => return waiting.end(events, Err(e)),
             }
             if !events.is_empty() || left == Some(Duration::ZERO) {
                 return waiting.end(events, Ok(()));
+            }
+            if waiting.has(TIMERS) {
+                return self.poll_with_timers(waiting, events, left);
             }
         }
         loop {
@@ -228,7 +225,7 @@ impl Engine {
         }
     }
 
-    /// Checks for events until there are some or `limit` has elapsed. Returns the time at the end.
+    /// Checks for events until there are some, or a timer, or `limit` has elapsed. Returns the time at the end.
     #[inline(never)]
     fn spin(&self, waiting: &mut Waiting, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
@@ -236,7 +233,7 @@ impl Engine {
             self.wait_cold(events, Some(Duration::ZERO))?;
             self.take_pending_wakes(waiting, events)?;
             let now = Instant::now();
-            if !events.is_empty() || now.duration_since(start) >= limit {
+            if !events.is_empty() || waiting.has(TIMERS) || now.duration_since(start) >= limit {
                 return Ok(now);
             }
             // A wake shows without a system call, which would take as long as all of this.
@@ -287,7 +284,7 @@ impl Engine {
                 events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
                 1
             }
-            None => self.take_timers(waiting, events),
+            None => self.meet_timers(waiting, events),
         });
         waiting.set(WAKES_FIRST, !left.is_none());
         if !left.is_none() && self.wakes.keep(left) {
@@ -295,6 +292,28 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// Reports the timers that are due to a `poll` that didn't know of timers. Returns how many.
+    #[cold]
+    #[inline(never)]
+    fn meet_timers(&self, waiting: &mut Waiting, events: &mut Events) -> usize {
+        if waiting.has(TIMERS) {
+            // `poll_with_timers` is about to report them.
+            return 0;
+        }
+        let before = events.len();
+        self.take_timers(waiting, events, self.selector.now());
+        // Once more, so that `sleep_until` doesn't sleep before it has seen that there are timers now. If that fails,
+        // the next wake makes up for it.
+        let _ = self.adapt(Sleep::KnowsNone);
+        events.len() - before
+    }
+}
+
+/// Returns the length of a sleep that the kernel extends by `slack`.
+#[inline]
+fn shortened(left: Duration, slack: Duration) -> Duration {
+    left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP))
 }
 
 impl Waiting {

@@ -120,12 +120,10 @@ impl Wakes {
         }
     }
 
-    /// Ends a sleep of the poller because of a timer, or, if `is_news`, has an awake poller look for timers. Returns the
-    /// same as [`raise`](Wakes::raise).
+    /// Ends a sleep of the poller because of a timer, or, if `is_news`, has an awake poller look for timers. Returns
+    /// the same as [`raise`](Wakes::raise).
     #[must_use]
     pub(crate) fn raise_timers(&self, is_news: bool) -> bool {
-        // Read and written in one step even if nothing changes: a poller that begins to sleep after this one sees the
-        // deadline that the caller has set.
         self.change(|before| match is_news || before & POLLING != 0 {
             true => add_to_sleeper(before, 1 << TIMER_BIT),
             false => (before, false),

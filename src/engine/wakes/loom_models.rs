@@ -160,7 +160,7 @@ fn a_notification_of_the_last_sleep_hides_no_failure() {
         let [refused, other] = [0, 1].map(|n| wakes.add(Token(n)));
         // A notification of the sleep before.
         assert!(wakes.enter() && wakes.raise(&other));
-        let _ = wakes.deliver(wakes.leave(), 8, |_| ());
+        let _ = wakes.deliver(wakes.leave(), 8, |_| 1);
 
         let refused = {
             let wakes = wakes.clone();
