@@ -6,7 +6,6 @@ use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use super::timers::Sleep;
 use super::wakes::Pending;
 use super::Engine;
 use crate::backend::NO_KERNEL;
@@ -110,6 +109,8 @@ impl Engine {
     }
 
     /// Waits for events, wakes and timers.
+    #[cold]
+    #[inline(never)]
     fn poll_with_timers(
         &self,
         waiting: &mut Waiting,
@@ -205,22 +206,37 @@ impl Engine {
                 return self.poll_with_timers(waiting, events, left);
             }
         }
+        let result = self.sleep(waiting, events, left);
+        if !events.is_empty() || result.is_err() {
+            return waiting.end(events, result);
+        }
+        if deadline.is_some_and(|deadline| deadline <= self.selector.now()) {
+            return waiting.end(events, Ok(()));
+        }
+        self.sleep_on(waiting, events, deadline)
+    }
+
+    /// Sleeps until `deadline` after a sleep that ended early: a change has notified the backend, the kernel has a limit
+    /// on timeouts, or there are timers now.
+    #[cold]
+    #[inline(never)]
+    fn sleep_on(
+        &self,
+        waiting: &mut Waiting,
+        events: &mut Events,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
         loop {
-            let result = self.sleep(waiting, events, left);
-            if !events.is_empty() || result.is_err() {
-                return waiting.end(events, result);
-            }
-            // The backend may return early: a change has notified it, or the kernel has a limit on timeouts.
-            if let Some(deadline) = deadline {
-                let rest = deadline.saturating_duration_since(self.selector.now());
-                if rest.is_zero() {
-                    return waiting.end(events, Ok(()));
-                }
-                left = Some(rest);
-            }
-            // The first timer has ended the sleep.
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(self.selector.now()));
             if waiting.has(TIMERS) {
                 return self.poll_with_timers(waiting, events, left);
+            }
+            let result = match left {
+                Some(Duration::ZERO) => return waiting.end(events, Ok(())),
+                left => self.sleep(waiting, events, left),
+            };
+            if !events.is_empty() || result.is_err() {
+                return waiting.end(events, result);
             }
         }
     }
@@ -279,34 +295,36 @@ impl Engine {
 
     #[inline(never)]
     fn deliver(&self, waiting: &mut Waiting, pending: Pending, events: &mut Events) -> io::Result<()> {
-        let left = self.wakes.deliver(pending, events.spare(), |token| match token {
-            Some(token) => {
-                events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
-                1
-            }
-            None => self.meet_timers(waiting, events),
+        let left = self.wakes.deliver(pending, events.spare(), |token| {
+            events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
         });
-        waiting.set(WAKES_FIRST, !left.is_none());
+        if left.is_none() {
+            waiting.set(WAKES_FIRST, false);
+            return Ok(());
+        }
+        self.keep(waiting, left, events)
+    }
+
+    /// Has the next call deliver the wakes that found no room, and this one the timers that are due.
+    #[cold]
+    #[inline(never)]
+    fn keep(&self, waiting: &mut Waiting, mut left: Pending, events: &mut Events) -> io::Result<()> {
+        waiting.set(WAKES_FIRST, left.without_timers() != Pending::NONE);
+        if left.are_timers() {
+            // A `poll` that knows of timers looks at them anyway. To another one the change stays pending, so that
+            // `sleep_until` doesn't sleep before it has seen that there are timers.
+            let knew = waiting.has(TIMERS);
+            if !knew {
+                self.take_timers(waiting, events, self.selector.now());
+            }
+            if knew || !waiting.has(TIMERS) {
+                left = left.without_timers();
+            }
+        }
         if !left.is_none() && self.wakes.keep(left) {
             self.notify()?;
         }
         Ok(())
-    }
-
-    /// Reports the timers that are due to a `poll` that didn't know of timers. Returns how many.
-    #[cold]
-    #[inline(never)]
-    fn meet_timers(&self, waiting: &mut Waiting, events: &mut Events) -> usize {
-        if waiting.has(TIMERS) {
-            // `poll_with_timers` is about to report them.
-            return 0;
-        }
-        let before = events.len();
-        self.take_timers(waiting, events, self.selector.now());
-        // Once more, so that `sleep_until` doesn't sleep before it has seen that there are timers now. If that fails,
-        // the next wake makes up for it.
-        let _ = self.adapt(Sleep::KnowsNone);
-        events.len() - before
     }
 }
 
@@ -330,12 +348,19 @@ impl Waiting {
     #[inline(never)]
     fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
         self.is_busy = !events.is_empty();
-        // An error loses no event that was found before it.
-        if self.is_busy {
-            return Ok(());
+        match result {
+            // An error loses no event that was found before it.
+            Err(e) if self.is_busy => discard(e),
+            result => result,
         }
-        result
     }
+}
+
+/// Out of line: an inlined drop makes each end of a poll save registers.
+#[cold]
+#[inline(never)]
+fn discard(_: io::Error) -> io::Result<()> {
+    Ok(())
 }
 
 #[cold]
