@@ -70,6 +70,9 @@ impl Timers {
         let mut state = self.lock();
         let timer = Timer { token, interest, is_queued: false, is_spent: false };
         let key = state.deadlines.add(deadline, timer);
+        // For the case that all are due.
+        let missing = state.deadlines.count().saturating_sub(state.due.len());
+        state.due.reserve(missing);
         let is_due = state.queue(key);
         let is_first = state.deadlines.insert(key);
         (key, state.sleep(is_due || is_first))
@@ -120,7 +123,7 @@ impl Timers {
                 state.queue(key);
             }
         }
-        state.is_known = !state.deadlines.is_empty();
+        state.is_known = state.deadlines.count() > 0;
         Left { are_due: left > 0, are_any: state.is_known }
     }
 
