@@ -202,9 +202,6 @@ impl Engine {
             if !events.is_empty() || left == Some(Duration::ZERO) {
                 return waiting.end(events, Ok(()));
             }
-            if waiting.has(TIMERS) {
-                return self.poll_with_timers(waiting, events, left);
-            }
         }
         let result = self.sleep(waiting, events, left);
         if !events.is_empty() || result.is_err() {
@@ -312,7 +309,7 @@ impl Engine {
         waiting.set(WAKES_FIRST, left.without_timers() != Pending::NONE);
         if left.are_timers() {
             // A `poll` that knows of timers looks at them anyway. To another one the change stays pending, so that
-            // `sleep_until` doesn't sleep before it has seen that there are timers.
+            // `sleep_until` doesn't sleep, and `sleep_on` finds that there are timers.
             let knew = waiting.has(TIMERS);
             if !knew {
                 self.take_timers(waiting, events, self.selector.now());

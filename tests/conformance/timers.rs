@@ -217,7 +217,7 @@ fn the_first_timer_is_gone_again(backend: Backend) {
         assert!(t.poll_for(SOON * 30).is_empty());
         assert!(start.elapsed() >= SOON * 30);
         if let (Some(before), Some(after)) = (used, processor_time()) {
-            assert!(is_shaken() || after - before < SOON * 15, "it doesn't sleep: {:?}", after - before);
+            assert!(is_shaken() || after - before < SOON * 2, "it doesn't sleep: {:?}", after - before);
         }
     }
 }
