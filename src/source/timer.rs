@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::backend::check_mode;
 use crate::engine::deadlines::Deadline;
 use crate::engine::errors::{already_registered, not_registered};
 use crate::engine::timers::TimerKey;
@@ -156,6 +157,7 @@ impl Source for Timer {
         if self.registration.as_ref().is_some_and(|registration| lives::is_living(registration.poll_id)) {
             return Err(already_registered());
         }
+        check_mode(interest)?;
         let engine = registry.engine();
         // Another thread may have to end a sleep.
         engine.selector.prepare_notify()?;
@@ -171,6 +173,7 @@ impl Source for Timer {
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         let Registration { key, .. } = self.of(registry)?;
+        check_mode(interest)?;
         let engine = registry.engine();
         engine.adapt(engine.timers.replace(*key, token, interest))
     }

@@ -398,7 +398,10 @@ fn the_errors_of_the_contract(backend: Backend) {
     let mut timer = Timer::new();
     assert_kind(t.registry().reregister(&mut timer, A, READ), ErrorKind::NotFound);
     assert_kind(t.registry().deregister(&mut timer), ErrorKind::NotFound);
+    let refused = READ.exclusive().one_shot();
+    assert_kind(t.registry().register(&mut timer, A, refused), ErrorKind::Unsupported);
     t.register(&mut timer, A, READ);
+    assert_kind(t.registry().reregister(&mut timer, A, refused), ErrorKind::Unsupported);
     assert_kind(t.registry().register(&mut timer, A, READ), ErrorKind::AlreadyExists);
     let other = Tester::new(backend);
     assert_kind(other.registry().register(&mut timer, A, READ), ErrorKind::AlreadyExists);
