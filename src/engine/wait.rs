@@ -213,8 +213,8 @@ impl Engine {
         self.sleep_on(waiting, events, deadline)
     }
 
-    /// Sleeps until `deadline` after a sleep that ended early: a change has notified the backend, the kernel has a limit
-    /// on timeouts, or there are timers now.
+    /// Sleeps until `deadline` after a sleep that ended early: a change has notified the backend, the kernel has a
+    /// limit on timeouts, or there are timers now.
     #[cold]
     #[inline(never)]
     fn sleep_on(

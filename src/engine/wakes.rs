@@ -179,8 +179,8 @@ impl Wakes {
         self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
-    /// Passes the tokens of `pending` to `deliver`, at most `room`. Returns the wakes that found no room, and a change of
-    /// the timers.
+    /// Passes the tokens of `pending` to `deliver`, at most `room`. Returns the wakes that found no room, and a change
+    /// of the timers.
     #[must_use]
     pub(crate) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
         let mut slots = self.slots();
