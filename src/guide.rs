@@ -388,38 +388,35 @@
 //!
 //! # Deadlines
 //!
-//! [`Poll::poll_until`](crate::Poll::poll_until) takes an `Instant`. A program that passes its earliest deadline has a
-//! timer. [Deadlines that can be cancelled](recipes#deadlines-that-can-be-cancelled) need a sorted map.
+//! A [`Timer`](crate::Timer) is a source that is readable when its deadline has elapsed. Any thread sets and cancels
+//! it. A timer has no descriptor, and setting it is cheap, so a program has one for each connection and purpose:
+//! [Deadlines that can be cancelled](recipes#deadlines-that-can-be-cancelled). A program with one deadline at a time
+//! passes it to [`Poll::poll_until`](crate::Poll::poll_until).
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
-//! use std::cmp::Reverse;
-//! use std::collections::BinaryHeap;
 //! use std::io::ErrorKind;
 //! use std::time::{Duration, Instant};
-//! use wakeful::{Events, Poll};
+//! use wakeful::{Events, Interest, Poll, Timer, Token};
 //!
 //! let mut poll = Poll::new()?;
 //! let mut events = Events::with_capacity(8);
 //!
 //! let start = Instant::now();
-//! let mut deadlines: BinaryHeap<_> =
-//!     [3, 1, 2].into_iter().map(|ms| Reverse(start + Duration::from_millis(ms))).collect();
+//! let period = Duration::from_millis(2);
+//! let mut tick = Timer::new();
+//! poll.registry().register(&mut tick, Token(1), Interest::READABLE)?;
+//! tick.set_every(start + period, period)?;
 //!
-//! while let Some(&Reverse(next)) = deadlines.peek() {
-//!     match poll.poll_until(&mut events, next) {
+//! let mut ticks = 0;
+//! while ticks < 3 {
+//!     match poll.poll(&mut events, None) {
 //!         Err(e) if e.kind() == ErrorKind::Interrupted => continue,
 //!         result => result?,
 //!     }
-//!     for _event in &events {
-//!         // ... handle the sources; the deadlines stay as they are ...
-//!     }
-//!     let now = Instant::now();
-//!     while deadlines.peek().is_some_and(|&Reverse(deadline)| deadline <= now) {
-//!         deadlines.pop(); // elapsed: act on it here
-//!     }
+//!     ticks += events.iter().filter(|event| event.token() == Token(1)).count();
 //! }
-//! assert!(start.elapsed() >= Duration::from_millis(3));
+//! assert!(start.elapsed() >= 3 * period);
 //! # Ok(())
 //! # }
 //! ```

@@ -3,9 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::ErrorKind;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wakeful::{Backend, Token, Waker};
+use wakeful::{Backend, Timer, Token, Waker};
 
 mod support;
 use support::*;
@@ -166,6 +166,38 @@ fn an_echo_allocates_nothing() {
             }
         });
         assert_eq!(count, 0, "{backend}");
+    });
+}
+
+/// In any order, early and late, reported and cancelled: more than a million times.
+#[test]
+fn setting_a_timer_allocates_nothing() {
+    for_each(|backend| {
+        let mut t = Tester::new(backend);
+        let timers: Vec<Timer> = (0..1000)
+            .map(|n| {
+                let mut timer = Timer::new();
+                t.register(&mut timer, Token(n), READ);
+                timer
+            })
+            .collect();
+        let (mut random, start) = (seeded(), Instant::now());
+        let far = Duration::from_secs(3600);
+        let mut reported = 0;
+        let count = allocations(|| {
+            for timer in &timers {
+                timer.set(Some(start + far + Duration::from_nanos(random.u64(..1_000_000)))).unwrap();
+                match random.u8(..20) {
+                    0 => timer.set(Some(start)).unwrap(),
+                    1..=12 => timer.set(None).unwrap(),
+                    _ => {}
+                }
+            }
+            t.poll.poll(&mut t.events, Some(Duration::ZERO)).unwrap();
+            reported += t.events.len();
+        });
+        assert_eq!(count, 0, "{backend}");
+        assert!(reported >= 1100, "{backend}: {reported}");
     });
 }
 

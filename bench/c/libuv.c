@@ -79,3 +79,27 @@ int bench_uv_change(struct source *source, size_t token) {
 }
 
 void bench_uv_remove(struct source *source) { uv_close((uv_handle_t *)&source->handle, on_close); }
+
+/* Timers in one array, as a program in C has them beside its connections. */
+struct timers {
+    uv_loop_t loop;
+    uv_timer_t timers[];
+};
+
+struct timers *bench_uv_timers(size_t count) {
+    struct timers *timers = calloc(1, sizeof *timers + count * sizeof(uv_timer_t));
+    if (!timers || uv_loop_init(&timers->loop))
+        return NULL;
+    for (size_t n = 0; n < count; n++)
+        if (uv_timer_init(&timers->loop, &timers->timers[n]))
+            return NULL;
+    return timers;
+}
+
+void bench_uv_timer_set(struct timers *timers, size_t n, uint64_t milliseconds) {
+    uv_timer_start(&timers->timers[n], on_timer, milliseconds, 0);
+}
+
+void bench_uv_timer_cancel(struct timers *timers, size_t n) { uv_timer_stop(&timers->timers[n]); }
+
+void bench_uv_timers_poll(struct timers *timers) { uv_run(&timers->loop, UV_RUN_NOWAIT); }

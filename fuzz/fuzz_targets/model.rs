@@ -17,6 +17,8 @@ mod rescue;
 mod simulated;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+#[path = "../../tests/model/timers.rs"]
+mod timers;
 #[path = "../../tests/model/unix_ends.rs"]
 mod unix_ends;
 #[path = "../../tests/model/world/mod.rs"]

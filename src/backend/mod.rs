@@ -100,9 +100,7 @@ pub(crate) use self::logic::slab::{Slab, SlabKey};
 pub(crate) use self::logic::watch::{FilterChange, FilterOwner};
 pub(crate) use self::logic::watch::{RearmCause, Registration, WatchKey};
 pub use self::name::{Backend, UnknownBackend};
-#[cfg(all(windows, feature = "os-ext"))]
-pub(crate) use self::poller::check_mode;
-pub(crate) use self::poller::Poller;
+pub(crate) use self::poller::{check_mode, Poller};
 #[cfg(feature = "sim")]
 pub use self::sim::{
     seat_tasks_by, Address, Choice, ChoiceKind, Director, End, Endpoint, Family, Faults, Link, Patience,

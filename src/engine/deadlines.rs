@@ -1,36 +1,117 @@
 //! The deadlines of timers, in order. Pure: no clock.
 //!
-//! A timer that is set, and set again later or cancelled before it is due, is what timers are mostly used for. So an
-//! entry of the heap stays where it is when its timer moves to a later deadline: it is moved when it comes up.
+//! Most timers are set, and set again or cancelled before they are due. So a timer changes its [`Deadline`] alone, and
+//! its entry of the heap stays where it is, unless the new deadline is earlier. The polling thread moves the entry to
+//! the timer's deadline when the entry comes up, so once for each entry, however often the deadline has changed.
 //!
 //! Invariant: a timer with a deadline has an entry in the heap that is no later than the deadline, the one whose time
-//! the timer knows. All other entries are stale, and never more than the timers and a constant.
+//! the timer knows; or the thread that has set the deadline is about to [insert](Deadlines::insert) one. All other
+//! entries are stale, and never more than the timers and a constant.
+//!
+//! The lock of the heap comes before the lock of a deadline, which a thread holds for a few instructions.
+
+#[cfg(all(test, wakeful_loom))]
+use loom::sync::{Mutex, MutexGuard};
+#[cfg(not(all(test, wakeful_loom)))]
+use std::sync::{Mutex, MutexGuard};
 
 use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
 use std::collections::BinaryHeap;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::backend::{Slab, SlabKey};
-
-/// A time, in nanoseconds.
-pub(super) type Nanos = u64;
-
-/// Later than every deadline.
-pub(super) const NEVER: Nanos = Nanos::MAX;
 
 /// How many stale entries are left in a small heap.
 const SLACK: usize = 64;
 
+/// When one timer is due. The timer shares it with the heap.
+pub(crate) struct Deadline {
+    times: Mutex<Times>,
+}
+
+struct Times {
+    next: Option<Instant>,
+    /// How long after a deadline the next one is; zero for none.
+    period: Duration,
+    /// Whether a deadline has passed since the timer was set.
+    is_due: bool,
+    /// The time of the timer's entry in the heap.
+    entry: Option<Instant>,
+}
+
+impl Times {
+    /// Returns the deadline, if no entry is early enough for it.
+    #[inline]
+    fn without_entry(&self) -> Option<Instant> {
+        self.next.filter(|next| self.entry.map_or(true, |entry| *next < entry))
+    }
+
+    /// Ends the wait for `deadline`, and begins the one for the next, if the timer has a period.
+    fn expire(&mut self, deadline: Instant, now: Instant) {
+        self.is_due = true;
+        let (late, period) = (now.saturating_duration_since(deadline).as_nanos(), self.period.as_nanos());
+        // The phase is kept, and deadlines that were missed aren't made up for.
+        self.next = late.checked_div(period).and_then(|missed| {
+            let ahead = (missed + 1).checked_mul(period)?;
+            let secs = u64::try_from(ahead / NANOS_PER_SEC).ok()?;
+            deadline.checked_add(Duration::new(secs, (ahead % NANOS_PER_SEC) as u32))
+        });
+    }
+}
+
+const NANOS_PER_SEC: u128 = 1_000_000_000;
+
+impl Deadline {
+    pub(crate) fn new() -> Deadline {
+        let times = Times { next: None, period: Duration::ZERO, is_due: false, entry: None };
+        Deadline { times: Mutex::new(times) }
+    }
+
+    /// Sets the deadline, or ends the wait. Returns whether the timer has to be [inserted](Deadlines::insert).
+    #[must_use]
+    #[inline]
+    pub(crate) fn set(&self, next: Option<Instant>, period: Duration) -> bool {
+        let mut times = self.lock();
+        (times.next, times.period, times.is_due) = (next, period, false);
+        times.without_entry().is_some()
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.lock().next
+    }
+
+    /// Returns whether a deadline has passed since the timer was set.
+    pub(super) fn is_due(&self) -> bool {
+        self.lock().is_due
+    }
+
+    #[inline]
+    fn lock(&self) -> MutexGuard<'_, Times> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The timers, each with a value.
 pub(super) struct Deadlines<T> {
-    heap: BinaryHeap<Reverse<(Nanos, SlabKey)>>,
+    heap: BinaryHeap<Reverse<(Instant, SlabKey)>>,
     timers: Slab<Timer<T>>,
     count: usize,
 }
 
 struct Timer<T> {
-    deadline: Nanos,
-    /// The time of its entry in the heap.
-    entry: Nanos,
+    deadline: Arc<Deadline>,
     value: T,
+}
+
+/// The first of the timers.
+#[derive(Debug, PartialEq, Eq)]
+enum First {
+    /// This one was due. Its wait has ended.
+    Due(SlabKey),
+    At(Instant),
+    Never,
 }
 
 impl<T> Deadlines<T> {
@@ -38,10 +119,12 @@ impl<T> Deadlines<T> {
         Deadlines { heap: BinaryHeap::new(), timers: Slab::new(), count: 0 }
     }
 
-    /// Adds a timer without a deadline.
-    pub(super) fn add(&mut self, value: T) -> SlabKey {
+    /// Adds a timer, which has to be [inserted](Deadlines::insert) if it is set. Only this needs memory.
+    pub(super) fn add(&mut self, deadline: Arc<Deadline>, value: T) -> SlabKey {
         self.count += 1;
-        self.timers.insert(Timer { deadline: NEVER, entry: NEVER, value })
+        self.heap.reserve((self.most_entries() + 1).saturating_sub(self.heap.len()));
+        deadline.lock().entry = None;
+        self.timers.insert(Timer { deadline, value })
     }
 
     pub(super) fn remove(&mut self, timer: SlabKey) -> Option<T> {
@@ -50,184 +133,258 @@ impl<T> Deadlines<T> {
         Some(removed.value)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
-    #[inline]
-    pub(super) fn get_mut(&mut self, timer: SlabKey) -> Option<&mut T> {
-        self.timers.get_mut(timer).map(|timer| &mut timer.value)
+    pub(super) fn get_mut(&mut self, timer: SlabKey) -> Option<(&Deadline, &mut T)> {
+        self.timers.get_mut(timer).map(|timer| (&*timer.deadline, &mut timer.value))
     }
 
-    /// Returns a timer's deadline; [`NEVER`] without one.
-    pub(super) fn deadline(&self, timer: SlabKey) -> Nanos {
-        self.timers.get(timer).map_or(NEVER, |timer| timer.deadline)
+    /// Makes an entry for a timer's deadline, if it needs one. Returns whether it is now the first of all.
+    pub(super) fn insert(&mut self, timer: SlabKey) -> bool {
+        let Some(found) = self.timers.get(timer) else { return false };
+        let mut times = found.deadline.lock();
+        let Some(next) = times.without_entry() else { return false };
+        times.entry = Some(next);
+        drop(times);
+        let is_first = self.heap.peek().map_or(true, |Reverse((first, _))| next < *first);
+        self.heap.push(Reverse((next, timer)));
+        if self.heap.len() > self.most_entries() {
+            self.rebuild();
+        }
+        is_first
     }
 
-    /// Sets a deadline, or none: [`NEVER`]. It may have passed.
-    #[inline]
-    pub(super) fn set(&mut self, timer: SlabKey, deadline: Nanos) {
-        let Some(found) = self.timers.get_mut(timer) else { return };
-        found.deadline = deadline;
-        if deadline < found.entry {
-            found.entry = deadline;
-            self.heap.push(Reverse((deadline, timer)));
-            if self.heap.len() > 2 * self.count + SLACK {
-                self.rebuild();
-            }
+    fn most_entries(&self) -> usize {
+        2 * self.count + SLACK
+    }
+
+    /// Returns the first deadline. It may have passed.
+    pub(super) fn first(&mut self) -> Option<Instant> {
+        match self.settle(None) {
+            First::At(time) => Some(time),
+            _ => None,
         }
     }
 
-    /// Returns the first deadline; [`NEVER`] if there is none.
-    pub(super) fn first(&mut self) -> Nanos {
-        self.settle();
-        self.heap.peek().map_or(NEVER, |&Reverse((time, _))| time)
+    /// Ends the wait of the timer with the first deadline, if that has come.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<SlabKey> {
+        match self.settle(Some(now)) {
+            First::Due(timer) => Some(timer),
+            _ => None,
+        }
     }
 
-    /// Takes the first deadline if it has come: that timer has none afterwards. Returns the timer and the deadline.
-    pub(super) fn take_due(&mut self, now: Nanos) -> Option<(SlabKey, Nanos)> {
-        if self.first() > now {
-            return None;
-        }
-        let Reverse((time, key)) = self.heap.pop()?;
-        if let Some(timer) = self.timers.get_mut(key) {
-            (timer.deadline, timer.entry) = (NEVER, NEVER);
-        }
-        Some((key, time))
-    }
-
-    /// Removes stale entries from the top, and moves those whose deadline is later.
-    fn settle(&mut self) {
+    /// Removes stale entries from the top and moves those that are early, until the top is a timer's deadline, or is
+    /// later than `now`.
+    fn settle(&mut self, now: Option<Instant>) -> First {
         while let Some(mut top) = self.heap.peek_mut() {
-            let Reverse((time, key)) = *top;
-            match self.timers.get_mut(key).filter(|timer| timer.entry == time) {
-                Some(timer) if timer.deadline == time => return,
-                Some(timer) if timer.deadline != NEVER => {
-                    timer.entry = timer.deadline;
-                    top.0 .0 = timer.deadline;
-                }
-                found => {
-                    if let Some(timer) = found {
-                        timer.entry = NEVER;
-                    }
-                    std::collections::binary_heap::PeekMut::pop(top);
-                }
+            let Reverse((time, timer)) = *top;
+            if now.is_some_and(|now| now < time) {
+                return First::At(time);
+            }
+            let mut times = self.timers.get(timer).map(|timer| timer.deadline.lock());
+            let Some(times) = times.as_mut().filter(|times| times.entry == Some(time)) else {
+                PeekMut::pop(top);
+                continue;
+            };
+            let is_exact = times.next == Some(time);
+            match now {
+                Some(now) if is_exact => times.expire(time, now),
+                None if is_exact => return First::At(time),
+                _ => {}
+            }
+            times.entry = times.next;
+            match times.next {
+                Some(next) => top.0 .0 = next,
+                None => _ = PeekMut::pop(top),
+            }
+            if is_exact {
+                return First::Due(timer);
             }
         }
+        First::Never
     }
 
-    /// Makes the heap anew, of the timers that have a deadline.
+    /// Removes all stale entries. Those that are early stay, or the next deadline of each timer would need a new one.
     #[cold]
     fn rebuild(&mut self) {
         let mut entries = std::mem::take(&mut self.heap).into_vec();
         entries.clear();
         for slot in self.timers.slots() {
             let Some((key, timer)) = self.timers.entry_at(slot) else { continue };
-            timer.entry = timer.deadline;
-            if timer.deadline != NEVER {
-                entries.push(Reverse((timer.deadline, key)));
-            }
+            entries.extend(timer.deadline.lock().entry.map(|entry| Reverse((entry, key))));
         }
         self.heap = BinaryHeap::from(entries);
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, wakeful_loom))]
+mod loom_models;
+
+#[cfg(all(test, not(wakeful_loom)))]
 mod tests {
     use super::*;
 
     /// A list that is searched from end to end.
     #[derive(Default)]
-    struct Model(Vec<(SlabKey, Nanos)>);
+    struct Model(Vec<(SlabKey, Instant)>);
 
     impl Model {
-        fn set(&mut self, timer: SlabKey, deadline: Nanos) {
+        fn set(&mut self, timer: SlabKey, next: Option<Instant>) {
             self.0.retain(|&(other, _)| other != timer);
-            if deadline != NEVER {
-                self.0.push((timer, deadline));
-            }
+            self.0.extend(next.map(|next| (timer, next)));
         }
 
-        fn first(&self) -> Nanos {
-            self.0.iter().map(|&(_, deadline)| deadline).min().unwrap_or(NEVER)
+        fn first(&self) -> Option<Instant> {
+            self.0.iter().map(|&(_, next)| next).min()
+        }
+    }
+
+    /// The timers of a queue, and what they share with it.
+    struct Queue {
+        deadlines: Deadlines<()>,
+        timers: Vec<(SlabKey, Arc<Deadline>)>,
+    }
+
+    impl Queue {
+        fn new(count: usize) -> Queue {
+            let mut deadlines = Deadlines::new();
+            let timers = (0..count).map(|_| Queue::add(&mut deadlines)).collect();
+            Queue { deadlines, timers }
+        }
+
+        fn add(deadlines: &mut Deadlines<()>) -> (SlabKey, Arc<Deadline>) {
+            let deadline = Arc::new(Deadline::new());
+            (deadlines.add(Arc::clone(&deadline), ()), deadline)
+        }
+
+        /// Returns whether the heap has changed.
+        fn set(&mut self, place: usize, next: Option<Instant>) -> bool {
+            let (key, deadline) = &self.timers[place];
+            let is_inserted = deadline.set(next, Duration::ZERO);
+            if is_inserted {
+                self.deadlines.insert(*key);
+            }
+            is_inserted
         }
     }
 
     #[test]
     fn random_deadlines_agree_with_a_list() {
+        let start = Instant::now();
         for seed in 0..if cfg!(miri) { 3 } else { 200 } {
             let mut random = fastrand::Rng::with_seed(seed);
-            let (mut deadlines, mut model) = (Deadlines::new(), Model::default());
-            let mut timers: Vec<SlabKey> = (0..10).map(|n| deadlines.add(n)).collect();
-            let mut now = 0;
+            let (mut queue, mut model) = (Queue::new(10), Model::default());
+            let mut now = start;
             for _ in 0..if cfg!(miri) { 100 } else { 1000 } {
-                let place = random.usize(..timers.len());
+                let place = random.usize(..queue.timers.len());
+                let key = queue.timers[place].0;
                 match random.u8(..10) {
                     0 => {
-                        assert!(deadlines.remove(timers[place]).is_some());
-                        model.set(timers[place], NEVER);
-                        timers[place] = deadlines.add(0);
+                        assert!(queue.deadlines.remove(key).is_some());
+                        model.set(key, None);
+                        queue.timers[place] = Queue::add(&mut queue.deadlines);
                     }
                     1 | 2 => {
-                        deadlines.set(timers[place], NEVER);
-                        model.set(timers[place], NEVER);
+                        assert!(!queue.set(place, None), "cancelled without the heap");
+                        model.set(key, None);
                     }
                     3..=7 => {
                         // Few different times, so that many are equal.
-                        let deadline = now + random.u64(..20);
-                        deadlines.set(timers[place], deadline);
-                        model.set(timers[place], deadline);
-                        assert_eq!(deadlines.deadline(timers[place]), deadline);
+                        let next = now + Duration::from_nanos(random.u64(..20));
+                        queue.set(place, Some(next));
+                        model.set(key, Some(next));
+                        assert_eq!(queue.timers[place].1.next(), Some(next));
                     }
                     _ => {
-                        now += random.u64(..8);
-                        let mut last = 0;
-                        while let Some((timer, time)) = deadlines.take_due(now) {
-                            assert!(time >= last && time <= now, "seed {seed}");
-                            assert!(model.0.contains(&(timer, time)), "seed {seed}");
-                            model.set(timer, NEVER);
-                            last = time;
+                        now += Duration::from_nanos(random.u64(..8));
+                        while let Some(timer) = queue.deadlines.take_due(now) {
+                            // In order.
+                            let found = model.0.iter().find(|&&(other, _)| other == timer);
+                            let (_, time) = *found.expect("a timer that was set");
+                            assert!(Some(time) == model.first() && time <= now, "seed {seed}");
+                            model.set(timer, None);
                         }
-                        assert!(model.first() > now, "seed {seed}");
+                        assert!(model.first().map_or(true, |first| first > now), "seed {seed}");
                     }
                 }
                 if random.bool() {
-                    assert_eq!(deadlines.first(), model.first(), "seed {seed}");
+                    assert_eq!(queue.deadlines.first(), model.first(), "seed {seed}");
                 }
-                assert!(deadlines.heap.len() <= 2 * timers.len() + SLACK);
+                assert!(queue.deadlines.heap.len() <= 2 * queue.timers.len() + SLACK);
             }
         }
+    }
+
+    #[test]
+    fn a_later_deadline_leaves_the_heap_alone() {
+        let start = Instant::now();
+        let mut queue = Queue::new(2);
+        let at = |n| start + Duration::from_nanos(n);
+        assert!(queue.set(0, Some(at(10))));
+        for n in 10..100 {
+            assert!(!queue.set(0, Some(at(n))));
+            assert!(!queue.set(0, None));
+        }
+        assert!(!queue.set(0, Some(at(100))));
+        assert_eq!(queue.deadlines.take_due(at(99)), None, "the entry comes up early, and is moved");
+        assert_eq!(queue.deadlines.heap.len(), 1);
+        assert_eq!(queue.deadlines.first(), Some(at(100)));
+        assert!(queue.set(0, Some(at(50))), "earlier");
+        assert_eq!(queue.deadlines.take_due(at(50)), Some(queue.timers[0].0));
+        assert_eq!(queue.deadlines.take_due(at(200)), None);
+        assert_eq!(queue.deadlines.first(), None);
     }
 
     #[test]
     fn a_timer_that_is_set_again_and_again_needs_no_memory() {
-        let mut deadlines = Deadlines::new();
-        let timers: Vec<SlabKey> = (0..100).map(|n| deadlines.add(n)).collect();
-        let mut capacity = 0;
+        let start = Instant::now();
+        let mut queue = Queue::new(100);
+        let capacity = queue.deadlines.heap.capacity();
         for round in 0..1000 {
-            for (place, &timer) in timers.iter().enumerate() {
+            for place in 0..100 {
                 // Ever earlier, which is the case with the most entries.
-                deadlines.set(timer, 1_000_000 - round * 100 - place as u64);
-                deadlines.set(timer, NEVER);
+                let next = start + Duration::from_nanos(1_000_000 - round * 100 - place as u64);
+                assert!(queue.set(place, Some(next)));
+                queue.set(place, None);
             }
-            match round {
-                10 => capacity = deadlines.heap.capacity(),
-                11.. => assert_eq!(deadlines.heap.capacity(), capacity),
-                _ => {}
-            }
+            assert_eq!(queue.deadlines.heap.capacity(), capacity);
         }
-        assert_eq!(deadlines.first(), NEVER);
+        assert_eq!(queue.deadlines.first(), None);
     }
 
     #[test]
     fn the_timers_of_equal_deadlines_are_all_due() {
-        let mut deadlines = Deadlines::new();
-        let timers: Vec<SlabKey> = (0..5).map(|n| deadlines.add(n)).collect();
-        timers.iter().for_each(|&timer| deadlines.set(timer, 7));
-        assert_eq!((deadlines.take_due(6), deadlines.first()), (None, 7));
-        let mut due: Vec<SlabKey> =
-            std::iter::from_fn(|| deadlines.take_due(7)).map(|(timer, _)| timer).collect();
+        let start = Instant::now();
+        let mut queue = Queue::new(5);
+        let then = start + Duration::from_nanos(7);
+        (0..5).for_each(|place| _ = queue.set(place, Some(then)));
+        assert_eq!(queue.deadlines.take_due(start), None);
+        let mut due: Vec<SlabKey> = std::iter::from_fn(|| queue.deadlines.take_due(then)).collect();
         due.sort();
-        assert_eq!(due, timers);
+        assert_eq!(due, queue.timers.iter().map(|timer| timer.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_period_keeps_its_phase() {
+        let start = Instant::now();
+        let mut queue = Queue::new(1);
+        let (key, deadline) = (queue.timers[0].0, Arc::clone(&queue.timers[0].1));
+        let at = |n| start + Duration::from_nanos(n);
+        assert!(deadline.set(Some(at(10)), Duration::from_nanos(7)));
+        queue.deadlines.insert(key);
+        for (now, next) in [(10, 17), (23, 24), (24, 31), (100, 101)] {
+            assert_eq!(queue.deadlines.take_due(at(now)), Some(key));
+            assert_eq!(queue.deadlines.take_due(at(now)), None, "what was missed is one");
+            assert_eq!(deadline.next(), Some(at(next)));
+        }
+        // A period whose end no clock reaches.
+        assert!(deadline.set(Some(at(10)), Duration::MAX));
+        queue.deadlines.insert(key);
+        assert_eq!(queue.deadlines.take_due(at(100)), Some(key));
+        assert!(deadline.is_due());
+        assert_eq!((deadline.next(), queue.deadlines.first()), (None, None));
     }
 }

@@ -4,7 +4,7 @@
 
 #[cfg(feature = "chaos")]
 pub(crate) mod chaos;
-mod deadlines;
+pub(crate) mod deadlines;
 pub(crate) mod errors;
 pub(crate) mod layer;
 pub(crate) mod lives;
@@ -102,7 +102,6 @@ impl Engine {
     }
 
     /// Does what a change of the timers asks for.
-    #[inline]
     pub(crate) fn adapt(&self, sleep: Sleep) -> io::Result<()> {
         match sleep {
             Sleep::MayGoOn => Ok(()),

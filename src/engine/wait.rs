@@ -3,6 +3,7 @@
 //! Invariant: one thread at a time waits, the one that holds the engine's [`Waiting`].
 
 use std::io;
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::wakes::Pending;
@@ -93,7 +94,7 @@ impl Engine {
             }
         }
         if waiting.has(TIMERS_FIRST) {
-            self.take_timers(waiting, events);
+            self.take_timers(waiting, events, self.selector.now());
             // Those that are left come after the sources now.
             waiting.set(TIMERS_FIRST, false);
             if events.spare() == 0 {
@@ -101,7 +102,6 @@ impl Engine {
             }
         }
         let timeout = if events.is_empty() { timeout } else { Some(Duration::ZERO) };
-        waiting.set(TIMERS, waiting.has(TIMERS) && self.timers.are_needed());
         match waiting.has(TIMERS) {
             true => self.poll_with_timers(waiting, events, timeout),
             false => self.poll_usual(waiting, events, timeout),
@@ -109,6 +109,8 @@ impl Engine {
     }
 
     /// Waits for events, wakes and timers.
+    #[cold]
+    #[inline(never)]
     fn poll_with_timers(
         &self,
         waiting: &mut Waiting,
@@ -116,30 +118,21 @@ impl Engine {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         let mut now = self.selector.now();
-        let end = timeout.and_then(|timeout| now.checked_add(timeout));
-        let slack = self.selector.timer_slack();
-        let mut is_first = true;
+        // A time that an `Instant` can't hold never comes.
+        let after = |length: Duration| now.checked_add(length);
+        let end = timeout.and_then(after);
+        let is_spinning = waiting.spin.filter(|_| self.selector.time_passes());
+        let sleep_from = is_spinning.map_or(Some(now), after);
+        let mut slack = self.selector.timer_slack();
         loop {
-            let next = self.timers.next();
-            let until = next.into_iter().chain(end).min();
-            let mut left = until.map(|until| until.saturating_duration_since(now));
-            if !events.is_empty() || timeout == Some(Duration::ZERO) {
-                left = Some(Duration::ZERO);
-            }
-            let result = match left {
-                Some(Duration::ZERO) => self.poll_now(waiting, events),
-                // As in `sleep_until`.
-                Some(left) if is_first => {
-                    let shortened = left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
-                    self.sleep_before(waiting, events, Some(shortened), next)
-                }
-                left => self.sleep_before(waiting, events, left, next),
+            let may_sleep = events.is_empty() && sleep_from.is_some_and(|from| from <= now);
+            let result = match may_sleep && timeout != Some(Duration::ZERO) {
+                // As in `sleep_until`, only the first sleep is shortened.
+                true => self.sleep_beside_timers(waiting, events, now, end, mem::take(&mut slack)),
+                false => self.poll_now(waiting, events),
             };
-            is_first = false;
             now = self.selector.now();
-            if next.is_some_and(|next| next <= now) {
-                self.take_timers(waiting, events);
-            }
+            self.take_timers(waiting, events, now);
             let is_over = timeout == Some(Duration::ZERO) || end.is_some_and(|end| end <= now);
             if !events.is_empty() || result.is_err() || is_over {
                 return waiting.end(events, result);
@@ -147,30 +140,33 @@ impl Engine {
         }
     }
 
-    /// Reports the timers that are due, as far as there is room. Returns how many.
-    #[cold]
-    fn take_timers(&self, waiting: &mut Waiting, events: &mut Events) -> usize {
-        let before = events.len();
-        let are_left = self.timers.take(self.selector.now(), events);
-        waiting.set(TIMERS, true);
-        waiting.set(TIMERS_FIRST, are_left);
-        events.len() - before
-    }
-
-    /// Sleeps once, as [`sleep`](Engine::sleep) does, but not if a timer was set that is due before `next`.
-    fn sleep_before(
+    /// Sleeps once, until `end` or the first deadline. May return early and empty.
+    fn sleep_beside_timers(
         &self,
         waiting: &mut Waiting,
         events: &mut Events,
-        timeout: Option<Duration>,
-        next: Option<Instant>,
+        now: Instant,
+        end: Option<Instant>,
+        slack: Duration,
     ) -> io::Result<()> {
-        let may_sleep = self.wakes.enter() && !self.timers.is_earlier_than(next);
-        if let Err(e) = self.wait_cold(events, if may_sleep { timeout } else { Some(Duration::ZERO) }) {
+        let may_sleep = self.wakes.enter();
+        let until = self.timers.next(now).into_iter().chain(end).min();
+        let timeout = match may_sleep {
+            true => until.map(|until| shortened(until.saturating_duration_since(now), slack)),
+            false => Some(Duration::ZERO),
+        };
+        if let Err(e) = self.wait_cold(events, timeout) {
             self.wakes.abandon();
             return Err(e);
         }
         self.take_wakes(waiting, events)
+    }
+
+    /// Reports the timers that are due, as far as there is room.
+    fn take_timers(&self, waiting: &mut Waiting, events: &mut Events, now: Instant) {
+        let left = self.timers.take(now, events);
+        waiting.set(TIMERS, left.are_any);
+        waiting.set(TIMERS_FIRST, left.are_due);
     }
 
     /// Takes the events and wakes that are there, without sleeping.
@@ -195,12 +191,11 @@ impl Engine {
         // rest. A timeout that has elapsed before the kernel checks it causes no sleep at all (Linux 6.18), so a sleep
         // is never shortened to nothing.
         let slack = self.selector.timer_slack();
-        let shortened = |left: Duration| left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP));
-        let mut left = timeout.map(shortened);
+        let mut left = timeout.map(|timeout| shortened(timeout, slack));
         if let Some(limit) = waiting.spin.filter(|_| self.selector.time_passes()) {
             match self.spin(waiting, events, limit.min(timeout.unwrap_or(limit))) {
                 Ok(now) => {
-                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now)));
+                    left = deadline.map(|deadline| shortened(deadline.saturating_duration_since(now), slack));
                 }
                 Err(e) => return waiting.end(events, Err(e)),
             }
@@ -208,27 +203,42 @@ impl Engine {
                 return waiting.end(events, Ok(()));
             }
         }
+        let result = self.sleep(waiting, events, left);
+        if !events.is_empty() || result.is_err() {
+            return waiting.end(events, result);
+        }
+        if deadline.is_some_and(|deadline| deadline <= self.selector.now()) {
+            return waiting.end(events, Ok(()));
+        }
+        self.sleep_on(waiting, events, deadline)
+    }
+
+    /// Sleeps until `deadline` after a sleep that ended early: a change has notified the backend, the kernel has a
+    /// limit on timeouts, or there are timers now.
+    #[cold]
+    #[inline(never)]
+    fn sleep_on(
+        &self,
+        waiting: &mut Waiting,
+        events: &mut Events,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
         loop {
-            let result = self.sleep(waiting, events, left);
-            if !events.is_empty() || result.is_err() {
-                return waiting.end(events, result);
-            }
-            // The backend may return early: a change has notified it, or the kernel has a limit on timeouts.
-            if let Some(deadline) = deadline {
-                let rest = deadline.saturating_duration_since(self.selector.now());
-                if rest.is_zero() {
-                    return waiting.end(events, Ok(()));
-                }
-                left = Some(rest);
-            }
-            // The first timer has ended the sleep.
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(self.selector.now()));
             if waiting.has(TIMERS) {
                 return self.poll_with_timers(waiting, events, left);
+            }
+            let result = match left {
+                Some(Duration::ZERO) => return waiting.end(events, Ok(())),
+                left => self.sleep(waiting, events, left),
+            };
+            if !events.is_empty() || result.is_err() {
+                return waiting.end(events, result);
             }
         }
     }
 
-    /// Checks for events until there are some or `limit` has elapsed. Returns the time at the end.
+    /// Checks for events until there are some, or a timer, or `limit` has elapsed. Returns the time at the end.
     #[inline(never)]
     fn spin(&self, waiting: &mut Waiting, events: &mut Events, limit: Duration) -> io::Result<Instant> {
         let start = Instant::now();
@@ -236,7 +246,7 @@ impl Engine {
             self.wait_cold(events, Some(Duration::ZERO))?;
             self.take_pending_wakes(waiting, events)?;
             let now = Instant::now();
-            if !events.is_empty() || now.duration_since(start) >= limit {
+            if !events.is_empty() || waiting.has(TIMERS) || now.duration_since(start) >= limit {
                 return Ok(now);
             }
             // A wake shows without a system call, which would take as long as all of this.
@@ -282,19 +292,43 @@ impl Engine {
 
     #[inline(never)]
     fn deliver(&self, waiting: &mut Waiting, pending: Pending, events: &mut Events) -> io::Result<()> {
-        let left = self.wakes.deliver(pending, events.spare(), |token| match token {
-            Some(token) => {
-                events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
-                1
-            }
-            None => self.take_timers(waiting, events),
+        let left = self.wakes.deliver(pending, events.spare(), |token| {
+            events.push(Event::new(token, Readiness::READABLE, NO_KERNEL, 0));
         });
-        waiting.set(WAKES_FIRST, !left.is_none());
+        if left.is_none() {
+            waiting.set(WAKES_FIRST, false);
+            return Ok(());
+        }
+        self.keep(waiting, left, events)
+    }
+
+    /// Has the next call deliver the wakes that found no room, and this one the timers that are due.
+    #[cold]
+    #[inline(never)]
+    fn keep(&self, waiting: &mut Waiting, mut left: Pending, events: &mut Events) -> io::Result<()> {
+        waiting.set(WAKES_FIRST, left.without_timers() != Pending::NONE);
+        if left.are_timers() {
+            // A `poll` that knows of timers looks at them anyway. To another one the change stays pending, so that
+            // `sleep_until` doesn't sleep, and `sleep_on` finds that there are timers.
+            let knew = waiting.has(TIMERS);
+            if !knew {
+                self.take_timers(waiting, events, self.selector.now());
+            }
+            if knew || !waiting.has(TIMERS) {
+                left = left.without_timers();
+            }
+        }
         if !left.is_none() && self.wakes.keep(left) {
             self.notify()?;
         }
         Ok(())
     }
+}
+
+/// Returns the length of a sleep that the kernel extends by `slack`.
+#[inline]
+fn shortened(left: Duration, slack: Duration) -> Duration {
+    left.saturating_sub(slack).max(left.min(SHORTEST_SLEEP))
 }
 
 impl Waiting {
@@ -311,12 +345,19 @@ impl Waiting {
     #[inline(never)]
     fn end(&mut self, events: &Events, result: io::Result<()>) -> io::Result<()> {
         self.is_busy = !events.is_empty();
-        // An error loses no event that was found before it.
-        if self.is_busy {
-            return Ok(());
+        match result {
+            // An error loses no event that was found before it.
+            Err(e) if self.is_busy => discard(e),
+            result => result,
         }
-        result
     }
+}
+
+/// Out of line: an inlined drop makes each end of a poll save registers.
+#[cold]
+#[inline(never)]
+fn discard(_: io::Error) -> io::Result<()> {
+    Ok(())
 }
 
 #[cold]

@@ -120,12 +120,10 @@ impl Wakes {
         }
     }
 
-    /// Ends a sleep of the poller because of a timer, or, if `is_news`, has an awake poller look for timers. Returns the
-    /// same as [`raise`](Wakes::raise).
+    /// Ends a sleep of the poller because of a timer, or, if `is_news`, has an awake poller look for timers. Returns
+    /// the same as [`raise`](Wakes::raise).
     #[must_use]
     pub(crate) fn raise_timers(&self, is_news: bool) -> bool {
-        // Read and written in one step even if nothing changes: a poller that begins to sleep after this one sees the
-        // deadline that the caller has set.
         self.change(|before| match is_news || before & POLLING != 0 {
             true => add_to_sleeper(before, 1 << TIMER_BIT),
             false => (before, false),
@@ -181,15 +179,10 @@ impl Wakes {
         self.state.load(Ordering::Acquire) & PENDING != 0
     }
 
-    /// Passes the tokens of `pending` to `deliver`, and `None` for a change of the timers. It returns how much of the
-    /// room that takes. Returns the wakes that found no room.
+    /// Passes the tokens of `pending` to `deliver`, at most `room`. Returns the wakes that found no room, and a change
+    /// of the timers.
     #[must_use]
-    pub(crate) fn deliver(
-        &self,
-        pending: Pending,
-        room: usize,
-        mut deliver: impl FnMut(Option<Token>) -> usize,
-    ) -> Pending {
+    pub(crate) fn deliver(&self, pending: Pending, room: usize, mut deliver: impl FnMut(Token)) -> Pending {
         let mut slots = self.slots();
         let mut left = pending.0;
         let mut room = room;
@@ -203,22 +196,23 @@ impl Wakes {
                 return Pending(left);
             }
             if bit == SHARED_BIT {
-                if slots.deliver_shared(&mut room, &mut |token| _ = deliver(Some(token))) {
+                if slots.deliver_shared(&mut room, &mut deliver) {
                     slots.next_bit = FIRST_BIT;
                     return Pending(left);
                 }
             } else if let Some(slot) = &slots.own[bit as usize] {
-                room -= deliver(Some(slot.token));
+                deliver(slot.token);
+                room -= 1;
             } else if bit == TIMER_BIT {
-                room -= deliver(None);
+                continue;
             }
             left &= !(1 << bit);
         }
         slots.next_bit = FIRST_BIT;
-        Pending::NONE
+        Pending(left)
     }
 
-    /// Makes the wakes that found no room pending again. Returns the same as [`raise`](Wakes::raise).
+    /// Makes wakes pending again. Returns the same as [`raise`](Wakes::raise).
     #[must_use]
     pub(crate) fn keep(&self, left: Pending) -> bool {
         self.add_pending(left.0)
@@ -308,11 +302,20 @@ impl Slots {
 pub(crate) struct Pending(usize);
 
 impl Pending {
-    const NONE: Pending = Pending(0);
+    pub(crate) const NONE: Pending = Pending(0);
 
     #[inline]
     pub(crate) fn is_none(self) -> bool {
         self == Pending::NONE
+    }
+
+    /// Returns whether a change of the timers is pending.
+    pub(crate) fn are_timers(self) -> bool {
+        self.0 & 1 << TIMER_BIT != 0
+    }
+
+    pub(crate) fn without_timers(self) -> Pending {
+        Pending(self.0 & !(1 << TIMER_BIT))
     }
 }
 
@@ -326,10 +329,7 @@ mod tests {
     /// Polls for wakes alone. Returns the tokens, and whether some were left.
     fn take(wakes: &Wakes, room: usize) -> (Vec<Token>, bool) {
         let mut tokens = Vec::new();
-        let left = wakes.deliver(wakes.leave(), room, |token| {
-            tokens.extend(token);
-            usize::from(token.is_some())
-        });
+        let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token));
         if !left.is_none() {
             let _ = wakes.keep(left);
         }
@@ -432,7 +432,7 @@ mod tests {
                 wakes.notify_done(true);
             }
         }
-        let left = wakes.deliver(wakes.leave(), 1, |_| 1);
+        let left = wakes.deliver(wakes.leave(), 1, |_| ());
         assert!(wakes.keep(left));
     }
 
@@ -483,6 +483,23 @@ mod tests {
             wakes.remove(&slot);
             assert_eq!(take(&wakes, 8), (vec![], false));
         }
+    }
+
+    /// Whether there is room or not.
+    #[test]
+    fn a_change_of_the_timers_is_returned() {
+        let wakes = Wakes::new();
+        let slot = wakes.add(Token(1));
+        assert!(wakes.enter());
+        assert!(wakes.raise_timers(false), "it sleeps");
+        let _ = wakes.raise(&slot);
+        let left = wakes.deliver(wakes.leave(), 8, |token| assert_eq!(token, Token(1)));
+        assert!(left.are_timers() && left.without_timers().is_none());
+
+        assert!(!wakes.raise_timers(false) && wakes.leave().is_none(), "no news, and it is awake");
+        assert!(!wakes.raise_timers(true) && !wakes.raise(&slot));
+        let left = wakes.deliver(wakes.leave(), 0, |_| unreachable!());
+        assert!(left.are_timers() && !left.without_timers().is_none());
     }
 
     #[test]

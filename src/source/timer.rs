@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::backend::check_mode;
+use crate::engine::deadlines::Deadline;
 use crate::engine::errors::{already_registered, not_registered};
-use crate::engine::timers::{Queue, Sleep, TimerKey};
+use crate::engine::timers::TimerKey;
 use crate::engine::{lives, Engine};
 use crate::poll::{Registry, Source};
 use crate::readiness::{Interest, Token};
@@ -31,10 +33,10 @@ use crate::readiness::{Interest, Token};
 ///
 /// # Portability
 ///
-/// Available everywhere, by the timeout of the system call that waits: a timer needs no descriptor, and setting it needs
-/// a system call only if the polling thread sleeps for longer than until the new deadline. A `Poll` that is watched by
-/// its descriptor doesn't become readable for a timer. On `wasm32-wasip1-threads` a `set` by another thread ends a sleep
-/// within 10 ms.
+/// Available everywhere, by the timeout of the system call that waits: a timer needs no descriptor, and `set` needs a
+/// system call only if the polling thread sleeps beyond the new deadline. The descriptor of a `Poll` doesn't become
+/// readable for a timer: a program that watches it passes the time until its first deadline to the outer `poll`. On
+/// `wasm32-wasip1-threads` a `set` by another thread ends a sleep within 10 ms.
 ///
 /// # Examples
 ///
@@ -62,31 +64,21 @@ use crate::readiness::{Interest, Token};
 /// # }
 /// ```
 pub struct Timer {
+    deadline: Arc<Deadline>,
     registration: Option<Registration>,
-    /// How it is set while it isn't registered.
-    setting: Mutex<Setting>,
 }
 
 struct Registration {
     poll_id: u32,
-    queue: Arc<Queue>,
-    key: TimerKey,
-    /// To end a sleep.
     engine: Weak<Engine>,
-}
-
-#[derive(Clone, Copy)]
-struct Setting {
-    deadline: Option<Instant>,
-    period: Duration,
+    key: TimerKey,
 }
 
 impl Timer {
     /// Creates a timer that isn't set.
     #[must_use]
-    pub const fn new() -> Timer {
-        let setting = Setting { deadline: None, period: Duration::ZERO };
-        Timer { registration: None, setting: Mutex::new(setting) }
+    pub fn new() -> Timer {
+        Timer { deadline: Arc::new(Deadline::new()), registration: None }
     }
 
     /// Sets the deadline, or none. What was set before has no effect any more.
@@ -95,11 +87,11 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// Any error of the system call that ends the sleep of the polling thread; none is known to happen. The timer is set
-    /// nevertheless.
+    /// Any error of the system call that ends the sleep of the polling thread; none is known to happen. The timer is
+    /// set nevertheless.
     #[inline]
     pub fn set(&self, deadline: Option<Instant>) -> io::Result<()> {
-        self.change(Setting { deadline, period: Duration::ZERO })
+        self.change(deadline, Duration::ZERO)
     }
 
     /// Sets the first deadline, and the time from each deadline to the next.
@@ -113,39 +105,35 @@ impl Timer {
         if period.is_zero() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the period of a timer is zero"));
         }
-        self.change(Setting { deadline: Some(first), period })
+        self.change(Some(first), period)
     }
 
     /// Returns the next deadline. `None`: the timer isn't set, or its deadline has come.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        match &self.registration {
-            Some(registration) => registration.queue.deadline(registration.key),
-            None => self.setting().deadline,
-        }
+        self.deadline.next()
     }
 
     #[inline]
-    fn change(&self, setting: Setting) -> io::Result<()> {
-        let Some(registration) = &self.registration else {
-            *self.setting() = setting;
-            return Ok(());
-        };
-        match registration.queue.set(registration.key, setting.deadline, setting.period) {
-            Sleep::MayGoOn => Ok(()),
-            sleep => registration.engine.upgrade().map_or(Ok(()), |engine| engine.adapt(sleep)),
+    fn change(&self, deadline: Option<Instant>, period: Duration) -> io::Result<()> {
+        match self.deadline.set(deadline, period) {
+            true => self.insert(),
+            false => Ok(()),
         }
     }
 
-    fn setting(&self) -> MutexGuard<'_, Setting> {
-        self.setting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Has the engine note a deadline that is earlier than the ones before.
+    #[inline(never)]
+    fn insert(&self) -> io::Result<()> {
+        let Some(Registration { engine, key, .. }) = &self.registration else { return Ok(()) };
+        engine.upgrade().map_or(Ok(()), |engine| engine.adapt(engine.timers.insert(*key)))
     }
 
     /// Ends the registration. The timer stays set.
     fn end(&mut self) {
-        if let Some(Registration { queue, key, .. }) = self.registration.take() {
-            let (deadline, period) = queue.remove(key);
-            *self.setting() = Setting { deadline, period };
+        let Some(Registration { engine, key, .. }) = self.registration.take() else { return };
+        if let Some(engine) = engine.upgrade() {
+            engine.timers.remove(key);
         }
     }
 
@@ -169,21 +157,25 @@ impl Source for Timer {
         if self.registration.as_ref().is_some_and(|registration| lives::is_living(registration.poll_id)) {
             return Err(already_registered());
         }
+        check_mode(interest)?;
         let engine = registry.engine();
         // Another thread may have to end a sleep.
         engine.selector.prepare_notify()?;
         self.end();
-        let queue = Arc::clone(engine.timers.queue(engine.selector.now()));
-        let key = queue.add(token, interest);
-        let engine = Arc::downgrade(engine);
-        self.registration = Some(Registration { poll_id: registry.engine().id, queue, key, engine });
-        let setting = *self.setting();
-        self.change(setting)
+        let (key, sleep) = engine.timers.add(Arc::clone(&self.deadline), token, interest);
+        let weak = Arc::downgrade(engine);
+        self.registration = Some(Registration { poll_id: engine.id, engine: weak, key });
+        engine.adapt(sleep).map_err(|e| {
+            self.end();
+            e
+        })
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        let Registration { queue, key, .. } = self.of(registry)?;
-        registry.engine().adapt(queue.replace(*key, token, interest))
+        let Registration { key, .. } = self.of(registry)?;
+        check_mode(interest)?;
+        let engine = registry.engine();
+        engine.adapt(engine.timers.replace(*key, token, interest))
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {

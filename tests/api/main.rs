@@ -12,10 +12,10 @@ mod additions {
     use std::io;
     use std::iter::FusedIterator;
     use std::panic::{RefUnwindSafe, UnwindSafe};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use wakeful::event::{Iter, Source};
-    use wakeful::{Backend, Events, Interest, IoSource, Poll, UnknownBackend};
+    use wakeful::{Backend, Events, Interest, IoSource, Poll, Timer, UnknownBackend};
 
     #[test]
     fn events() {
@@ -39,6 +39,16 @@ mod additions {
         is_backend::<Backend>();
         fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
         is_error::<UnknownBackend>();
+    }
+
+    #[test]
+    fn timer() {
+        fn is_source<T: Source + Send + Sync + Unpin + UnwindSafe + RefUnwindSafe + Default>() {}
+        is_source::<Timer>();
+        let _: fn() -> Timer = Timer::new;
+        let _: fn(&Timer, Option<Instant>) -> io::Result<()> = Timer::set;
+        let _: fn(&Timer, Instant, Duration) -> io::Result<()> = Timer::set_every;
+        let _: fn(&Timer) -> Option<Instant> = Timer::deadline;
     }
 
     #[test]

@@ -17,6 +17,9 @@ on_every_backend![
     a_short_timeout_beside_a_long_timer,
     a_timer_of_another_thread_ends_a_sleep,
     a_timer_among_busy_sources_and_wakers,
+    the_first_timer_of_a_busy_poll,
+    the_first_timer_is_gone_again,
+    a_timer_of_a_spinning_poll,
     a_periodic_timer,
     missed_periods_are_one_event,
     the_modes,
@@ -190,6 +193,94 @@ fn a_timer_among_busy_sources_and_wakers(backend: Backend) {
     }
 }
 
+/// A busy poll looks for events before it sleeps, and meets the timer then.
+fn the_first_timer_of_a_busy_poll(backend: Backend) {
+    for _ in 0..3 {
+        let mut t = Tester::new(backend);
+        let waker = Waker::new(t.registry(), WAKE).unwrap();
+        waker.wake().unwrap();
+        t.expect(&[want(WAKE, READ)]);
+        let timer = timer(&t, A);
+        let deadline = Instant::now() + SOON;
+        timer.set(Some(deadline)).unwrap();
+        t.expect(&[want(A, READ)]);
+        assert!(Instant::now() >= deadline, "early");
+    }
+}
+
+/// A poll that has heard of a timer finds none, and sleeps.
+fn the_first_timer_is_gone_again(backend: Backend) {
+    let mut t = Tester::new(backend);
+    for _ in 0..3 {
+        timer(&t, A).set(Some(Instant::now())).unwrap();
+        let (start, used) = (Instant::now(), processor_time());
+        assert!(t.poll_for(SOON * 30).is_empty());
+        assert!(start.elapsed() >= SOON * 30);
+        if let (Some(before), Some(after)) = (used, processor_time()) {
+            assert!(is_shaken() || after - before < SOON * 2, "it doesn't sleep: {:?}", after - before);
+        }
+    }
+}
+
+/// The time that this thread has run.
+#[cfg(target_os = "linux")]
+fn processor_time() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(text.split(' ').next()?.parse().ok()?))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processor_time() -> Option<Duration> {
+    None
+}
+
+/// Due while it spins, and while it sleeps afterwards.
+fn a_timer_of_a_spinning_poll(backend: Backend) {
+    let mut t = Tester::new(backend);
+    t.poll.set_spin(Some(SOON));
+    for wait in [Duration::ZERO, SOON / 3, SOON * 3] {
+        // The first one, and one more.
+        let timers = [timer(&t, A), timer(&t, B)];
+        for (n, timer) in timers.iter().enumerate() {
+            let deadline = Instant::now() + wait;
+            timer.set(Some(deadline)).unwrap();
+            t.expect(&[want([A, B][n], READ)]);
+            assert!(Instant::now() >= deadline, "early");
+        }
+        drop(timers);
+        t.quiet();
+    }
+    let start = Instant::now();
+    let later = timer(&t, C);
+    later.set(Some(start + LONG)).unwrap();
+    assert!(t.poll_for(SOON * 2).is_empty());
+    assert!(start.elapsed() >= SOON * 2, "the timeout was cut short");
+}
+
+#[cfg(not(target_family = "wasm"))]
+on_every_backend![the_first_timer_meets_a_spinning_poll];
+
+/// Another thread's.
+#[cfg(not(target_family = "wasm"))]
+fn the_first_timer_meets_a_spinning_poll(backend: Backend) {
+    for spin in [SOON * 2, LONG] {
+        let mut t = Tester::new(backend);
+        t.poll.set_spin(Some(spin));
+        let registry = t.registry().try_clone().unwrap();
+        std::thread::scope(|scope| {
+            let setter = scope.spawn(move || {
+                std::thread::sleep(SOON);
+                let mut timer = Timer::new();
+                timer.set(Some(Instant::now() + SOON * 2)).unwrap();
+                registry.register(&mut timer, A, READ).unwrap();
+                timer
+            });
+            t.expect(&[want(A, READ)]);
+            drop(setter.join());
+        });
+    }
+}
+
 const A_SOCKET: Token = Token(1000);
 
 fn a_periodic_timer(backend: Backend) {
@@ -307,7 +398,10 @@ fn the_errors_of_the_contract(backend: Backend) {
     let mut timer = Timer::new();
     assert_kind(t.registry().reregister(&mut timer, A, READ), ErrorKind::NotFound);
     assert_kind(t.registry().deregister(&mut timer), ErrorKind::NotFound);
+    let refused = READ.exclusive().one_shot();
+    assert_kind(t.registry().register(&mut timer, A, refused), ErrorKind::Unsupported);
     t.register(&mut timer, A, READ);
+    assert_kind(t.registry().reregister(&mut timer, A, refused), ErrorKind::Unsupported);
     assert_kind(t.registry().register(&mut timer, A, READ), ErrorKind::AlreadyExists);
     let other = Tester::new(backend);
     assert_kind(other.registry().register(&mut timer, A, READ), ErrorKind::AlreadyExists);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ops::{Half, Kind, Mode, Want};
+use crate::timers::Timers;
 
 pub const READ: usize = 0;
 pub const WRITE: usize = 1;
@@ -63,6 +64,7 @@ pub struct Contract {
     registered: BTreeMap<usize, Registration>,
     /// By token: whether it has a wake to report.
     wakers: BTreeMap<usize, bool>,
+    pub timers: Timers,
     /// Tokens that may come although no registration has them.
     limbo: BTreeSet<usize>,
     reports_own_shutdown: bool,
@@ -174,6 +176,7 @@ impl Contract {
         for registration in self.registered.values_mut().filter(|found| found.mode == Mode::Level) {
             registration.arm();
         }
+        self.timers.renew_levels();
     }
 
     pub fn deregister(&mut self, token: usize) {
@@ -371,6 +374,7 @@ impl Contract {
             }
         }
         due.extend(self.wakers.iter().filter(|(_, &woken)| woken).map(|(&token, _)| (token, READ)));
+        due.extend(self.timers.due().map(|token| (token, READ)));
         due
     }
 
@@ -395,7 +399,10 @@ impl Contract {
     /// Judges the events of a `poll`.
     pub fn check(&mut self, events: &[Reported], rules: Rules) -> Result<(), String> {
         for event in events {
-            self.check_one(event, rules)?;
+            match self.timers.check(event) {
+                Some(result) => result?,
+                None => self.check_one(event, rules)?,
+            }
             if let Some(registration) = self.registered.get_mut(&event.token) {
                 for direction in [READ, WRITE] {
                     registration.armed[direction] &= !event.directions[direction];

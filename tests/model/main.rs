@@ -15,6 +15,7 @@ mod shrink;
 mod simulated;
 #[path = "../support/mod.rs"]
 mod support;
+mod timers;
 #[cfg(unix)]
 mod unix_ends;
 #[cfg(windows)]

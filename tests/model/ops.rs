@@ -25,6 +25,10 @@ pub enum Op {
     DropWaker(usize),
     Wake(usize),
     WakeFromThread(usize),
+    NewTimer(Want),
+    DropTimer(usize),
+    SetTimer(usize, When),
+    ReregisterTimer(usize, Want),
     Poll(Timeout, usize),
     /// Polls while another thread writes to this end.
     PollWhileWriting(usize),
@@ -34,6 +38,14 @@ pub enum Op {
     PollWhileRegistering(usize, Want),
     /// Polls while another thread deregisters this end.
     PollWhileDeregistering(usize),
+}
+
+/// The deadline of a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Passed,
+    FarAway,
+    Never,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +97,7 @@ pub enum Timeout {
 impl Op {
     pub fn random(random: &mut Rng) -> Op {
         let place = random.usize(..64);
-        match random.usize(..100) {
+        match random.usize(..108) {
             0..=5 => Op::Open(match random.usize(..9) {
                 0..=2 => Kind::Stream,
                 3 => Kind::Pipe,
@@ -127,6 +139,20 @@ impl Op {
                 3 => Op::PollWhileRegistering(place, want(random)),
                 4 => Op::PollWhileDeregistering(place),
                 _ => Op::Wake(place),
+            },
+            72..=76 => Op::SetTimer(
+                place,
+                match random.usize(..4) {
+                    0 => When::Never,
+                    1 => When::FarAway,
+                    _ => When::Passed,
+                },
+            ),
+            77 => Op::NewTimer(want(random)),
+            78 => Op::ReregisterTimer(place, want(random)),
+            79 => match random.bool() {
+                true => Op::DropTimer(place),
+                false => Op::NewTimer(want(random)),
             },
             _ => Op::Poll(
                 match random.usize(..100) {

@@ -3,15 +3,16 @@
 //! Invariant: each failure here is planted, and the same program without it passes.
 #![cfg(all(target_os = "linux", target_env = "gnu", target_pointer_width = "64"))]
 
+use std::io::ErrorKind;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wakeful::net::UdpSocket;
 use wakeful::sim::Task;
-use wakeful::{Events, Interest, Poll, Token};
+use wakeful::{Events, Interest, Poll, Timer, Token};
 use wakeful_world::{ChoiceKind, Failure, Faults, Report, Runs, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -47,6 +48,30 @@ fn passes(build: impl Fn(&World) + Send + Sync + 'static) -> Report {
     let report = World::seeds(0..10).twice_all().check(build);
     assert!(report.failure.is_none(), "{}", report.failure.unwrap());
     report
+}
+
+/// The clock moves to a timer's deadline, and to no other time.
+#[test]
+fn a_timer_moves_the_clock() {
+    let report = passes(|world| {
+        world.host("10.0.0.1", || {
+            let mut poll = Poll::new().expect("a poll");
+            let mut timer = Timer::new();
+            poll.registry().register(&mut timer, Token(1), Interest::READABLE).expect("register");
+            let deadline = Instant::now() + SECOND * 3600;
+            timer.set(Some(deadline)).expect("set");
+            let mut events = Events::with_capacity(8);
+            while events.is_empty() {
+                match poll.poll(&mut events, None) {
+                    Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                    result => result.expect("poll"),
+                }
+            }
+            let now = Instant::now();
+            assert!(now >= deadline && now < deadline + SECOND / 100, "{:?} late", now - deadline);
+        });
+    });
+    assert!(report.virtual_time >= SECOND * 3600 * 10);
 }
 
 #[test]

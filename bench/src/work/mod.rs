@@ -9,6 +9,7 @@ mod polling;
 mod register;
 mod runtimes;
 mod timeout;
+mod timers;
 mod udp;
 mod wake;
 
@@ -27,6 +28,7 @@ pub fn rows(programs: &[(String, String)]) -> Vec<Row> {
     rows.extend(memory::rows());
     rows.extend(modes::rows());
     rows.extend(polling::rows());
+    rows.extend(timers::rows());
     rows.extend(runtimes::rows(programs));
     rows
 }

@@ -65,10 +65,7 @@ fn poll_now(wakes: &Wakes, kernel: &Kernel) -> Vec<Token> {
 }
 
 fn take(wakes: &Wakes, kernel: &Kernel, room: usize, tokens: &mut Vec<Token>) {
-    let left = wakes.deliver(wakes.leave(), room, |token| {
-        tokens.extend(token);
-        usize::from(token.is_some())
-    });
+    let left = wakes.deliver(wakes.leave(), room, |token| tokens.push(token)).without_timers();
     if !left.is_none() && wakes.keep(left) {
         notify(wakes, kernel);
     }
@@ -310,29 +307,32 @@ fn a_poll_that_failed_keeps_the_wake() {
     });
 }
 
-/// A deadline that is set while the poller begins to sleep: the poller sees it, or the sleep ends.
+/// A deadline that becomes the first while the poller begins to sleep: the poller sees it, or the sleep ends.
 #[test]
 fn a_deadline_is_seen_or_ends_the_sleep() {
     loom::model(|| {
         let (wakes, kernel) = (Arc::new(Wakes::new()), Kernel::new());
-        let earliest = Arc::new(AtomicUsize::new(usize::MAX));
-        let poller = {
-            let (wakes, kernel, earliest) = (Arc::clone(&wakes), Arc::clone(&kernel), Arc::clone(&earliest));
+        let first = Arc::new(Mutex::new(None));
+        let setter = {
+            let (wakes, kernel, first) = (wakes.clone(), kernel.clone(), first.clone());
             thread::spawn(move || {
-                while earliest.load(Ordering::Relaxed) == usize::MAX {
-                    if wakes.enter() && earliest.load(Ordering::Acquire) == usize::MAX {
-                        kernel.sleep();
-                    } else {
-                        kernel.clear();
-                    }
-                    take(&wakes, &kernel, usize::MAX, &mut Vec::new());
+                *first.lock().unwrap() = Some(7);
+                if wakes.raise_timers(false) {
+                    notify(&wakes, &kernel);
                 }
             })
         };
-        earliest.store(7, Ordering::Release);
-        if wakes.raise_timers(false) {
-            notify(&wakes, &kernel);
+        // The steps of `sleep_beside_timers`.
+        let mut is_seen = false;
+        while !is_seen {
+            let may_sleep = wakes.enter();
+            is_seen = first.lock().unwrap().is_some();
+            match may_sleep && !is_seen {
+                true => kernel.sleep(),
+                false => kernel.clear(),
+            }
+            take(&wakes, &kernel, usize::MAX, &mut Vec::new());
         }
-        poller.join().unwrap();
+        setter.join().unwrap();
     });
 }

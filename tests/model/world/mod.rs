@@ -2,6 +2,7 @@
 
 mod actions;
 mod polls;
+mod timers;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use wakeful::{Interest, Poll, Registry, Waker};
+use wakeful::{Interest, Poll, Registry, Timer, Waker};
 
 use crate::contract::{Contract, End as EndId, Rules};
 use crate::ends::End;
@@ -45,6 +46,7 @@ struct World<'a> {
     /// By end.
     ends: BTreeMap<EndId, Open>,
     wakers: Vec<(usize, Arc<Waker>)>,
+    timers: Vec<(usize, Timer)>,
     next_pair: usize,
     next_token: usize,
 }
@@ -74,6 +76,7 @@ pub fn run(ground: &dyn Ground, ops: &[Op]) -> Result<(), String> {
         contract: Contract::new(rules),
         ends: BTreeMap::new(),
         wakers: Vec::new(),
+        timers: Vec::new(),
         next_pair: 0,
         next_token: 0,
     };
@@ -109,6 +112,10 @@ impl World<'_> {
             Op::DropWaker(number) => self.drop_waker(number),
             Op::Wake(number) => self.wake(number, false),
             Op::WakeFromThread(number) => self.wake(number, true),
+            Op::NewTimer(want) => self.new_timer(want),
+            Op::DropTimer(number) => self.drop_timer(number),
+            Op::SetTimer(number, when) => self.set_timer(number, when),
+            Op::ReregisterTimer(number, want) => self.reregister_timer(number, want),
             Op::Poll(timeout, capacity) => self.poll(timeout, capacity),
             Op::PollWhileWriting(place) => self.on(place, World::poll_while_writing),
             Op::PollWhileWaking(number) => self.poll_while_waking(number),

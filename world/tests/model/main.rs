@@ -24,6 +24,7 @@ of_the_model! {
     ops = "../../../tests/model/ops.rs";
     rescue = "../../../tests/model/rescue.rs";
     shrink = "../../../tests/model/shrink.rs";
+    timers = "../../../tests/model/timers.rs";
     unix_ends = "../../../tests/model/unix_ends.rs";
     world = "../../../tests/model/world/mod.rs";
 }

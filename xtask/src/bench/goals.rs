@@ -24,6 +24,7 @@ const GOALS: &[(&str, f64)] = &[
     ("w9-one-shot", 0.60),
     ("w9-notify", 0.12),
     ("w9-empty", 0.15),
+    ("timers", 1.00),
     ("tokio-echo", 1.00),
     ("smol-echo", 0.90),
     ("w7-heap", 1.00),

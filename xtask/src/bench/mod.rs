@@ -19,7 +19,7 @@ use std::fs::{self, File};
 #[derive(clap::Args)]
 pub struct Bench {
     /// Only rows whose names begin so: w1 wake, w2 poll, w3 register and churn, w4 TCP, w5 UDP, w6 timeouts, w7
-    /// memory and build, w8 modes, w9 polling's API, tokio, smol
+    /// memory and build, w8 modes, w9 polling's API, timers, tokio, smol
     #[arg(value_name = "W", value_parser = beginning)]
     rows: Vec<String>,
 

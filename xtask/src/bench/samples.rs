@@ -25,8 +25,8 @@ pub struct Engine {
 const OURS: [&str; 4] = ["wakeful", "tokio on wakeful", "polling on wakeful", "smol on wakeful"];
 
 /// The first that a row has. Only mio is in rows that have others of these.
-const BASES: [&str; 6] =
-    ["mio", "tokio on mio", "wakeful shared", "polling", "smol on polling", "system calls"];
+const BASES: [&str; 7] =
+    ["mio", "tokio on mio", "wakeful shared", "polling", "smol on polling", "system calls", "tokio"];
 
 /// A median, the quartiles around it, and the ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
