@@ -117,6 +117,11 @@ impl Engine {
         events: &mut Events,
         timeout: Option<Duration>,
     ) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            let result = self.poll_now(waiting, events);
+            self.take_timers(waiting, events, self.selector.now());
+            return waiting.end(events, result);
+        }
         let mut now = self.selector.now();
         // A time that an `Instant` can't hold never comes.
         let after = |length: Duration| now.checked_add(length);
@@ -125,15 +130,14 @@ impl Engine {
         let sleep_from = is_spinning.map_or(Some(now), after);
         let mut slack = self.selector.timer_slack();
         loop {
-            let may_sleep = events.is_empty() && sleep_from.is_some_and(|from| from <= now);
-            let result = match may_sleep && timeout != Some(Duration::ZERO) {
+            let result = match sleep_from.is_some_and(|from| from <= now) {
                 // As in `sleep_until`, only the first sleep is shortened.
                 true => self.sleep_beside_timers(waiting, events, now, end, mem::take(&mut slack)),
                 false => self.poll_now(waiting, events),
             };
             now = self.selector.now();
             self.take_timers(waiting, events, now);
-            let is_over = timeout == Some(Duration::ZERO) || end.is_some_and(|end| end <= now);
+            let is_over = end.is_some_and(|end| end <= now);
             if !events.is_empty() || result.is_err() || is_over {
                 return waiting.end(events, result);
             }

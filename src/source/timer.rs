@@ -108,7 +108,8 @@ impl Timer {
         self.change(Some(first), period)
     }
 
-    /// Returns the next deadline. `None`: the timer isn't set, or its deadline has come.
+    /// Returns the next deadline. Returns `None` if the timer isn't set, or a `poll` has found that its deadline has
+    /// elapsed.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline.next()

@@ -52,6 +52,7 @@ const PROGRAMS: [Program; 3] = [
             "backend::logic::oneoff_flags",
             "backend::logic::slab",
             "backend::logic::registrations::fd_map",
+            "engine::deadlines::",
             "engine::wakes::",
         ],
         without: &[],

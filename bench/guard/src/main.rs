@@ -4,10 +4,10 @@
 
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wakeful::net::{UdpSocket, UnixStream};
-use wakeful::{Backend, Events, Interest, Poll, Token, Waker};
+use wakeful::{Backend, Events, Interest, Poll, Timer, Token, Waker};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -25,6 +25,8 @@ const OPERATIONS: &[(&str, Operation)] = &[
     ("reregister", reregister),
     ("echo", echo),
     ("datagram", datagram),
+    ("cancel-and-set-timer", set_timer),
+    ("poll-beside-timer", poll_beside_timer),
 ];
 
 fn main() -> Result<()> {
@@ -47,6 +49,32 @@ fn poll(poll: &mut Poll, times: u32) -> Result<()> {
         poll.poll(&mut events, NOW)?;
     }
     Ok(())
+}
+
+const FAR: Duration = Duration::from_secs(3600);
+
+fn timer(poll: &Poll) -> Result<(Timer, Instant)> {
+    let mut timer = Timer::new();
+    poll.registry().register(&mut timer, Token(0), Interest::READABLE)?;
+    let deadline = Instant::now() + FAR;
+    timer.set(Some(deadline))?;
+    Ok((timer, deadline))
+}
+
+/// The deadline becomes later, as it does for most timers.
+fn set_timer(poll: &mut Poll, times: u32) -> Result<()> {
+    let (timer, deadline) = timer(poll)?;
+    for n in 0..times {
+        timer.set(None)?;
+        timer.set(Some(deadline + Duration::from_nanos(n.into())))?;
+    }
+    Ok(())
+}
+
+/// Nothing is ready, nor is the timer.
+fn poll_beside_timer(engine: &mut Poll, times: u32) -> Result<()> {
+    let _timer = timer(engine)?;
+    poll(engine, times)
 }
 
 /// A call that finds nothing, so that the next one doesn't look first; then one that could sleep, and finds an event.

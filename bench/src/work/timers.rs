@@ -70,7 +70,7 @@ fn contestant(name: &str, mut timers: impl Timers) -> Contestant {
         }
         start.elapsed().as_nanos() as f64
     };
-    // Each is set, and what grows has grown.
+    // Each has an entry that is earlier than most deadlines, and what grows has grown.
     work(64 * TIMERS);
     Contestant { name: name.to_owned(), batch: Batch::times(move |times| work(times as usize)) }
 }
