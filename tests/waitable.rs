@@ -829,7 +829,7 @@ fn fifty_children_end_and_none_is_missed() {
     }
 }
 
-/// The guide's five sources in one loop, without the signal: a child's output and end, a keyboard, a timer, a UDP socket.
+/// The guide's five sources without the signal: a child's output and end, a keyboard, a timer and a UDP socket.
 #[cfg(feature = "net")]
 #[test]
 fn a_loop_with_a_source_of_each_kind() {
