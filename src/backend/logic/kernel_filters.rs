@@ -55,8 +55,8 @@ impl KernelFilters {
             (FilterChange::Reregister(..) | FilterChange::Deregister, _) if !is_own => {
                 return Err(ErrorKind::NotFound.into());
             }
-            // Not asked of the kernel: another process may have the number by now.
-            (FilterChange::Reregister(..), Some((_, true))) => {
+            // Another process may have the number by now. A `KernelFilter` is about whichever has it.
+            (FilterChange::Reregister(..), Some((_, true))) if owner != FilterOwner::SHARED => {
                 return Err(io::Error::from_raw_os_error(errors::NO_PROCESS));
             }
             (FilterChange::Deregister, _) => {

@@ -226,4 +226,10 @@ fn an_owner_changes_no_registration_of_another() {
     }
     assert_eq!(pair.0.shown(), [(EXIT.id(), 4, 0)]);
     pair.change_of(2, FilterChange::Deregister).unwrap();
+    // What has no owner asks the kernel each time.
+    pair.register(EXIT, 6, READ).unwrap();
+    pair.0.end(5);
+    pair.1.process_ended(5);
+    pair.reregister(EXIT, 7, READ).unwrap();
+    assert_eq!(pair.0.shown(), [(EXIT.id(), 7, 0)]);
 }
