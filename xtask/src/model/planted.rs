@@ -82,6 +82,13 @@ const PLANTS: [Plant; 33] = [
     },
     Plant {
         backend: "epoll",
+        bug: "a cancelled timer is reported",
+        file: "src/engine/timers.rs",
+        sound: "if !timer.wants_event() || !deadline.is_due() {",
+        planted: "if !timer.wants_event() {",
+    },
+    Plant {
+        backend: "epoll",
         bug: "a one-shot registration has a second event",
         file: "src/backend/epoll/sys.rs",
         sound: "flags |= libc::EPOLLONESHOT as u32;",
