@@ -14,7 +14,7 @@ struct Plant {
     planted: &'static str,
 }
 
-const PLANTS: [Plant; 33] = [
+const PLANTS: [Plant; 34] = [
     Plant {
         backend: "epoll",
         bug: "a lost re-arm: the kernel reports once, and is never asked again",
