@@ -14,7 +14,7 @@ struct Plant {
     planted: &'static str,
 }
 
-const PLANTS: [Plant; 33] = [
+const PLANTS: [Plant; 34] = [
     Plant {
         backend: "epoll",
         bug: "a lost re-arm: the kernel reports once, and is never asked again",
@@ -79,6 +79,13 @@ const PLANTS: [Plant; 33] = [
         file: "src/engine/wait.rs",
         sound: "if pending.is_none() {",
         planted: "if pending.is_none() || !events.is_empty() {",
+    },
+    Plant {
+        backend: "epoll",
+        bug: "a cancelled timer is reported",
+        file: "src/engine/timers.rs",
+        sound: "if !timer.wants_event() || !deadline.is_due() {",
+        planted: "if !timer.wants_event() {",
     },
     Plant {
         backend: "epoll",
