@@ -89,7 +89,7 @@ pub struct ChildExit {
 /// A process as the system lets a `Poll` watch it.
 #[cfg(unix)]
 enum Process {
-    Descriptor(crate::source::IoSource<std::os::fd::OwnedFd>),
+    Described(super::described::Described),
     Numbered(super::numbered::Numbered),
 }
 
@@ -136,7 +136,7 @@ impl ChildExit {
 #[cfg(unix)]
 fn open(pid: NonZeroU32) -> io::Result<Process> {
     Ok(match crate::os::open_process(pid)? {
-        crate::os::ProcessHandle::Descriptor(fd) => Process::Descriptor(crate::source::IoSource::new(fd)),
+        crate::os::ProcessHandle::Descriptor(fd) => Process::Described(super::described::Described::new(fd)),
         crate::os::ProcessHandle::Number(id) => Process::Numbered(super::numbered::Numbered::new(id)),
     })
 }
@@ -182,21 +182,21 @@ impl Source for ChildExit {
 impl Source for Process {
     fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
-            Process::Descriptor(source) => source.register(registry, token, interest),
+            Process::Described(source) => source.register(registry, token, interest),
             Process::Numbered(source) => source.register(registry, token, interest),
         }
     }
 
     fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
-            Process::Descriptor(source) => source.reregister(registry, token, interest),
+            Process::Described(source) => source.reregister(registry, token, interest),
             Process::Numbered(source) => source.reregister(registry, token, interest),
         }
     }
 
     fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self {
-            Process::Descriptor(source) => source.deregister(registry),
+            Process::Described(source) => source.deregister(registry),
             Process::Numbered(source) => source.deregister(registry),
         }
     }

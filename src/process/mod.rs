@@ -2,6 +2,8 @@
 
 mod child_exit;
 #[cfg(unix)]
+mod described;
+#[cfg(unix)]
 mod numbered;
 
 pub use self::child_exit::ChildExit;

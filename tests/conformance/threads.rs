@@ -410,7 +410,8 @@ fn a_closed_listener_frees_its_address_at_once(backend: Backend) {
             *next = Some(TcpListener::bind(address).expect("a free address"));
             waker.wake().unwrap();
         });
-        assert_only(&events, WAKE, READ);
+        // Chaos may make up an event before the listener is closed.
+        assert!(is_shaken() || events.iter().all(|event| event.token() == WAKE), "{events:?}");
     }
 }
 
