@@ -31,12 +31,19 @@ pub fn lacks_unix_sockets() -> bool {
 }
 
 pub fn lacks_wait_completion_packets() -> bool {
+    !has_in_ntdll(b"NtAssociateWaitCompletionPacket\0")
+}
+
+/// Returns whether a socket outlives its last handle while a thread waits for it, as Wine's do.
+pub fn holds_closed_sockets() -> bool {
+    has_in_ntdll(b"wine_get_version\0")
+}
+
+/// `name` ends with zero.
+fn has_in_ntdll(name: &[u8]) -> bool {
     let library: Vec<u16> = "ntdll.dll\0".encode_utf16().collect();
     // SAFETY: both names end with zero, and every process has that library.
-    let found = unsafe {
-        GetProcAddress(GetModuleHandleW(library.as_ptr()), b"NtAssociateWaitCompletionPacket\0".as_ptr())
-    };
-    found.is_none()
+    unsafe { GetProcAddress(GetModuleHandleW(library.as_ptr()), name.as_ptr()) }.is_some()
 }
 
 /// Returns whether the system creates a second pipe that demands to be the first of its name.
