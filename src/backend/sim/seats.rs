@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 /// Where the thread of a task waits for its turn.
 ///
-/// All seats of a world are of one type.
+/// All seats of a world are of one type. The threads of a world use them by themselves: a package that knows a faster
+/// way from one thread to another implements this trait, and passes its type to [`seat_tasks_by`].
 pub trait Seat: Send + Sync {
     /// Blocks the calling thread, whose seat this is, until the seat is called. A call may come first.
     fn wait(&self);
@@ -27,8 +28,40 @@ pub trait Seat: Send + Sync {
 /// What makes the seat of a new task.
 static NEW: OnceLock<fn() -> Arc<dyn Seat>> = OnceLock::new();
 
-/// Sets what makes the seats of tasks from now on: a package may know a faster way from one thread to another than the
-/// kernel's. The first call counts.
+/// Sets what makes the seats of tasks from now on. The first call in a process counts, and later ones have no effect.
+///
+/// # Portability
+///
+/// Available everywhere. Without a call the kernel blocks and wakes the threads.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
+/// use std::sync::{Arc, Mutex};
+/// use wakeful::sim::{seat_tasks_by, Seat};
+///
+/// /// A seat that is called by a message.
+/// struct ChannelSeat {
+///     calls: SyncSender<()>,
+///     called: Mutex<Receiver<()>>,
+/// }
+///
+/// impl Seat for ChannelSeat {
+///     fn wait(&self) {
+///         self.called.lock().unwrap().recv().unwrap();
+///     }
+///
+///     fn call(&self) {
+///         self.calls.send(()).unwrap();
+///     }
+/// }
+///
+/// seat_tasks_by(|| {
+///     let (calls, called) = sync_channel(1);
+///     Arc::new(ChannelSeat { calls, called: Mutex::new(called) })
+/// });
+/// ```
 pub fn seat_tasks_by(new: fn() -> Arc<dyn Seat>) {
     let _ = NEW.set(new);
 }
