@@ -35,6 +35,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("dropping::a_queued_event_of_a_dropped_source_is_forgotten", CLOSED),
     ("dropping::the_next_one_with_its_number", CLOSED),
     ("dropping::the_peer_sees_the_end_at_once", CLOSED),
+    ("threads::a_closed_listener_frees_its_address_at_once", CLOSED),
     ("threads::a_dropped_source_closes_at_once", CLOSED),
     ("threads::a_registration_takes_effect_at_once", CLOSED),
     ("threads::everything_at_once", CLOSED),
