@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use libc::O_NONBLOCK;
 use signal_hook::consts::SIGTERM;
 use signal_hook_mio::v1_0::Signals;
 use wakeful::{event::Source, net::UdpSocket, process::ChildExit, unix::pipe, IoSource};
@@ -21,22 +22,19 @@ fn show(name: &str, mut read: impl FnMut(&mut [u8]) -> io::Result<usize>) {
 
 fn main() -> io::Result<()> {
     let mut child = Command::new("sh").args(["-c", "sleep 1; echo done"]).stdout(Stdio::piped()).spawn()?;
-    let mut output = pipe::Receiver::from(child.stdout.take().expect("it is piped"));
-    output.set_nonblocking(true)?;
-    let (mut exit, mut timer) = (ChildExit::new(&child)?, Timer::new());
+    let mut out = pipe::Receiver::from(child.stdout.take().expect("it is piped"));
+    out.set_nonblocking(true)?;
+    let (mut exit, mut signals) = (ChildExit::new(&child)?, Signals::new([SIGTERM])?);
+    let (mut timer, mut udp) = (Timer::new(), UdpSocket::bind("127.0.0.1:7007".parse().unwrap())?);
     timer.set_every(Instant::now(), Duration::from_millis(300))?;
-    let mut signals = Signals::new([SIGTERM])?;
     // Opened anew, the terminal is non-blocking for this program alone.
-    let keys = File::options().read(true).custom_flags(libc::O_NONBLOCK).open("/dev/stdin")?;
-    let (mut keys, mut socket) = (IoSource::new(keys), UdpSocket::bind("127.0.0.1:7007".parse().unwrap())?);
+    let mut keys = IoSource::new(File::options().read(true).custom_flags(O_NONBLOCK).open("/dev/stdin")?);
 
-    let mut poll = Poll::new()?;
-    let sources: [&mut dyn Source; 6] =
-        [&mut output, &mut exit, &mut signals, &mut keys, &mut timer, &mut socket];
+    let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(8));
+    let sources: [&mut dyn Source; 6] = [&mut out, &mut exit, &mut signals, &mut keys, &mut timer, &mut udp];
     for (number, source) in sources.into_iter().enumerate() {
         poll.registry().register(source, Token(number), Interest::READABLE)?;
     }
-    let mut events = Events::with_capacity(8);
     loop {
         match poll.poll(&mut events, None) {
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -44,13 +42,12 @@ fn main() -> io::Result<()> {
         }
         for event in &events {
             match event.token().0 {
-                0 => show("output", |bytes| output.read(bytes)),
+                0 => show("output", |bytes| out.read(bytes)),
                 1 => println!("the child has ended: {}", child.wait()?),
                 2 if signals.pending().next().is_some() => return Ok(()),
                 3 => show("keys", |bytes| keys.try_io(|mut file| file.read(bytes))),
                 4 => println!("tick"),
-                5 => show("UDP", |bytes| socket.recv(bytes)),
-                _ => {}
+                _ => show("UDP", |bytes| udp.recv(bytes)),
             }
         }
     }
