@@ -69,8 +69,9 @@ impl<E: PollEntry> Poller for ListBackend<E> {
             }
         }
         let mut table = self.registrations.lock();
-        if table.driver.take_back(set) {
-            self.returned.notify_all();
+        table.driver.take_back(set);
+        if table.driver.is_awaited {
+            self.end_waits(&mut table.driver);
         }
         match result {
             Ok(0) => {}
@@ -215,24 +216,33 @@ impl<E: PollEntry> ListBackend<E> {
     ///
     /// While a thread waits for a file the kernel holds a reference to it, and closing its descriptor closes nothing: a
     /// peer would not see the end of the connection, and the address of a listener would still be in use.
-    fn release(&self, table: Locked<'_, PollList<E>>) {
-        let lends = table.driver.lends;
+    fn release(&self, mut table: Locked<'_, PollList<E>>) {
+        if !table.driver.is_lent {
+            return;
+        }
+        table.driver.is_awaited = true;
         // If the notification fails, the thread releases the file later: the registration has ended all the same.
-        if table.driver.is_lent && self.changed(table).is_ok() {
-            self.await_return(lends);
+        if self.changed(table).is_ok() {
+            self.await_return();
         }
     }
 
     #[cold]
-    fn await_return(&self, lends: u64) {
+    fn await_return(&self) {
         let mut table = self.registrations.lock();
-        while table.driver.is_lent && table.driver.lends == lends && !table.driver.is_overdue {
-            table.driver.is_awaited = true;
+        while table.driver.is_awaited && !table.driver.is_overdue {
             let waited = self.returned.wait_timeout(table, LONGEST_RETURN);
             let (locked, result) = waited.unwrap_or_else(PoisonError::into_inner);
             table = locked;
-            table.driver.is_overdue |= result.timed_out();
+            table.driver.is_overdue = table.driver.is_awaited && result.timed_out();
         }
+    }
+
+    /// Lets the threads go on that wait for the list's return.
+    #[cold]
+    fn end_waits(&self, list: &mut PollList<E>) {
+        (list.is_awaited, list.is_overdue) = (false, false);
+        self.returned.notify_all();
     }
 
     /// Drains the notifier, for which the kernel has returned `raw`. Fails if the notifier is closed or has no writer:
@@ -267,11 +277,9 @@ struct PollList<E: PollEntry> {
     notifier: RawFd,
     /// Whether a waiting thread owns the list.
     is_lent: bool,
-    /// How often the list has been lent.
-    lends: u64,
-    /// Whether a thread waits for the list's return.
+    /// Whether a thread waits for the list's return. Cleared by the return alone.
     is_awaited: bool,
-    /// Whether a thread has waited too long for it, so that no other one does.
+    /// Whether one has waited for too long, so that no other one does.
     is_overdue: bool,
     /// What has changed while the list was lent, by slot. A slot that changes repeatedly takes no more memory than one.
     pending_changes: Vec<Option<PendingChange<E>>>,
@@ -328,7 +336,6 @@ impl<E: PollEntry> PollList<E> {
             positions: Vec::new(),
             notifier,
             is_lent: false,
-            lends: 0,
             is_awaited: false,
             is_overdue: false,
             pending_changes: Vec::new(),
@@ -387,15 +394,13 @@ impl<E: PollEntry> PollList<E> {
     /// Lends the list to a thread that is about to wait.
     fn lend(&mut self) -> PollSet<E> {
         self.is_lent = true;
-        self.lends += 1;
         mem::take(&mut self.set)
     }
 
-    /// Takes the list back, and applies the changes of the meantime. Returns whether a thread waits for that.
-    fn take_back(&mut self, set: PollSet<E>) -> bool {
+    /// Takes the list back, and applies the changes of the meantime.
+    fn take_back(&mut self, set: PollSet<E>) {
         self.set = set;
         self.is_lent = false;
-        self.is_overdue = false;
         self.must_notify = false;
         while let Some(slot) = self.changed.pop() {
             match self.pending_changes[slot as usize].take() {
@@ -404,7 +409,6 @@ impl<E: PollEntry> PollList<E> {
                 None => {}
             }
         }
-        mem::take(&mut self.is_awaited)
     }
 
     /// Makes the next change notify the waiting thread again.

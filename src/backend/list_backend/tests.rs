@@ -242,7 +242,7 @@ fn the_list_has_one_entry_for_each_registration() {
                 model.insert(slot, Fake::NOTHING);
             }
             _ => match lent.take() {
-                Some(set) => _ = list.take_back(set),
+                Some(set) => list.take_back(set),
                 None => lent = Some(list.lend()),
             },
         }
